@@ -1,0 +1,71 @@
+"""The gateway's errors, one class per cause; each message says what was wrong and what to do.
+
+    GatewayError
+    ├── RequestError            the client's request cannot be answered; the client can mend it
+    │   ├── UnsafePickleError   a pickle that names something outside the allow-list
+    │   ├── ImageError          image bytes that are no usable picture
+    │   └── FramingError        a byte stream that can no longer be trusted (reply, then close)
+    ├── ServerError             the request was fine; the gateway or Triton could not answer it
+    │   ├── TritonUnavailableError
+    │   ├── DeadlineError
+    │   └── ModelError          Triton answered, but not with what the model's contract promises
+    └── StartError              the gateway cannot start (a port in use, a wrong setting)
+
+`outcome` is the value of the metrics' outcome label.
+"""
+
+
+class GatewayError(Exception):
+    """Base of every error that the gateway raises on purpose; its text goes to the client."""
+
+    outcome = "error"
+
+
+class RequestError(GatewayError):
+    """The request cannot be answered as it is; the client has to change it."""
+
+    outcome = "bad_request"
+
+
+class UnsafePickleError(RequestError):
+    """The pickle needs something that is not on the allow-list, so it was not built."""
+
+    outcome = "unsafe_pickle"
+
+
+class ImageError(RequestError):
+    """The image's bytes cannot be decoded, or have a size or type that is not taken."""
+
+    outcome = "bad_image"
+
+
+class FramingError(RequestError):
+    """The position in the byte stream is lost: the connection is closed after the error reply."""
+
+    outcome = "bad_framing"
+
+
+class ServerError(GatewayError):
+    """The request was fine and could not be answered now; the client may send it again."""
+
+
+class TritonUnavailableError(ServerError):
+    """Triton cannot be reached, or does not serve the model."""
+
+    outcome = "triton_unavailable"
+
+
+class DeadlineError(ServerError):
+    """The answer did not come within the port's deadline."""
+
+    outcome = "deadline"
+
+
+class ModelError(ServerError):
+    """Triton's model has a contract, or gave an output, that the gateway cannot use."""
+
+    outcome = "model_error"
+
+
+class StartError(GatewayError):
+    """The gateway cannot start; the message names the setting to change."""

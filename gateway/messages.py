@@ -1,0 +1,105 @@
+"""What both ports speak, once the bytes are gone: one request type, one reply type.
+
+Codecs (`pickle_codec`, `json_dialect`) turn bytes into a `Request` and a `Reply` into bytes; the data plane
+knows nothing but these two.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FRAME_SIDE = 256
+FRAME_SHAPE = (FRAME_SIDE, FRAME_SIDE, 3)
+FRAME_BYTES = FRAME_SIDE * FRAME_SIDE * 3
+
+RequestType = Literal["predict", "reset", "info"]
+ResizeMode = Literal["pad", "crop", "stretch"]
+
+
+class Unset:
+    """The type of `UNSET`: a field that the client did not send, as against one sent as null."""
+
+
+UNSET = Unset()
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """Pixels from port 5555, stretched to a frame by PIL's antialiased BILINEAR when not 256x256.
+
+    `rgb`: (H, W, 3) uint8, RGB.
+    """
+
+    rgb: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class RawFrame:
+    """Exactly `FRAME_BYTES` bytes of row-major RGB from port 5556."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An image file from port 5556 (PNG, JPEG, BMP, ...), or a raw frame when it does not decode as one.
+
+    `may_be_raw`: whether bytes that are no image file, but are `FRAME_BYTES` long, are a raw RGB frame.
+    """
+
+    data: bytes
+    resize_mode: ResizeMode = "pad"
+    may_be_raw: bool = True
+
+
+Image = Pixels | RawFrame | ImageFile
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request of one client.
+
+    `image` is set exactly when `type` is "predict". `seed`: any int >= 0, or None for fresh noise. `game`: a
+    name, an id, None (unconditional) or `UNSET` (the gateway's default game). `timing`: whether the reply
+    carries `Timing`.
+    """
+
+    type: RequestType
+    image: Image | None = None
+    seed: int | None = None
+    game: str | int | None | Unset = UNSET
+    timing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ActionChunk:
+    """One chunk of gamepad actions for T steps.
+
+    `j_left`, `j_right`: (T, 2) float32 in [-1, 1]; `buttons`: (T, 21) float32, 0.0 or 1.0. All values finite.
+    """
+
+    j_left: NDArray[np.float32]
+    j_right: NDArray[np.float32]
+    buttons: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Where the gateway's time went, in milliseconds, from the request's last byte on."""
+
+    decode_ms: float
+    infer_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One reply: an error message, or ok with a chunk (predict), facts (info) or nothing (reset)."""
+
+    error: str | None = None
+    chunk: ActionChunk | None = None
+    info: Mapping[str, Any] | None = None
+    timing: Timing | None = None
