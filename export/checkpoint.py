@@ -1,0 +1,91 @@
+"""Reading `ng.pt`: data from a stranger, so nothing in it is ever executed."""
+
+import hashlib
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from export.config import CheckpointConfig, parse_config
+from export.errors import CheckpointError
+from export.games import read_games
+from export.vision_config import VisionConfig, find_vision_config
+from export.weights import check_tensors
+
+_CHUNK_BYTES = 1 << 22
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checked checkpoint.
+
+    `tensors`: the state_dict, memory-mapped; `games`: index = game id, entry 0 None, empty without a mapping.
+    """
+
+    path: Path
+    sha256: str
+    tensors: Mapping[str, Tensor]
+    config: CheckpointConfig
+    vision: VisionConfig
+    games: tuple[str | None, ...]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read and check a checkpoint with everything that it names.
+
+    Raises:
+        CheckpointError: when it is missing, no torch file, needs code to load, or does not hold what its
+            configuration says.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}: give the path of an ng.pt file")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path} is not a torch checkpoint, or is cut off: fetch it again")
+    content = _load(path)
+    if not (
+        isinstance(content, dict)
+        and isinstance(content.get("model"), dict)
+        and isinstance(content.get("ckpt_config"), dict)
+    ):
+        raise CheckpointError(f"{path} is a torch file, but not a NitroGen checkpoint: no model and ckpt_config in it")
+    tensors = content["model"]
+    strangers = [name for name, value in tensors.items() if not isinstance(value, Tensor)]
+    if strangers:
+        raise CheckpointError(f"{path}: {strangers[0]} is not a tensor")
+    config = parse_config(content["ckpt_config"])
+    vision = find_vision_config(config.model_cfg.vision_encoder_name, path.parent)
+    games = read_games(config.tokenizer_cfg.game_mapping_cfg, path.parent)
+    check_tensors(tensors, config, vision, len(games))
+    return Checkpoint(path, file_sha256(path), tensors, config, vision, games)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file as hexadecimal digits, with a progress bar for large ones."""
+    digest = hashlib.sha256()
+    size = path.stat().st_size
+    with (
+        path.open("rb") as file,
+        tqdm(total=size, unit="B", unit_scale=True, desc="hashing", delay=1.0, leave=False) as progress,
+    ):
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            progress.update(len(chunk))
+    return digest.hexdigest()
+
+
+def _load(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} can only be loaded by executing code from it, which export never does: "
+            "ask its author for a file that torch.load(weights_only=True) accepts"
+        ) from error
+    except (RuntimeError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} is not a readable torch checkpoint: {reason}") from error

@@ -1,0 +1,125 @@
+"""Names and shapes of the tensors that a checkpoint's state_dict holds, worked out from its configuration.
+
+The one place that knows the checkpoint's naming beside `weights`, which reads by it. The order is the
+released checkpoint's.
+"""
+
+from export.config import ACTION_DIM, CheckpointConfig, DiTConfig, TransformerConfig
+from export.vision_config import IMAGE_SIZE, PATCH_SIZE, VisionConfig
+
+Shapes = dict[str, tuple[int, ...]]
+
+TIME_FEATURES = 256
+UNUSED_PREFIX = "vision_encoder.head."  # SigLIP's pooling head: the model uses the tower's tokens instead
+
+
+def checkpoint_tensors(config: CheckpointConfig, vision: VisionConfig, num_games: int) -> Shapes:
+    """Name -> shape of every tensor of the state_dict, the unused ones included.
+
+    `num_games`: rows of the game table, 0 for a model without games.
+    """
+    model = config.model_cfg
+    dit, mixer, width = model.diffusion_model_cfg, model.vl_self_attention_cfg, model.hidden_size
+    shapes = {
+        **_vision_tensors(vision),
+        **_linear("model.timestep_encoder.timestep_embedder.linear_1", width, TIME_FEATURES),
+        **_linear("model.timestep_encoder.timestep_embedder.linear_2", width, width),
+    }
+    for index in range(dit.num_layers):
+        shapes |= _dit_block_tensors(f"model.transformer_blocks.{index}", index, dit)
+    shapes |= _linear("model.proj_out_1", 2 * width, width)
+    shapes |= _linear("model.proj_out_2", dit.output_dim, width)
+    for index in range(mixer.num_layers):
+        shapes |= _mixer_block_tensors(f"vl_self_attention_model.transformer_blocks.{index}", mixer)
+    embodiments = model.max_num_embodiments
+    for name, inner, outer in [
+        ("action_encoder.W1", ACTION_DIM, width),
+        ("action_encoder.W2", 2 * width, width),
+        ("action_encoder.W3", width, width),
+        ("action_decoder.layer1", dit.output_dim, width),
+        ("action_decoder.layer2", width, ACTION_DIM),
+    ]:
+        shapes[f"{name}.W"] = (embodiments, inner, outer)
+        shapes[f"{name}.b"] = (embodiments, outer)
+    if model.add_pos_embed:
+        shapes["position_embedding.weight"] = (model.max_seq_len, width)
+    if num_games:
+        shapes["game_embedding.weight"] = (num_games, model.vision_hidden_size)
+    return shapes
+
+
+def _linear(name: str, out_width: int, in_width: int) -> Shapes:
+    return {f"{name}.weight": (out_width, in_width), f"{name}.bias": (out_width,)}
+
+
+def _norm(name: str, width: int) -> Shapes:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+
+
+def _vision_tensors(vision: VisionConfig) -> Shapes:
+    width, root = vision.width, "vision_encoder."
+    shapes: Shapes = {
+        f"{root}embeddings.patch_embedding.weight": (width, 3, PATCH_SIZE, PATCH_SIZE),
+        f"{root}embeddings.patch_embedding.bias": (width,),
+        f"{root}embeddings.position_embedding.weight": ((IMAGE_SIZE // PATCH_SIZE) ** 2, width),
+    }
+    for index in range(vision.num_layers):
+        block = f"{root}encoder.layers.{index}"
+        shapes |= _norm(f"{block}.layer_norm1", width)
+        for name in ("k_proj", "v_proj", "q_proj", "out_proj"):
+            shapes |= _linear(f"{block}.self_attn.{name}", width, width)
+        shapes |= _norm(f"{block}.layer_norm2", width)
+        shapes |= _linear(f"{block}.mlp.fc1", vision.mlp_width, width)
+        shapes |= _linear(f"{block}.mlp.fc2", width, vision.mlp_width)
+    shapes |= _norm(f"{root}post_layernorm", width)
+    head = UNUSED_PREFIX
+    shapes[f"{head}probe"] = (1, 1, width)
+    shapes[f"{head}attention.in_proj_weight"] = (3 * width, width)
+    shapes[f"{head}attention.in_proj_bias"] = (3 * width,)
+    shapes |= _linear(f"{head}attention.out_proj", width, width)
+    shapes |= _norm(f"{head}layernorm", width)
+    shapes |= _linear(f"{head}mlp.fc1", vision.mlp_width, width)
+    shapes |= _linear(f"{head}mlp.fc2", width, vision.mlp_width)
+    return shapes
+
+
+def _attention_tensors(block: str, config: TransformerConfig, context_width: int) -> Shapes:
+    width = config.width
+    return {
+        **_linear(f"{block}.attn1.to_q", width, width),
+        **_linear(f"{block}.attn1.to_k", width, context_width),
+        **_linear(f"{block}.attn1.to_v", width, context_width),
+        **_linear(f"{block}.attn1.to_out.0", width, width),
+    }
+
+
+def _feed_forward_tensors(block: str, width: int) -> Shapes:
+    return {
+        **_linear(f"{block}.ff.net.0.proj", 4 * width, width),
+        **_linear(f"{block}.ff.net.2", width, 4 * width),
+    }
+
+
+def _positions(block: str, config: TransformerConfig) -> Shapes:
+    rows = config.position_rows
+    return {f"{block}.pos_embed.pe": (1, rows, config.width)} if rows else {}
+
+
+def _dit_block_tensors(block: str, index: int, dit: DiTConfig) -> Shapes:
+    context_width = dit.width if dit.is_self_attention(index) else dit.context_width
+    return {
+        **_positions(block, dit),
+        **_linear(f"{block}.norm1.linear", 2 * dit.width, dit.width),
+        **_attention_tensors(block, dit, context_width),
+        **_feed_forward_tensors(block, dit.width),
+    }
+
+
+def _mixer_block_tensors(block: str, mixer: TransformerConfig) -> Shapes:
+    return {
+        **_positions(block, mixer),
+        **_norm(f"{block}.norm1", mixer.width),
+        **_attention_tensors(block, mixer, mixer.width),
+        **_norm(f"{block}.norm3", mixer.width),
+        **_feed_forward_tensors(block, mixer.width),
+    }

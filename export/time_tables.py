@@ -1,0 +1,83 @@
+"""Everything of the sampler that depends on the time step only, computed once at export.
+
+Source: docs/model.md, "Transformer blocks" (DiT time embedding, AdaLN) and "Action encoder and decoder"
+(tau). One step at a time and in float32, as the reference does, so that the products are the same bit for bit.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documentation gives it
+from torch import Tensor
+
+from export.tensors import TIME_FEATURES
+
+MAX_PERIOD = 1e4
+
+
+@dataclass(frozen=True)
+class TimeTables:
+    """One row per sampler step.
+
+    `block_adaln`: (steps, blocks, 2, D), scale and shift of each DiT block; `out_adaln`: (steps, 2, D), scale
+    and shift of the output norm; `tau`: (steps, D), the action encoder's time features.
+    """
+
+    block_adaln: Tensor
+    out_adaln: Tensor
+    tau: Tensor
+
+
+def time_buckets(steps: int, num_buckets: int) -> list[int]:
+    """The integer time of each sampler step: int(i / steps x num_buckets), in double precision."""
+    return [int(step / steps * num_buckets) for step in range(steps)]
+
+
+def time_tables(tensors: Mapping[str, Tensor], buckets: list[int], num_blocks: int, width: int) -> TimeTables:
+    """Tables for the given integer times.
+
+    Args:
+        tensors: the checkpoint's float32 state_dict; reads `model.timestep_encoder.*`, `norm1.linear` of each
+            block and `proj_out_1`.
+        buckets: `time_buckets`.
+        num_blocks: DiT blocks.
+        width: D.
+    """
+    block_rows, out_rows, tau_rows = [], [], []
+    for bucket in buckets:
+        activated = F.silu(_time_embedding(tensors, bucket))
+        block_rows.append(
+            torch.stack(
+                [
+                    torch.stack(_linear(tensors, f"model.transformer_blocks.{index}.norm1.linear", activated).chunk(2))
+                    for index in range(num_blocks)
+                ]
+            )
+        )
+        # The output norm's halves come in the other order: shift, then scale.
+        shift, scale = _linear(tensors, "model.proj_out_1", activated).chunk(2)
+        out_rows.append(torch.stack([scale, shift]))
+        tau_rows.append(_encoder_features(bucket, width))
+    return TimeTables(torch.stack(block_rows), torch.stack(out_rows), torch.stack(tau_rows))
+
+
+def _linear(tensors: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
+    return F.linear(x[None], tensors[f"{name}.weight"].float(), tensors[f"{name}.bias"].float())[0]
+
+
+def _time_embedding(tensors: Mapping[str, Tensor], bucket: int) -> Tensor:
+    half = TIME_FEATURES // 2
+    frequencies = torch.exp(-math.log(MAX_PERIOD) * torch.arange(half, dtype=torch.float32) / (half - 1))
+    angles = bucket * frequencies
+    prefix = "model.timestep_encoder.timestep_embedder"
+    hidden = F.silu(_linear(tensors, f"{prefix}.linear_1", torch.cat([angles.cos(), angles.sin()])))
+    return _linear(tensors, f"{prefix}.linear_2", hidden)
+
+
+def _encoder_features(bucket: int, width: int) -> Tensor:
+    half = width // 2
+    frequencies = torch.exp(-torch.arange(half, dtype=torch.float32) * (math.log(MAX_PERIOD) / half))
+    angles = bucket * frequencies
+    return torch.cat([angles.sin(), angles.cos()])

@@ -1,0 +1,165 @@
+"""What the VL self-attention and the DiT are made of (docs/model.md, "Transformer blocks").
+
+Attention masks nothing anywhere. Queries, keys and values are (B, heads, T, head_dim).
+"""
+
+from typing import Final
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documentation gives it
+from torch import Tensor, nn
+
+from export.config import DiTConfig, TransformerConfig
+
+NORM_EPS = 1e-5
+OUTPUT_NORM_EPS = 1e-6
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(B, T, heads x head_dim) to (B, heads, T, head_dim)."""
+    return x.unflatten(-1, [heads, -1]).transpose(1, 2)
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Scaled dot-product attention, heads merged again: (B, T, heads x head_dim)."""
+    return F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2)
+
+
+class FeedForward(nn.Module):
+    """Linear to 4D, tanh-approximated GELU, linear back."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(width, 4 * width)
+        self.down = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) to (..., D)."""
+        return self.down(F.gelu(self.up(x), approximate="tanh"))
+
+
+class MixerBlock(nn.Module):
+    """Block of the VL self-attention: affine LayerNorms, every token attends to every token."""
+
+    positions: Tensor
+    has_positions: Final[bool]
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.heads = config.num_attention_heads
+        self.has_positions = config.position_rows > 0
+        self.register_buffer("positions", torch.empty(config.position_rows, config.width))
+        self.norm1 = nn.LayerNorm(config.width, eps=NORM_EPS)
+        self.qkv = nn.Linear(config.width, 3 * config.width)
+        self.out = nn.Linear(config.width, config.width)
+        self.norm3 = nn.LayerNorm(config.width, eps=NORM_EPS)
+        self.feed_forward = FeedForward(config.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, S, D) to (B, S, D)."""
+        h = self.norm1(x)
+        if self.has_positions:
+            h = h + self.positions[: x.size(1)]
+        queries, keys, values = self.qkv(h).chunk(3, dim=-1)
+        x = x + self.out(
+            attend(
+                split_heads(queries, self.heads),
+                split_heads(keys, self.heads),
+                split_heads(values, self.heads),
+            )
+        )
+        return x + self.feed_forward(self.norm3(x))
+
+
+class DiTBlock(nn.Module):
+    """Block of the DiT: self-attention, or cross-attention to keys and values made once per frame."""
+
+    positions: Tensor
+    has_positions: Final[bool]
+    is_self_attention: Final[bool]
+
+    def __init__(self, config: DiTConfig, index: int) -> None:
+        super().__init__()
+        self.heads = config.num_attention_heads
+        self.has_positions = config.position_rows > 0
+        self.is_self_attention = config.is_self_attention(index)
+        # Which of the precomputed keys and values a cross block reads.
+        self.cross_index = index // 2 if config.interleave_self_attention else index
+        self.register_buffer("positions", torch.empty(config.position_rows, config.width))
+        self.norm1 = nn.LayerNorm(config.width, eps=NORM_EPS, elementwise_affine=False)
+        self.projection = nn.Linear(config.width, (3 if self.is_self_attention else 1) * config.width)
+        self.out = nn.Linear(config.width, config.width)
+        self.norm3 = nn.LayerNorm(config.width, eps=NORM_EPS, elementwise_affine=False)
+        self.feed_forward = FeedForward(config.width)
+
+    def forward(self, x: Tensor, scale: Tensor, shift: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """One block.
+
+        Args:
+            x: (B, T, D).
+            scale, shift: (D,), AdaLN's row for the current time step.
+            keys, values: (B, heads, S, head_dim) of the frames; a self-attention block has no use for them.
+
+        Returns:
+            (B, T, D).
+        """
+        h = self.norm1(x) * (1 + scale) + shift
+        if self.has_positions:
+            h = h + self.positions[: x.size(1)]
+        if self.is_self_attention:
+            own_queries, own_keys, own_values = self.projection(h).chunk(3, dim=-1)
+            queries = split_heads(own_queries, self.heads)
+            keys = split_heads(own_keys, self.heads)
+            values = split_heads(own_values, self.heads)
+        else:
+            queries = split_heads(self.projection(h), self.heads)
+        x = x + self.out(attend(queries, keys, values))
+        return x + self.feed_forward(self.norm3(x))
+
+
+class DiT(nn.Module):
+    """The diffusion transformer: actions attend to the frames and to each other.
+
+    The time embedding and the AdaLN linears are not here: they depend on the time step only, so their
+    products come in as tables (`time_tables`).
+    """
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.heads = config.num_attention_heads
+        self.blocks = nn.ModuleList(DiTBlock(config, index) for index in range(config.num_layers))
+        self.cross_blocks = sum(not config.is_self_attention(index) for index in range(config.num_layers))
+        self.keys_values = nn.Linear(config.context_width, self.cross_blocks * 2 * config.width)
+        self.norm_out = nn.LayerNorm(config.width, eps=OUTPUT_NORM_EPS, elementwise_affine=False)
+        self.out = nn.Linear(config.width, config.output_dim)
+
+    def attend_to(self, context: Tensor) -> Tensor:
+        """Keys and values of all cross-attention blocks, in one product.
+
+        Args:
+            context: (B, S, C), the mixed vision-language tokens.
+
+        Returns:
+            (cross blocks, 2, B, heads, S, head_dim).
+        """
+        both = self.keys_values(context).unflatten(-1, [self.cross_blocks, 2, self.heads, -1])
+        return both.permute(2, 3, 0, 4, 1, 5)
+
+    def forward(self, x: Tensor, keys_values: Tensor, block_adaln: Tensor, out_adaln: Tensor) -> Tensor:
+        """One pass at one time step.
+
+        Args:
+            x: (B, T, D), encoded actions.
+            keys_values: what `attend_to` gave.
+            block_adaln: (blocks, 2, D), scale and shift of every block at this time step.
+            out_adaln: (2, D), scale and shift of the output norm at this time step.
+
+        Returns:
+            (B, T, output_dim).
+        """
+        for index, block in enumerate(self.blocks):
+            scale, shift = block_adaln[index].unbind(0)
+            keys, values = keys_values[block.cross_index].unbind(0)
+            x = block(x, scale, shift, keys, values)
+        scale, shift = out_adaln.unbind(0)
+        return self.out(self.norm_out(x) * (1 + scale) + shift)

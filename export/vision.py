@@ -1,0 +1,53 @@
+"""The SigLIP vision tower: 256x256 frames to 256 tokens each (docs/model.md, "Vision tower")."""
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documentation gives it
+from torch import Tensor, nn
+
+from export.vision_config import PATCH_SIZE, VisionConfig
+
+
+class VisionBlock(nn.Module):
+    """Pre-LayerNorm transformer block."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.heads = config.num_heads
+        self.norm1 = nn.LayerNorm(config.width, eps=config.layer_norm_eps)
+        self.qkv = nn.Linear(config.width, 3 * config.width)
+        self.out = nn.Linear(config.width, config.width)
+        self.norm2 = nn.LayerNorm(config.width, eps=config.layer_norm_eps)
+        self.up = nn.Linear(config.width, config.mlp_width)
+        self.down = nn.Linear(config.mlp_width, config.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 256, D) to (N, 256, D)."""
+        q, k, v = self.qkv(self.norm1(x)).unflatten(-1, [3, self.heads, -1]).permute(2, 0, 3, 1, 4).unbind(0)
+        x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
+
+
+class VisionTower(nn.Module):
+    """Patch embedding, learned positions, blocks, final LayerNorm; no pooling head."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.patch_embedding = nn.Conv2d(3, config.width, kernel_size=PATCH_SIZE, stride=PATCH_SIZE)
+        self.positions = nn.Parameter(torch.empty(256, config.width))
+        self.blocks = nn.ModuleList(VisionBlock(config) for _ in range(config.num_layers))
+        self.norm = nn.LayerNorm(config.width, eps=config.layer_norm_eps)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Tokens of each frame.
+
+        Args:
+            frames: (N, 256, 256, 3) uint8, RGB.
+
+        Returns:
+            (N, 256, D) float, patches in row-major order.
+        """
+        pixels = (frames.to(self.positions.dtype) / 127.5 - 1.0).permute(0, 3, 1, 2)
+        x = self.patch_embedding(pixels).flatten(2).transpose(1, 2) + self.positions
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)

@@ -1,0 +1,111 @@
+"""Figures of the SigLIP vision tower, which the checkpoint itself does not hold.
+
+They come from a `config.json` beside the checkpoint, from the table of known towers, or from the hub.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from export.errors import CheckpointError
+
+PATCH_SIZE = 16
+IMAGE_SIZE = 256
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """A SigLIP vision transformer over 256x256 images in 16x16 patches."""
+
+    num_layers: int
+    width: int
+    num_heads: int
+    mlp_width: int
+    layer_norm_eps: float = 1e-6
+
+
+_BASE = VisionConfig(num_layers=12, width=768, num_heads=12, mlp_width=3072)
+_LARGE = VisionConfig(num_layers=24, width=1024, num_heads=16, mlp_width=4096)
+_SO400M = VisionConfig(num_layers=27, width=1152, num_heads=16, mlp_width=4304)
+
+KNOWN_TOWERS = {
+    "google/siglip-base-patch16-256": _BASE,
+    "google/siglip-base-patch16-256-i18n": _BASE,
+    "google/siglip-base-patch16-256-multilingual": _BASE,
+    "google/siglip-large-patch16-256": _LARGE,
+    "google/siglip-so400m-patch16-256-i18n": _SO400M,
+    "google/siglip2-base-patch16-256": _BASE,
+    "google/siglip2-large-patch16-256": _LARGE,
+    "google/siglip2-so400m-patch16-256": _SO400M,
+}
+
+# What transformers' SiglipVisionConfig assumes for a key that a config.json leaves out.
+_DEFAULTS: dict[str, Any] = {
+    "num_hidden_layers": 12,
+    "hidden_size": 768,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "layer_norm_eps": 1e-6,
+    "hidden_act": "gelu_pytorch_tanh",
+    "image_size": 224,
+    "patch_size": PATCH_SIZE,
+    "num_channels": 3,
+}
+
+
+def find_vision_config(name: str, checkpoint_folder: Path) -> VisionConfig:
+    """Figures of the tower that a checkpoint names.
+
+    Looked for in `checkpoint_folder/name/config.json`, in `KNOWN_TOWERS`, then on the Hugging Face hub.
+
+    Raises:
+        CheckpointError: when no place knows the tower, or its `config.json` is unusable.
+    """
+    local = checkpoint_folder / name / "config.json"
+    if local.is_file():
+        return read_vision_config(local)
+    if name in KNOWN_TOWERS:
+        return KNOWN_TOWERS[name]
+    try:
+        return read_vision_config(Path(hf_hub_download(name, "config.json")))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"the figures of the vision tower {name!r} are not known and cannot be fetched from the hub "
+            f"({type(error).__name__}): put its Hugging Face config.json at {local}"
+        ) from error
+
+
+def read_vision_config(path: Path) -> VisionConfig:
+    """Read a Hugging Face `config.json` of a SigLIP model (its `vision_config`) or of its vision tower.
+
+    Raises:
+        CheckpointError: when it is no JSON object, or describes a tower other than this model's kind.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        figures = {**_DEFAULTS, **document.get("vision_config", document)}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a readable Hugging Face config.json: {error}") from error
+    for key, expected in [
+        ("hidden_act", "gelu_pytorch_tanh"),
+        ("image_size", IMAGE_SIZE),
+        ("patch_size", PATCH_SIZE),
+        ("num_channels", 3),
+    ]:
+        if figures[key] != expected:
+            raise CheckpointError(f"{path}: {key} is {figures[key]!r}; this model needs {expected!r}")
+    config = VisionConfig(
+        num_layers=figures["num_hidden_layers"],
+        width=figures["hidden_size"],
+        num_heads=figures["num_attention_heads"],
+        mlp_width=figures["intermediate_size"],
+        layer_norm_eps=figures["layer_norm_eps"],
+    )
+    sizes = (config.num_layers, config.width, config.num_heads, config.mlp_width)
+    if not all(isinstance(size, int) and size > 0 for size in sizes) or config.width % config.num_heads:
+        raise CheckpointError(f"{path}: impossible sizes: {config}")
+    return config

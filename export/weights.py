@@ -1,0 +1,168 @@
+"""The explicit map from a checkpoint's state_dict to the served model's parameters and buffers.
+
+Strict in both directions: `check_tensors` compares names and shapes with `tensors.checkpoint_tensors`, and
+the mapped tensors load strictly into `NitroGen`. Query, key and value matrices are stacked into one; the
+tensors under `tensors.UNUSED_PREFIX` (the vision tower's pooling head) are not used.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from export.config import CheckpointConfig
+from export.errors import CheckpointError
+from export.model import NitroGen, Sampling
+from export.tensors import checkpoint_tensors
+from export.time_tables import time_buckets, time_tables
+from export.vision_config import VisionConfig
+
+_NAMED = 5  # tensors that one error message names
+
+
+def check_tensors(
+    tensors: Mapping[str, Tensor], config: CheckpointConfig, vision: VisionConfig, num_games: int
+) -> None:
+    """Compare a state_dict with what its configuration says it holds.
+
+    Raises:
+        CheckpointError: naming missing, wrongly shaped, non-float and unexpected tensors.
+    """
+    expected = checkpoint_tensors(config, vision, num_games)
+    problems = [f"{name} is missing" for name in expected if name not in tensors]
+    for name, tensor in tensors.items():
+        if name not in expected:
+            problems.append(f"{name} is not expected")
+        elif tuple(tensor.shape) != expected[name]:
+            problems.append(f"{name} has shape {tuple(tensor.shape)} instead of {expected[name]}")
+        elif not tensor.is_floating_point():
+            problems.append(f"{name} has type {tensor.dtype} instead of a float")
+    if problems:
+        more = f", and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
+        raise CheckpointError(
+            f"the checkpoint's tensors do not fit its configuration: {'; '.join(problems[:_NAMED])}{more}"
+        )
+
+
+def load_model(
+    tensors: Mapping[str, Tensor],
+    config: CheckpointConfig,
+    vision: VisionConfig,
+    num_games: int,
+    sampling: Sampling,
+) -> NitroGen:
+    """Build the served model from a checked state_dict, in float32 on the CPU, in eval mode."""
+    with torch.device("meta"):
+        model = NitroGen(config, vision, num_games, sampling)
+    mapped = map_tensors(tensors, config, vision, num_games, sampling)
+    model.load_state_dict({name: tensor.float() for name, tensor in mapped.items()}, strict=True, assign=True)
+    return model.eval().requires_grad_(requires_grad=False)
+
+
+def map_tensors(
+    tensors: Mapping[str, Tensor],
+    config: CheckpointConfig,
+    vision: VisionConfig,
+    num_games: int,
+    sampling: Sampling,
+) -> dict[str, Tensor]:
+    """Tensors of `NitroGen` by their names there, made from a checked state_dict."""
+    model = config.model_cfg
+    dit = model.diffusion_model_cfg
+    buckets = time_buckets(sampling.steps, model.num_timestep_buckets)
+    tables = time_tables(tensors, buckets, dit.num_layers, model.hidden_size)
+    game_rows = tensors["game_embedding.weight"] if num_games else torch.empty(0, model.vision_hidden_size)
+    mapped = {
+        "block_adaln": tables.block_adaln,
+        "out_adaln": tables.out_adaln,
+        "tau": tables.tau,
+        "game_rows": game_rows,
+        **_vision(tensors, vision),
+        **_actions(tensors, config),
+    }
+    for index in range(model.vl_self_attention_cfg.num_layers):
+        source, target = f"vl_self_attention_model.transformer_blocks.{index}", f"mixer.{index}"
+        mapped |= _same(tensors, f"{source}.norm1", f"{target}.norm1")
+        mapped |= _same(tensors, f"{source}.norm3", f"{target}.norm3")
+        mapped |= _stacked(tensors, [f"{source}.attn1.to_{part}" for part in "qkv"], f"{target}.qkv")
+        mapped |= _block_rest(tensors, source, target, model.vl_self_attention_cfg.width)
+    mapped |= _stacked(
+        tensors,
+        [
+            f"model.transformer_blocks.{index}.attn1.to_{part}"
+            for index in range(dit.num_layers)
+            if not dit.is_self_attention(index)
+            for part in "kv"
+        ],
+        "dit.keys_values",
+    )
+    for index in range(dit.num_layers):
+        source, target = f"model.transformer_blocks.{index}", f"dit.blocks.{index}"
+        parts = "qkv" if dit.is_self_attention(index) else "q"
+        mapped |= _stacked(tensors, [f"{source}.attn1.to_{part}" for part in parts], f"{target}.projection")
+        mapped |= _block_rest(tensors, source, target, dit.width)
+    mapped |= _same(tensors, "model.proj_out_2", "dit.out")
+    return mapped
+
+
+def _same(tensors: Mapping[str, Tensor], source: str, target: str) -> dict[str, Tensor]:
+    return {f"{target}.{kind}": tensors[f"{source}.{kind}"] for kind in ("weight", "bias")}
+
+
+def _stacked(tensors: Mapping[str, Tensor], sources: Iterable[str], target: str) -> dict[str, Tensor]:
+    names = list(sources)
+    return {
+        f"{target}.{kind}": torch.cat([tensors[f"{name}.{kind}"] for name in names])
+        for kind in ("weight", "bias")
+    }
+
+
+def _block_rest(tensors: Mapping[str, Tensor], source: str, target: str, width: int) -> dict[str, Tensor]:
+    positions = tensors.get(f"{source}.pos_embed.pe")
+    return {
+        f"{target}.positions": torch.empty(0, width) if positions is None else positions[0],
+        **_same(tensors, f"{source}.attn1.to_out.0", f"{target}.out"),
+        **_same(tensors, f"{source}.ff.net.0.proj", f"{target}.feed_forward.up"),
+        **_same(tensors, f"{source}.ff.net.2", f"{target}.feed_forward.down"),
+    }
+
+
+def _vision(tensors: Mapping[str, Tensor], vision: VisionConfig) -> dict[str, Tensor]:
+    embeddings = "vision_encoder.embeddings"
+    mapped = {
+        **_same(tensors, f"{embeddings}.patch_embedding", "vision.patch_embedding"),
+        "vision.positions": tensors[f"{embeddings}.position_embedding.weight"],
+        **_same(tensors, "vision_encoder.post_layernorm", "vision.norm"),
+    }
+    for index in range(vision.num_layers):
+        source, target = f"vision_encoder.encoder.layers.{index}", f"vision.blocks.{index}"
+        mapped |= _stacked(tensors, [f"{source}.self_attn.{part}_proj" for part in "qkv"], f"{target}.qkv")
+        for theirs, ours in [
+            ("layer_norm1", "norm1"),
+            ("self_attn.out_proj", "out"),
+            ("layer_norm2", "norm2"),
+            ("mlp.fc1", "up"),
+            ("mlp.fc2", "down"),
+        ]:
+            mapped |= _same(tensors, f"{source}.{theirs}", f"{target}.{ours}")
+    return mapped
+
+
+def _actions(tensors: Mapping[str, Tensor], config: CheckpointConfig) -> dict[str, Tensor]:
+    model = config.model_cfg
+    mapped = {}
+    for theirs, ours in [
+        ("action_encoder.W1", "action_encoder.w1"),
+        ("action_encoder.W2", "action_encoder.w2"),
+        ("action_encoder.W3", "action_encoder.w3"),
+        ("action_decoder.layer1", "action_decoder.layer1"),
+        ("action_decoder.layer2", "action_decoder.layer2"),
+    ]:
+        # Stored as (embodiment, in, out); a linear wants (out, in).
+        mapped[f"{ours}.weight"] = tensors[f"{theirs}.W"][0].t().contiguous()
+        mapped[f"{ours}.bias"] = tensors[f"{theirs}.b"][0]
+    if model.add_pos_embed:
+        mapped["action_encoder.positions"] = tensors["position_embedding.weight"][: model.action_horizon]
+    else:
+        mapped["action_encoder.positions"] = torch.zeros(model.action_horizon, model.hidden_size)
+    return mapped
