@@ -10,14 +10,14 @@ from export.publish import ExportOptions, export_checkpoint
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Publish one checkpoint; the exit code is 0, or 1 after one sentence on stderr."""
+    """Publish one checkpoint; the exit code is 0, or the error's after one sentence on stderr."""
     options = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         folder = export_checkpoint(options)
     except ExportError as error:
         sys.stderr.write(f"nitrogen-export: {error}\n")
-        return 1
+        return error.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("nitrogen-export: interrupted, nothing was published\n")
         return 130

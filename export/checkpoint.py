@@ -1,6 +1,5 @@
 """Reading `ng.pt`: data from a stranger, so nothing in it is ever executed."""
 
-import hashlib
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -9,15 +8,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from export.config import CheckpointConfig, parse_config
+from export.digest import file_sha256
 from export.errors import CheckpointError
 from export.games import read_games
 from export.vision_config import VisionConfig, find_vision_config
 from export.weights import check_tensors
-
-_CHUNK_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -62,20 +59,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
     games = read_games(config.tokenizer_cfg.game_mapping_cfg, path.parent)
     check_tensors(tensors, config, vision, len(games))
     return Checkpoint(path, file_sha256(path), tensors, config, vision, games)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file as hexadecimal digits, with a progress bar for large ones."""
-    digest = hashlib.sha256()
-    size = path.stat().st_size
-    with (
-        path.open("rb") as file,
-        tqdm(total=size, unit="B", unit_scale=True, desc="hashing", delay=1.0, leave=False) as progress,
-    ):
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            progress.update(len(chunk))
-    return digest.hexdigest()
 
 
 def _load(path: Path) -> object:

@@ -18,7 +18,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from export.errors import OptionError, RepositoryError
+from export.errors import IncompatibleVersionError, OptionError, RepositoryError
 from export.triton_config import CONFIG_NAME, Facts, read_config, read_facts
 
 MODEL_FILE = "model.pt"
@@ -80,7 +80,8 @@ def choose_version(repository: Path, name: str, wanted: int | None, facts: Facts
 
     Raises:
         OptionError: when the name is none for a folder.
-        RepositoryError: when the version exists or does not fit the others.
+        RepositoryError: when the version exists.
+        IncompatibleVersionError: when it does not fit the others.
     """
     if not _NAME.fullmatch(name):
         raise OptionError(f"--name {name!r} is no model name: use letters, digits, '.', '_' and '-'")
@@ -93,7 +94,7 @@ def choose_version(repository: Path, name: str, wanted: int | None, facts: Facts
         raise RepositoryError(f"{repository / name / str(number)} exists already: --force replaces it")
     for other in present:
         if other.number != number and not _compatible(other.facts, facts):
-            raise RepositoryError(
+            raise IncompatibleVersionError(
                 f"version {other.number} of {name} in {repository} has another horizon, context or games "
                 f"({_shape(other.facts)}; the new one: {_shape(facts)}): choose another --name or --repository"
             )

@@ -1,0 +1,71 @@
+"""Keeps one Triton server: `keeper.py SHM_PREFIX GRACE_S COMMAND...`, started by `triton_server`.
+
+A process of its own, because Triton's Python stubs can outlive both a killed Triton and a killed parent: it
+starts the command in a process group of its own and, as soon as the command ends or standard input closes
+(the parent stops, or was killed), ends the whole group and removes the shared memory it left. Exits with the
+command's exit code. Only the standard library, so that it starts at once.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lies on Linux
+
+
+def main() -> int:
+    """Run the command of the command line to its end."""
+    shm_prefix, grace_s, *command = sys.argv[1:]
+    remove_shared_memory(shm_prefix)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    server = subprocess.Popen(  # noqa: S603 - the command is triton_server's
+        command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=_die_with_parent
+    )
+    try:
+        _wait_for_end(server)
+        if server.poll() is None:
+            server.terminate()
+            try:
+                server.wait(float(grace_s))
+            except subprocess.TimeoutExpired:
+                pass
+    finally:
+        _kill_group(server.pid)
+        server.wait()
+        remove_shared_memory(shm_prefix)
+    return server.returncode if server.returncode >= 0 else 128 - server.returncode
+
+
+def remove_shared_memory(prefix: str) -> None:
+    """Delete the shared memory segments whose names begin with `prefix`."""
+    for segment in SHARED_MEMORY.glob(f"{prefix}*"):
+        segment.unlink(missing_ok=True)
+
+
+def _wait_for_end(server: subprocess.Popen[bytes]) -> None:
+    """Return when the server has ended or the parent has closed standard input."""
+    server_end = os.pidfd_open(server.pid)
+    try:
+        select.select([server_end, sys.stdin.fileno()], [], [])
+    finally:
+        os.close(server_end)
+
+
+def _kill_group(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""Runs the wheel's Triton: start, readiness, restart after a death, stop."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from standalone import keeper
+from standalone.errors import StandaloneError
+from standalone.triton_wheel import TritonWheel
+
+logger = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"  # Triton has no protection of its own: only the gateway faces the network
+_GRACE_S = 3.0  # from SIGTERM to SIGKILL; Triton itself waits 2 s for requests in flight
+_POLL_S = 0.1
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S, _HEALTHY_S = 0.2, 10.0, 30.0
+
+
+@dataclass(frozen=True)
+class TritonPorts:
+    """Triton's three ports, all on the loopback interface."""
+
+    http: int
+    grpc: int
+    metrics: int
+
+
+def server_command(
+    wheel: TritonWheel,
+    backends: Path,
+    repository: Path,
+    models: Sequence[str],
+    ports: TritonPorts,
+    shm_prefix: str,
+) -> list[str]:
+    """The tritonserver command line that serves some models of a repository."""
+    return [
+        str(wheel.server),
+        f"--model-repository={repository}",
+        f"--backend-directory={backends}",
+        "--model-control-mode=explicit",
+        *(f"--load-model={model}" for model in models),
+        "--disable-auto-complete-config",
+        "--exit-timeout-secs=2",
+        # The prefix tells this run's shared memory from another's, so that left-overs can be removed.
+        f"--backend-config=pytorch,shm-region-prefix-name={shm_prefix}",
+        *(f"--{protocol}-address={HOST}" for protocol in ("http", "grpc", "metrics")),
+        f"--http-port={ports.http}",
+        f"--grpc-port={ports.grpc}",
+        f"--metrics-port={ports.metrics}",
+    ]
+
+
+class TritonServer:
+    """One Triton under a keeper process, started again whenever it dies until `stop` is called."""
+
+    def __init__(
+        self, command: Sequence[str], environment: dict[str, str], ports: TritonPorts, log: Path, shm_prefix: str
+    ) -> None:
+        self._command = [sys.executable, keeper.__file__, shm_prefix, str(_GRACE_S), *command]
+        self._environment = environment
+        self._ports = ports
+        self._log = log
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start Triton and wait until it serves.
+
+        Raises:
+            StandaloneError: when it ends before; the message holds its own last error.
+        """
+        process = await self._spawn()
+        async with aiohttp.ClientSession() as session:
+            while not await self._is_ready(session):
+                if process.returncode is not None:
+                    raise StandaloneError(
+                        f"Triton ended at its start with exit code {process.returncode}: {self._last_error()} "
+                        f"(its log: {self._log})"
+                    )
+                await asyncio.sleep(_POLL_S)
+
+    async def keep_running(self) -> None:
+        """Start Triton again each time it dies, with growing pauses; runs until cancelled."""
+        loop = asyncio.get_running_loop()
+        pause_s = _FIRST_PAUSE_S
+        while self._process is not None:
+            started = loop.time()
+            code = await self._process.wait()
+            if loop.time() - started > _HEALTHY_S:
+                pause_s = _FIRST_PAUSE_S
+            logger.warning("Triton ended with exit code %d (%s); starting it again", code, self._last_error())
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            await self._spawn()
+
+    async def stop(self) -> None:
+        """End Triton and everything it started; at most a little over three seconds."""
+        process, self._process = self._process, None
+        if process is None or process.returncode is not None:
+            return
+        assert process.stdin is not None  # noqa: S101 - it was made with a pipe
+        process.stdin.close()  # the keeper's sign to end
+        await process.wait()
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                start_new_session=True,  # Ctrl-C in a terminal is for the parent, which then ends Triton in order
+            )
+        return self._process
+
+    async def _is_ready(self, session: aiohttp.ClientSession) -> bool:
+        try:
+            async with session.get(f"http://{HOST}:{self._ports.http}/v2/health/ready") as response:
+                return response.status == 200
+        except aiohttp.ClientConnectionError:
+            return False
+
+    def _last_error(self) -> str:
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        errors = [line for line in lines if line.startswith(("E", "error"))]
+        return (errors or lines or ["it wrote no log"])[-1].strip()[:500]
+
+
+def shared_memory_prefix() -> str:
+    """A prefix for Triton's shared memory that no other running process uses."""
+    return f"nitrogen_{os.getpid()}_"

@@ -1,0 +1,72 @@
+"""The real `tritonserver` that the wheel nvidia-pytriton carries, and a backend folder for it."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from standalone.errors import StandaloneError
+
+_INSTALL = "pip install --no-deps nvidia-pytriton==0.7.0"
+_OUR_BACKENDS = Path(__file__).parent / "backends"
+
+
+@dataclass(frozen=True)
+class TritonWheel:
+    """Where the wheel's parts are: the server, its libraries, the Python backend and this Python's stub."""
+
+    server: Path
+    libraries: Path
+    python_backend: Path
+    stub: Path
+
+    def environment(self) -> dict[str, str]:
+        """Environment variables under which the server and its stubs find their libraries and torch."""
+        binaries = Path(sys.executable).parent
+        return {
+            **os.environ,
+            "LD_LIBRARY_PATH": str(self.libraries),
+            "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        }
+
+
+def find_triton_wheel() -> TritonWheel:
+    """Look for the wheel in this Python environment, without importing it.
+
+    Raises:
+        StandaloneError: when it is not installed, not for this system, or has no stub for this Python.
+    """
+    spec = importlib.util.find_spec("pytriton")
+    if spec is None or not spec.submodule_search_locations:
+        raise StandaloneError(f"the Triton wheel is not installed: {_INSTALL}")
+    package = Path(spec.submodule_search_locations[0])
+    triton = package / "tritonserver"
+    wheel = TritonWheel(
+        server=triton / "bin" / "tritonserver",
+        libraries=package.parent / "nvidia_pytriton.libs",
+        python_backend=triton / "backends" / "python",
+        stub=triton
+        / "python_backend_stubs"
+        / f"{sys.version_info.major}.{sys.version_info.minor}"
+        / "triton_python_backend_stub",
+    )
+    if not wheel.server.is_file():
+        raise StandaloneError(f"no tritonserver at {wheel.server}; reinstall the wheel: {_INSTALL}")
+    if not wheel.stub.is_file():
+        offered = sorted(folder.name for folder in wheel.stub.parents[1].iterdir())
+        raise StandaloneError(
+            f"the Triton wheel has no stub for Python {platform.python_version()}; "
+            f"run this under one of Python {', '.join(offered)}"
+        )
+    return wheel
+
+
+def assemble_backends(wheel: TritonWheel, folder: Path) -> None:
+    """Fill `folder` as Triton's backend directory: the wheel's Python backend, its stub, and our backends."""
+    shutil.copytree(_OUR_BACKENDS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    # Copies, because Triton refuses a backend library that a symbolic link leads out of the folder.
+    shutil.copytree(wheel.python_backend, folder / "python", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(wheel.stub, folder / "python")
