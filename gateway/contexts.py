@@ -1,0 +1,81 @@
+"""Frame contexts: the older frames of each client, for checkpoints that see several."""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+# How many frames a context keeps while Triton has never told the model's context length.
+UNKNOWN_CONTEXT_LENGTH = 4
+
+
+class FrameContext:
+    """One client's frames in order of arrival; holds no frame for a model that sees only one."""
+
+    __slots__ = ("_older",)
+
+    def __init__(self) -> None:
+        self._older: deque[bytes] = deque()
+
+    def __len__(self) -> int:
+        return len(self._older)
+
+    def append(self, frame: bytes, context_length: int) -> tuple[bytes, ...]:
+        """Add a frame and return the last `context_length` frames or fewer, newest last.
+
+        `frame`: (256, 256, 3) uint8, row-major. At most `context_length - 1` frames stay here.
+        """
+        while len(self._older) >= context_length:
+            self._older.popleft()
+        frames = (*self._older, frame)
+        if context_length > 1:
+            self._older.append(frame)
+            if len(self._older) >= context_length:
+                self._older.popleft()
+        return frames
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        self._older.clear()
+
+
+class ContextStore(Generic[Key]):
+    """Contexts of clients that leave without a word: bounded in number and in idle time.
+
+    `max_contexts`: beyond it the least recently used is dropped. `idle_s`: seconds without a request after
+    which a context is dropped. `clock`: monotonic seconds.
+    """
+
+    def __init__(self, max_contexts: int, idle_s: float, clock: Callable[[], float]) -> None:
+        self._max_contexts = max_contexts
+        self._idle_s = idle_s
+        self._clock = clock
+        self._contexts: OrderedDict[Key, tuple[float, FrameContext]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._contexts)
+
+    def get(self, key: Key) -> FrameContext:
+        """Return the client's context, a new one for a client not seen for long, and mark it as just used."""
+        now = self._clock()
+        self._purge(now)
+        _, context = self._contexts.pop(key, (now, None))
+        if context is None:
+            context = FrameContext()
+        self._contexts[key] = (now, context)
+        if len(self._contexts) > self._max_contexts:
+            self._contexts.popitem(last=False)
+        return context
+
+    def purge(self) -> None:
+        """Drop the contexts that have been idle for too long."""
+        self._purge(self._clock())
+
+    def _purge(self, now: float) -> None:
+        # The order is that of last use, so only what is dropped is looked at.
+        while self._contexts:
+            key = next(iter(self._contexts))
+            if now - self._contexts[key][0] < self._idle_s:
+                return
+            del self._contexts[key]

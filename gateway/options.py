@@ -1,0 +1,65 @@
+"""The optional fields of a request that both ports share: seed, game, timing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral
+
+from gateway.errors import RequestError
+from gateway.messages import UNSET, Unset
+
+MAX_SEED_BITS = 4096
+MAX_SHOWN_CHARACTERS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The optional fields' values, as `Request` holds them."""
+
+    seed: int | None = None
+    game: str | int | Unset | None = UNSET
+    timing: bool = False
+
+
+def read_options(fields: Mapping[str, object]) -> Options:
+    """The optional fields of a request's `fields`; fields that are absent keep their defaults.
+
+    Raises:
+        RequestError: a field has a value that cannot be meant; the message shows it, bounded.
+    """
+    seed = _seed(fields["seed"]) if "seed" in fields else None
+    game = _game(fields["game"]) if "game" in fields else UNSET
+    timing = fields.get("timing", False)
+    if not isinstance(timing, bool):
+        raise RequestError(f"timing must be true or false, not {describe(timing)}")
+    return Options(seed, game, timing)
+
+
+def describe(value: object) -> str:
+    """A short text for a value of unknown origin; containers are named, never printed."""
+    if value is None or isinstance(value, (bool, float)):
+        return repr(value)
+    if isinstance(value, int):
+        return repr(value) if value.bit_length() <= 64 else f"an integer of {value.bit_length()} bits"
+    if isinstance(value, str):
+        shown = ascii(value[:MAX_SHOWN_CHARACTERS])
+        return shown if len(value) <= MAX_SHOWN_CHARACTERS else f"{shown}... ({len(value)} characters)"
+    return f"a {type(value).__name__}"
+
+
+def _seed(value: object) -> int:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
+        raise RequestError(
+            f"seed must be an integer of 0 or more, not {describe(value)}; leave it out for none"
+        )
+    seed = int(value)
+    if seed.bit_length() > MAX_SEED_BITS:
+        raise RequestError(f"seed must have at most {MAX_SEED_BITS} bits, not {seed.bit_length()}")
+    return seed
+
+
+def _game(value: object) -> str | int | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    raise RequestError(f"game must be a name, an id or null, not {describe(value)}")

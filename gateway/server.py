@@ -1,0 +1,103 @@
+"""The gateway: Triton's client, the data plane and the three ports, on one event loop.
+
+It installs no signal handlers and prints nothing, so it can be embedded; `__main__` is the command line.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from gateway.data_plane import DataPlane
+from gateway.http_server import HttpServer
+from gateway.metrics import Metrics
+from gateway.settings import GatewaySettings
+from gateway.tcp_server import TcpServer
+from gateway.triton import TritonModel
+from gateway.zmq_server import ZmqServer
+
+logger = logging.getLogger(__name__)
+
+# Seconds that requests in flight get when the gateway stops.
+_GRACE_S = 2.0
+
+
+class Gateway:
+    """One gateway. It starts, and stays up, without a Triton too; its requests then get error replies."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.model = TritonModel(settings.triton, settings.model)
+        self._plane = DataPlane(self.model, settings.game)
+        self._zmq = ZmqServer(self._plane, settings, self.metrics.port("zmq"))
+        self._tcp = TcpServer(self._plane, settings, self.metrics.port("tcp"))
+        self._http = HttpServer(self._plane, self.metrics, settings)
+        self._started = False
+
+    @property
+    def zmq_port(self) -> int:
+        """The ZeroMQ port that is listened on, once started."""
+        return self._zmq.port
+
+    @property
+    def tcp_port(self) -> int:
+        """The TCP port that is listened on, once started."""
+        return self._tcp.port
+
+    @property
+    def http_port(self) -> int:
+        """The HTTP port that is listened on, once started."""
+        return self._http.port
+
+    async def start(self) -> None:
+        """Begin to listen on all ports; does not wait for Triton.
+
+        Raises:
+            StartError: a port cannot be bound; nothing is left open then.
+        """
+        async with contextlib.AsyncExitStack() as undo:
+            undo.callback(self._plane.close)
+            await self.model.start()
+            undo.push_async_callback(self.model.close)
+            self._zmq.start()
+            undo.push_async_callback(self._zmq.stop, 0)
+            await self._tcp.start()
+            undo.push_async_callback(self._tcp.stop, 0)
+            await self._http.start()
+            undo.pop_all()
+        self._started = True
+        logger.info(
+            "listening on %s: zmq %d, tcp %d, http %d; Triton at %s",
+            self.settings.host,
+            self.zmq_port,
+            self.tcp_port,
+            self.http_port,
+            self.settings.triton,
+        )
+
+    async def stop(self) -> None:
+        """Stop listening, let what is in flight finish for a short while, answer the rest with an error."""
+        if not self._started:
+            return
+        self._started = False
+        await asyncio.gather(self._zmq.stop(_GRACE_S), self._tcp.stop(_GRACE_S))
+        await self._http.stop()
+        self._plane.close()
+        await self.model.close()
+        logger.info("stopped")
+
+
+async def run(settings: GatewaySettings, stop: asyncio.Event, on_ready: Callable[[Gateway], None]) -> None:
+    """Run a gateway until `stop` is set; `on_ready` is called once it listens.
+
+    Raises:
+        StartError: a port cannot be bound.
+    """
+    gateway = Gateway(settings)
+    await gateway.start()
+    try:
+        on_ready(gateway)
+        await stop.wait()
+    finally:
+        await gateway.stop()

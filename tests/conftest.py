@@ -1,0 +1,27 @@
+"""Fixtures that are expensive: made once a session, shared by the tests that only use them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.golden import checkpoint_path
+from tests.stack import Stack, running_stack
+
+
+@pytest.fixture(scope="session")
+def tiny_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole chain serving the golden checkpoint `tiny` (one frame, horizon 16, no games)."""
+    yield from _stack_of("tiny", tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def context_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole chain serving the golden checkpoint `tiny-ctx` (three frames, horizon 18, five games)."""
+    yield from _stack_of("tiny-ctx", tmp_path_factory.mktemp("tiny-ctx"))
+
+
+def _stack_of(name: str, folder: Path) -> Iterator[Stack]:
+    repository = folder / "repository"
+    with running_stack(str(checkpoint_path(name)), f"--repository={repository}", cwd=folder) as stack:
+        yield stack

@@ -1,0 +1,103 @@
+"""The eager model against the reference's outputs and intermediates."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from export.checkpoint import Checkpoint, read_checkpoint
+from export.model import NitroGen, Sampling
+from export.time_tables import time_buckets
+from export.weights import load_model
+from tests.golden import (
+    CHECKPOINTS,
+    STICKS_TOLERANCE,
+    GoldenCase,
+    assert_case,
+    checkpoint_path,
+    golden_arrays,
+    golden_cases,
+)
+
+INTERMEDIATE_TOLERANCE = 2e-5
+
+
+@functools.cache
+def checkpoint(name: str) -> Checkpoint:
+    return read_checkpoint(checkpoint_path(name))
+
+
+@functools.cache
+def model(name: str, cfg_scale: float, old_layout: bool) -> NitroGen:
+    read = checkpoint(name)
+    tokenizer = read.config.tokenizer_cfg.model_copy(update={"old_layout": old_layout})
+    config = read.config.model_copy(update={"tokenizer_cfg": tokenizer})
+    sampling = Sampling(
+        config.modality_cfg.frame_per_sample, config.model_cfg.num_inference_timesteps, cfg_scale
+    )
+    return load_model(read.tensors, config, read.vision, len(read.games), sampling)
+
+
+def inputs(case: GoldenCase) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return (
+        torch.from_numpy(case.frames)[None],
+        torch.tensor([[case.frame_count]]),
+        torch.tensor([[case.game_id]]),
+        torch.from_numpy(case.noise)[None],
+    )
+
+
+CASES = [(name, case) for name in CHECKPOINTS for case in golden_cases(name)]
+
+
+@pytest.mark.parametrize(("name", "case"), CASES, ids=lambda value: getattr(value, "index", value))
+def test_case(name: str, case: GoldenCase) -> None:
+    outputs = model(name, case.cfg_scale, case.old_layout)(*inputs(case))
+
+    assert_case(case, tuple(output[0].numpy() for output in outputs))
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_a_batch_gives_each_case_its_own_actions(name: str) -> None:
+    cases = [case for case in golden_cases(name) if case.cfg_scale == 1.0]
+    batch = [torch.cat(parts) for parts in zip(*map(inputs, cases), strict=True)]
+
+    actions = model(name, 1.0, False)(*batch)[-1].numpy()
+
+    for case, own in zip(cases, actions, strict=True):
+        np.testing.assert_allclose(own, case.actions, rtol=0, atol=STICKS_TOLERANCE)
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_intermediates_of_the_first_case(name: str) -> None:
+    case = next(golden_cases(name))
+    arrays = golden_arrays(name)
+    nitrogen = model(name, 1.0, False)
+    config = checkpoint(name).config.model_cfg
+    step = time_buckets(config.num_inference_timesteps, config.num_timestep_buckets).index(250)
+    frames, count, game, noise = inputs(case)
+
+    vision = nitrogen.vision(frames[:, -1])
+    sequence = nitrogen.tokens(frames, count, game)
+    mixed = nitrogen.mix(sequence)
+    encoded = nitrogen.action_encoder(noise, nitrogen.tau[step])
+    keys_values = nitrogen.dit.attend_to(mixed)
+    denoised = nitrogen.dit(encoded, keys_values, nitrogen.block_adaln[step], nitrogen.out_adaln[step])
+    velocity = nitrogen.velocity(noise, step, keys_values)
+
+    for found, key in [
+        (vision[0, ::16], "i_vision_last"),
+        (sequence[0, -256::16], "i_vl_in_tail"),
+        (mixed[0, -256::16], "i_vl_out_tail"),
+        (encoded[0], "i_sa_in"),
+        (denoised[0], "i_dit_out"),
+        (velocity[0], "i_velocity_t250"),
+    ]:
+        np.testing.assert_allclose(
+            found.numpy(), arrays[key], rtol=0, atol=INTERMEDIATE_TOLERANCE, err_msg=key
+        )
+    padded = (arrays["i_vl_token_ids"] == 0).sum()
+    assert not sequence[0, :padded].any()
+    assert sequence[0, padded:].any(dim=-1).all()

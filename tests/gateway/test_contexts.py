@@ -1,0 +1,78 @@
+"""Frame contexts, and the store that bounds them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.contexts import ContextStore, FrameContext
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@given(st.lists(st.binary(min_size=1, max_size=1)), st.integers(1, 6))
+def test_a_context_gives_the_last_frames_and_keeps_one_less(frames: list[bytes], context_length: int) -> None:
+    context = FrameContext()
+    for index, frame in enumerate(frames):
+        seen = context.append(frame, context_length)
+        assert seen == tuple(frames[max(0, index + 1 - context_length) : index + 1])
+        assert len(context) == min(index + 1, context_length - 1)
+
+
+def test_a_context_shrinks_with_its_model() -> None:
+    context = FrameContext()
+    for frame in (b"a", b"b", b"c"):
+        context.append(frame, 4)
+    assert context.append(b"d", 2) == (b"c", b"d")
+    assert len(context) == 1
+
+
+def test_reset_forgets() -> None:
+    context = FrameContext()
+    context.append(b"a", 3)
+    context.reset()
+    assert context.append(b"b", 3) == (b"b",)
+
+
+def test_each_client_has_its_own_context() -> None:
+    store = ContextStore(10, 600, Clock())
+    assert store.get(b"1") is store.get(b"1")
+    assert store.get(b"1") is not store.get(b"2")
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    store = ContextStore(2, 600, Clock())
+    first, second = store.get(b"1"), store.get(b"2")
+    store.get(b"1")
+    store.get(b"3")
+    assert len(store) == 2
+    assert store.get(b"1") is first
+    assert store.get(b"2") is not second
+
+
+@pytest.mark.parametrize(("idle_s", "kept"), [(599.0, True), (600.0, False)])
+def test_an_idle_context_goes(idle_s: float, kept: bool) -> None:
+    clock = Clock()
+    store = ContextStore(10, 600, clock)
+    context = store.get(b"1")
+    clock.now = idle_s
+    assert (store.get(b"1") is context) == kept
+
+
+def test_use_keeps_a_context_and_purge_drops_the_others() -> None:
+    clock = Clock()
+    store = ContextStore(10, 600, clock)
+    kept = store.get(b"1")
+    store.get(b"2")
+    clock.now = 400
+    store.get(b"1")
+    clock.now = 800
+    store.purge()
+    assert len(store) == 1
+    assert store.get(b"1") is kept

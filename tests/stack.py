@@ -1,0 +1,182 @@
+"""Running the real stack (`python -m standalone`) for a test, and speaking to it as the deployed clients do."""
+
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+READY_TIMEOUT_S = 120
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Stack:
+    """A running `python -m standalone`; `lines` grows with what it prints on stdout and stderr."""
+
+    process: subprocess.Popen[str]
+    zmq_port: int
+    tcp_port: int
+    http_port: int
+    triton_http_port: int
+    triton_grpc_port: int
+    triton_metrics_port: int
+    lines: list[str] = field(default_factory=list)
+
+    def triton_pid(self) -> int:
+        """Process id of this stack's tritonserver."""
+        wanted = f"--grpc-port={self.triton_grpc_port}"
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdecimal():
+                try:
+                    words = (folder / "cmdline").read_bytes().decode().split("\0")
+                except (FileNotFoundError, ProcessLookupError):
+                    continue
+                if wanted in words and words[0].endswith("tritonserver"):
+                    return int(folder.name)
+        raise LookupError(f"no tritonserver with {wanted}")
+
+    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 30) -> int:
+        """Send a signal and wait for the end; the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout_s)
+
+
+@contextmanager
+def running_stack(
+    *arguments: str, cwd: Path, env: dict[str, str] | None = None, stderr: Path | None = None
+) -> Iterator[Stack]:
+    """Start the stack on free ports, wait for its `ready:` line, and stop it at the end.
+
+    `stderr`: a file for it, so that `lines` holds nothing but stdout.
+    """
+    ports = [free_port() for _ in range(6)]
+    names = ("zmq", "tcp", "http", "triton-http", "triton-grpc", "triton-metrics")
+    flags = [f"--{name}-port={port}" for name, port in zip(names, ports, strict=True)]
+    with stderr.open("w") if stderr else nullcontext(subprocess.STDOUT) as error_output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "standalone", "--host=127.0.0.1", *flags, *arguments],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdout=subprocess.PIPE,
+            stderr=error_output,
+            text=True,
+        )
+    stack = Stack(process, *ports)
+    ready = threading.Event()
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            stack.lines.append(line.rstrip("\n"))
+            if line.startswith("ready:"):
+                ready.set()
+        ready.set()  # also when it ends before
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        if not ready.wait(READY_TIMEOUT_S) or process.poll() is not None:
+            raise AssertionError("the stack did not become ready:\n" + "\n".join(stack.lines))
+        yield stack
+    finally:
+        if process.poll() is None:
+            stack.stop()
+        reader.join(10)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+class PickleClient:
+    """What the deployed Python client does: a plain REQ socket with a 30 s receive timeout, and pickles."""
+
+    def __init__(self, port: int) -> None:
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.REQ)
+        self._socket.setsockopt(zmq.RCVTIMEO, 30_000)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.connect(f"tcp://127.0.0.1:{port}")
+
+    def send_bytes(self, payload: bytes) -> dict[str, Any]:
+        """Send bytes as they are; the unpickled reply."""
+        reply: dict[str, Any] = pickle.loads(self.exchange(payload))
+        return reply
+
+    def exchange(self, payload: bytes) -> bytes:
+        """Send bytes as they are; the reply's bytes."""
+        self._socket.send(payload)
+        return self._socket.recv()
+
+    def request(self, **fields: Any) -> dict[str, Any]:
+        """Send a dict; the unpickled reply."""
+        return self.send_bytes(pickle.dumps(fields))
+
+    def close(self) -> None:
+        """Close the socket at once."""
+        self._socket.close()
+        self._context.term()
+
+    def __enter__(self) -> "PickleClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class JsonClient:
+    """A client of port 5556: a JSON line, image bytes, a JSON line back."""
+
+    def __init__(self, port: int, timeout_s: float = 10) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+        self._file = self.socket.makefile("rb")
+
+    def send(self, header: dict[str, Any], image: bytes = b"") -> None:
+        """Send a request without waiting for its reply."""
+        self.socket.sendall(json.dumps(header).encode() + b"\n" + image)
+
+    def line(self) -> bytes:
+        """One line of the server's; empty when it has closed the connection."""
+        return self._file.readline()
+
+    def request(self, header: dict[str, Any], image: bytes = b"") -> dict[str, Any]:
+        """Send a request; the parsed reply."""
+        self.send(header, image)
+        reply: dict[str, Any] = json.loads(self.line())
+        return reply
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._file.close()
+        self.socket.close()
+
+    def __enter__(self) -> "JsonClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def wait_until(condition: Any, timeout_s: float, what: str) -> None:
+    """Poll a condition (a callable) until it is true."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s} s: {what}")
+        time.sleep(0.02)
