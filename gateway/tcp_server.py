@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 # How long a connection that ends with an error is still read, lest unread bytes destroy the error's way out.
 _DISCARD_S = 2.0
+_DISCARD_WHEN_STOPPING_S = 0.3
 _BACKLOG = 1024
 
 _STOPPING = TritonUnavailableError("the gateway is stopping: connect again in a moment")
@@ -72,7 +73,7 @@ class TcpServer:
         for connection in connections:
             connection.abandon()
         if closed:
-            _, open_still = await asyncio.wait(closed, timeout=0.3)
+            _, open_still = await asyncio.wait(closed, timeout=2 * _DISCARD_WHEN_STOPPING_S)
             for waiter in open_still:
                 waiter.cancel()
         for connection in list(self.connections):
@@ -110,6 +111,7 @@ class TcpConnection(asyncio.Protocol):
         self._ending = False
         self._eof = False
         self._finished = False
+        self._discard_s = _DISCARD_S
         self._last_active = self._loop.time()
         self._request_timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -179,8 +181,7 @@ class TcpConnection(asyncio.Protocol):
         if not self._ending:
             if not self._backlog and not self._session.in_flight:
                 self._refuse(_STOPPING)
-            # There is no time to wait for the client's own end.
-            self._eof = True
+            self._discard_s = _DISCARD_WHEN_STOPPING_S
             self._end()
 
     def abandon(self) -> None:
@@ -235,7 +236,7 @@ class TcpConnection(asyncio.Protocol):
         self._abort_later()
 
     def _abort_later(self) -> None:
-        self._request_timer = self._loop.call_later(_DISCARD_S, self.transport.abort)
+        self._request_timer = self._loop.call_later(self._discard_s, self.transport.abort)
 
     def _write(self, reply: bytes) -> None:
         self._last_active = self._loop.time()
