@@ -33,19 +33,32 @@ def _parse(arguments: list[str] | None) -> ExportOptions:
     )
     own = "the checkpoint's own"
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="an ng.pt file")
-    parser.add_argument("--repository", metavar="DIR", type=Path, required=True, help="Triton's model repository")
+    parser.add_argument(
+        "--repository", metavar="DIR", type=Path, required=True, help="Triton's model repository"
+    )
     parser.add_argument("--name", default="nitrogen", help="name of the Triton model")
-    parser.add_argument("--version", type=_positive, metavar="N", help="version number; None: the next free one")
-    parser.add_argument("--max-batch-size", type=_positive, default=16, metavar="N", help="largest dynamic batch")
+    parser.add_argument(
+        "--version", type=_positive, metavar="N", help="version number; None: the next free one"
+    )
+    parser.add_argument(
+        "--max-batch-size", type=_positive, default=16, metavar="N", help="largest dynamic batch"
+    )
     parser.add_argument("--steps", type=_positive, metavar="N", help=f"sampler steps; None: {own}")
     parser.add_argument(
-        "--context", type=_positive, metavar="K", dest="context_length", help=f"frames seen at once; None: {own}"
+        "--context",
+        type=_positive,
+        metavar="K",
+        dest="context_length",
+        help=f"frames seen at once; None: {own}",
     )
     parser.add_argument(
         "--cfg-scale", type=float, default=1.0, metavar="S", help="classifier-free guidance; 1.0 is off"
     )
     parser.add_argument(
-        "--device-kind", choices=["auto", "cpu", "gpu"], default="auto", help="auto leaves the choice to Triton"
+        "--device-kind",
+        choices=["auto", "cpu", "gpu"],
+        default="auto",
+        help="auto leaves the choice to Triton",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing version")
     return ExportOptions(**vars(parser.parse_args(arguments)))

@@ -49,7 +49,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
         and isinstance(content.get("model"), dict)
         and isinstance(content.get("ckpt_config"), dict)
     ):
-        raise CheckpointError(f"{path} is a torch file, but not a NitroGen checkpoint: no model and ckpt_config in it")
+        raise CheckpointError(
+            f"{path} is a torch file, but not a NitroGen checkpoint: no model and ckpt_config in it"
+        )
     tensors = content["model"]
     strangers = [name for name, value in tensors.items() if not isinstance(value, Tensor)]
     if strangers:

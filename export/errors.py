@@ -1,11 +1,11 @@
 """Export's errors, one class per cause; each message says what was wrong and what to do.
 
-    ExportError
-    ├── CheckpointError      the checkpoint cannot be read, or does not hold a NitroGen model
-    ├── OptionError          the command line asks for what this checkpoint cannot do
-    ├── RepositoryError      the model repository refuses the new version
-    │   └── IncompatibleVersionError   its horizon, context or games are not those of the model's versions
-    └── VerificationError    the exported graph does not compute what the eager model computes
+ExportError
+├── CheckpointError      the checkpoint cannot be read, or does not hold a NitroGen model
+├── OptionError          the command line asks for what this checkpoint cannot do
+├── RepositoryError      the model repository refuses the new version
+│   └── IncompatibleVersionError   its horizon, context or games are not those of the model's versions
+└── VerificationError    the exported graph does not compute what the eager model computes
 """
 
 

@@ -1,4 +1,4 @@
-"""The game mapping: which row of the game table belongs to which game (docs/model.md, "Tokens and context")."""
+"""The game mapping: the game of each row of the game table (docs/model.md, "Tokens and context")."""
 
 from pathlib import Path
 

@@ -22,7 +22,7 @@ from export.vision_config import VisionConfig
 class Sampling:
     """What an export may choose beyond the checkpoint.
 
-    `context_length`: frames seen (K); `steps`: Euler steps (N); `cfg_scale`: classifier-free guidance, 1 = off.
+    `context_length`: frames seen (K). `steps`: Euler steps (N). `cfg_scale`: guidance, 1 = off.
     """
 
     context_length: int
@@ -41,7 +41,9 @@ class NitroGen(nn.Module):
     is_guided: Final[bool]
     old_layout: Final[bool]
 
-    def __init__(self, config: CheckpointConfig, vision: VisionConfig, num_games: int, sampling: Sampling) -> None:
+    def __init__(
+        self, config: CheckpointConfig, vision: VisionConfig, num_games: int, sampling: Sampling
+    ) -> None:
         super().__init__()
         model, dit = config.model_cfg, config.model_cfg.diffusion_model_cfg
         width, steps = model.hidden_size, sampling.steps

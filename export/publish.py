@@ -2,21 +2,18 @@
 
 import logging
 import math
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from export.checkpoint import Checkpoint, read_checkpoint
-from export.errors import OptionError, RepositoryError
-from export.model import NitroGen, Sampling
+from export.errors import OptionError
+from export.model import Sampling
 from export.repository import MODEL_FILE, choose_version, new_version
 from export.torchscript import save_torchscript, verify_torchscript
 from export.triton_config import DeviceKind, Facts, fill_config
 from export.weights import load_model
 
 logger = logging.getLogger(__name__)
-
-_SPARE_BYTES = 16 << 20  # the graph's code and the config, beside the weights
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,6 @@ def export_checkpoint(options: ExportOptions) -> Path:
         checkpoint.tensors, checkpoint.config, checkpoint.vision, len(checkpoint.games), sampling
     )
     with new_version(options.repository, options.name, number, config) as folder:
-        _require_space(model, folder)
         logger.info("scripting and saving")
         save_torchscript(model, folder / MODEL_FILE)
         logger.info("verifying the saved graph")
@@ -106,13 +102,3 @@ def _facts(checkpoint: Checkpoint, sampling: Sampling) -> Facts:
         inference_steps=sampling.steps,
         cfg_scale=sampling.cfg_scale,
     )
-
-
-def _require_space(model: NitroGen, folder: Path) -> None:
-    need = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers())) + _SPARE_BYTES
-    free = shutil.disk_usage(folder).free
-    if free < need:
-        raise RepositoryError(
-            f"{need / 1e9:.2f} GB are needed in {folder.parent}, but {free / 1e9:.2f} GB are free: "
-            "free some, or choose another --repository"
-        )

@@ -87,7 +87,9 @@ def choose_version(repository: Path, name: str, wanted: int | None, facts: Facts
         raise OptionError(f"--name {name!r} is no model name: use letters, digits, '.', '_' and '-'")
     present = versions(repository, name)
     numbers = [
-        int(child.name) for child in (repository / name).glob("*") if child.is_dir() and child.name.isdecimal()
+        int(child.name)
+        for child in (repository / name).glob("*")
+        if child.is_dir() and child.name.isdecimal()
     ]
     number = wanted if wanted is not None else max(numbers, default=0) + 1
     if number in numbers and not force:
@@ -96,13 +98,16 @@ def choose_version(repository: Path, name: str, wanted: int | None, facts: Facts
         if other.number != number and not _compatible(other.facts, facts):
             raise IncompatibleVersionError(
                 f"version {other.number} of {name} in {repository} has another horizon, context or games "
-                f"({_shape(other.facts)}; the new one: {_shape(facts)}): choose another --name or --repository"
+                f"({_shape(other.facts)}; the new one: {_shape(facts)}): "
+                "choose another --name or --repository"
             )
     return number
 
 
 @contextmanager
-def new_version(repository: Path, name: str, number: int, config: model_config_pb2.ModelConfig) -> Iterator[Path]:
+def new_version(
+    repository: Path, name: str, number: int, config: model_config_pb2.ModelConfig
+) -> Iterator[Path]:
     """A folder to write `model.pt` into; on a clean exit the version is complete and is the one to serve.
 
     Raises:
@@ -127,7 +132,9 @@ def new_version(repository: Path, name: str, number: int, config: model_config_p
             shutil.rmtree(partial, ignore_errors=True)
         serve_version(repository, name, number)
     except OSError as error:
-        raise RepositoryError(f"version {number} cannot be written into {model_folder}: {error.strerror}") from error
+        raise RepositoryError(
+            f"version {number} cannot be written into {model_folder}: {error.strerror}"
+        ) from error
 
 
 def serve_version(repository: Path, name: str, number: int) -> None:
@@ -155,4 +162,5 @@ def _compatible(one: Facts, other: Facts) -> bool:
 
 
 def _shape(facts: Facts) -> str:
-    return f"horizon {facts.action_horizon}, context {facts.context_length}, {max(len(facts.games) - 1, 0)} games"
+    games = max(len(facts.games) - 1, 0)
+    return f"horizon {facts.action_horizon}, context {facts.context_length}, {games} games"

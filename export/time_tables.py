@@ -1,7 +1,7 @@
 """Everything of the sampler that depends on the time step only, computed once at export.
 
 Source: docs/model.md, "Transformer blocks" (DiT time embedding, AdaLN) and "Action encoder and decoder"
-(tau). One step at a time and in float32, as the reference does, so that the products are the same bit for bit.
+(tau). One step at a time and in float32, as the reference does: the products are the same bit for bit.
 """
 
 import math
@@ -51,7 +51,9 @@ def time_tables(tensors: Mapping[str, Tensor], buckets: list[int], num_blocks: i
         block_rows.append(
             torch.stack(
                 [
-                    torch.stack(_linear(tensors, f"model.transformer_blocks.{index}.norm1.linear", activated).chunk(2))
+                    torch.stack(
+                        _linear(tensors, f"model.transformer_blocks.{index}.norm1.linear", activated).chunk(2)
+                    )
                     for index in range(num_blocks)
                 ]
             )

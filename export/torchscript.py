@@ -16,6 +16,7 @@ from export.model import NitroGen
 
 VERIFIED_BATCH_SIZES = (1, 3)
 MAX_DIFFERENCE = 5e-5  # of `actions`, between the eager model and the saved graph
+_CODE_BYTES = 16 << 20  # at most, for the graph beside its tensors
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -43,13 +44,19 @@ def save_torchscript(model: NitroGen, path: Path) -> None:
         RepositoryError: when the file cannot be written.
     """
     scripted = torch.jit.script(model)
+    need = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers())) + _CODE_BYTES
     try:
+        with path.open("wb") as file:
+            # Asked for beforehand: PyTorch's writer ends the whole process when the disk is full.
+            os.posix_fallocate(file.fileno(), 0, need)
         scripted.save(str(path))
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise RepositoryError(f"{path} cannot be written ({reason}): is there space left on the disk?") from error
+    except OSError as error:
+        raise RepositoryError(
+            f"{need / 1e9:.2f} GB for {path} cannot be written ({error.strerror}): "
+            "free some space, or choose another --repository"
+        ) from error
 
 
 def verify_torchscript(model: NitroGen, path: Path) -> float:
@@ -70,8 +77,9 @@ def verify_torchscript(model: NitroGen, path: Path) -> float:
             difference = (model(*inputs)[-1] - outputs[-1]).abs().max().item()
             if not difference <= MAX_DIFFERENCE:  # also true of NaN
                 raise VerificationError(
-                    f"at batch {batch} the saved graph differs from the eager model by {difference:.3g}, more than "
-                    f"{MAX_DIFFERENCE}: nothing was published. Do the weights hold NaN or extreme values?"
+                    f"at batch {batch} the saved graph differs from the eager model by {difference:.3g}, "
+                    f"more than {MAX_DIFFERENCE}: nothing was published. "
+                    "Do the weights hold NaN or extreme values?"
                 )
             if not all(map(torch.equal, outputs, model.decode(outputs[-1]))):
                 raise VerificationError(f"at batch {batch} the saved graph decodes its actions differently")

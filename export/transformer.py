@@ -97,8 +97,10 @@ class DiTBlock(nn.Module):
 
         Args:
             x: (B, T, D).
-            scale, shift: (D,), AdaLN's row for the current time step.
-            keys, values: (B, heads, S, head_dim) of the frames; a self-attention block has no use for them.
+            scale: (D,), AdaLN's row for the current time step.
+            shift: (D,), likewise.
+            keys: (B, heads, S, head_dim) of the frames; a self-attention block has no use for them.
+            values: likewise.
 
         Returns:
             (B, T, D).
@@ -159,7 +161,7 @@ class DiT(nn.Module):
         """
         for index, block in enumerate(self.blocks):
             scale, shift = block_adaln[index].unbind(0)
-            keys, values = keys_values[block.cross_index].unbind(0)
+            keys, values = keys_values[block.cross_index].unbind(0)  # type: ignore[index] # ModuleList hides it
             x = block(x, scale, shift, keys, values)
         scale, shift = out_adaln.unbind(0)
         return self.out(self.norm_out(x) * (1 + scale) + shift)

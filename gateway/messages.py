@@ -70,7 +70,7 @@ class Request:
     type: RequestType
     image: Image | None = None
     seed: int | None = None
-    game: str | int | None | Unset = UNSET
+    game: str | int | Unset | None = UNSET
     timing: bool = False
 
 

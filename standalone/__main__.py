@@ -88,9 +88,13 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
     for name in ("host", "zmq-port", "tcp-port", "http-port"):
         parser.add_argument(f"--{name}", help=f"the gateway's --{name}", default=argparse.SUPPRESS)
     for name, port in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
-        parser.add_argument(f"--triton-{name}-port", type=int, default=port, metavar="PORT", help="on 127.0.0.1")
+        parser.add_argument(
+            f"--triton-{name}-port", type=int, default=port, metavar="PORT", help="on 127.0.0.1"
+        )
     parser.add_argument("--steps", type=int, metavar="N", help="sampler steps, if not the checkpoint's")
-    parser.add_argument("--context", type=int, metavar="K", help="frames seen at once, if not the checkpoint's")
+    parser.add_argument(
+        "--context", type=int, metavar="K", help="frames seen at once, if not the checkpoint's"
+    )
     parser.add_argument("--cfg-scale", type=float, metavar="S", help="scale of classifier-free guidance")
     values = vars(parser.parse_args(arguments))
     if bool(values["checkpoint"]) == values["demo"]:

@@ -1,4 +1,4 @@
-"""`python -m standalone.demo FOLDER`: an untrained checkpoint in the real file format, for trying the chain out.
+"""`python -m standalone.demo FOLDER`: an untrained checkpoint in the real file format, to try the chain.
 
 The released architecture (layers, steps, horizon) at a reduced width, with deterministic random weights. Its
 actions mean nothing.
@@ -18,7 +18,7 @@ from export.tensors import checkpoint_tensors
 from export.vision_config import read_vision_config
 
 SEED = 20251219
-WIDTH = 128
+WIDTH = 64
 HEADS = 2
 HORIZON = 18
 CHECKPOINT_NAME = "ng.pt"

@@ -6,6 +6,7 @@ starts the command in a process group of its own and, as soon as the command end
 command's exit code. Only the standard library, so that it starts at once.
 """
 
+import contextlib
 import ctypes
 import os
 import select
@@ -24,16 +25,17 @@ def main() -> int:
     remove_shared_memory(shm_prefix)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     server = subprocess.Popen(  # noqa: S603 - the command is triton_server's
-        command, stdin=subprocess.DEVNULL, process_group=0, preexec_fn=_die_with_parent
+        command,
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+        preexec_fn=die_with_parent,  # noqa: PLW1509 - one thread
     )
     try:
         _wait_for_end(server)
         if server.poll() is None:
             server.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 server.wait(float(grace_s))
-            except subprocess.TimeoutExpired:
-                pass
     finally:
         _kill_group(server.pid)
         server.wait()
@@ -57,13 +59,12 @@ def _wait_for_end(server: subprocess.Popen[bytes]) -> None:
 
 
 def _kill_group(group: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """For `preexec_fn`: have the kernel kill this process when its parent ends."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

@@ -18,5 +18,6 @@ def require_free_port(host: str, port: int, flag: str) -> int:
             return chosen
     except OSError as error:
         raise StandaloneError(
-            f"port {port} on {host} cannot be used ({error.strerror}): stop what uses it, or choose another with {flag}"
+            f"port {port} on {host} cannot be used ({error.strerror}): "
+            f"stop what uses it, or choose another with {flag}"
         ) from error

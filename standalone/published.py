@@ -5,9 +5,7 @@ memory, the serving process neither.
 """
 
 import asyncio
-import ctypes
 import logging
-import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +14,12 @@ from export.digest import file_sha256
 from export.errors import ExportError, IncompatibleVersionError
 from export.repository import Version, model_names, serve_version, versions
 from standalone.errors import StandaloneError
+from standalone.keeper import die_with_parent
 
 logger = logging.getLogger(__name__)
 
 MODEL_NAME = "nitrogen"
 DEMO_FOLDER = Path("var", "demo")
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ async def make_demo_checkpoint() -> Path:
         StandaloneError: when it cannot be written.
     """
     if await _run("standalone.demo", str(DEMO_FOLDER)) != 0:
-        raise StandaloneError(f"the demo checkpoint cannot be written into {DEMO_FOLDER.absolute()}: see above")
+        raise StandaloneError(f"the demo checkpoint cannot be written into {DEMO_FOLDER}: see above")
     return DEMO_FOLDER / "ng.pt"
 
 
@@ -68,9 +66,12 @@ async def publish(checkpoint: Path, repository: Path, sampling: Sampling) -> Ver
     Raises:
         StandaloneError: when there is no such checkpoint, or it cannot be exported.
     """
-    if not checkpoint.is_file():
-        raise StandaloneError(f"no checkpoint at {checkpoint}: give the path of an ng.pt file")
-    sha256 = await asyncio.to_thread(file_sha256, checkpoint)
+    try:
+        sha256 = await asyncio.to_thread(file_sha256, checkpoint)
+    except OSError as error:
+        raise StandaloneError(
+            f"no checkpoint can be read at {checkpoint} ({error.strerror}): give the path of an ng.pt file"
+        ) from error
     try:
         version = _find(repository, sha256, sampling)
         if version is None:
@@ -116,7 +117,7 @@ async def _run(module: str, *arguments: str) -> int:
         module,
         *arguments,
         stdout=asyncio.subprocess.DEVNULL,
-        preexec_fn=_die_with_parent,
+        preexec_fn=die_with_parent,
     )
     try:
         return await process.wait()
@@ -125,7 +126,3 @@ async def _run(module: str, *arguments: str) -> int:
             process.kill()
             await process.wait()
         raise
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

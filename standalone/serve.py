@@ -1,6 +1,5 @@
 """The stack's life: publish the checkpoint, start Triton, start the gateway, keep Triton alive, stop."""
 
-import asyncio
 import logging
 import tempfile
 from collections.abc import Callable
@@ -54,9 +53,7 @@ async def serve(options: ServeOptions, on_ready: Callable[[Gateway], None]) -> N
         logger.info("starting Triton with %s, version %d", version.model_name, version.number)
         await triton.start()
         gateway = Gateway(
-            options.gateway.model_copy(
-                update={"triton": f"{HOST}:{ports.grpc}", "model": version.model_name}
-            )
+            options.gateway.model_copy(update={"triton": f"{HOST}:{ports.grpc}", "model": version.model_name})
         )
         await gateway.start()
         stack.push_async_callback(gateway.stop)

@@ -61,7 +61,12 @@ class TritonServer:
     """One Triton under a keeper process, started again whenever it dies until `stop` is called."""
 
     def __init__(
-        self, command: Sequence[str], environment: dict[str, str], ports: TritonPorts, log: Path, shm_prefix: str
+        self,
+        command: Sequence[str],
+        environment: dict[str, str],
+        ports: TritonPorts,
+        log: Path,
+        shm_prefix: str,
     ) -> None:
         self._command = [sys.executable, keeper.__file__, shm_prefix, str(_GRACE_S), *command]
         self._environment = environment
@@ -80,8 +85,7 @@ class TritonServer:
             while not await self._is_ready(session):
                 if process.returncode is not None:
                     raise StandaloneError(
-                        f"Triton ended at its start with exit code {process.returncode}: {self._last_error()} "
-                        f"(its log: {self._log})"
+                        f"Triton ended at its start with exit code {process.returncode}: {self._last_error()}"
                     )
                 await asyncio.sleep(_POLL_S)
 
@@ -116,7 +120,7 @@ class TritonServer:
                 stdout=log,
                 stderr=log,
                 env=self._environment,
-                start_new_session=True,  # Ctrl-C in a terminal is for the parent, which then ends Triton in order
+                start_new_session=True,  # Ctrl-C is for this process, which then ends Triton in order
             )
         return self._process
 

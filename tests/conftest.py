@@ -1,5 +1,6 @@
 """Fixtures that are expensive: made once a session, shared by the tests that only use them."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 
 from tests.golden import checkpoint_path
 from tests.stack import Stack, running_stack
+
+# On a machine with other work, torch's threads that spin while they wait slow each other down a hundredfold.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Running the real stack (`python -m standalone`) for a test, and speaking to it as the deployed clients do."""
+"""Running the real stack (`python -m standalone`) for a test, and speaking to it as deployed clients do."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,7 +124,7 @@ class PickleClient:
         self._socket.send(payload)
         return self._socket.recv()
 
-    def request(self, **fields: Any) -> dict[str, Any]:
+    def request(self, **fields: object) -> dict[str, Any]:
         """Send a dict; the unpickled reply."""
         return self.send_bytes(pickle.dumps(fields))
 
@@ -173,8 +173,8 @@ class JsonClient:
         self.close()
 
 
-def wait_until(condition: Any, timeout_s: float, what: str) -> None:
-    """Poll a condition (a callable) until it is true."""
+def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
+    """Poll a condition until it is true."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:

@@ -45,7 +45,11 @@ def test_a_missing_key_is_named(figures: dict[str, Any], section: str, key: str)
         ("model_cfg.diffusion_model_cfg.cross_attention_dim", 32, "cross-attention width is 32"),
         ("tokenizer_cfg.action_horizon", 16, "tokenizer_cfg.action_horizon is 16"),
         ("model_cfg.max_seq_len", 8, "position_embedding has 8 rows, but 18"),
-        ("model_cfg.vl_self_attention_cfg.max_num_positional_embeddings", 300, "VL positions has 300 rows, but 780"),
+        (
+            "model_cfg.vl_self_attention_cfg.max_num_positional_embeddings",
+            300,
+            "VL positions has 300 rows, but 780",
+        ),
         ("model_cfg.diffusion_model_cfg.norm_type", "layer_norm", "norm_type"),
         ("model_cfg.action_dim", 30, "action_dim"),
         ("model_cfg.add_view_embed", True, "add_view_embed"),

@@ -16,7 +16,9 @@ def test_names_shapes_and_order_are_those_of_a_real_state_dict(name: str) -> Non
     config = parse_config(json.loads((GOLDEN / name / "config.json").read_text()))
     vision = find_vision_config(config.model_cfg.vision_encoder_name, GOLDEN / name)
     lines = [line.split("\t") for line in (GOLDEN / name / "keys.txt").read_text().splitlines()]
-    expected = [(key, tuple(int(size) for size in shape.strip("(),").split(",") if size)) for key, shape, _ in lines]
+    expected = [
+        (key, tuple(int(size) for size in shape.strip("(),").split(",") if size)) for key, shape, _ in lines
+    ]
 
     assert list(checkpoint_tensors(config, vision, GAMES[name]).items()) == expected
 

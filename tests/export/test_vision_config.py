@@ -34,14 +34,18 @@ def test_a_local_folder_wins_over_the_table(tmp_path: Path) -> None:
 
 
 def test_the_released_tower_is_known(tmp_path: Path) -> None:
-    assert find_vision_config("google/siglip2-large-patch16-256", tmp_path) == VisionConfig(24, 1024, 16, 4096)
+    assert find_vision_config("google/siglip2-large-patch16-256", tmp_path) == VisionConfig(
+        24, 1024, 16, 4096
+    )
 
 
 def test_every_known_tower_has_whole_heads() -> None:
     assert all(tower.width % tower.num_heads == 0 for tower in KNOWN_TOWERS.values())
 
 
-def test_an_unknown_tower_says_where_to_put_its_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_tower_says_where_to_put_its_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
     with pytest.raises(CheckpointError, match=r"'acme/tower'.*config\.json at .*acme/tower/config\.json"):

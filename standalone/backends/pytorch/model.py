@@ -39,13 +39,18 @@ class TritonPythonModel:
         """
         # DLPack, because the stub's numpy bridge gives empty tensors under numpy 2.
         batches = {
-            name: [from_dlpack(pb_utils.get_input_tensor_by_name(request, name).to_dlpack()) for request in requests]
+            name: [
+                from_dlpack(pb_utils.get_input_tensor_by_name(request, name).to_dlpack())
+                for request in requests
+            ]
             for name in self.input_names
         }
         sizes = [tensor.size(0) for tensor in batches[self.input_names[0]]]
         try:
-            with torch.inference_mode(), torch.jit.optimized_execution(self.optimized):
-                outputs = self.model(**{name: torch.cat(parts).to(self.device) for name, parts in batches.items()})
+            with torch.inference_mode(), torch.jit.optimized_execution(self.optimized):  # type: ignore[attr-defined] # untyped
+                outputs = self.model(
+                    **{name: torch.cat(parts).to(self.device) for name, parts in batches.items()}
+                )
         except RuntimeError as error:
             failure = pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
             return [failure for _ in requests]
