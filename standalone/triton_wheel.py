@@ -27,8 +27,8 @@ class TritonWheel:
         """Environment variables under which the server and its stubs find their libraries and torch."""
         binaries = Path(sys.executable).parent
         return {
-            # torch's threads would otherwise spin while they wait, on cores that gateway and clients need: with
-            # all of them on two cores that costs a factor of ten and more. The operator's own choice wins.
+            # torch's threads would otherwise spin while they wait, on cores that gateway and clients need:
+            # with all of them on two cores that costs a factor of ten and more. The operator's choice wins.
             "OMP_WAIT_POLICY": "PASSIVE",
             **os.environ,
             "LD_LIBRARY_PATH": str(self.libraries),

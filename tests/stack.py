@@ -124,6 +124,15 @@ class PickleClient:
         self._socket.send(payload)
         return self._socket.recv()
 
+    def send(self, **fields: Any) -> None:
+        """Send a dict without waiting for its reply."""
+        self._socket.send(pickle.dumps(fields))
+
+    def receive(self) -> dict[str, Any]:
+        """The unpickled reply to what `send` sent."""
+        reply: dict[str, Any] = pickle.loads(self._socket.recv())
+        return reply
+
     def request(self, **fields: object) -> dict[str, Any]:
         """Send a dict; the unpickled reply."""
         return self.send_bytes(pickle.dumps(fields))
