@@ -83,8 +83,6 @@ class DiTBlock(nn.Module):
         self.heads = config.num_attention_heads
         self.has_positions = config.position_rows > 0
         self.is_self_attention = config.is_self_attention(index)
-        # Which of the precomputed keys and values a cross block reads.
-        self.cross_index = index // 2 if config.interleave_self_attention else index
         self.register_buffer("positions", torch.empty(config.position_rows, config.width))
         self.norm1 = nn.LayerNorm(config.width, eps=NORM_EPS, elementwise_affine=False)
         self.projection = nn.Linear(config.width, (3 if self.is_self_attention else 1) * config.width)
@@ -131,6 +129,9 @@ class DiT(nn.Module):
         self.heads = config.num_attention_heads
         self.blocks = nn.ModuleList(DiTBlock(config, index) for index in range(config.num_layers))
         self.cross_blocks = sum(not config.is_self_attention(index) for index in range(config.num_layers))
+        # Which keys and values a block reads; a self-attention block is given some, and ignores them.
+        stride = 2 if config.interleave_self_attention else 1
+        self.cross_index = [index // stride for index in range(config.num_layers)]
         self.keys_values = nn.Linear(config.context_width, self.cross_blocks * 2 * config.width)
         self.norm_out = nn.LayerNorm(config.width, eps=OUTPUT_NORM_EPS, elementwise_affine=False)
         self.out = nn.Linear(config.width, config.output_dim)
@@ -161,7 +162,7 @@ class DiT(nn.Module):
         """
         for index, block in enumerate(self.blocks):
             scale, shift = block_adaln[index].unbind(0)
-            keys, values = keys_values[block.cross_index].unbind(0)  # type: ignore[index] # ModuleList hides it
+            keys, values = keys_values[self.cross_index[index]].unbind(0)
             x = block(x, scale, shift, keys, values)
         scale, shift = out_adaln.unbind(0)
         return self.out(self.norm_out(x) * (1 + scale) + shift)

@@ -124,7 +124,7 @@ class PickleClient:
         self._socket.send(payload)
         return self._socket.recv()
 
-    def send(self, **fields: Any) -> None:
+    def send(self, **fields: object) -> None:
         """Send a dict without waiting for its reply."""
         self._socket.send(pickle.dumps(fields))
 

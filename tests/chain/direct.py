@@ -36,7 +36,12 @@ class DirectCalls:
         return {name: result.as_numpy(name) for name in OUTPUTS}
 
     def predict(
-        self, frames: Sequence[NDArray[np.uint8]], noise: NDArray[np.float32], *, context: int = 1, game_id: int = 0
+        self,
+        frames: Sequence[NDArray[np.uint8]],
+        noise: NDArray[np.float32],
+        *,
+        context: int = 1,
+        game_id: int = 0,
     ) -> Outputs:
         """The outputs for one client's frames, (256, 256, 3), newest last; the unused slots are black."""
         slots = np.zeros((1, context, 256, 256, 3), np.uint8)

@@ -51,7 +51,9 @@ def test_array_on_the_zmq_port_gets_the_models_bits(
     assert_same_bits(pickles.request(type="predict", image=frame, seed=seed), expected)
 
 
-def test_pil_image_on_the_zmq_port_gets_the_models_bits(pickles: PickleClient, tiny_calls: DirectCalls) -> None:
+def test_pil_image_on_the_zmq_port_gets_the_models_bits(
+    pickles: PickleClient, tiny_calls: DirectCalls
+) -> None:
     frame = picture(2)
     expected = tiny_calls.predict([frame], seeded_noise(7, TINY_HORIZON))
     assert_same_bits(pickles.request(type="predict", image=PIL.Image.fromarray(frame), seed=7), expected)
@@ -90,7 +92,9 @@ def test_tcp_port_resizes_a_png_by_its_mode(
 def test_tcp_port_decodes_a_jpeg_as_cv2_does(json_client: JsonClient, tiny_calls: DirectCalls) -> None:
     jpeg = image_file(picture(6), "JPEG")
     expected = tiny_calls.predict([decoded_by_cv2(jpeg)], seeded_noise(6, TINY_HORIZON))
-    assert_same_decimals(json_client.request({"type": "predict", "len": len(jpeg), "seed": 6}, jpeg), expected)
+    assert_same_decimals(
+        json_client.request({"type": "predict", "len": len(jpeg), "seed": 6}, jpeg), expected
+    )
 
 
 def test_model_without_seed_gives_other_actions_each_time(pickles: PickleClient) -> None:
@@ -135,7 +139,9 @@ def test_tcp_reset_forgets_the_earlier_frames(context_stack: Stack, context_call
         assert_same_decimals(reply, expected)
 
 
-def test_a_frame_of_another_size_counts_in_the_context(context_stack: Stack, context_calls: DirectCalls) -> None:
+def test_a_frame_of_another_size_counts_in_the_context(
+    context_stack: Stack, context_calls: DirectCalls
+) -> None:
     """Decoding it takes a while, beside the event loop; the frame after it needs none."""
     small = picture(1, 224, 320)
     expected = context_calls.predict(

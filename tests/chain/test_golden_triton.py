@@ -1,4 +1,4 @@
-"""The golden cases through the exported models in a real Triton; each guidance scale is an export of its own."""
+"""The golden cases through exported models in a real Triton; each guidance scale is an export of its own."""
 
 import asyncio
 import json
@@ -59,7 +59,9 @@ def golden_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DirectCa
     ("checkpoint", "case"),
     [pytest.param(name, case, id=f"{name}-{case.index}") for name in CHECKPOINTS for case in CASES[name]],
 )
-def test_case_gets_the_reference_actions(golden_models: DirectCalls, checkpoint: str, case: GoldenCase) -> None:
+def test_case_gets_the_reference_actions(
+    golden_models: DirectCalls, checkpoint: str, case: GoldenCase
+) -> None:
     outputs = golden_models.batch(
         model_name(checkpoint, case.cfg_scale),
         {
