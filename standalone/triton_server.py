@@ -17,7 +17,7 @@ from standalone.triton_wheel import TritonWheel
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"  # Triton has no protection of its own: only the gateway faces the network
-_GRACE_S = 3.0  # from SIGTERM to SIGKILL; Triton itself waits 2 s for requests in flight
+_GRACE_S = 1.5  # from SIGTERM to SIGKILL; the gateway has answered all requests by then
 _POLL_S = 0.1
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _HEALTHY_S = 0.2, 10.0, 30.0
 
@@ -47,7 +47,7 @@ def server_command(
         "--model-control-mode=explicit",
         *(f"--load-model={model}" for model in models),
         "--disable-auto-complete-config",
-        "--exit-timeout-secs=2",
+        "--exit-timeout-secs=1",
         # The prefix tells this run's shared memory from another's, so that left-overs can be removed.
         f"--backend-config=pytorch,shm-region-prefix-name={shm_prefix}",
         *(f"--{protocol}-address={HOST}" for protocol in ("http", "grpc", "metrics")),
@@ -104,7 +104,7 @@ class TritonServer:
             await self._spawn()
 
     async def stop(self) -> None:
-        """End Triton and everything it started; at most a little over three seconds."""
+        """End Triton and everything it started; at most a little over `_GRACE_S`."""
         process, self._process = self._process, None
         if process is None or process.returncode is not None:
             return
