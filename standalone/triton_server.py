@@ -49,7 +49,7 @@ def server_command(
         "--disable-auto-complete-config",
         "--exit-timeout-secs=1",
         # The prefix tells this run's shared memory from another's, so that left-overs can be removed.
-        f"--backend-config=pytorch,shm-region-prefix-name={shm_prefix}",
+        f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         *(f"--{protocol}-address={HOST}" for protocol in ("http", "grpc", "metrics")),
         f"--http-port={ports.http}",
         f"--grpc-port={ports.grpc}",

@@ -1,0 +1,134 @@
+"""A real Triton that serves `timed_model/model.py`, whose inference takes as long as a test wants.
+
+A request's game is how many hundredths of a second its inference takes, but for NEVER, INFINITE and RAISE.
+"""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+from pathlib import Path
+
+import aiohttp
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from standalone.triton_server import HOST, TritonPorts, TritonServer, server_command
+from standalone.triton_wheel import assemble_backends, find_triton_wheel
+
+MODEL = Path(__file__).parent / "timed_model" / "model.py"
+CONFIG = Path(__file__).parents[2] / "model_repository" / "nitrogen" / "config.pbtxt"
+HORIZON = 18
+CONTEXT_LENGTH = 3
+GAMES = [None, *(f"game {index}" for index in range(1, 100)), "never", "infinite", "raise"]
+NEVER = GAMES.index("never")
+INFINITE = GAMES.index("infinite")
+RAISE = GAMES.index("raise")
+
+
+class TimedTriton:
+    """A Triton of its own, with the same ports at each start.
+
+    `folder`: an empty one for its repository, backends and log. `instances`: requests that run at once.
+    """
+
+    def __init__(self, folder: Path, instances: int) -> None:
+        self._repository = folder / "repository"
+        self._instances = instances
+        self._log = folder / "triton.log"
+        self._ports = TritonPorts(*_free_ports(3))
+        self.endpoint = f"{HOST}:{self._ports.grpc}"
+        self.write_model(CONTEXT_LENGTH)
+        wheel = find_triton_wheel()
+        backends = folder / "backends"
+        assemble_backends(wheel, backends)
+        shm_prefix = f"timed_{os.getpid()}_{self._ports.grpc}_"
+        command = server_command(wheel, backends, self._repository, ["nitrogen"], self._ports, shm_prefix)
+        # The log is then also a record of the calls that Triton got.
+        command.append("--log-verbose=1")
+        self._server = TritonServer(command, wheel.environment(), self._ports, self._log, shm_prefix)
+
+    def write_model(self, context_length: int) -> None:
+        """Write what the next start serves: the repository's own config, with what the timed model needs."""
+        config = text_format.Parse(CONFIG.read_text(), model_config_pb2.ModelConfig())
+        config.backend = "python"
+        config.ClearField("dynamic_batching")
+        config.instance_group[0].count = self._instances
+        config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_CPU
+        config.input[0].dims[0] = context_length
+        config.parameters["context_length"].string_value = str(context_length)
+        config.parameters["games"].string_value = json.dumps(GAMES)
+        version = self._repository / "nitrogen" / "1"
+        version.mkdir(parents=True, exist_ok=True)
+        shutil.copy(MODEL, version)
+        (version.parent / "config.pbtxt").write_text(text_format.MessageToString(config))
+
+    async def start(self) -> None:
+        """Start Triton and wait until it serves."""
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """End Triton in order; each idle instance of the model takes it a second, up to three in all."""
+        await self._server.stop()
+
+    async def kill(self) -> None:
+        """Kill the server without a word to its clients, and wait until nothing of it is left."""
+        for pid in _server_pids(self._ports.grpc):
+            os.kill(pid, signal.SIGKILL)
+        await self._server.stop()
+
+    async def begun(self) -> int:
+        """Inferences that the model has begun since Triton's start."""
+        return await self._metric("timed_model_begun")
+
+    async def cancelled(self) -> int:
+        """Inferences that the model has ended because Triton said that their request is cancelled."""
+        return await self._metric("timed_model_cancelled")
+
+    async def wait_until_begun(self, count: int, within_s: float = 10) -> None:
+        """Wait until `begun` is `count`."""
+        async with asyncio.timeout(within_s):
+            while await self.begun() < count:  # noqa: ASYNC110 - Triton's metrics have to be asked
+                await asyncio.sleep(0.02)
+
+    async def wait_until_cancelled(self, count: int, within_s: float = 10) -> None:
+        """Wait until `cancelled` is `count`."""
+        async with asyncio.timeout(within_s):
+            while await self.cancelled() < count:  # noqa: ASYNC110 - Triton's metrics have to be asked
+                await asyncio.sleep(0.02)
+
+    def config_reads(self) -> int:
+        """Calls of ModelConfig that Triton has logged, over all its starts."""
+        log = self._log.read_text(errors="replace")
+        return len(re.findall(r"Process for ModelConfig, rpc_ok=1, \d+ step START", log))
+
+    async def _metric(self, name: str) -> int:
+        url = f"http://{HOST}:{self._ports.metrics}/metrics"
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            found = re.search(rf"^{name} (\S+)$", await response.text(), re.MULTILINE)
+        assert found is not None, f"Triton shows no metric {name}"
+        return int(float(found[1]))
+
+
+def _server_pids(grpc_port: int) -> list[int]:
+    """Process ids of the tritonserver with this port; none when it does not run."""
+    pids = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if words[0].endswith(b"/tritonserver") and f"--grpc-port={grpc_port}".encode() in words:
+            pids.append(int(folder.name))
+    return pids
+
+
+def _free_ports(count: int) -> list[int]:
+    probes = [socket.create_server((HOST, 0)) for _ in range(count)]
+    ports: list[int] = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
