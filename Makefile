@@ -29,8 +29,8 @@ bench: $(VENV)
 $(VENV): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[standalone,dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(TRITON_WHEEL)
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --editable '.[standalone,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps $(TRITON_WHEEL)
 	touch $(VENV)
 
 clean:

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import random
 import signal
 import socket
 import subprocess
@@ -21,10 +22,17 @@ READY_TIMEOUT_S = 120
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nobody listens on.
+
+    Below the range from which Linux serves outgoing connections, so that none of them takes it before use.
+    """
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
 
 
 @dataclass
@@ -94,7 +102,8 @@ def running_stack(
     reader.start()
     try:
         if not ready.wait(READY_TIMEOUT_S) or process.poll() is not None:
-            raise AssertionError("the stack did not become ready:\n" + "\n".join(stack.lines))
+            said = [*stack.lines, stderr.read_text() if stderr else ""]
+            raise AssertionError("the stack did not become ready:\n" + "\n".join(said))
         yield stack
     finally:
         if process.poll() is None:
