@@ -219,7 +219,7 @@ def _running_gateway(triton_port: int, model: str) -> Iterator[RunningGateway]:
             "--log-level=error",
         ),
     ]
-    keeping = [sys.executable, keeper.__file__, f"{shared_memory_prefix()}gateway_", "5"]
+    keeping = [sys.executable, keeper.__file__, f"{shared_memory_prefix()}gateway_", "", "5"]
     process = subprocess.Popen(
         [*keeping, *command], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
     )

@@ -7,11 +7,12 @@
 A version folder is written under another name and renamed when complete. Free of torch.
 """
 
+import fcntl
 import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,9 +118,11 @@ def new_version(
     final = model_folder / str(number)
     partial = model_folder / f".{number}.{os.getpid()}.partial"
     try:
+        _remove_abandoned(model_folder)
         partial.mkdir(parents=True)
         try:
-            yield partial
+            with _locked(partial):
+                yield partial
             (partial / CONFIG_NAME).write_text(text_format.MessageToString(config), encoding="utf-8")
             if final.exists():
                 replaced = partial.with_suffix(".replaced")
@@ -135,6 +138,28 @@ def new_version(
         raise RepositoryError(
             f"version {number} cannot be written into {model_folder}: {error.strerror}"
         ) from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a lock that ends with this process; it tells an unfinished version from an abandoned one.
+
+    Raises:
+        BlockingIOError: when another process holds it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(model_folder: Path) -> None:
+    """Delete what exports that were killed have left half-written."""
+    for folder in (*model_folder.glob(".*.partial"), *model_folder.glob(".*.replaced")):
+        with suppress(BlockingIOError), _locked(folder):
+            shutil.rmtree(folder)
 
 
 def serve_version(repository: Path, name: str, number: int) -> None:

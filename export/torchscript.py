@@ -70,7 +70,8 @@ def verify_torchscript(model: NitroGen, path: Path) -> float:
     """
     loaded = torch.jit.load(str(path), map_location="cpu")
     worst = 0.0
-    with torch.inference_mode():
+    # As it is served; the optimising executor would spend seconds on specialising for two calls.
+    with torch.inference_mode(), torch.jit.optimized_execution(False):  # type: ignore[attr-defined] # untyped
         for batch in VERIFIED_BATCH_SIZES:
             inputs = random_inputs(model, batch, seed=batch)
             outputs = loaded(*inputs)

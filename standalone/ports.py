@@ -11,6 +11,8 @@ def require_free_port(host: str, port: int, flag: str) -> int:
     Raises:
         StandaloneError: when it is in use or may not be used.
     """
+    if not 0 <= port <= 65535:
+        raise StandaloneError(f"{flag} is {port}, but a whole number from 0 up to 65535 is needed")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.create_server((host, port), family=family) as probe:

@@ -6,6 +6,7 @@ memory, the serving process neither.
 
 import asyncio
 import logging
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from standalone.keeper import die_with_parent
 
 logger = logging.getLogger(__name__)
 
+_INTERRUPT_S = 3.0
 MODEL_NAME = "nitrogen"
 DEMO_FOLDER = Path("var", "demo")
 
@@ -123,6 +125,12 @@ async def _run(module: str, *arguments: str) -> int:
         return await process.wait()
     except asyncio.CancelledError:
         if process.returncode is None:
-            process.kill()
-            await process.wait()
+            # An interrupted export removes what it has written so far.
+            process.send_signal(signal.SIGINT)
+            try:
+                async with asyncio.timeout(_INTERRUPT_S):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
         raise

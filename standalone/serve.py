@@ -48,7 +48,9 @@ async def serve(options: ServeOptions, on_ready: Callable[[Gateway], None]) -> N
         assemble_backends(wheel, backends)
         prefix = shared_memory_prefix()
         command = server_command(wheel, backends, options.repository, [version.model_name], ports, prefix)
-        triton = TritonServer(command, wheel.environment(), ports, run_folder / "triton.log", prefix)
+        triton = TritonServer(
+            command, wheel.environment(), ports, run_folder / "triton.log", prefix, scratch=run_folder
+        )
         stack.push_async_callback(triton.stop)
         logger.info("starting Triton with %s, version %d", version.model_name, version.number)
         await triton.start()
@@ -67,14 +69,17 @@ async def serve(options: ServeOptions, on_ready: Callable[[Gateway], None]) -> N
 def _free_ports(options: ServeOptions) -> TritonPorts:
     """Check every port of the stack; those of Triton that are 0 are chosen here."""
     gateway, triton = options.gateway, options.triton_ports
-    for port, flag in [
-        (gateway.zmq_port, "--zmq-port"),
-        (gateway.tcp_port, "--tcp-port"),
-        (gateway.http_port, "--http-port"),
-    ]:
-        require_free_port(gateway.host, port, flag)
-    return TritonPorts(
-        http=require_free_port(HOST, triton.http, "--triton-http-port"),
-        grpc=require_free_port(HOST, triton.grpc, "--triton-grpc-port"),
-        metrics=require_free_port(HOST, triton.metrics, "--triton-metrics-port"),
-    )
+    wanted = [
+        (gateway.host, gateway.zmq_port, "--zmq-port"),
+        (gateway.host, gateway.tcp_port, "--tcp-port"),
+        (gateway.host, gateway.http_port, "--http-port"),
+        (HOST, triton.http, "--triton-http-port"),
+        (HOST, triton.grpc, "--triton-grpc-port"),
+        (HOST, triton.metrics, "--triton-metrics-port"),
+    ]
+    named: dict[int, str] = {}
+    for _, port, flag in wanted:
+        if port and named.setdefault(port, flag) != flag:
+            raise StandaloneError(f"{named[port]} and {flag} are both {port}: give each its own")
+    *_, http, grpc, metrics = (require_free_port(host, port, flag) for host, port, flag in wanted)
+    return TritonPorts(http, grpc, metrics)

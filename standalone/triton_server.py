@@ -58,7 +58,11 @@ def server_command(
 
 
 class TritonServer:
-    """One Triton under a keeper process, started again whenever it dies until `stop` is called."""
+    """One Triton under a keeper process, started again whenever it dies until `stop` is called.
+
+    `command`, `environment`: what runs. `log`: the file its output is added to. `shm_prefix`: that of
+    `command`. `scratch`: a folder that goes when it stops, also when this process was killed.
+    """
 
     def __init__(
         self,
@@ -67,8 +71,10 @@ class TritonServer:
         ports: TritonPorts,
         log: Path,
         shm_prefix: str,
+        scratch: Path | None = None,
     ) -> None:
-        self._command = [sys.executable, keeper.__file__, shm_prefix, str(_GRACE_S), *command]
+        removed = "" if scratch is None else str(scratch)
+        self._command = [sys.executable, keeper.__file__, shm_prefix, removed, str(_GRACE_S), *command]
         self._environment = environment
         self._ports = ports
         self._log = log
@@ -133,7 +139,8 @@ class TritonServer:
 
     def _last_error(self) -> str:
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        errors = [line for line in lines if line.startswith(("E", "error"))]
+        lines = [line for line in lines if line.strip()]
+        errors = [line for line in lines if line.startswith(("E", "error", "failed"))]
         return (errors or lines or ["it wrote no log"])[-1].strip()[:500]
 
 
