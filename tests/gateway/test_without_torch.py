@@ -18,7 +18,7 @@ def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `bin` folder of a fresh environment that holds nothing but `nitrogen-triton[gateway]`."""
     folder = tmp_path_factory.mktemp("gateway-only")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile"]
     subprocess.run([*install, f"{PROJECT}[gateway]"], check=True)
     return folder / "bin"
 

@@ -12,6 +12,9 @@ import torch
 import triton_python_backend_utils as pb_utils
 from torch.utils.dlpack import from_dlpack
 
+# Below this size of its file, a model's operations are too short for a second thread to pay for its waking.
+_ONE_THREAD_BYTES = 64 << 20
+
 
 class TritonPythonModel:
     """One instance of one version of a model, as Triton's Python backend wants it."""
@@ -24,6 +27,8 @@ class TritonPythonModel:
             device = f"cuda:{args['model_instance_device_id']}"
         file_name = config.get("default_model_filename") or "model.pt"
         path = Path(args["model_repository"], args["model_version"], file_name)
+        if path.stat().st_size < _ONE_THREAD_BYTES:
+            torch.set_num_threads(1)
         self.model = torch.jit.load(str(path), map_location=device).eval()
         self.device = torch.device(device)
         self.input_names = [tensor["name"] for tensor in config["input"]]
