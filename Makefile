@@ -2,36 +2,41 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
 TRITON_WHEEL := nvidia-pytriton==0.7.0
 CHECKPOINT ?=
 SERVE_FLAGS ?=
 
-.PHONY: demo serve test lint bench clean
+.PHONY: demo serve test lint bench clean $(VENV)
 
-demo: $(VENV)
+demo: $(INSTALLED)
 	$(BIN)/python -m standalone --demo $(SERVE_FLAGS)
 
-serve: $(VENV)
+serve: $(INSTALLED)
 	$(BIN)/python -m standalone "$(CHECKPOINT)" $(SERVE_FLAGS)
 
-test: $(VENV)
+test: $(INSTALLED)
 	$(BIN)/python -m pytest
 
-lint: $(VENV)
+lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)
+bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.export
 	$(BIN)/python -m benchmarks.gateway
 
-$(VENV): pyproject.toml
+$(VENV): $(INSTALLED)
+
+# The stamp comes last, so that an installation cut short is taken up again.
+$(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --editable '.[standalone,dev]'
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps $(TRITON_WHEEL)
-	touch $(VENV)
+	$(PIP) --editable '.[standalone,dev]'
+	$(PIP) --no-deps $(TRITON_WHEEL)
+	touch $(INSTALLED)
 
 clean:
 	rm -rf $(VENV) var

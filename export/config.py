@@ -26,6 +26,7 @@ class TransformerConfig(_Section):
     attention_head_dim: int = Field(gt=0)
     num_layers: int = Field(ge=0)
     attention_bias: Literal[True] = True
+    norm_eps: float = Field(default=1e-5, ge=1e-5, le=1e-5)  # the only one that the blocks have
     activation_fn: Literal["gelu-approximate"] = "gelu-approximate"
     positional_embeddings: Literal["sinusoidal"] | None = None
     max_num_positional_embeddings: int = Field(default=512, gt=0)
@@ -48,7 +49,6 @@ class DiTConfig(TransformerConfig):
     output_dim: int = Field(gt=0)
     norm_type: Literal["ada_norm"] = "ada_norm"
     norm_elementwise_affine: Literal[False] = False
-    norm_eps: float = 1e-5
     interleave_self_attention: bool
     cross_attention_dim: int | None = None
 

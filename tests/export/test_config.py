@@ -51,6 +51,7 @@ def test_a_missing_key_is_named(figures: dict[str, Any], section: str, key: str)
             "VL positions has 300 rows, but 780",
         ),
         ("model_cfg.diffusion_model_cfg.norm_type", "layer_norm", "norm_type"),
+        ("model_cfg.diffusion_model_cfg.norm_eps", 1e-6, "norm_eps"),
         ("model_cfg.action_dim", 30, "action_dim"),
         ("model_cfg.add_view_embed", True, "add_view_embed"),
         ("model_cfg.num_inference_timesteps", 0, "num_inference_timesteps"),
