@@ -1,5 +1,6 @@
 """Are the ports free? Asked before anything slow begins, so that a start fails at once and says why."""
 
+import os
 import socket
 
 from standalone.errors import StandaloneError
@@ -20,6 +21,6 @@ def require_free_port(host: str, port: int, flag: str) -> int:
             return chosen
     except OSError as error:
         raise StandaloneError(
-            f"port {port} on {host} cannot be used ({error.strerror}): "
+            f"port {port} on {host} cannot be used ({os.strerror(error.errno or 0)}): "
             f"stop what uses it, or choose another with {flag}"
         ) from error

@@ -18,18 +18,6 @@ SEEDS = [0, 1, 123456789, 2**70]
 SIZES = [(240, 256), (224, 256), (448, 512), (37, 101), (1080, 1920), (256, 300)]
 
 
-@pytest.fixture(scope="module")
-def tiny_calls(tiny_stack: Stack) -> Iterator[DirectCalls]:
-    with DirectCalls(tiny_stack.triton_grpc_port) as calls:
-        yield calls
-
-
-@pytest.fixture(scope="module")
-def context_calls(context_stack: Stack) -> Iterator[DirectCalls]:
-    with DirectCalls(context_stack.triton_grpc_port) as calls:
-        yield calls
-
-
 @pytest.fixture
 def pickles(tiny_stack: Stack) -> Iterator[PickleClient]:
     with PickleClient(tiny_stack.zmq_port) as client:

@@ -1,7 +1,7 @@
 """Many clients at once: batches form, and each client gets its own answer."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -70,18 +70,6 @@ def alone(calls: DirectCalls, number: int, horizon: int, context: int) -> list[O
         )
         for turn in range(ROUNDS)
     ]
-
-
-@pytest.fixture(scope="module")
-def tiny_calls(tiny_stack: Stack) -> Iterator[DirectCalls]:
-    with DirectCalls(tiny_stack.triton_grpc_port) as calls:
-        yield calls
-
-
-@pytest.fixture(scope="module")
-def context_calls(context_stack: Stack) -> Iterator[DirectCalls]:
-    with DirectCalls(context_stack.triton_grpc_port) as calls:
-        yield calls
 
 
 def test_each_of_eight_clients_gets_its_own_answers(tiny_stack: Stack, tiny_calls: DirectCalls) -> None:

@@ -1,0 +1,62 @@
+"""The state of the pickle machine, which the opcodes' steps move on."""
+
+import re
+from collections.abc import Callable
+
+from gateway.errors import RequestError
+
+MAX_LINE_BYTES = 2048  # of a number or a name in protocol 0
+INTEGER = re.compile(rb"-?[0-9]+")  # as protocol 0 writes it
+
+
+class Machine:
+    """The state of one run: a stack, the stacks below its marks, and the memo."""
+
+    __slots__ = (
+        "encode_budget",
+        "max_int_bits",
+        "memo",
+        "position",
+        "raw",
+        "size",
+        "stack",
+        "stacks",
+        "view",
+    )
+
+    def __init__(self, raw: bytes, max_int_bits: int) -> None:
+        self.raw = raw
+        self.view = memoryview(raw)
+        self.size = len(raw)
+        self.position = 0
+        self.stack: list[object] = []
+        self.stacks: list[list[object]] = []
+        self.memo: dict[int, object] = {}
+        self.max_int_bits = max_int_bits
+        self.encode_budget = len(raw)
+
+    def advance(self, count: int) -> int:
+        """Move over `count` bytes that must be there; returns where they start."""
+        start = self.position
+        if count > self.size - start:
+            raise RequestError(
+                f"the pickle is torn: {count} bytes announced at byte {start}, {self.size - start} remain"
+            )
+        self.position = start + count
+        return start
+
+    def line(self, max_bytes: int = MAX_LINE_BYTES) -> bytes:
+        """The bytes up to the next newline."""
+        start = self.position
+        end = self.raw.index(b"\n", start, start + max_bytes + 1)
+        self.position = end + 1
+        return self.raw[start:end]
+
+    def pop_mark(self) -> list[object]:
+        """The items above the last mark."""
+        items = self.stack
+        self.stack = self.stacks.pop()
+        return items
+
+
+Step = Callable[[Machine], None]
