@@ -62,11 +62,16 @@ def versions(repository: Path, name: str) -> list[Version]:
     ]
 
 
-def model_names(repository: Path) -> list[str]:
-    """Names of the models that this export has published into a repository."""
+def all_versions(repository: Path) -> list[Version]:
+    """Complete versions of every model that this export has published into a repository.
+
+    Raises:
+        RepositoryError: when a version's config is unreadable.
+    """
     if not repository.is_dir():
         return []
-    return sorted(child.name for child in repository.iterdir() if versions(repository, child.name))
+    names = sorted(child.name for child in repository.iterdir())
+    return [version for name in names for version in versions(repository, name)]
 
 
 def choose_version(repository: Path, name: str, wanted: int | None, facts: Facts, *, force: bool) -> int:

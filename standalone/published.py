@@ -13,7 +13,7 @@ from pathlib import Path
 
 from export.digest import file_sha256
 from export.errors import ExportError, IncompatibleVersionError
-from export.repository import Version, model_names, serve_version, versions
+from export.repository import Version, all_versions, serve_version
 from standalone.errors import StandaloneError
 from standalone.keeper import die_with_parent
 
@@ -88,13 +88,13 @@ async def publish(checkpoint: Path, repository: Path, sampling: Sampling) -> Ver
 
 
 def _find(repository: Path, sha256: str, sampling: Sampling) -> Version | None:
-    """The newest version made from a checkpoint; the model's usual name is looked at first."""
-    names = sorted(model_names(repository), key=lambda name: name != MODEL_NAME)
-    for name in names:
-        for version in reversed(versions(repository, name)):
-            if version.facts.checkpoint_sha256 == sha256 and sampling.fits(version):
-                return version
-    return None
+    """The newest version made from a checkpoint; the model's usual name comes before others."""
+    fitting = [
+        version
+        for version in all_versions(repository)
+        if version.facts.checkpoint_sha256 == sha256 and sampling.fits(version)
+    ]
+    return max(fitting, key=lambda version: (version.model_name == MODEL_NAME, version.number), default=None)
 
 
 async def _export(checkpoint: Path, repository: Path, name: str, other_name: str, sampling: Sampling) -> None:
