@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from export.checkpoint import Checkpoint, read_checkpoint
-from export.model import NitroGen, Sampling
-from export.time_tables import time_buckets, time_tables
-from export.torchscript import Inputs, random_inputs, save_torchscript
-from export.weights import load_model
+from export.checkpoint.reader import Checkpoint, read_checkpoint
+from export.formats.torchscript import Inputs, random_inputs, save_torchscript
+from export.network.model import NitroGen, Sampling
+from export.network.time_tables import time_buckets, time_tables
+from export.network.weights import load_model
 from standalone.demo import write_demo_checkpoint
 
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor]

@@ -1,6 +1,6 @@
-"""From a NitroGen checkpoint (`ng.pt`) to a model in a Triton model repository.
+"""From a NitroGen checkpoint to a model in a Triton model repository.
 
-The way of the data: `checkpoint` reads the file, `config` and `vision_config` its figures, `tensors` says
-which tensors it must hold, `weights` carries them into `policy`, `torchscript` saves and verifies the graph,
-`repository` publishes it.
+The way of the data: `checkpoint` finds, reads and checks the file; `network` is the model that is served;
+`formats` writes it as a graph and proves that the graph computes the same; `repository` publishes it as a
+version, and switches between versions. `publish` goes the whole way once.
 """

@@ -5,13 +5,13 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.checkpoint import Checkpoint, read_checkpoint
+from export.checkpoint.reader import Checkpoint, read_checkpoint
 from export.errors import OptionError
-from export.model import Sampling
-from export.repository import MODEL_FILE, choose_version, new_version
-from export.torchscript import save_torchscript, verify_torchscript
-from export.triton_config import DeviceKind, Facts, fill_config
-from export.weights import load_model
+from export.formats.torchscript import save_torchscript, verify_torchscript
+from export.network.model import Sampling
+from export.network.weights import load_model
+from export.repository.triton_config import DeviceKind, Facts, fill_config
+from export.repository.versions import MODEL_FILE, choose_version, new_version
 
 logger = logging.getLogger(__name__)
 

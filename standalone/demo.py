@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from export.config import parse_config
-from export.tensors import checkpoint_tensors
-from export.vision_config import read_vision_config
+from export.checkpoint.config import parse_config
+from export.checkpoint.tensors import checkpoint_tensors
+from export.checkpoint.vision_config import read_vision_config
 
 SEED = 20251219
 WIDTH = 64

@@ -11,9 +11,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.digest import file_sha256
+from export.checkpoint.digest import file_sha256
 from export.errors import ExportError, IncompatibleVersionError
-from export.repository import Version, all_versions, serve_version
+from export.repository.versions import Version, all_versions, serve_version
 from standalone.errors import StandaloneError
 from standalone.keeper import die_with_parent
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from export.checkpoint import read_checkpoint
+from export.checkpoint.reader import read_checkpoint
 from export.errors import CheckpointError
 from tests.golden import GOLDEN, checkpoint_path
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from export.config import parse_config
+from export.checkpoint.config import parse_config
 from export.errors import CheckpointError
 from tests.golden import GOLDEN
 

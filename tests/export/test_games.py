@@ -4,9 +4,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from export.config import GameMappingConfig
+from export.checkpoint.config import GameMappingConfig
+from export.checkpoint.games import read_games
 from export.errors import CheckpointError
-from export.games import read_games
 from tests.golden import GOLDEN
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from export.checkpoint import Checkpoint, read_checkpoint
-from export.model import NitroGen, Sampling
-from export.time_tables import time_buckets
-from export.weights import load_model
+from export.checkpoint.reader import Checkpoint, read_checkpoint
+from export.network.model import NitroGen, Sampling
+from export.network.time_tables import time_buckets
+from export.network.weights import load_model
 from tests.golden import (
     CHECKPOINTS,
     STICKS_TOLERANCE,

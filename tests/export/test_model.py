@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from export.checkpoint import read_checkpoint
-from export.model import NitroGen, Sampling
-from export.torchscript import random_inputs, save_torchscript, verify_torchscript
-from export.triton_config import ORIGINAL, read_config
-from export.weights import load_model
+from export.checkpoint.reader import read_checkpoint
+from export.formats.torchscript import random_inputs, save_torchscript, verify_torchscript
+from export.network.model import NitroGen, Sampling
+from export.network.weights import load_model
+from export.repository.triton_config import ORIGINAL, read_config
 from tests.golden import CHECKPOINTS, checkpoint_path
 
 INT64 = torch.iinfo(torch.int64)

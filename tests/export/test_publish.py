@@ -13,8 +13,8 @@ from tritonclient.grpc import model_config_pb2
 
 from export.errors import IncompatibleVersionError, OptionError, RepositoryError, VerificationError
 from export.publish import ExportOptions, export_checkpoint
-from export.repository import serve_version, versions
-from export.triton_config import ORIGINAL
+from export.repository.triton_config import ORIGINAL
+from export.repository.versions import serve_version, versions
 from tests.golden import GOLDEN, checkpoint_path
 
 

@@ -3,9 +3,9 @@ import math
 
 import pytest
 
-from export.config import parse_config
-from export.tensors import UNUSED_PREFIX, checkpoint_tensors
-from export.vision_config import find_vision_config
+from export.checkpoint.config import parse_config
+from export.checkpoint.tensors import UNUSED_PREFIX, checkpoint_tensors
+from export.checkpoint.vision_config import find_vision_config
 from tests.golden import CHECKPOINTS, DATA, GOLDEN
 
 GAMES = {"tiny": 0, "tiny-ctx": 6}

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from export.checkpoint.vision_config import KNOWN_TOWERS, VisionConfig, find_vision_config, read_vision_config
 from export.errors import CheckpointError
-from export.vision_config import KNOWN_TOWERS, VisionConfig, find_vision_config, read_vision_config
 from tests.golden import GOLDEN
 
 

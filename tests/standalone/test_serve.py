@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.digest import file_sha256
+from export.checkpoint.digest import file_sha256
 from tests.chain.pictures import picture
 from tests.golden import checkpoint_path
 from tests.stack import PickleClient, Stack, running_stack

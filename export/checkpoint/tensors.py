@@ -4,8 +4,8 @@ The one place that knows the checkpoint's naming beside `weights`, which reads b
 released checkpoint's.
 """
 
-from export.config import ACTION_DIM, CheckpointConfig, DiTConfig, TransformerConfig
-from export.vision_config import IMAGE_SIZE, PATCH_SIZE, VisionConfig
+from export.checkpoint.config import ACTION_DIM, CheckpointConfig, DiTConfig, TransformerConfig
+from export.checkpoint.vision_config import IMAGE_SIZE, PATCH_SIZE, VisionConfig
 
 Shapes = dict[str, tuple[int, ...]]
 

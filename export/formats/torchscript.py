@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from export.config import ACTION_DIM
+from export.checkpoint.config import ACTION_DIM
 from export.errors import RepositoryError, VerificationError
-from export.model import NitroGen
+from export.network.model import NitroGen
 
 VERIFIED_BATCH_SIZES = (1, 3)
 MAX_DIFFERENCE = 5e-5  # of `actions`, between the eager model and the saved graph

@@ -13,7 +13,7 @@ from tritonclient.grpc import model_config_pb2
 
 from export.errors import RepositoryError
 
-ORIGINAL = Path(__file__).parents[1] / "model_repository" / "nitrogen" / "config.pbtxt"
+ORIGINAL = Path(__file__).parents[2] / "model_repository" / "nitrogen" / "config.pbtxt"
 CONFIG_NAME = "config.pbtxt"
 
 DeviceKind = Literal["auto", "cpu", "gpu"]

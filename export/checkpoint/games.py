@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 
-from export.config import GameMappingConfig
+from export.checkpoint.config import GameMappingConfig
 from export.errors import CheckpointError
 
 LABEL_COLUMN = "game_label"

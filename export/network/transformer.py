@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documentation gives it
 from torch import Tensor, nn
 
-from export.config import DiTConfig, TransformerConfig
+from export.checkpoint.config import DiTConfig, TransformerConfig
 
 NORM_EPS = 1e-5
 OUTPUT_NORM_EPS = 1e-6

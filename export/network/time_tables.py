@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documentation gives it
 from torch import Tensor
 
-from export.tensors import TIME_FEATURES
+from export.checkpoint.tensors import TIME_FEATURES
 
 MAX_PERIOD = 1e4
 

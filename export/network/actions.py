@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documentation gives it
 from torch import Tensor, nn
 
-from export.config import ACTION_DIM
+from export.checkpoint.config import ACTION_DIM
 
 
 class ActionEncoder(nn.Module):

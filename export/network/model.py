@@ -11,11 +11,11 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from export.actions import ActionDecoder, ActionEncoder
-from export.config import TOKENS_PER_FRAME, CheckpointConfig
-from export.transformer import DiT, MixerBlock
-from export.vision import VisionTower
-from export.vision_config import VisionConfig
+from export.checkpoint.config import TOKENS_PER_FRAME, CheckpointConfig
+from export.checkpoint.vision_config import VisionConfig
+from export.network.actions import ActionDecoder, ActionEncoder
+from export.network.transformer import DiT, MixerBlock
+from export.network.vision import VisionTower
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from export.config import CheckpointConfig, parse_config
-from export.digest import file_sha256
+from export.checkpoint.config import CheckpointConfig, parse_config
+from export.checkpoint.digest import file_sha256
+from export.checkpoint.games import read_games
+from export.checkpoint.vision_config import VisionConfig, find_vision_config
 from export.errors import CheckpointError
-from export.games import read_games
-from export.vision_config import VisionConfig, find_vision_config
-from export.weights import check_tensors
+from export.network.weights import check_tensors
 
 
 @dataclass(frozen=True)

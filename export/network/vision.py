@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documentation gives it
 from torch import Tensor, nn
 
-from export.vision_config import PATCH_SIZE, VisionConfig
+from export.checkpoint.vision_config import PATCH_SIZE, VisionConfig
 
 
 class VisionBlock(nn.Module):

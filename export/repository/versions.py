@@ -20,7 +20,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from export.errors import IncompatibleVersionError, OptionError, RepositoryError
-from export.triton_config import CONFIG_NAME, Facts, read_config, read_facts
+from export.repository.triton_config import CONFIG_NAME, Facts, read_config, read_facts
 
 MODEL_FILE = "model.pt"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

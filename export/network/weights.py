@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from export.config import CheckpointConfig
+from export.checkpoint.config import CheckpointConfig
+from export.checkpoint.tensors import checkpoint_tensors
+from export.checkpoint.vision_config import VisionConfig
 from export.errors import CheckpointError
-from export.model import NitroGen, Sampling
-from export.tensors import checkpoint_tensors
-from export.time_tables import time_buckets, time_tables
-from export.vision_config import VisionConfig
+from export.network.model import NitroGen, Sampling
+from export.network.time_tables import time_buckets, time_tables
 
 _NAMED = 5  # tensors that one error message names
 

@@ -1,0 +1,1 @@
+"""The network that is served, as plain PyTorch, and its weights."""
