@@ -14,7 +14,7 @@ demo: $(INSTALLED)
 	$(BIN)/python -m standalone --demo $(SERVE_FLAGS)
 
 serve: $(INSTALLED)
-	$(BIN)/python -m standalone "$(CHECKPOINT)" $(SERVE_FLAGS)
+	$(BIN)/python -m standalone $(if $(CHECKPOINT),"$(CHECKPOINT)") $(SERVE_FLAGS)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
@@ -26,6 +26,7 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.export
+	$(BIN)/python -m benchmarks.first_requests
 	$(BIN)/python -m benchmarks.gateway
 
 $(VENV): $(INSTALLED)

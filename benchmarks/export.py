@@ -1,95 +1,173 @@
-"""`python -m benchmarks.export [CHECKPOINT]`: what the export's hoists bring.
+"""`python -m benchmarks.export [CHECKPOINT]`: how fast the exported forms are in the real Triton.
 
-The exported TorchScript against the same model without hoists: VL self-attention, cross-attention keys and
-values, time embedding and AdaLN in every sampler step, as the reference does. The two take turns, so that a
-change of the machine's speed meets both. Without a CHECKPOINT, the demo's architecture is measured.
+TorchScript, ONNX and low precision, each a model of one Triton, against the same network without hoists in
+this process: VL self-attention, cross-attention keys and values, time embedding and AdaLN in every sampler
+step, as the reference does. All take turns, so that a change of the machine's speed meets all of them.
+
+Without a CHECKPOINT, an untrained one of the released size is made (1.97 GB; it takes minutes and 16 GB of
+memory); "demo" stands for the demo's small one.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in Triton's stubs; before torch is imported
+
 import torch
+import tritonclient.grpc
 from torch import Tensor
 
+from benchmarks.direct import infer, running_triton
+from benchmarks.make_checkpoint import make_released_size
 from export.checkpoint.reader import Checkpoint, read_checkpoint
-from export.formats.torchscript import Inputs, random_inputs, save_torchscript
-from export.network.model import NitroGen, Sampling
+from export.formats.self_check import Inputs, check_inputs
+from export.network.model import NitroGen, decode
 from export.network.time_tables import time_buckets, time_tables
-from export.network.weights import load_model
+from export.publish import ExportOptions, build, choose_sampling, export_checkpoint
+from export.repository.triton_config import Format
+from export.repository.versions import Version
 from standalone.demo import write_demo_checkpoint
+from standalone.triton_server import HOST
 
-Outputs = tuple[Tensor, Tensor, Tensor, Tensor]
+FORMS: dict[str, tuple[Format, str]] = {
+    "TorchScript fp32": ("torchscript", "fp32"),
+    "ONNX fp32": ("onnx", "fp32"),
+    "TorchScript bf16": ("torchscript", "bf16"),
+}
+WITHOUT_HOISTS = "without hoists"
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint", nargs="?", type=Path)
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    parser.add_argument("--rounds", type=int, default=5)
+    """Print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", nargs="?", help='an ng.pt file, or "demo"')
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--forms", nargs="+", choices=list(FORMS), default=list(FORMS))
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = read_checkpoint(options.checkpoint or write_demo_checkpoint(Path(folder, "demo")))
-        model = _load(checkpoint)
-        path = Path(folder, "model.pt")
-        save_torchscript(model, path)
-        exported = torch.jit.load(str(path)).eval()
-    print("batch  without hoists     exported  ratio  per frame  difference")
-    with torch.inference_mode(), torch.jit.optimized_execution(False):
-        first_per_frame = 0.0
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        folder = Path(name)
+        path = _checkpoint_path(options.checkpoint, folder)
+        models = {form: _publish(form, path, folder, max(options.batch_sizes)) for form in options.forms}
+        checkpoint = read_checkpoint(path, folder)
+        network = build(checkpoint, choose_sampling(checkpoint, ExportOptions(path, folder)))
+        with running_triton(folder, [version.model_name for version in models.values()]) as port:
+            _compare(options, network, checkpoint, models, port)
+
+
+def _compare(
+    options: argparse.Namespace,
+    network: NitroGen,
+    checkpoint: Checkpoint,
+    models: dict[str, Version],
+    port: int,
+) -> None:
+    print(f"{options.rounds} rounds; {os.cpu_count()} cores; {torch.get_num_threads()} threads")
+    print(f"{'batch':>5}  {'form':<18} {'median ms':>10} {'ratio':>6} {'per frame':>10} {'mean diff':>10}")
+    per_frame: dict[str, float] = {}
+    with tritonclient.grpc.InferenceServerClient(f"{HOST}:{port}") as client, torch.inference_mode():
         for batch in options.batch_sizes:
-            inputs = random_inputs(model, batch, seed=batch)
-            plain_s, exported_s = _interleaved(
-                lambda inputs=inputs: unhoisted(model, checkpoint, inputs),
-                lambda inputs=inputs: exported(*inputs),
-                options.rounds,
-            )
-            per_frame = exported_s / batch
-            first_per_frame = first_per_frame or per_frame
-            difference = (unhoisted(model, checkpoint, inputs)[-1] - exported(*inputs)[-1]).abs().max().item()
-            print(
-                f"{batch:>5} {plain_s * 1e3:>12.1f} ms {exported_s * 1e3:>9.1f} ms"
-                f" {exported_s / plain_s:>6.2f} {per_frame / first_per_frame:>10.2f} {difference:>11.1e}"
-            )
-    print("ratio: exported / without hoists; per frame: cost of a frame relative to the first batch size")
+            inputs = check_inputs(network, batch, seed=batch)
+            ways: dict[str, Callable[[], Tensor]] = {
+                WITHOUT_HOISTS: lambda inputs=inputs: unhoisted(network, checkpoint, inputs)
+            }
+            for form, version in models.items():
+                ways[form] = lambda inputs=inputs, name=version.model_name: infer(client, name, inputs)
+            seconds, answers = _in_turns(ways, options.rounds)
+            for way in ways:
+                cost = seconds[way] / batch
+                difference = (answers[way] - answers[WITHOUT_HOISTS]).abs().mean().item()
+                print(
+                    f"{batch:>5}  {way:<18} {seconds[way] * 1e3:>10.1f} "
+                    f"{seconds[way] / seconds[WITHOUT_HOISTS]:>6.2f} "
+                    f"{cost / per_frame.setdefault(way, cost):>10.2f} {difference:>10.1e}",
+                    flush=True,
+                )
+    print("ratio: to the network without hoists; per frame: to the first batch size; difference: of x(1)")
+    print(f"{'form':<18} {'file MB':>8} {'resident MB':>12} {'highest MB':>11}")
+    for form, version in models.items():
+        size = sum(file.bytes for file in version.manifest.files.values())
+        resident, highest = _memory_bytes(version.model_name)
+        print(f"{form:<18} {size / 1e6:>8.0f} {resident / 1e6:>12.0f} {highest / 1e6:>11.0f}")
 
 
-def unhoisted(model: NitroGen, checkpoint: Checkpoint, inputs: Inputs) -> Outputs:
-    """The model's chunk with everything but the vision tower computed again in every step."""
+def unhoisted(network: NitroGen, checkpoint: Checkpoint, inputs: Inputs) -> Tensor:
+    """x(1) with everything but the vision tower computed again in every step."""
     frames, frame_count, game_id, x = inputs
     config = checkpoint.config.model_cfg
-    sequence = model.tokens(frames, frame_count, game_id)
-    for bucket in time_buckets(model.steps, config.num_timestep_buckets):
-        keys_values = model.dit.attend_to(model.mix(sequence))
+    sequence = network.tokens(frames, frame_count, game_id)
+    for bucket in time_buckets(network.steps, config.num_timestep_buckets):
+        keys_values = network.dit.attend_to(network.mix(sequence))
         tables = time_tables(
             checkpoint.tensors, [bucket], config.diffusion_model_cfg.num_layers, config.hidden_size
         )
-        hidden = model.action_encoder(x, tables.tau[0])
-        hidden = model.dit(hidden, keys_values, tables.block_adaln[0], tables.out_adaln[0])
-        x = x + model.action_decoder(hidden) / model.steps
-    return model.decode(x)
+        hidden = network.action_encoder(x, tables.tau[0])
+        hidden = network.dit(hidden, keys_values, tables.block_adaln[0], tables.out_adaln[0])
+        x = x + network.action_decoder(hidden) / network.steps
+    return decode(x, network.old_layout)[-1]
 
 
-def _load(checkpoint: Checkpoint) -> NitroGen:
-    config = checkpoint.config
-    sampling = Sampling(config.modality_cfg.frame_per_sample, config.model_cfg.num_inference_timesteps, 1.0)
-    return load_model(checkpoint.tensors, config, checkpoint.vision, len(checkpoint.games), sampling)
+def _checkpoint_path(wanted: str | None, folder: Path) -> Path:
+    if wanted == "demo":
+        return write_demo_checkpoint(folder / "demo")
+    if wanted is not None:
+        return Path(wanted)
+    path = folder / "released-size" / "ng.pt"
+    make_released_size(path)
+    return path
 
 
-def _interleaved(one: Callable[[], object], other: Callable[[], object], rounds: int) -> tuple[float, float]:
-    """Median seconds of each, the two taking turns after a warm-up."""
-    seconds: tuple[list[float], list[float]] = ([], [])
+def _publish(form: str, checkpoint: Path, folder: Path, max_batch_size: int) -> Version:
+    format_, precision = FORMS[form]
+    [version] = export_checkpoint(
+        ExportOptions(
+            checkpoint,
+            folder / "repository",
+            name=f"benchmark-{precision}",
+            formats=(format_,),
+            precision=precision,  # type: ignore[arg-type]  # of FORMS
+            max_batch_size=max_batch_size,
+        )
+    )
+    return version
+
+
+def _in_turns(
+    ways: dict[str, Callable[[], Tensor]], rounds: int
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Median seconds and the answer of each way, all taking turns after a first call that does not count."""
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    answers = {}
     for turn in range(rounds + 1):
-        for call, times in zip((one, other), seconds, strict=True):
+        for way, call in ways.items():
             started = time.perf_counter()
-            call()
+            answers[way] = call()
             if turn:
-                times.append(time.perf_counter() - started)
-    return statistics.median(seconds[0]), statistics.median(seconds[1])
+                seconds[way].append(time.perf_counter() - started)
+    return {way: statistics.median(times) for way, times in seconds.items()}, answers
+
+
+def _memory_bytes(model: str) -> tuple[int, int]:
+    """Resident memory of the stub process that runs a model: now, and at its highest."""
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            try:
+                command = (process / "cmdline").read_bytes().decode()
+                if "triton_python_backend_stub" in command and f"/{model}/" in command:
+                    status = dict(
+                        line.split(":", 1) for line in (process / "status").read_text().splitlines()
+                    )
+                    return tuple(int(status[key].split()[0]) * 1024 for key in ("VmRSS", "VmHWM"))  # type: ignore[return-value]  # two
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    raise LookupError(f"no stub process of {model}")
 
 
 if __name__ == "__main__":

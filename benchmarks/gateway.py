@@ -28,13 +28,12 @@ from google.protobuf import text_format
 from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.grpc import model_config_pb2
 
+from benchmarks.direct import running_triton
 from benchmarks.load import HOST, WAYS, Endpoints, LoadClients, LoadError, Measured
 from standalone import keeper
 from standalone.errors import StandaloneError
 from standalone.ports import require_free_port
-from standalone.published import Sampling, publish
-from standalone.triton_server import TritonPorts, TritonServer, server_command, shared_memory_prefix
-from standalone.triton_wheel import assemble_backends, find_triton_wheel
+from standalone.published import Wanted, publish
 
 DIRECT = next(iter(WAYS))
 IDENTITY_MODEL = Path(__file__).parent / "identity_model" / "model.py"
@@ -78,9 +77,9 @@ def _benchmark(options: argparse.Namespace, folder: Path) -> None:
     if options.checkpoint is None:
         model = _publish_identity_model(repository)
     else:
-        model = asyncio.run(publish(options.checkpoint, repository, Sampling())).model_name
+        model = asyncio.run(publish(Wanted(str(options.checkpoint)), repository)).model_name
     with (
-        _running_triton(folder, repository, model) as triton_port,
+        running_triton(folder, [model]) as triton_port,
         _running_gateway(triton_port, model) as gateway,
         LoadClients(
             max(options.clients), Endpoints(model, triton_port, gateway.zmq_port, gateway.tcp_port)
@@ -152,24 +151,6 @@ def _publish_identity_model(repository: Path) -> str:
     return str(config.name)
 
 
-@contextmanager
-def _running_triton(folder: Path, repository: Path, model: str) -> Iterator[int]:
-    """Serve a model; the port of Triton's gRPC service."""
-    wheel = find_triton_wheel()
-    backends = folder / "backends"
-    assemble_backends(wheel, backends)
-    ports = TritonPorts(*(require_free_port(HOST, 0, "") for _ in range(3)))
-    prefix = shared_memory_prefix()
-    command = server_command(wheel, backends, repository, [model], ports, prefix)
-    triton = TritonServer(command, wheel.environment(), ports, folder / "triton.log", prefix)
-    with asyncio.Runner() as runner:
-        try:
-            runner.run(triton.start())
-            yield ports.grpc
-        finally:
-            runner.run(triton.stop())
-
-
 @dataclass(frozen=True)
 class RunningGateway:
     """A `python -m gateway` and its ports."""
@@ -219,7 +200,7 @@ def _running_gateway(triton_port: int, model: str) -> Iterator[RunningGateway]:
             "--log-level=error",
         ),
     ]
-    keeping = [sys.executable, keeper.__file__, f"{shared_memory_prefix()}gateway_", "", "5"]
+    keeping = [sys.executable, keeper.__file__, f"nitrogen_gateway_{os.getpid()}_", "", "5"]
     process = subprocess.Popen(
         [*keeping, *command], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
     )

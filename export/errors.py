@@ -2,21 +2,29 @@
 
 ExportError
 ├── CheckpointError      the checkpoint cannot be read, or does not hold a NitroGen model
+│   └── DownloadError     the hub could not give the file
+├── AdapterError         the LoRA adapter cannot be read, or does not fit the checkpoint
 ├── OptionError          the command line asks for what this checkpoint cannot do
-├── RepositoryError      the model repository refuses the new version
-│   └── IncompatibleVersionError   its horizon, context or games are not those of the model's versions
-└── VerificationError    the exported graph does not compute what the eager model computes
+├── RepositoryError      the model repository cannot be read or written as wanted
+├── ActivationError      a running Triton cannot be made to serve a version
+└── VerificationError    the exported graph does not compute what the float32 network computes
 """
 
 
 class ExportError(Exception):
-    """Base of every error that export raises on purpose; `exit_code` is the command line's."""
-
-    exit_code = 1
+    """Base of every error that export raises on purpose."""
 
 
 class CheckpointError(ExportError):
     """The checkpoint, or a file that it names, cannot be used."""
+
+
+class AdapterError(ExportError):
+    """The LoRA adapter, or one of its two files, cannot be merged into the checkpoint."""
+
+
+class DownloadError(CheckpointError):
+    """The hub could not give the file, or there is no place to keep it."""
 
 
 class OptionError(ExportError):
@@ -24,14 +32,12 @@ class OptionError(ExportError):
 
 
 class RepositoryError(ExportError):
-    """The version cannot be published into the repository."""
+    """A version cannot be published into, found in or removed from the repository."""
 
 
-class IncompatibleVersionError(RepositoryError):
-    """One config speaks for all versions of a model, and this checkpoint needs another."""
-
-    exit_code = 3
+class ActivationError(ExportError):
+    """Triton cannot be reached, or does not load the version; what it served before goes on."""
 
 
 class VerificationError(ExportError):
-    """The saved graph's outputs differ from the eager model's."""
+    """The saved graph's answers differ from the float32 network's by more than they may."""

@@ -1,72 +1,125 @@
-"""The whole way of a checkpoint into a repository: read, build, save, verify, publish."""
+"""The whole way of a checkpoint into a repository: find, read, build, save, check, publish."""
 
 import logging
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
+import torch
+
+from export.checkpoint.digest import file_sha256
+from export.checkpoint.lora import Adapter, merge_adapter
 from export.checkpoint.reader import Checkpoint, read_checkpoint
-from export.errors import OptionError
-from export.formats.torchscript import save_torchscript, verify_torchscript
-from export.network.model import Sampling
+from export.checkpoint.source import CheckpointSource, find_checkpoint
+from export.errors import OptionError, VerificationError
+from export.formats.onnx_graph import load_onnx, save_onnx
+from export.formats.self_check import Graph, Reference, check_graph, reference_answers
+from export.formats.torchscript import load_torchscript, save_torchscript
+from export.network.model import NitroGen, Sampling
+from export.network.precision import Precision, has_bf16_units, lower_precision
 from export.network.weights import load_model
-from export.repository.triton_config import DeviceKind, Facts, fill_config
-from export.repository.versions import MODEL_FILE, choose_version, new_version
+from export.repository.manifest import GraphFile, Manifest, Requested, Source, write_manifest
+from export.repository.triton_config import (
+    Accuracy,
+    DeviceKind,
+    Facts,
+    Format,
+    fill_config,
+    write_config,
+)
+from export.repository.versions import Version, find_version, new_version, remove_oldest
 
 logger = logging.getLogger(__name__)
+
+DEFAULT_KEEP = 2
+_SOFTWARE = ("nitrogen-triton", "torch", "numpy", "onnx", "onnxscript")
+
+
+@dataclass(frozen=True)
+class FormatWriter:
+    """How one form of the graph is written and run: `<name><suffix>/<version>/<file_name>`."""
+
+    file_name: str
+    suffix: str
+    save: Callable[[NitroGen, Path], None]
+    load: Callable[[Path], Graph]
+
+
+WRITERS: dict[Format, FormatWriter] = {
+    "torchscript": FormatWriter("model.pt", "", save_torchscript, load_torchscript),
+    "onnx": FormatWriter("model.onnx", "-onnx", save_onnx, load_onnx),
+}
 
 
 @dataclass(frozen=True)
 class ExportOptions:
     """What to publish, where, and how the model is to sample.
 
-    `version`: None for the one after the newest. `steps`, `context_length`: None for the checkpoint's own.
+    `checkpoint`: a file, a folder or a Hugging Face id, kept in `models_dir`. `version`: None for the one
+    after the newest. `max_batch_size`: None for 16 on GPUs and 8 on CPUs. `steps`, `context_length`: None
+    for the checkpoint's own. `adapter`: folder of a LoRA adapter. `keep`: versions that stay, 0 for all.
     """
 
-    checkpoint: Path
+    checkpoint: str | Path
     repository: Path
+    models_dir: Path = Path("models")
     name: str = "nitrogen"
     version: int | None = None
-    max_batch_size: int = 16
+    formats: tuple[Format, ...] = ("torchscript",)
+    precision: Precision | Literal["auto"] = "auto"
+    max_batch_size: int | None = None
     steps: int | None = None
     context_length: int | None = None
     cfg_scale: float = 1.0
+    adapter: Path | None = None
     device_kind: DeviceKind = "auto"
+    keep: int = DEFAULT_KEEP
     force: bool = False
 
 
-def export_checkpoint(options: ExportOptions) -> Path:
-    """Publish a checkpoint as a version of a Triton model.
+@dataclass(frozen=True)
+class Material:
+    """What every format of one export is made from; `reference`: the float32 network's own answers."""
 
-    Returns:
-        The version's folder.
+    source: CheckpointSource
+    checkpoint: Checkpoint
+    adapter: Adapter | None
+    sampling: Sampling
+    reference: Reference
+
+    def build(self) -> NitroGen:
+        """The float32 network with the checkpoint's weights."""
+        return build(self.checkpoint, self.sampling)
+
+
+def export_checkpoint(options: ExportOptions) -> list[Version]:
+    """Publish a checkpoint as a version of a Triton model, one for each format.
 
     Raises:
-        ExportError: one of its subclasses; nothing is published then.
+        ExportError: one of its subclasses; nothing of the format that failed is published then.
     """
-    logger.info("reading %s", options.checkpoint)
-    checkpoint = read_checkpoint(options.checkpoint)
+    if options.precision == "bf16" and "onnx" in options.formats:
+        raise OptionError(
+            "ONNX Runtime has no bf16 products on CPUs: use --precision fp16 or fp32 for ONNX, "
+            "or --format torchscript"
+        )
+    source = find_checkpoint(str(options.checkpoint), options.models_dir)
+    logger.info("reading %s", source.path)
+    checkpoint = read_checkpoint(source.path, options.models_dir, source.sha256)
+    adapter = None
+    if options.adapter is not None:
+        logger.info("merging the adapter %s", options.adapter)
+        tensors, adapter = merge_adapter(checkpoint.tensors, options.adapter)
+        checkpoint = replace(checkpoint, tensors=tensors)
     sampling = choose_sampling(checkpoint, options)
-    facts = _facts(checkpoint, sampling)
-    number = choose_version(options.repository, options.name, options.version, facts, force=options.force)
-    config = fill_config(
-        facts,
-        name=options.name,
-        version=number,
-        max_batch_size=options.max_batch_size,
-        device_kind=options.device_kind,
-    )
-    logger.info("building the model: %s", sampling)
-    model = load_model(
-        checkpoint.tensors, checkpoint.config, checkpoint.vision, len(checkpoint.games), sampling
-    )
-    with new_version(options.repository, options.name, number, config) as folder:
-        logger.info("scripting and saving")
-        save_torchscript(model, folder / MODEL_FILE)
-        logger.info("verifying the saved graph")
-        difference = verify_torchscript(model, folder / MODEL_FILE)
-    logger.info("the saved graph is within %.1e of the eager model", difference)
-    return options.repository / options.name / str(number)
+    logger.info("running the network on the self-check's inputs: %s", sampling)
+    reference = reference_answers(build(checkpoint, sampling))
+    material = Material(source, checkpoint, adapter, sampling, reference)
+    return [_publish(form, options, material) for form in options.formats]
 
 
 def choose_sampling(checkpoint: Checkpoint, options: ExportOptions) -> Sampling:
@@ -89,11 +142,88 @@ def choose_sampling(checkpoint: Checkpoint, options: ExportOptions) -> Sampling:
     return Sampling(context, steps, options.cfg_scale)
 
 
-def _facts(checkpoint: Checkpoint, sampling: Sampling) -> Facts:
+def build(checkpoint: Checkpoint, sampling: Sampling) -> NitroGen:
+    """The float32 network with a checkpoint's weights."""
+    return load_model(
+        checkpoint.tensors, checkpoint.config, checkpoint.vision, len(checkpoint.games), sampling
+    )
+
+
+def _publish(form: Format, options: ExportOptions, material: Material) -> Version:
+    """Publish one format."""
+    writer = WRITERS[form]
+    name = options.name + writer.suffix
+    on_gpu = options.device_kind == "gpu" or (options.device_kind == "auto" and torch.cuda.is_available())
+    with new_version(options.repository, name, options.version, force=options.force) as new:
+        precisions = _precisions(options.precision, form, on_gpu=on_gpu)
+        precision, accuracy = _write_graph(new.folder / writer.file_name, writer, precisions, material)
+        facts = _facts(material, precision, accuracy)
+        config = fill_config(
+            facts,
+            name=name,
+            version=new.number,
+            max_batch_size=options.max_batch_size or (16 if on_gpu else 8),
+            device_kind=options.device_kind,
+            form=form,
+        )
+        files = {
+            path.name: GraphFile(path.stat().st_size, file_sha256(path))
+            for path in sorted(new.folder.iterdir())
+        }
+        write_config(config, new.folder)
+        write_manifest(_manifest(form, options, material, facts, files), new.folder)
+    for number in remove_oldest(options.repository, name, options.keep) if options.keep else []:
+        logger.info("removed version %d of %s", number, name)
+    return find_version(options.repository, name, new.number)
+
+
+def _precisions(wanted: Precision | Literal["auto"], form: Format, *, on_gpu: bool) -> tuple[Precision, ...]:
+    """The precisions to try, in this order."""
+    if wanted != "auto":
+        return (wanted,)
+    if form == "torchscript" and (on_gpu or has_bf16_units()):
+        logger.info("%s multiplies bf16 in hardware: trying bf16 first", "a GPU" if on_gpu else "this CPU")
+        return ("bf16", "fp32")
+    return ("fp32",)
+
+
+def _write_graph(
+    path: Path, writer: FormatWriter, precisions: tuple[Precision, ...], material: Material
+) -> tuple[Precision, Accuracy]:
+    """Save the first precision whose graph is accurate enough; which one, and how accurate it is."""
+    *others, last = precisions
+    for precision in others:
+        try:
+            return precision, _write_and_check(path, writer, precision, material)
+        except VerificationError as error:
+            logger.warning("%s", error)
+    return last, _write_and_check(path, writer, last, material)
+
+
+def _write_and_check(path: Path, writer: FormatWriter, precision: Precision, material: Material) -> Accuracy:
+    logger.info("saving %s in %s", path.name, precision)
+    model = material.build()
+    lower_precision(model, precision)
+    writer.save(model, path)
+    del model  # before the saved one is loaded: both together are twice the memory
+    accuracy = check_graph(writer.load(path), material.reference, precision)
+    logger.info(
+        "checked against the float32 network: x(1) differs by at most %.1e, by %.1e in the mean, "
+        "and %.2f %% of the buttons differ",
+        accuracy.max_difference,
+        accuracy.mean_difference,
+        100 * accuracy.flipped_buttons,
+    )
+    return accuracy
+
+
+def _facts(material: Material, precision: Precision, accuracy: Accuracy) -> Facts:
+    checkpoint, sampling = material.checkpoint, material.sampling
     config = checkpoint.config
     return Facts(
         checkpoint_path=str(checkpoint.path),
         checkpoint_sha256=checkpoint.sha256,
+        adapter_sha256=material.adapter.sha256 if material.adapter else "",
         action_horizon=config.model_cfg.action_horizon,
         context_length=sampling.context_length,
         games=checkpoint.games,
@@ -101,4 +231,28 @@ def _facts(checkpoint: Checkpoint, sampling: Sampling) -> Facts:
         action_interleaving=config.modality_cfg.action_interleaving,
         inference_steps=sampling.steps,
         cfg_scale=sampling.cfg_scale,
+        precision=precision,
+        accuracy=accuracy,
+    )
+
+
+def _manifest(
+    form: Format, options: ExportOptions, material: Material, facts: Facts, files: dict[str, GraphFile]
+) -> Manifest:
+    source, config, adapter = material.source, material.checkpoint.config, material.adapter
+    return Manifest(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        format=form,
+        checkpoint=Source(source.origin, source.sha256),
+        adapter=Source(str(adapter.folder), adapter.sha256) if adapter else None,
+        requested=Requested(options.steps, options.context_length, options.cfg_scale, options.precision),
+        own_steps=config.model_cfg.num_inference_timesteps,
+        own_context_length=config.modality_cfg.frame_per_sample,
+        steps=facts.inference_steps,
+        context_length=facts.context_length,
+        cfg_scale=facts.cfg_scale,
+        precision=facts.precision,
+        self_check=asdict(facts.accuracy),
+        software={package: metadata.version(package) for package in _SOFTWARE},
+        files=files,
     )

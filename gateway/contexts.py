@@ -11,21 +11,28 @@ UNKNOWN_CONTEXT_LENGTH = 4
 
 
 class FrameContext:
-    """One client's frames in order of arrival; holds no frame for a model that sees only one."""
+    """One client's frames in order of arrival; holds no frame for a model that sees only one.
 
-    __slots__ = ("_older",)
+    The frames are those of one model: the first frame for another one begins a fresh context.
+    """
+
+    __slots__ = ("_model", "_older")
 
     def __init__(self) -> None:
+        self._model = ""
         self._older: deque[bytes] = deque()
 
     def __len__(self) -> int:
         return len(self._older)
 
-    def append(self, frame: bytes, context_length: int) -> tuple[bytes, ...]:
-        """Add a frame and return the last `context_length` frames or fewer, newest last.
+    def append(self, model: str, frame: bytes, context_length: int) -> tuple[bytes, ...]:
+        """Add a frame for a model; return its last `context_length` frames or fewer, newest last.
 
         `frame`: (256, 256, 3) uint8, row-major. At most `context_length - 1` frames stay here.
         """
+        if model != self._model:
+            self._model = model
+            self._older.clear()
         while len(self._older) >= context_length:
             self._older.popleft()
         frames = (*self._older, frame)

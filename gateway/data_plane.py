@@ -14,16 +14,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.contexts import UNKNOWN_CONTEXT_LENGTH, FrameContext
-from gateway.errors import DeadlineError, RequestError, ServerError
+from gateway.errors import DeadlineError, ModelError, NotServedError, RequestError, ServerError
 from gateway.facts import ACTION_WIDTH, ModelFacts
 from gateway.images import to_frame
-from gateway.messages import FRAME_SHAPE, UNSET, Image, Pixels, RawFrame, Reply, Request, Unset
-from gateway.triton import TritonModel
+from gateway.messages import (
+    FRAME_SHAPE,
+    UNSET,
+    ActionChunk,
+    Image,
+    Pixels,
+    RawFrame,
+    Reply,
+    Request,
+    Unset,
+)
+from gateway.model_registry import ModelRegistry
+from gateway.triton_model import TritonModel
 
 T = TypeVar("T")
 
 # How long `info` waits for a Triton that does not answer before it tells the last known facts.
 _INFO_WAIT_S = 1.0
+# How often a request is made again because another version took the place of the one it was made for.
+_MOST_SWAPS = 5
 
 
 def frame_at_hand(image: Image) -> bytes | None:
@@ -36,13 +49,13 @@ def frame_at_hand(image: Image) -> bytes | None:
 
 
 class DataPlane:
-    """Answers requests with a Triton model.
+    """Answers requests with the models that Triton serves.
 
-    `default_game`: name or id of the game for requests that do not name one.
+    `default_game`: name or id, in the default model, of the game for requests that do not name one.
     """
 
-    def __init__(self, model: TritonModel, default_game: str | None = None) -> None:
-        self._model = model
+    def __init__(self, models: ModelRegistry, default_game: str | None = None) -> None:
+        self._models = models
         self._default_game = default_game
         self._random = np.random.default_rng()
         self._decoders = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="decode")
@@ -72,50 +85,87 @@ class DataPlane:
             context.reset()
         if frame is None:
             return ()
-        facts = self._model.known_facts
-        return context.append(frame, facts.context_length if facts else UNKNOWN_CONTEXT_LENGTH)
+        name = self._models.default.name if request.model is None else request.model
+        model = self._models.known(name)
+        facts = model.known_facts if model else None
+        return context.append(name, frame, facts.context_length if facts else UNKNOWN_CONTEXT_LENGTH)
 
     async def answer(self, request: Request, frames: tuple[bytes, ...], deadline: float) -> Reply:
         """Return the reply to an accepted request; `deadline` is a time of the event loop's clock.
 
         Raises:
-            RequestError: the request names an unknown game.
+            RequestError: the request names an unknown model or game.
             ServerError: Triton could not answer.
         """
         if request.type == "reset":
             return Reply()
+        model = await self._models.find(request.model)
         if request.type == "info":
-            facts = await self._facts_for_info()
-            return Reply(info=facts.info(self._selected_game(facts)))
-        facts = await self._model.fresh_facts()
-        chunk = await self._model.infer(
+            facts = await self._facts_for_info(model)
+            models = sorted({*self._models.served, model.name})
+            return Reply(info=facts.info(self._selected_game(facts)) | {"models": models})
+        return Reply(chunk=await self._predict(model, request, frames, deadline))
+
+    def counted_as(self, name: str | None) -> str:
+        """Return the name under which metrics count a request's model; there are only as many as models."""
+        model = self._models.known(name)
+        return "unknown" if model is None else model.name
+
+    async def ready(self) -> str | None:
+        """Return None when a request would get its actions now, else the reason why not."""
+        model = self._models.default
+        reason = await model.ready()
+        if reason is not None or model.known_facts is None:
+            return reason
+        try:
+            self._game_id(UNSET, model.known_facts)
+        except ServerError as error:
+            return str(error)
+        return None
+
+    async def _predict(
+        self, model: TritonModel, request: Request, frames: tuple[bytes, ...], deadline: float
+    ) -> ActionChunk:
+        """Return the chunk for a predict, of the version that Triton serves by then.
+
+        A request that went wrong is made again when the facts have changed meanwhile, and only then. It may
+        be, because inference has no effect but its answer.
+        """
+        facts = await model.fresh_facts()
+        for _ in range(_MOST_SWAPS):
+            try:
+                return await self._infer(model, facts, request, frames, deadline)
+            except (RequestError, NotServedError, ModelError):
+                newer = await model.read_facts()
+                if newer == facts:
+                    raise
+                facts = newer
+        return await self._infer(model, facts, request, frames, deadline)
+
+    async def _infer(
+        self,
+        model: TritonModel,
+        facts: ModelFacts,
+        request: Request,
+        frames: tuple[bytes, ...],
+        deadline: float,
+    ) -> ActionChunk:
+        return await model.infer(
             facts,
             frames[-facts.context_length :],
             self._game_id(request.game, facts),
             self._noise(request.seed, facts.horizon),
             deadline - asyncio.get_running_loop().time(),
         )
-        return Reply(chunk=chunk)
 
-    async def ready(self) -> str | None:
-        """Return None when a request would get its actions now, else the reason why not."""
-        reason = await self._model.ready()
-        if reason is not None or self._model.known_facts is None:
-            return reason
-        try:
-            self._game_id(UNSET, self._model.known_facts)
-        except ServerError as error:
-            return str(error)
-        return None
-
-    async def _facts_for_info(self) -> ModelFacts:
-        """Return fresh facts, or the last known ones while Triton is down."""
+    async def _facts_for_info(self, model: TritonModel) -> ModelFacts:
+        """Return the facts that Triton tells now, or the last known ones while it is down."""
         try:
             async with asyncio.timeout(_INFO_WAIT_S):
-                return await self._model.fresh_facts()
+                return await model.read_facts()
         except (TimeoutError, ServerError) as error:
-            if self._model.known_facts is not None:
-                return self._model.known_facts
+            if model.known_facts is not None:
+                return model.known_facts
             if isinstance(error, ServerError):
                 raise
             raise DeadlineError("Triton has not told the model's facts yet: ask again") from None
@@ -134,15 +184,20 @@ class DataPlane:
             raise ServerError(f"the gateway's --game is wrong: {error}") from None
 
     def _default(self, facts: ModelFacts) -> str | int | None:
-        """Return the default game as a name when it is one, else as the id it may be."""
+        """Return the default game as a name when it is one, else as the id it may be.
+
+        It was chosen for the default model: another model that has no game of this name has no default game.
+        """
         game = self._default_game
-        if game is None or game in facts.games or not (game.isascii() and game.isdigit()):
+        if game is None or game in facts.games:
             return game
-        return int(game)
+        if facts.model != self._models.default.name:
+            return None
+        return int(game) if game.isascii() and game.isdigit() else game
 
     def _selected_game(self, facts: ModelFacts) -> str | None:
         """Return the default game's name, None without one; a game that the model does not have as given."""
         game = self._default(facts)
         if isinstance(game, int) and game < max(1, len(facts.games)):
             return facts.games[game] if game else None
-        return self._default_game
+        return game if game is None else self._default_game

@@ -7,6 +7,7 @@
     │   └── FramingError        a byte stream that can no longer be trusted (reply, then close)
     ├── ServerError             the request was fine; the gateway or Triton could not answer it
     │   ├── TritonUnavailableError
+    │   │   └── NotServedError  Triton is there, but not the model, or no longer the version asked for
     │   ├── DeadlineError
     │   └── ModelError          Triton answered, but not with what the model's contract promises
     └── StartError              the gateway cannot start (a port in use, a wrong setting)
@@ -53,6 +54,10 @@ class TritonUnavailableError(ServerError):
     """Triton cannot be reached, or does not serve the model."""
 
     outcome = "triton_unavailable"
+
+
+class NotServedError(TritonUnavailableError):
+    """Triton refused the request unread: it does not serve the model, or no longer the facts' version."""
 
 
 class DeadlineError(ServerError):

@@ -34,9 +34,11 @@ class ModelFacts:
 
     `horizon`: action steps T of a chunk. `context_length`: frames K that the model sees. `games`: the game
     table: the index is the game id, and entry 0 is None (unconditional); empty for a model without games.
+    `version`: the one version that Triton is to serve, None when the config does not name exactly one.
     """
 
     model: str
+    version: int | None
     checkpoint_path: str
     sha256: str
     horizon: int
@@ -77,6 +79,7 @@ class ModelFacts:
             "is_flowmatching": True,
             "action_downsample_ratio": 1,
             "model": self.model,
+            "version": self.version,
             "sha256": self.sha256,
             "horizon": self.horizon,
             "games": list(self.games),
@@ -117,8 +120,10 @@ def facts_from_config(config: model_config_pb2.ModelConfig) -> ModelFacts:
             "actions": (_FP32, (horizon, ACTION_WIDTH)),
         },
     )
+    versions = config.version_policy.specific.versions
     return ModelFacts(
         model=config.name,
+        version=versions[0] if len(versions) == 1 else None,
         checkpoint_path=parameters.text("checkpoint_path"),
         sha256=parameters.text("checkpoint_sha256"),
         horizon=horizon,

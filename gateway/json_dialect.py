@@ -53,7 +53,7 @@ class _Header:
 
     def request(self, body: bytes) -> Request:
         image: Image = RawFrame(body) if self.is_raw else ImageFile(body, self.resize_mode, self.may_be_raw)
-        return Request("predict", image, self.options.seed, self.options.game, self.options.timing)
+        return self.options.request("predict", image)
 
 
 class JsonDialect:
@@ -156,7 +156,7 @@ class JsonDialect:
             resize_mode = mode if isinstance(mode, str) and mode in _RESIZE_MODES else "pad"
             length = self._image_length(fields["len"]) if "len" in fields else 0
             return _Header(cast(ResizeMode, resize_mode), options, error, length)
-        return error or Request(cast(RequestType, type_), None, options.seed, options.game, options.timing)
+        return error or options.request(cast(RequestType, type_))
 
     def _image_length(self, length: object) -> int:
         if not isinstance(length, int) or isinstance(length, bool) or length < 1:

@@ -64,7 +64,7 @@ class Request:
 
     `image` is set exactly when `type` is "predict". `seed`: any int >= 0, or None for fresh noise. `game`: a
     name, an id, None (unconditional) or `UNSET` (the gateway's default game). `timing`: whether the reply
-    carries `Timing`.
+    carries `Timing`. `model`: the name of a model in Triton, or None for the gateway's default model.
     """
 
     type: RequestType
@@ -72,6 +72,7 @@ class Request:
     seed: int | None = None
     game: str | int | Unset | None = UNSET
     timing: bool = False
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,12 @@ class Metrics:
             ("port", "type", "outcome"),
             registry=self.registry,
         )
+        self._predicts = Counter(
+            "nitrogen_gateway_model_predicts_total",
+            "Predicts answered, by the model that they named and how they ended.",
+            ("model", "outcome"),
+            registry=self.registry,
+        )
         self._stages = Histogram(
             "nitrogen_gateway_stage_seconds",
             "Seconds spent per stage: decode (with the wait for earlier frames), infer, total.",
@@ -45,7 +51,7 @@ class Metrics:
 
     def port(self, port: Port) -> "PortMetrics":
         """Return the metrics of one port."""
-        return PortMetrics(port, self._requests, self._stages, self._clients, self._in_flight)
+        return PortMetrics(port, self._requests, self._predicts, self._stages, self._clients, self._in_flight)
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
@@ -56,10 +62,17 @@ class PortMetrics:
     """The metrics of one port, with the labels that never change already bound."""
 
     def __init__(
-        self, port: Port, requests: Counter, stages: Histogram, clients: Gauge, in_flight: Gauge
+        self,
+        port: Port,
+        requests: Counter,
+        predicts: Counter,
+        stages: Histogram,
+        clients: Gauge,
+        in_flight: Gauge,
     ) -> None:
         self._port = port
         self._requests = requests
+        self._predicts = predicts
         self._decode = stages.labels(port, "decode")
         self._infer = stages.labels(port, "infer")
         self._total = stages.labels(port, "total")
@@ -84,6 +97,10 @@ class PortMetrics:
         self._in_flight.dec()
         self._requests.labels(self._port, request_type, outcome).inc()
         self._total.observe(total_s)
+
+    def model_answered(self, model: str, outcome: str) -> None:
+        """Count a predict as answered; `model` is one of a bounded set of names."""
+        self._predicts.labels(model, outcome).inc()
 
     def predicted(self, decode_s: float, infer_s: float) -> None:
         """Record the stages of a predict that got its actions, in seconds."""

@@ -1,13 +1,14 @@
-"""The optional fields of a request that both ports share: seed, game, timing."""
+"""The optional fields of a request that both ports share: seed, game, timing, model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
 
 from gateway.errors import RequestError
-from gateway.messages import UNSET, Unset
+from gateway.messages import UNSET, Image, Request, RequestType, Unset
 
 MAX_SEED_BITS = 4096
+MAX_MODEL_CHARACTERS = 255  # a client's context remembers the name
 MAX_SHOWN_CHARACTERS = 60
 
 
@@ -18,6 +19,11 @@ class Options:
     seed: int | None = None
     game: str | int | Unset | None = UNSET
     timing: bool = False
+    model: str | None = None
+
+    def request(self, type_: RequestType, image: Image | None = None) -> Request:
+        """The request of this type that has these options."""
+        return Request(type_, image, self.seed, self.game, self.timing, self.model)
 
 
 def read_options(fields: Mapping[str, object]) -> Options:
@@ -31,7 +37,7 @@ def read_options(fields: Mapping[str, object]) -> Options:
     timing = fields.get("timing", False)
     if not isinstance(timing, bool):
         raise RequestError(f"timing must be true or false, not {describe(timing)}")
-    return Options(seed, game, timing)
+    return Options(seed, game, timing, _model(fields.get("model")))
 
 
 def describe(value: object) -> str:
@@ -63,3 +69,11 @@ def _game(value: object) -> str | int | None:
     if isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
     raise RequestError(f"game must be a name, an id or null, not {describe(value)}")
+
+
+def _model(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise RequestError(f"model must be a name or null, not {describe(value)}")
+    if value is not None and len(value) > MAX_MODEL_CHARACTERS:
+        raise RequestError(f"model must have at most {MAX_MODEL_CHARACTERS} characters, not {len(value)}")
+    return value

@@ -39,7 +39,7 @@ def decode_request(data: bytes | memoryview) -> Request:
         raise RequestError(f'unknown request type {describe(type_)}; send "predict", "reset" or "info"')
     options = read_options(fields)
     image = _pixels(fields) if type_ == "predict" else None
-    return Request(type_, image, options.seed, options.game, options.timing)  # type: ignore[arg-type]  # in _TYPES
+    return options.request(type_, image)  # type: ignore[arg-type]  # in _TYPES
 
 
 def encode_reply(reply: Reply) -> bytes:

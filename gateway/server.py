@@ -11,9 +11,11 @@ from collections.abc import Callable
 from gateway.data_plane import DataPlane
 from gateway.http_server import HttpServer
 from gateway.metrics import Metrics
+from gateway.model_registry import ModelRegistry
 from gateway.settings import GatewaySettings
 from gateway.tcp_server import TcpServer
-from gateway.triton import TritonModel
+from gateway.triton_connection import TritonConnection
+from gateway.triton_model import TritonModel
 from gateway.zmq_server import ZmqServer
 
 logger = logging.getLogger(__name__)
@@ -28,12 +30,18 @@ class Gateway:
     def __init__(self, settings: GatewaySettings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.model = TritonModel(settings.triton, settings.model)
-        self._plane = DataPlane(self.model, settings.game)
+        self._connection = TritonConnection(settings.triton)
+        self.models = ModelRegistry(self._connection, settings.model)
+        self._plane = DataPlane(self.models, settings.game)
         self._zmq = ZmqServer(self._plane, settings, self.metrics.port("zmq"))
         self._tcp = TcpServer(self._plane, settings, self.metrics.port("tcp"))
         self._http = HttpServer(self._plane, self.metrics, settings)
         self._started = False
+
+    @property
+    def model(self) -> TritonModel:
+        """The model of the requests that name none."""
+        return self.models.default
 
     @property
     def zmq_port(self) -> int:
@@ -58,8 +66,10 @@ class Gateway:
         """
         async with contextlib.AsyncExitStack() as undo:
             undo.callback(self._plane.close)
-            await self.model.start()
-            undo.push_async_callback(self.model.close)
+            await self._connection.start()
+            undo.push_async_callback(self._connection.close)
+            await self.models.start()
+            undo.push_async_callback(self.models.close)
             self._zmq.start()
             undo.push_async_callback(self._zmq.stop, 0)
             await self._tcp.start()
@@ -84,7 +94,8 @@ class Gateway:
         await asyncio.gather(self._zmq.stop(_GRACE_S), self._tcp.stop(_GRACE_S))
         await self._http.stop()
         self._plane.close()
-        await self.model.close()
+        await self.models.close()
+        await self._connection.close()
         logger.info("stopped")
 
 

@@ -209,6 +209,8 @@ class Session:
         entry.frames = ()
         if outcome == "ok" and reply.chunk is not None:
             self._metrics.predicted(decode_s, infer_s)
+        if request is not None and request.type == "predict":
+            self._metrics.model_answered(self._plane.counted_as(request.model), outcome)
         self._metrics.answered("unknown" if request is None else request.type, outcome, total_s)
 
     def _flush(self) -> None:

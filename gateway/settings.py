@@ -50,7 +50,7 @@ class GatewaySettings(BaseSettings):
     triton: Annotated[str, AfterValidator(_endpoint)] = "127.0.0.1:8001"
     """Triton's gRPC endpoint, HOST:PORT."""
     model: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^/\s]+$")] = "nitrogen"
-    """Name of the model in Triton's model repository."""
+    """Model of the requests that name none: its name in Triton's model repository."""
     host: Annotated[str, Field(min_length=1, pattern=r"^[^\s/]+$")] = "0.0.0.0"  # noqa: S104 - clients are on other machines
     """Address to listen on, for all three ports."""
     zmq_port: Port = 5555

@@ -34,7 +34,9 @@ def infer_request(
     context_length = facts.context_length
     unused = context_length - len(frames)
     stacked = frames[0] if context_length == 1 else b"".join([_UNUSED_SLOT] * unused + list(frames))
-    request = service_pb2.ModelInferRequest(model_name=facts.model)
+    # Triton then answers with the very version that the facts describe, or refuses.
+    version = "" if facts.version is None else str(facts.version)
+    request = service_pb2.ModelInferRequest(model_name=facts.model, model_version=version)
     for name, datatype, shape, data in (
         ("frames", "UINT8", (1, context_length, *FRAME_SHAPE), stacked),
         ("frame_count", "INT64", (1, 1), len(frames).to_bytes(8, "little")),

@@ -3,17 +3,19 @@
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
 
 import uvloop
 
+from export.checkpoint.source import DEFAULT_CHECKPOINT
 from gateway.errors import StartError
 from gateway.server import Gateway
 from gateway.settings import parse_settings
 from standalone.errors import StandaloneError
-from standalone.published import Sampling
+from standalone.published import Wanted
 from standalone.serve import ServeOptions, serve
 from standalone.triton_server import TritonPorts
 
@@ -38,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _serve_until_signal(options: ServeOptions) -> None:
-    if options.checkpoint is None:
+    if options.wanted is None:
         sys.stdout.write(_DEMO_NOTICE)
         sys.stdout.flush()
     serving = asyncio.create_task(serve(options, _announce))
@@ -76,7 +78,12 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
         "The gateway's other settings are read from NITROGEN_* environment variables.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="an ng.pt file")
+    parser.add_argument(
+        "checkpoint",
+        nargs="?",
+        metavar="CHECKPOINT",
+        help=f"a file, a folder, or a Hugging Face id OWNER/NAME[@REVISION] ({DEFAULT_CHECKPOINT})",
+    )
     parser.add_argument("--demo", action="store_true", help="serve an untrained model, to try the chain out")
     parser.add_argument(
         "--repository",
@@ -85,19 +92,41 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
         default=Path("var", "model_repository"),
         help="Triton's model repository",
     )
+    parser.add_argument(
+        "--models-dir",
+        metavar="DIR",
+        type=Path,
+        default=Path(os.environ.get("NITROGEN_MODELS_DIR") or "models"),
+        help="where downloads are kept (NITROGEN_MODELS_DIR)",
+    )
+    parser.add_argument(
+        "--load",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help='another model of the repository to serve beside it, "*" for all; can be given again',
+    )
     for name in ("host", "zmq-port", "tcp-port", "http-port"):
         parser.add_argument(f"--{name}", help=f"the gateway's --{name}", default=argparse.SUPPRESS)
     for name, port in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
         parser.add_argument(
             f"--triton-{name}-port", type=int, default=port, metavar="PORT", help="on 127.0.0.1"
         )
-    parser.add_argument("--steps", type=int, metavar="N", help="sampler steps, if not the checkpoint's")
+    own = "if not the checkpoint's"
+    parser.add_argument("--steps", type=int, metavar="N", help=f"sampler steps, {own}")
+    parser.add_argument("--context", type=int, metavar="K", help=f"frames seen at once, {own}")
     parser.add_argument(
-        "--context", type=int, metavar="K", help="frames seen at once, if not the checkpoint's"
+        "--cfg-scale", type=float, default=1.0, metavar="S", help="scale of classifier-free guidance"
     )
-    parser.add_argument("--cfg-scale", type=float, metavar="S", help="scale of classifier-free guidance")
+    parser.add_argument(
+        "--precision",
+        choices=["auto", "fp32", "bf16", "fp16"],
+        help="of weights and matrix products, if not what is published",
+    )
+    parser.add_argument("--lora", metavar="DIR", type=Path, help="a PEFT adapter to merge into the weights")
+    parser.add_argument("--format", choices=["torchscript", "onnx"], default="torchscript")
     values = vars(parser.parse_args(arguments))
-    if bool(values["checkpoint"]) == values["demo"]:
+    if values["checkpoint"] and values["demo"]:
         parser.error("give either a CHECKPOINT or --demo")
     gateway_flags = [
         f"--{name.replace('_', '-')}={values[name]}"
@@ -105,9 +134,20 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
         if name in values
     ]
     return ServeOptions(
-        checkpoint=None if values["demo"] else Path(values["checkpoint"]),
+        wanted=None
+        if values["demo"]
+        else Wanted(
+            checkpoint=values["checkpoint"] or DEFAULT_CHECKPOINT,
+            models_dir=values["models_dir"],
+            steps=values["steps"],
+            context=values["context"],
+            cfg_scale=values["cfg_scale"],
+            precision=values["precision"],
+            adapter=values["lora"],
+            form=values["format"],
+        ),
         repository=values["repository"],
-        sampling=Sampling(values["steps"], values["context"], values["cfg_scale"]),
+        more_models=tuple(values["load"]),
         triton_ports=TritonPorts(
             values["triton_http_port"], values["triton_grpc_port"], values["triton_metrics_port"]
         ),

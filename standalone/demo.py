@@ -5,16 +5,11 @@ actions mean nothing.
 """
 
 import json
-import math
 import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from export.checkpoint.config import parse_config
-from export.checkpoint.tensors import checkpoint_tensors
+from export.checkpoint.untrained import save_untrained_checkpoint
 from export.checkpoint.vision_config import read_vision_config
 
 SEED = 20251219
@@ -93,22 +88,9 @@ def write_demo_checkpoint(folder: Path) -> Path:
     }
     (tower / "config.json").write_text(json.dumps({"vision_config": figures}, indent=2), encoding="utf-8")
     config = demo_config()
-    shapes = checkpoint_tensors(parse_config(config), read_vision_config(tower / "config.json"), num_games=0)
-    generator = torch.Generator().manual_seed(SEED)
-    tensors = {name: _initial(name, shape, generator) for name, shape in shapes.items()}
     path = folder / CHECKPOINT_NAME
-    torch.save({"model": tensors, "ckpt_config": config, "step": 0, "epoch": 0}, path)
+    save_untrained_checkpoint(path, config, read_vision_config(tower / "config.json"), SEED)
     return path
-
-
-def _initial(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Norms as identities, biases zero, all else normal with a spread that keeps activations near 1."""
-    if len(shape) == 1 or name.endswith(".b"):
-        is_norm = "norm" in name and name.endswith(".weight")
-        return torch.ones(shape) if is_norm else torch.zeros(shape)
-    # Matrices of the action encoder and decoder are (embodiment, in, out), all others (out, in, ...).
-    inputs = shape[1] if name.endswith(".W") else math.prod(shape[1:])
-    return torch.randn(shape, generator=generator) * inputs**-0.5
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""From a checkpoint to a published version: found in the repository by its SHA-256, or exported into it.
+"""From what an operator wants to a published version: found in the repository, or exported into it.
 
 Making the demo checkpoint and exporting run as processes of their own: they need torch and the weights in
 memory, the serving process neither.
@@ -8,11 +8,13 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.checkpoint.digest import file_sha256
-from export.errors import ExportError, IncompatibleVersionError
+from export.checkpoint.digest import adapter_sha256
+from export.checkpoint.source import DEFAULT_CHECKPOINT, find_checkpoint
+from export.errors import ExportError
 from export.repository.versions import Version, all_versions, serve_version
 from standalone.errors import StandaloneError
 from standalone.keeper import die_with_parent
@@ -25,30 +27,52 @@ DEMO_FOLDER = Path("var", "demo")
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """What an operator wants of the export; None takes what is published, or the checkpoint's own."""
+class Wanted:
+    """What an operator wants served.
 
+    `checkpoint`: a file, a folder or a Hugging Face id. `steps`, `context`: None for the checkpoint's own.
+    `precision`: None for what is published, else export's "auto". `adapter`: folder of a LoRA adapter.
+    `form`: "torchscript" or "onnx".
+    """
+
+    checkpoint: str = DEFAULT_CHECKPOINT
+    models_dir: Path = Path("models")
     steps: int | None = None
     context: int | None = None
-    cfg_scale: float | None = None
+    cfg_scale: float = 1.0
+    precision: str | None = None
+    adapter: Path | None = None
+    form: str = "torchscript"
 
-    def fits(self, version: Version) -> bool:
-        """Whether a published version was exported with these values."""
-        facts = version.facts
-        pairs = [
-            (self.steps, facts.inference_steps),
-            (self.context, facts.context_length),
-            (self.cfg_scale, facts.cfg_scale),
-        ]
-        return all(wanted is None or wanted == have for wanted, have in pairs)
+    def is_met_by(self, version: Version, checkpoint: str, adapter: str) -> bool:
+        """Whether a version is this one; `checkpoint`, `adapter`: the SHA-256 of each, "" for no adapter."""
+        manifest = version.manifest
+        return (
+            version.facts.checkpoint_sha256 == checkpoint
+            and version.facts.adapter_sha256 == adapter
+            and manifest.format == self.form
+            and manifest.steps == (self.steps or manifest.own_steps)
+            and manifest.context_length == (self.context or manifest.own_context_length)
+            and manifest.cfg_scale == self.cfg_scale
+            and self.precision in {None, manifest.precision, manifest.requested.precision}
+        )
 
-    def flags(self) -> list[str]:
+    def export_arguments(self) -> list[str]:
         """The same for the command line of `python -m export`."""
-        named = {"--steps": self.steps, "--context": self.context, "--cfg-scale": self.cfg_scale}
-        return [part for flag, value in named.items() if value is not None for part in (flag, str(value))]
+        flags = {
+            "--models-dir": self.models_dir,
+            "--steps": self.steps,
+            "--context": self.context,
+            "--cfg-scale": self.cfg_scale,
+            "--precision": self.precision,
+            "--lora": self.adapter,
+            "--format": self.form,
+        }
+        given = [part for flag, value in flags.items() if value is not None for part in (flag, str(value))]
+        return [self.checkpoint, *given]
 
 
-async def make_demo_checkpoint() -> Path:
+async def make_demo_checkpoint() -> Wanted:
     """Write the demo checkpoint into `DEMO_FOLDER`, the same bytes each time.
 
     Raises:
@@ -56,11 +80,11 @@ async def make_demo_checkpoint() -> Path:
     """
     if await _run("standalone.demo", str(DEMO_FOLDER)) != 0:
         raise StandaloneError(f"the demo checkpoint cannot be written into {DEMO_FOLDER}: see above")
-    return DEMO_FOLDER / "ng.pt"
+    return Wanted(str(DEMO_FOLDER / "ng.pt"))
 
 
-async def publish(checkpoint: Path, repository: Path, sampling: Sampling) -> Version:
-    """Make the repository hold this checkpoint and serve it.
+async def publish(wanted: Wanted, repository: Path) -> Version:
+    """Make the repository hold what is wanted, and serve it.
 
     Returns:
         The version that Triton is to load.
@@ -69,46 +93,47 @@ async def publish(checkpoint: Path, repository: Path, sampling: Sampling) -> Ver
         StandaloneError: when there is no such checkpoint, or it cannot be exported.
     """
     try:
-        sha256 = await asyncio.to_thread(file_sha256, checkpoint)
-    except OSError as error:
-        raise StandaloneError(
-            f"no checkpoint can be read at {checkpoint} ({error.strerror}): give the path of an ng.pt file"
-        ) from error
-    try:
-        version = _find(repository, sha256, sampling)
+        source = await asyncio.to_thread(find_checkpoint, wanted.checkpoint, wanted.models_dir)
+        adapter = "" if wanted.adapter is None else adapter_sha256(wanted.adapter)
+        version = _find(repository, wanted, source.sha256, adapter)
         if version is None:
-            await _export(checkpoint, repository, MODEL_NAME, f"{MODEL_NAME}-{sha256[:8]}", sampling)
-            version = _find(repository, sha256, sampling)
+            logger.info("exporting %s into %s", source.path, repository)
+            if await _run("export", *wanted.export_arguments(), "--repository", str(repository)) != 0:
+                raise StandaloneError(f"{source.path} cannot be exported: see the line above")
+            version = _find(repository, wanted, source.sha256, adapter)
         if version is None:
-            raise StandaloneError(f"{checkpoint} changed while it was exported: start again")
+            raise StandaloneError(f"{source.path} changed while it was exported: start again")
         serve_version(repository, version.model_name, version.number)
     except ExportError as error:
         raise StandaloneError(str(error)) from error
     return version
 
 
-def _find(repository: Path, sha256: str, sampling: Sampling) -> Version | None:
-    """The newest version made from a checkpoint; the model's usual name comes before others."""
+def published_models(repository: Path, first: str, others: Sequence[str]) -> list[str]:
+    """Names of the models to load, `first` before the others; "*" stands for all that are published.
+
+    Raises:
+        StandaloneError: when one of the others is not in the repository.
+    """
+    present = list(dict.fromkeys(version.model_name for version in all_versions(repository)))
+    for name in others:
+        if name not in (*present, "*"):
+            raise StandaloneError(
+                f"--load {name}: {repository} has no such model; its models: {', '.join(present)}"
+            )
+    return list(dict.fromkeys([first, *(present if "*" in others else others)]))
+
+
+def _find(repository: Path, wanted: Wanted, checkpoint: str, adapter: str) -> Version | None:
+    """The newest version that is what is wanted; the model's usual name comes before others."""
     fitting = [
-        version
-        for version in all_versions(repository)
-        if version.facts.checkpoint_sha256 == sha256 and sampling.fits(version)
+        version for version in all_versions(repository) if wanted.is_met_by(version, checkpoint, adapter)
     ]
-    return max(fitting, key=lambda version: (version.model_name == MODEL_NAME, version.number), default=None)
-
-
-async def _export(checkpoint: Path, repository: Path, name: str, other_name: str, sampling: Sampling) -> None:
-    """Run export; under `other_name` when the versions of `name` are of another shape."""
-    for chosen in (name, other_name):
-        logger.info("exporting %s into %s as %s", checkpoint, repository, chosen)
-        code = await _run(
-            "export", str(checkpoint), "--repository", str(repository), "--name", chosen, *sampling.flags()
-        )
-        if code == 0:
-            return
-        if code != IncompatibleVersionError.exit_code:
-            break
-    raise StandaloneError(f"{checkpoint} cannot be exported: see the line above")
+    return max(
+        fitting,
+        key=lambda version: (version.model_name.removesuffix("-onnx") == MODEL_NAME, version.number),
+        default=None,
+    )
 
 
 async def _run(module: str, *arguments: str) -> int:

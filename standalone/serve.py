@@ -11,9 +11,9 @@ from gateway.server import Gateway
 from gateway.settings import GatewaySettings
 from standalone.errors import StandaloneError
 from standalone.ports import require_free_port
-from standalone.published import Sampling, make_demo_checkpoint, publish
-from standalone.triton_server import HOST, TritonPorts, TritonServer, server_command, shared_memory_prefix
-from standalone.triton_wheel import assemble_backends, find_triton_wheel
+from standalone.published import Wanted, make_demo_checkpoint, publish, published_models
+from standalone.triton_server import HOST, TritonPorts, local_triton
+from standalone.triton_wheel import find_triton_wheel
 
 logger = logging.getLogger(__name__)
 
@@ -22,12 +22,13 @@ logger = logging.getLogger(__name__)
 class ServeOptions:
     """What to serve and where.
 
-    `checkpoint`: None for the demo. `gateway`: its `triton` and `model` are filled in here.
+    `wanted`: None for the demo. `more_models`: other models of the repository to load, "*" for all.
+    `gateway`: its `triton` and `model` are filled in here.
     """
 
-    checkpoint: Path | None
+    wanted: Wanted | None
     repository: Path
-    sampling: Sampling
+    more_models: tuple[str, ...]
     triton_ports: TritonPorts
     gateway: GatewaySettings
 
@@ -38,21 +39,22 @@ async def serve(options: ServeOptions, on_ready: Callable[[Gateway], None]) -> N
     Raises:
         StandaloneError: when a part cannot start; `gateway.errors.StartError` when that part is the gateway.
     """
-    wheel = find_triton_wheel()
+    find_triton_wheel()
     ports = _free_ports(options)
-    checkpoint = options.checkpoint or await make_demo_checkpoint()
-    version = await publish(checkpoint, options.repository, options.sampling)
+    version = await publish(options.wanted or await make_demo_checkpoint(), options.repository)
+    models = published_models(options.repository, version.model_name, options.more_models)
     async with AsyncExitStack() as stack:
-        run_folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nitrogen-")))
-        backends = run_folder / "backends"
-        assemble_backends(wheel, backends)
-        prefix = shared_memory_prefix()
-        command = server_command(wheel, backends, options.repository, [version.model_name], ports, prefix)
-        triton = TritonServer(
-            command, wheel.environment(), ports, run_folder / "triton.log", prefix, scratch=run_folder
-        )
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nitrogen-")))
+        triton = local_triton(options.repository, models, ports, folder, owns_folder=True)
         stack.push_async_callback(triton.stop)
-        logger.info("starting Triton with %s, version %d", version.model_name, version.number)
+        logger.info(
+            "starting Triton with %s, version %d (%s, %d steps)%s",
+            version.model_name,
+            version.number,
+            version.facts.precision,
+            version.facts.inference_steps,
+            "".join(f", and {model}" for model in models[1:]),
+        )
         await triton.start()
         gateway = Gateway(
             options.gateway.model_copy(update={"triton": f"{HOST}:{ports.grpc}", "model": version.model_name})

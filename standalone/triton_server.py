@@ -1,6 +1,7 @@
 """Runs the wheel's Triton: start, readiness, restart after a death, stop."""
 
 import asyncio
+import itertools
 import logging
 import os
 import sys
@@ -12,13 +13,14 @@ import aiohttp
 
 from standalone import keeper
 from standalone.errors import StandaloneError
-from standalone.triton_wheel import TritonWheel
+from standalone.triton_wheel import TritonWheel, assemble_backends, find_triton_wheel
 
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"  # Triton has no protection of its own: only the gateway faces the network
 _GRACE_S = 2.5  # from SIGTERM to SIGKILL; Triton alone takes 1.3 s to unload a model
 _POLL_S = 0.1
+_counter = itertools.count()
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _HEALTHY_S = 0.2, 10.0, 30.0
 
 
@@ -48,7 +50,6 @@ def server_command(
         *(f"--load-model={model}" for model in models),
         "--disable-auto-complete-config",
         "--exit-timeout-secs=1",
-        # The prefix tells this run's shared memory from another's, so that left-overs can be removed.
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         *(f"--{protocol}-address={HOST}" for protocol in ("http", "grpc", "metrics")),
         f"--http-port={ports.http}",
@@ -144,6 +145,21 @@ class TritonServer:
         return (errors or lines or ["it wrote no log"])[-1].strip()[:500]
 
 
-def shared_memory_prefix() -> str:
-    """A prefix for Triton's shared memory that no other running process uses."""
-    return f"nitrogen_{os.getpid()}_"
+def local_triton(
+    repository: Path, models: Sequence[str], ports: TritonPorts, folder: Path, *, owns_folder: bool = False
+) -> TritonServer:
+    """The wheel's Triton for some models of a repository, not yet started.
+
+    `folder`: takes its backends and its log; with `owns_folder` it goes when Triton has ended.
+
+    Raises:
+        StandaloneError: when the wheel is not usable here.
+    """
+    wheel = find_triton_wheel()
+    backends = folder / "backends"
+    assemble_backends(wheel, backends)
+    # Tells this Triton's shared memory from all others', so that left-overs can be removed.
+    prefix = f"nitrogen_{os.getpid()}_{next(_counter)}_"
+    command = server_command(wheel, backends, repository, models, ports, prefix)
+    log, scratch = folder / "triton.log", folder if owns_folder else None
+    return TritonServer(command, wheel.environment(), ports, log, prefix, scratch)

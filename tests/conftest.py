@@ -27,5 +27,6 @@ def context_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def _stack_of(name: str, folder: Path) -> Iterator[Stack]:
     repository = folder / "repository"
-    with running_stack(str(checkpoint_path(name)), f"--repository={repository}", cwd=folder) as stack:
+    arguments = (str(checkpoint_path(name)), f"--repository={repository}", "--precision=fp32")
+    with running_stack(*arguments, cwd=folder) as stack:
         yield stack

@@ -1,10 +1,14 @@
-"""SHA-256 of a file: how a checkpoint is recognised. Free of torch."""
+"""SHA-256 of files: how checkpoints and adapters are recognised. Free of torch."""
 
 import hashlib
 from pathlib import Path
 
 from tqdm import tqdm
 
+from export.errors import AdapterError
+
+ADAPTER_CONFIG_NAME = "adapter_config.json"
+ADAPTER_WEIGHTS_NAME = "adapter_model.safetensors"
 _CHUNK_BYTES = 1 << 22
 
 
@@ -21,3 +25,18 @@ def file_sha256(path: Path) -> str:
             digest.update(chunk)
             progress.update(len(chunk))
     return digest.hexdigest()
+
+
+def adapter_sha256(folder: Path) -> str:
+    """One digest of both files of a LoRA adapter.
+
+    Raises:
+        AdapterError: when one cannot be read.
+    """
+    try:
+        digests = [file_sha256(folder / name) for name in (ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME)]
+    except OSError as error:
+        raise AdapterError(
+            f"{folder} is no PEFT adapter: {error.filename} cannot be read ({error.strerror})"
+        ) from error
+    return hashlib.sha256("".join(digests).encode()).hexdigest()

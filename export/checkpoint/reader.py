@@ -32,8 +32,13 @@ class Checkpoint:
     games: tuple[str | None, ...]
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path, models_dir: Path, sha256: str | None = None) -> Checkpoint:
     """Read and check a checkpoint with everything that it names.
+
+    Args:
+        path: the checkpoint's file.
+        models_dir: where the vision tower's `config.json` is kept when it has to come from the hub.
+        sha256: the file's SHA-256; None to compute it here.
 
     Raises:
         CheckpointError: when it is missing, no torch file, needs code to load, or does not hold what its
@@ -41,8 +46,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}: give the path of an ng.pt file")
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path} is not a torch checkpoint, or is cut off: fetch it again")
+    _check_bytes(path)
     content = _load(path)
     if not (
         isinstance(content, dict)
@@ -57,10 +61,29 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if strangers:
         raise CheckpointError(f"{path}: {strangers[0]} is not a tensor")
     config = parse_config(content["ckpt_config"])
-    vision = find_vision_config(config.model_cfg.vision_encoder_name, path.parent)
+    vision = find_vision_config(config.model_cfg.vision_encoder_name, path.parent, models_dir)
     games = read_games(config.tokenizer_cfg.game_mapping_cfg, path.parent)
     check_tensors(tensors, config, vision, len(games))
-    return Checkpoint(path, file_sha256(path), tensors, config, vision, games)
+    return Checkpoint(path, sha256 or file_sha256(path), tensors, config, vision, games)
+
+
+def _check_bytes(path: Path) -> None:
+    """Compare the archive's records with the checksums that it keeps of them, which torch.load does not.
+
+    Raises:
+        CheckpointError: when it is no archive, or a record is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is not a torch checkpoint, or is cut off or damaged ({error}): fetch it again"
+        ) from error
+    if damaged is not None:
+        raise CheckpointError(
+            f"{path} is damaged: the bytes of {damaged} are not those that were saved: fetch it again"
+        )
 
 
 def _load(path: Path) -> object:

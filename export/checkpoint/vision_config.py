@@ -1,6 +1,7 @@
 """Figures of the SigLIP vision tower, which the checkpoint itself does not hold.
 
-They come from a `config.json` beside the checkpoint, from the table of known towers, or from the hub.
+They come from a `config.json` beside the checkpoint or among the models, from the table of known towers, or
+from the hub.
 """
 
 import json
@@ -8,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
+from export.checkpoint.hub import DEFAULT_REVISION, is_repository_id
+from export.checkpoint.kept_file import kept_file
 from export.errors import CheckpointError
 
 PATCH_SIZE = 16
@@ -57,26 +57,35 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-def find_vision_config(name: str, checkpoint_folder: Path) -> VisionConfig:
+def find_vision_config(name: str, checkpoint_folder: Path, models_dir: Path) -> VisionConfig:
     """Figures of the tower that a checkpoint names.
 
-    Looked for in `checkpoint_folder/name/config.json`, in `KNOWN_TOWERS`, then on the Hugging Face hub.
+    Looked for in `checkpoint_folder/name/config.json`, in `models_dir/name/config.json`, in `KNOWN_TOWERS`,
+    then on the Hugging Face hub, from where it comes into `models_dir`.
 
     Raises:
         CheckpointError: when no place knows the tower, or its `config.json` is unusable.
+        DownloadError: when the hub cannot give it.
     """
-    local = checkpoint_folder / name / "config.json"
-    if local.is_file():
-        return read_vision_config(local)
-    if name in KNOWN_TOWERS:
-        return KNOWN_TOWERS[name]
-    try:
-        return read_vision_config(Path(hf_hub_download(name, "config.json")))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    beside = checkpoint_folder / name / "config.json"
+    if beside.is_file():
+        return read_vision_config(beside)
+    if not is_repository_id(name):
         raise CheckpointError(
-            f"the figures of the vision tower {name!r} are not known and cannot be fetched from the hub "
-            f"({type(error).__name__}): put its Hugging Face config.json at {local}"
-        ) from error
+            f"the checkpoint's vision tower {name!r} is no Hugging Face id: put its config.json at {beside}"
+        )
+    kept = models_dir / name / "config.json"
+    if name in KNOWN_TOWERS and not kept.is_file():
+        return KNOWN_TOWERS[name]
+    return read_vision_config(kept_file(kept, name, DEFAULT_REVISION, _is_json).path)
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return True
 
 
 def read_vision_config(path: Path) -> VisionConfig:

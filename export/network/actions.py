@@ -5,6 +5,7 @@ import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documenta
 from torch import Tensor, nn
 
 from export.checkpoint.config import ACTION_DIM
+from export.network.layers import Linear
 
 
 class ActionEncoder(nn.Module):
@@ -14,9 +15,9 @@ class ActionEncoder(nn.Module):
 
     def __init__(self, width: int, horizon: int) -> None:
         super().__init__()
-        self.w1 = nn.Linear(ACTION_DIM, width)
-        self.w2 = nn.Linear(2 * width, width)
-        self.w3 = nn.Linear(width, width)
+        self.w1 = Linear(ACTION_DIM, width)
+        self.w2 = Linear(2 * width, width)
+        self.w3 = Linear(width, width)
         self.register_buffer("positions", torch.empty(horizon, width))
 
     def forward(self, x: Tensor, time_features: Tensor) -> Tensor:
@@ -31,8 +32,8 @@ class ActionDecoder(nn.Module):
 
     def __init__(self, in_width: int, width: int) -> None:
         super().__init__()
-        self.layer1 = nn.Linear(in_width, width)
-        self.layer2 = nn.Linear(width, ACTION_DIM)
+        self.layer1 = Linear(in_width, width)
+        self.layer2 = Linear(width, ACTION_DIM)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, output_dim) to (B, T, 25)."""

@@ -6,7 +6,6 @@ device, raises for no input values, and returns a flat tuple, as Triton's libtor
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -37,9 +36,6 @@ class NitroGen(nn.Module):
     out_adaln: Tensor
     tau: Tensor
     game_rows: Tensor
-    reads_game: Final[bool]
-    is_guided: Final[bool]
-    old_layout: Final[bool]
 
     def __init__(
         self, config: CheckpointConfig, vision: VisionConfig, num_games: int, sampling: Sampling
@@ -88,7 +84,7 @@ class NitroGen(nn.Module):
         x = noise
         for step in range(self.steps):
             x = x + self.velocity(x, step, keys_values) / self.steps
-        return self.decode(x)
+        return decode(x, self.old_layout)
 
     def tokens(self, frames: Tensor, frame_count: Tensor, game_id: Tensor) -> Tensor:
         """The vision-language sequence, left-padded with zeros to S = max_sequence_length.
@@ -123,21 +119,22 @@ class NitroGen(nn.Module):
             x = torch.cat([x, x])
         hidden = self.action_encoder(x, self.tau[step])
         hidden = self.dit(hidden, keys_values, self.block_adaln[step], self.out_adaln[step])
-        v = self.action_decoder(hidden)
+        v = self.action_decoder(hidden).to(x.dtype)
         if self.is_guided:
             conditional, unconditional = v.chunk(2)
             v = conditional + self.cfg_scale * (conditional - unconditional)
         return v
 
-    def decode(self, actions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """x(1) to sticks in [-1, 1] and buttons 0.0 or 1.0, beside x(1) itself."""
-        if self.old_layout:
-            left, right, buttons = actions[..., :2], actions[..., 2:4], actions[..., 4:]
-        else:
-            buttons, left, right = actions[..., :-4], actions[..., -4:-2], actions[..., -2:]
-        return (
-            (left * 2 - 1).clamp(-1, 1),
-            (right * 2 - 1).clamp(-1, 1),
-            (buttons > 0.5).to(actions.dtype),
-            actions,
-        )
+
+def decode(actions: Tensor, old_layout: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """x(1), (B, H, 25), to sticks in [-1, 1] and buttons 0.0 or 1.0, beside x(1) itself."""
+    if old_layout:
+        left, right, buttons = actions[..., :2], actions[..., 2:4], actions[..., 4:]
+    else:
+        buttons, left, right = actions[..., :-4], actions[..., -4:-2], actions[..., -2:]
+    return (
+        (left * 2 - 1).clamp(-1, 1),
+        (right * 2 - 1).clamp(-1, 1),
+        (buttons > 0.5).to(actions.dtype),
+        actions,
+    )

@@ -3,13 +3,12 @@
 Attention masks nothing anywhere. Queries, keys and values are (B, heads, T, head_dim).
 """
 
-from typing import Final
-
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documentation gives it
 from torch import Tensor, nn
 
 from export.checkpoint.config import DiTConfig, TransformerConfig
+from export.network.layers import LayerNorm, Linear
 
 NORM_EPS = 1e-5
 OUTPUT_NORM_EPS = 1e-6
@@ -30,8 +29,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.up = nn.Linear(width, 4 * width)
-        self.down = nn.Linear(4 * width, width)
+        self.up = Linear(width, 4 * width)
+        self.down = Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) to (..., D)."""
@@ -42,17 +41,16 @@ class MixerBlock(nn.Module):
     """Block of the VL self-attention: affine LayerNorms, every token attends to every token."""
 
     positions: Tensor
-    has_positions: Final[bool]
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.heads = config.num_attention_heads
         self.has_positions = config.position_rows > 0
         self.register_buffer("positions", torch.empty(config.position_rows, config.width))
-        self.norm1 = nn.LayerNorm(config.width, eps=NORM_EPS)
-        self.qkv = nn.Linear(config.width, 3 * config.width)
-        self.out = nn.Linear(config.width, config.width)
-        self.norm3 = nn.LayerNorm(config.width, eps=NORM_EPS)
+        self.norm1 = LayerNorm(config.width, eps=NORM_EPS)
+        self.qkv = Linear(config.width, 3 * config.width)
+        self.out = Linear(config.width, config.width)
+        self.norm3 = LayerNorm(config.width, eps=NORM_EPS)
         self.feed_forward = FeedForward(config.width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,8 +73,6 @@ class DiTBlock(nn.Module):
     """Block of the DiT: self-attention, or cross-attention to keys and values made once per frame."""
 
     positions: Tensor
-    has_positions: Final[bool]
-    is_self_attention: Final[bool]
 
     def __init__(self, config: DiTConfig, index: int) -> None:
         super().__init__()
@@ -84,10 +80,10 @@ class DiTBlock(nn.Module):
         self.has_positions = config.position_rows > 0
         self.is_self_attention = config.is_self_attention(index)
         self.register_buffer("positions", torch.empty(config.position_rows, config.width))
-        self.norm1 = nn.LayerNorm(config.width, eps=NORM_EPS, elementwise_affine=False)
-        self.projection = nn.Linear(config.width, (3 if self.is_self_attention else 1) * config.width)
-        self.out = nn.Linear(config.width, config.width)
-        self.norm3 = nn.LayerNorm(config.width, eps=NORM_EPS, elementwise_affine=False)
+        self.norm1 = LayerNorm(config.width, eps=NORM_EPS, elementwise_affine=False)
+        self.projection = Linear(config.width, (3 if self.is_self_attention else 1) * config.width)
+        self.out = Linear(config.width, config.width)
+        self.norm3 = LayerNorm(config.width, eps=NORM_EPS, elementwise_affine=False)
         self.feed_forward = FeedForward(config.width)
 
     def forward(self, x: Tensor, scale: Tensor, shift: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -132,9 +128,9 @@ class DiT(nn.Module):
         # Which keys and values a block reads; a self-attention block is given some, and ignores them.
         stride = 2 if config.interleave_self_attention else 1
         self.cross_index = [index // stride for index in range(config.num_layers)]
-        self.keys_values = nn.Linear(config.context_width, self.cross_blocks * 2 * config.width)
-        self.norm_out = nn.LayerNorm(config.width, eps=OUTPUT_NORM_EPS, elementwise_affine=False)
-        self.out = nn.Linear(config.width, config.output_dim)
+        self.keys_values = Linear(config.context_width, self.cross_blocks * 2 * config.width)
+        self.norm_out = LayerNorm(config.width, eps=OUTPUT_NORM_EPS, elementwise_affine=False)
+        self.out = Linear(config.width, config.output_dim)
 
     def attend_to(self, context: Tensor) -> Tensor:
         """Keys and values of all cross-attention blocks, in one product.

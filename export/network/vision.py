@@ -5,6 +5,7 @@ import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documenta
 from torch import Tensor, nn
 
 from export.checkpoint.vision_config import PATCH_SIZE, VisionConfig
+from export.network.layers import LayerNorm, Linear, PatchEmbedding
 
 
 class VisionBlock(nn.Module):
@@ -13,12 +14,12 @@ class VisionBlock(nn.Module):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.heads = config.num_heads
-        self.norm1 = nn.LayerNorm(config.width, eps=config.layer_norm_eps)
-        self.qkv = nn.Linear(config.width, 3 * config.width)
-        self.out = nn.Linear(config.width, config.width)
-        self.norm2 = nn.LayerNorm(config.width, eps=config.layer_norm_eps)
-        self.up = nn.Linear(config.width, config.mlp_width)
-        self.down = nn.Linear(config.mlp_width, config.width)
+        self.norm1 = LayerNorm(config.width, eps=config.layer_norm_eps)
+        self.qkv = Linear(config.width, 3 * config.width)
+        self.out = Linear(config.width, config.width)
+        self.norm2 = LayerNorm(config.width, eps=config.layer_norm_eps)
+        self.up = Linear(config.width, config.mlp_width)
+        self.down = Linear(config.mlp_width, config.width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 256, D) to (N, 256, D)."""
@@ -32,10 +33,10 @@ class VisionTower(nn.Module):
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
-        self.patch_embedding = nn.Conv2d(3, config.width, kernel_size=PATCH_SIZE, stride=PATCH_SIZE)
+        self.patch_embedding = PatchEmbedding(config.width, PATCH_SIZE)
         self.positions = nn.Parameter(torch.empty(256, config.width))
         self.blocks = nn.ModuleList(VisionBlock(config) for _ in range(config.num_layers))
-        self.norm = nn.LayerNorm(config.width, eps=config.layer_norm_eps)
+        self.norm = LayerNorm(config.width, eps=config.layer_norm_eps)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Tokens of each frame.
@@ -47,7 +48,7 @@ class VisionTower(nn.Module):
             (N, 256, D) float, patches in row-major order.
         """
         pixels = (frames.to(self.positions.dtype) / 127.5 - 1.0).permute(0, 3, 1, 2)
-        x = self.patch_embedding(pixels).flatten(2).transpose(1, 2) + self.positions
+        x = self.patch_embedding(pixels) + self.positions
         for block in self.blocks:
             x = block(x)
         return self.norm(x)

@@ -1,10 +1,10 @@
-"""The model's `config.pbtxt`: the commented original in git, filled in with a checkpoint's facts.
+"""A model's `config.pbtxt`: the commented original in git, filled in with a checkpoint's facts.
 
 Parsed and written with Triton's own protobuf. Free of torch, so that `standalone` can read a repository.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -13,8 +13,14 @@ from tritonclient.grpc import model_config_pb2
 
 from export.errors import RepositoryError
 
-ORIGINAL = Path(__file__).parents[2] / "model_repository" / "nitrogen" / "config.pbtxt"
 CONFIG_NAME = "config.pbtxt"
+
+Format = Literal["torchscript", "onnx"]
+_MODELS = Path(__file__).parents[2] / "model_repository"
+ORIGINALS: dict[Format, Path] = {
+    "torchscript": _MODELS / "nitrogen" / CONFIG_NAME,
+    "onnx": _MODELS / "nitrogen-onnx" / CONFIG_NAME,
+}
 
 DeviceKind = Literal["auto", "cpu", "gpu"]
 _KINDS = {
@@ -25,14 +31,28 @@ _KINDS = {
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """How far a saved graph is from the float32 network, on the self-check's inputs.
+
+    `max_difference`, `mean_difference`: of x(1); `flipped_buttons`: share of all buttons.
+    """
+
+    max_difference: float
+    mean_difference: float
+    flipped_buttons: float
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the config's `parameters` say of the served version.
 
-    `games`: index = game id, entry 0 None; empty for a model without games.
+    `games`: index = game id, entry 0 None; empty for a model without games. `adapter_sha256`: of a merged
+    LoRA adapter, empty without one.
     """
 
     checkpoint_path: str
     checkpoint_sha256: str
+    adapter_sha256: str
     action_horizon: int
     context_length: int
     games: tuple[str | None, ...]
@@ -40,13 +60,16 @@ class Facts:
     action_interleaving: bool
     inference_steps: int
     cfg_scale: float
+    precision: str
+    accuracy: Accuracy
 
 
 def fill_config(
-    facts: Facts, *, name: str, version: int, max_batch_size: int, device_kind: DeviceKind
+    facts: Facts, *, name: str, version: int, max_batch_size: int, device_kind: DeviceKind, form: Format
 ) -> model_config_pb2.ModelConfig:
-    """The original config with a checkpoint's shapes and facts; Triton is to serve `version` only."""
-    config = text_format.Parse(ORIGINAL.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
+    """The original config of a form with a checkpoint's shapes and facts; Triton serves `version` only."""
+    text = ORIGINALS[form].read_text(encoding="utf-8")
+    config = text_format.Parse(text, model_config_pb2.ModelConfig())
     config.name = name
     config.max_batch_size = max_batch_size
     config.version_policy.specific.versions.append(version)
@@ -56,9 +79,12 @@ def fill_config(
             tensor.dims[0] = facts.context_length
         elif tensor.name in {"noise", "j_left", "j_right", "buttons", "actions"}:
             tensor.dims[0] = facts.action_horizon
-    for key, text in {
+    for batch_size in range(1, max_batch_size + 1):
+        _add_warm_up(config, batch_size)
+    for key, value in {
         "checkpoint_path": facts.checkpoint_path,
         "checkpoint_sha256": facts.checkpoint_sha256,
+        "adapter_sha256": facts.adapter_sha256,
         "action_horizon": str(facts.action_horizon),
         "context_length": str(facts.context_length),
         "games": json.dumps(facts.games),
@@ -66,9 +92,30 @@ def fill_config(
         "action_interleaving": json.dumps(facts.action_interleaving),
         "inference_steps": str(facts.inference_steps),
         "cfg_scale": str(facts.cfg_scale),
+        "precision": facts.precision,
+        **{f"self_check_{key}": f"{value:.3g}" for key, value in asdict(facts.accuracy).items()},
     }.items():
-        config.parameters[key].string_value = text
+        config.parameters[key].string_value = value
     return config
+
+
+def _add_warm_up(config: model_config_pb2.ModelConfig, batch_size: int) -> None:
+    """Have Triton run a batch of black frames before it calls the model ready."""
+    sample = config.model_warmup.add(name=f"batch of {batch_size}", batch_size=batch_size, count=1)
+    for tensor in config.input:
+        value = sample.inputs[tensor.name]
+        value.data_type = tensor.data_type
+        value.dims.extend(tensor.dims)
+        value.zero_data = True
+
+
+def write_config(config: model_config_pb2.ModelConfig, folder: Path) -> None:
+    """Write a config into a folder, without comments.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    (folder / CONFIG_NAME).write_text(text_format.MessageToString(config), encoding="utf-8")
 
 
 def read_config(path: Path) -> model_config_pb2.ModelConfig:
@@ -94,6 +141,7 @@ def read_facts(config: model_config_pb2.ModelConfig) -> Facts:
         return Facts(
             checkpoint_path=texts["checkpoint_path"],
             checkpoint_sha256=texts["checkpoint_sha256"],
+            adapter_sha256=texts["adapter_sha256"],
             action_horizon=int(texts["action_horizon"]),
             context_length=int(texts["context_length"]),
             games=tuple(json.loads(texts["games"])),
@@ -101,6 +149,10 @@ def read_facts(config: model_config_pb2.ModelConfig) -> Facts:
             action_interleaving=bool(json.loads(texts["action_interleaving"])),
             inference_steps=int(texts["inference_steps"]),
             cfg_scale=float(texts["cfg_scale"]),
+            precision=texts["precision"],
+            accuracy=Accuracy(
+                **{field.name: float(texts[f"self_check_{field.name}"]) for field in fields(Accuracy)}
+            ),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise RepositoryError(f"model {config.name!r} was not published by this export: {error!r}") from error

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from export.publish import ExportOptions, export_checkpoint
-from standalone.triton_server import TritonPorts, TritonServer, server_command, shared_memory_prefix
-from standalone.triton_wheel import assemble_backends, find_triton_wheel
+from standalone.triton_server import TritonPorts, local_triton
 from tests.chain.direct import OUTPUTS, DirectCalls
 from tests.golden import (
     ACTIONS_TOLERANCE,
@@ -38,14 +37,17 @@ def golden_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DirectCa
     for checkpoint, cfg_scale in SCALES:
         names.append(model_name(checkpoint, cfg_scale))
         export_checkpoint(
-            ExportOptions(checkpoint_path(checkpoint), folder / "models", name=names[-1], cfg_scale=cfg_scale)
+            ExportOptions(
+                checkpoint_path(checkpoint),
+                folder / "models",
+                name=names[-1],
+                cfg_scale=cfg_scale,
+                precision="fp32",
+                max_batch_size=16,
+            )
         )
-    wheel = find_triton_wheel()
-    assemble_backends(wheel, folder / "backends")
     ports = TritonPorts(free_port(), free_port(), free_port())
-    prefix = shared_memory_prefix()
-    command = server_command(wheel, folder / "backends", folder / "models", names, ports, prefix)
-    server = TritonServer(command, wheel.environment(), ports, folder / "triton.log", prefix)
+    server = local_triton(folder / "models", names, ports, folder)
     with asyncio.Runner() as runner:
         runner.run(server.start())
         try:

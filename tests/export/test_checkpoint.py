@@ -32,7 +32,7 @@ def changed(folder: Path, change: Change) -> Path:
 def test_a_checkpoint_and_what_it_names() -> None:
     path = checkpoint_path("tiny-ctx")
 
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, path.parent)
 
     assert checkpoint.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert checkpoint.games[:2] == (None, "Celeste")
@@ -40,9 +40,15 @@ def test_a_checkpoint_and_what_it_names() -> None:
     assert len(checkpoint.tensors) == len((path.parent / "keys.txt").read_text().splitlines())
 
 
+def test_a_hash_that_is_known_is_not_computed_again() -> None:
+    path = checkpoint_path("tiny")
+
+    assert read_checkpoint(path, path.parent, "known").sha256 == "known"
+
+
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no checkpoint at .*/ng\.pt"):
-        read_checkpoint(tmp_path / "ng.pt")
+        read_checkpoint(tmp_path / "ng.pt", tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", pickle.dumps({"model": {}})])
@@ -50,16 +56,27 @@ def test_not_a_torch_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "ng.pt"
     path.write_bytes(content)
 
-    with pytest.raises(CheckpointError, match="not a torch checkpoint, or is cut off"):
-        read_checkpoint(path)
+    with pytest.raises(CheckpointError, match="not a torch checkpoint, or is cut off or damaged"):
+        read_checkpoint(path, path.parent)
 
 
 def test_a_cut_off_file(folder: Path) -> None:
     path = folder / "ng.pt"
     path.write_bytes(path.read_bytes()[:-1000])
 
-    with pytest.raises(CheckpointError, match="not a torch checkpoint, or is cut off"):
-        read_checkpoint(path)
+    with pytest.raises(CheckpointError, match="not a torch checkpoint, or is cut off or damaged"):
+        read_checkpoint(path, path.parent)
+
+
+@pytest.mark.parametrize("place", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_flipped_bit_in_the_weights(folder: Path, place: float) -> None:
+    path = folder / "ng.pt"
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(content)
+
+    with pytest.raises(CheckpointError, match=r"is damaged: the bytes of ng/data/\d+ are not those"):
+        read_checkpoint(path, path.parent)
 
 
 def test_a_zip_that_is_no_torch_file(tmp_path: Path) -> None:
@@ -67,7 +84,7 @@ def test_a_zip_that_is_no_torch_file(tmp_path: Path) -> None:
     path = Path(shutil.make_archive(str(tmp_path / "ng"), "zip", tmp_path / "inside"))
 
     with pytest.raises(CheckpointError, match="not a readable torch checkpoint"):
-        read_checkpoint(path)
+        read_checkpoint(path, path.parent)
 
 
 class RunsCode:
@@ -85,7 +102,7 @@ def test_a_file_that_needs_code_execution_is_refused_and_not_executed(folder: Pa
     path = changed(folder, lambda content: content.update(extra=RunsCode(target)))
 
     with pytest.raises(CheckpointError, match="only be loaded by executing code"):
-        read_checkpoint(path)
+        read_checkpoint(path, path.parent)
     assert not target.exists()
 
 
@@ -94,7 +111,7 @@ def test_another_kind_of_torch_file(folder: Path, key: str) -> None:
     path = changed(folder, lambda content: content.pop(key))
 
     with pytest.raises(CheckpointError, match="not a NitroGen checkpoint"):
-        read_checkpoint(path)
+        read_checkpoint(path, path.parent)
 
 
 @pytest.mark.parametrize(
@@ -117,14 +134,14 @@ def test_tensors_that_do_not_fit_are_named(folder: Path, change: Change, message
     path = changed(folder, lambda content: change(content["model"]))
 
     with pytest.raises(CheckpointError, match=message):
-        read_checkpoint(path)
+        read_checkpoint(path, path.parent)
 
 
 def test_many_missing_tensors_are_counted(folder: Path) -> None:
     path = changed(folder, lambda content: content["model"].clear())
 
     with pytest.raises(CheckpointError, match=r"; .*, and \d+ more"):
-        read_checkpoint(path)
+        read_checkpoint(path, path.parent)
 
 
 def test_a_game_table_must_fit_its_mapping(tmp_path: Path) -> None:
@@ -136,11 +153,11 @@ def test_a_game_table_must_fit_its_mapping(tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"game_embedding\.weight has shape \(9, 64\) instead of \(6, 64\)"
     ):
-        read_checkpoint(path)
+        read_checkpoint(path, path.parent)
 
 
 def test_half_precision_weights_are_taken(folder: Path) -> None:
     def halve(content: dict[str, Any]) -> None:
         content["model"] = {name: tensor.bfloat16() for name, tensor in content["model"].items()}
 
-    assert read_checkpoint(changed(folder, halve)).config.model_cfg.action_horizon == 16
+    assert read_checkpoint(changed(folder, halve), folder).config.model_cfg.action_horizon == 16

@@ -26,7 +26,7 @@ def test_it_publishes_and_says_where(tmp_path: Path) -> None:
     done = run("-m", "export", checkpoint, "--repository", "repository", "--steps", "1", cwd=tmp_path)
 
     assert (done.returncode, done.stdout) == (0, "published repository/nitrogen/1\n"), done.stderr
-    assert "verifying" in done.stderr
+    assert "checked against the float32 network" in done.stderr
     assert (tmp_path / "repository" / "nitrogen" / "1" / "model.pt").is_file()
 
 
@@ -35,7 +35,9 @@ def test_an_error_is_one_sentence(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "nitrogen-export: no checkpoint at nowhere.pt: give the path of an ng.pt file"
+        "nitrogen-export: no checkpoint 'nowhere.pt': give the path of a file, "
+        "of a folder with an ng.pt in it, or a Hugging Face id "
+        "(owner/name or owner/name@revision, such as nvidia/NitroGen)"
     )
     assert "Traceback" not in done.stderr
 

@@ -13,6 +13,7 @@ from export.network.time_tables import time_buckets
 from export.network.weights import load_model
 from tests.golden import (
     CHECKPOINTS,
+    GOLDEN,
     STICKS_TOLERANCE,
     GoldenCase,
     assert_case,
@@ -26,7 +27,7 @@ INTERMEDIATE_TOLERANCE = 2e-5
 
 @functools.cache
 def checkpoint(name: str) -> Checkpoint:
-    return read_checkpoint(checkpoint_path(name))
+    return read_checkpoint(checkpoint_path(name), GOLDEN)
 
 
 @functools.cache

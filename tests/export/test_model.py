@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from export.checkpoint.reader import read_checkpoint
-from export.formats.torchscript import random_inputs, save_torchscript, verify_torchscript
+from export.formats.self_check import check_graph, check_inputs, reference_answers
+from export.formats.torchscript import load_torchscript, save_torchscript
 from export.network.model import NitroGen, Sampling
 from export.network.weights import load_model
-from export.repository.triton_config import ORIGINAL, read_config
+from export.repository.triton_config import ORIGINALS, read_config
 from tests.golden import CHECKPOINTS, checkpoint_path
 
 INT64 = torch.iinfo(torch.int64)
@@ -19,7 +20,7 @@ INT64 = torch.iinfo(torch.int64)
 
 def build(name: str, cfg_scale: float = 1.0) -> NitroGen:
     read = checkpoint_path(name)
-    checkpoint = read_checkpoint(read)
+    checkpoint = read_checkpoint(read, read.parent)
     sampling = Sampling(checkpoint.config.modality_cfg.frame_per_sample, 2, cfg_scale)
     return load_model(
         checkpoint.tensors, checkpoint.config, checkpoint.vision, len(checkpoint.games), sampling
@@ -37,14 +38,15 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_the_saved_graph_computes_the_same(saved: tuple[NitroGen, Path]) -> None:
     model, path = saved
 
-    assert verify_torchscript(model, path) <= 5e-5
+    accuracy = check_graph(load_torchscript(path), reference_answers(model), "fp32")
+    assert accuracy.max_difference <= 5e-5
 
 
 def test_the_graph_runs_on_the_meta_device(saved: tuple[NitroGen, Path]) -> None:
     model, path = saved
     loaded = torch.jit.load(str(path), map_location="meta")
 
-    outputs = loaded(*(tensor.to("meta") for tensor in random_inputs(model, batch=2, seed=0)))
+    outputs = loaded(*(tensor.to("meta") for tensor in check_inputs(model, batch=2, seed=0)))
 
     assert [tuple(output.shape) for output in outputs] == [
         (2, model.horizon, width) for width in (2, 2, 21, 25)
@@ -57,7 +59,7 @@ def test_arguments_are_the_configured_inputs(saved: tuple[NitroGen, Path]) -> No
     schema = torch.jit.load(str(path)).forward.schema
 
     assert [argument.name for argument in schema.arguments[1:]] == [
-        tensor.name for tensor in read_config(ORIGINAL).input
+        tensor.name for tensor in read_config(ORIGINALS["torchscript"]).input
     ]
     assert str(schema.returns[0].type) == "Tuple[Tensor, Tensor, Tensor, Tensor]"
 
@@ -66,7 +68,7 @@ def test_arguments_are_the_configured_inputs(saved: tuple[NitroGen, Path]) -> No
 def test_counts_and_games_out_of_range_are_clamped(saved: tuple[NitroGen, Path], value: int) -> None:
     model, path = saved
     loaded = torch.jit.load(str(path))
-    frames, _, _, noise = random_inputs(model, batch=1, seed=0)
+    frames, _, _, noise = check_inputs(model, batch=1, seed=0)
     wild = torch.tensor([[value]])
     count = wild.clamp(1, model.context_length)
     game = wild.clamp(0, max(model.game_rows.size(0) - 1, 0))
@@ -77,7 +79,7 @@ def test_counts_and_games_out_of_range_are_clamped(saved: tuple[NitroGen, Path],
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -3e38])
 def test_wild_noise_does_not_raise(saved: tuple[NitroGen, Path], value: float) -> None:
     model, path = saved
-    frames, count, game, noise = random_inputs(model, batch=1, seed=0)
+    frames, count, game, noise = check_inputs(model, batch=1, seed=0)
 
     outputs = torch.jit.load(str(path))(frames, count, game, torch.full_like(noise, value))
 
@@ -85,14 +87,14 @@ def test_wild_noise_does_not_raise(saved: tuple[NitroGen, Path], value: float) -
 
 
 def run(model: NitroGen, frames: Tensor, count: int) -> Tensor:
-    _, _, game, noise = random_inputs(model, batch=1, seed=0)
+    _, _, game, noise = check_inputs(model, batch=1, seed=0)
     actions: Tensor = model(frames, torch.tensor([[count]]), game, noise)[-1]
     return actions
 
 
 def test_unused_slots_are_ignored_and_used_ones_are_not() -> None:
     model = build("tiny-ctx")
-    frames = random_inputs(model, batch=1, seed=0)[0]
+    frames = check_inputs(model, batch=1, seed=0)[0]
     changed = frames.clone()
     changed[0, 0] = 255 - changed[0, 0]
 
@@ -101,7 +103,7 @@ def test_unused_slots_are_ignored_and_used_ones_are_not() -> None:
 
 
 def test_guidance_ignores_the_game() -> None:
-    frames, count, game, noise = random_inputs(build("tiny-ctx"), batch=1, seed=0)
+    frames, count, game, noise = check_inputs(build("tiny-ctx"), batch=1, seed=0)
     guided, plain = build("tiny-ctx", 2.0), build("tiny-ctx")
     other = (game + 1) % 6
 
@@ -111,7 +113,7 @@ def test_guidance_ignores_the_game() -> None:
 
 def test_one_sample_of_a_batch_does_not_see_the_others() -> None:
     model = build("tiny-ctx")
-    batch = random_inputs(model, batch=3, seed=0)
+    batch = check_inputs(model, batch=3, seed=0)
     alone = [model(*(tensor[index : index + 1] for tensor in batch))[-1] for index in range(3)]
 
     torch.testing.assert_close(model(*batch)[-1], torch.cat(alone), rtol=0, atol=5e-5)

@@ -14,7 +14,7 @@ GAMES = {"tiny": 0, "tiny-ctx": 6}
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_names_shapes_and_order_are_those_of_a_real_state_dict(name: str) -> None:
     config = parse_config(json.loads((GOLDEN / name / "config.json").read_text()))
-    vision = find_vision_config(config.model_cfg.vision_encoder_name, GOLDEN / name)
+    vision = find_vision_config(config.model_cfg.vision_encoder_name, GOLDEN / name, DATA)
     lines = [line.split("\t") for line in (GOLDEN / name / "keys.txt").read_text().splitlines()]
     expected = [
         (key, tuple(int(size) for size in shape.strip("(),").split(",") if size)) for key, shape, _ in lines
@@ -25,7 +25,7 @@ def test_names_shapes_and_order_are_those_of_a_real_state_dict(name: str) -> Non
 
 def test_the_released_configuration_has_the_released_checkpoint_s_tensors() -> None:
     config = parse_config(json.loads((DATA / "released-config.json").read_text()))
-    vision = find_vision_config(config.model_cfg.vision_encoder_name, DATA)
+    vision = find_vision_config(config.model_cfg.vision_encoder_name, DATA, DATA)
     shapes = checkpoint_tensors(config, vision, num_games=0)
 
     assert len(shapes) == 595

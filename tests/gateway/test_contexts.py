@@ -20,7 +20,7 @@ class Clock:
 def test_a_context_gives_the_last_frames_and_keeps_one_less(frames: list[bytes], context_length: int) -> None:
     context = FrameContext()
     for index, frame in enumerate(frames):
-        seen = context.append(frame, context_length)
+        seen = context.append("nitrogen", frame, context_length)
         assert seen == tuple(frames[max(0, index + 1 - context_length) : index + 1])
         assert len(context) == min(index + 1, context_length - 1)
 
@@ -28,16 +28,24 @@ def test_a_context_gives_the_last_frames_and_keeps_one_less(frames: list[bytes],
 def test_a_context_shrinks_with_its_model() -> None:
     context = FrameContext()
     for frame in (b"a", b"b", b"c"):
-        context.append(frame, 4)
-    assert context.append(b"d", 2) == (b"c", b"d")
+        context.append("nitrogen", frame, 4)
+    assert context.append("nitrogen", b"d", 2) == (b"c", b"d")
     assert len(context) == 1
+
+
+def test_a_context_is_of_one_model_and_begins_anew_with_each_switch() -> None:
+    context = FrameContext()
+    assert context.append("nitrogen", b"a", 3) == (b"a",)
+    assert context.append("nitrogen-fast", b"b", 3) == (b"b",)
+    assert context.append("nitrogen-fast", b"c", 3) == (b"b", b"c")
+    assert context.append("nitrogen", b"d", 3) == (b"d",)
 
 
 def test_reset_forgets() -> None:
     context = FrameContext()
-    context.append(b"a", 3)
+    context.append("nitrogen", b"a", 3)
     context.reset()
-    assert context.append(b"b", 3) == (b"b",)
+    assert context.append("nitrogen", b"b", 3) == (b"b",)
 
 
 def test_each_client_has_its_own_context() -> None:

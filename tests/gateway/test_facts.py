@@ -45,6 +45,21 @@ def test_info_has_what_the_old_clients_read(config: ModelConfig) -> None:
     assert (info["old_layout"], info["action_interleaving"], info["is_flowmatching"]) == (False, False, True)
 
 
+@pytest.mark.parametrize(("versions", "version"), [([], None), ([3], 3), ([1, 2], None)])
+def test_the_version_is_the_one_that_is_to_be_served(
+    config: ModelConfig, versions: list[int], version: int | None
+) -> None:
+    config.version_policy.specific.versions.extend(versions)
+    facts = facts_from_config(config)
+    assert facts.version == version
+    assert facts.info(None)["version"] == version
+
+
+def test_another_version_policy_names_no_version(config: ModelConfig) -> None:
+    config.version_policy.latest.num_versions = 1
+    assert facts_from_config(config).version is None
+
+
 def _wrong_dims(config: ModelConfig) -> None:
     config.input[3].dims[0] = 17
 

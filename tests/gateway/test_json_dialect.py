@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import PIL.Image
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import FramingError, RequestError
@@ -82,8 +82,10 @@ def test_reset_and_info_have_no_bytes(type_: str) -> None:
 
 
 def test_options_are_read() -> None:
-    (event,) = receive_all(line(type="predict", len=1, seed=7, game="Zelda", timing=True) + b"x")
-    assert event == Request("predict", ImageFile(b"x"), 7, "Zelda", True)
+    (event,) = receive_all(
+        line(type="predict", len=1, seed=7, game="Zelda", timing=True, model="fast") + b"x"
+    )
+    assert event == Request("predict", ImageFile(b"x"), 7, "Zelda", True, "fast")
     (event,) = receive_all(line(type="info", game=None))
     assert event == Request("info", game=None)
     (event,) = receive_all(line(type="info"))
@@ -261,7 +263,7 @@ def test_arbitrary_bytes_give_events_only(parts: list[bytes]) -> None:
     assert end is None or isinstance(end, FramingError)
 
 
-FIELDS = st.sampled_from(["type", "len", "seed", "game", "timing", "resize_mode"])
+FIELDS = st.sampled_from(["type", "len", "seed", "game", "timing", "model", "resize_mode"])
 FIELD_VALUES = (
     st.sampled_from(["predict", "reset", "info", "pad"])
     | st.integers(-2, 50)
@@ -273,7 +275,8 @@ FIELD_VALUES = (
 )
 
 
-@settings(max_examples=300)
+# On a busy machine the first texts take long to generate.
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(FIELDS, FIELD_VALUES))
 def test_arbitrary_headers_give_events_only(fields: dict[str, object]) -> None:
     for event in receive_all(line(**fields) + RAW):

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import RequestError
-from gateway.messages import UNSET
+from gateway.messages import UNSET, RawFrame, Request
 from gateway.options import Options, read_options
 
 
 def test_absent_fields_keep_their_defaults() -> None:
-    assert read_options({"type": "predict"}) == Options(seed=None, game=UNSET, timing=False)
+    assert read_options({"type": "predict"}) == Options(seed=None, game=UNSET, timing=False, model=None)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**64, 2**4096 - 1])
@@ -55,6 +55,29 @@ def test_anything_else_is_no_timing(timing: object) -> None:
         read_options({"timing": timing})
 
 
+@pytest.mark.parametrize("model", [None, "nitrogen", "", "no such model", "x" * 255])
+def test_a_model_is_a_name_or_null(model: object) -> None:
+    assert read_options({"model": model}).model == model
+
+
+@pytest.mark.parametrize("model", [0, True, 1.5, [1], {}, b"nitrogen", ()])
+def test_anything_else_is_no_model(model: object) -> None:
+    with pytest.raises(RequestError, match="model must be a name"):
+        read_options({"model": model})
+
+
+def test_a_model_of_endless_length_is_refused() -> None:
+    with pytest.raises(RequestError, match="at most 255 characters, not 256"):
+        read_options({"model": "x" * 256})
+
+
+def test_a_request_has_the_options() -> None:
+    options = Options(seed=1, game="Zelda", timing=True, model="nitrogen-fast")
+    image = RawFrame(b"")
+    assert options.request("predict", image) == Request("predict", image, 1, "Zelda", True, "nitrogen-fast")
+    assert options.request("info") == Request("info", None, 1, "Zelda", True, "nitrogen-fast")
+
+
 def test_errors_show_the_value_within_bounds() -> None:
     with pytest.raises(RequestError, match="-5"):
         read_options({"seed": -5})
@@ -71,7 +94,7 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["seed", "game", "timing", "other"]), JSON))
+@given(st.dictionaries(st.sampled_from(["seed", "game", "timing", "model", "other"]), JSON))
 def test_any_fields_give_options_or_a_request_error(fields: dict[str, object]) -> None:
     message = ""
     try:
@@ -81,4 +104,5 @@ def test_any_fields_give_options_or_a_request_error(fields: dict[str, object]) -
     else:
         assert options.seed is None or (type(options.seed) is int and options.seed >= 0)
         assert type(options.timing) is bool
+        assert options.model is None or type(options.model) is str
     assert len(message) < 500

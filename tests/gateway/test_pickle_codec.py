@@ -128,15 +128,14 @@ class TestRealPickles:
 
 @pytest.mark.parametrize("type_", ["reset", "info"])
 def test_options_come_with_any_type(type_: str) -> None:
-    request = decode_request(
-        pickle.dumps({"type": type_, "seed": 3, "game": None, "timing": True, "more": [1]})
-    )
-    assert request == Request(type_, None, 3, None, True)  # type: ignore[arg-type]
+    options = {"seed": 3, "game": None, "timing": True, "model": "fast", "more": [1]}
+    request = decode_request(pickle.dumps({"type": type_, **options}))
+    assert request == Request(type_, None, 3, None, True, "fast")  # type: ignore[arg-type]
 
 
 def test_absent_options_are_unset() -> None:
     request = decode_request(predict(small()))
-    assert (request.seed, request.game, request.timing) == (None, UNSET, False)
+    assert (request.seed, request.game, request.timing, request.model) == (None, UNSET, False, None)
 
 
 @pytest.mark.parametrize(

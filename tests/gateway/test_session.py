@@ -22,10 +22,11 @@ from gateway.data_plane import DataPlane
 from gateway.errors import RequestError, TritonUnavailableError
 from gateway.messages import Image, Pixels, RawFrame, Reply, Request
 from gateway.metrics import Metrics
+from gateway.model_registry import ModelRegistry
 from gateway.server import Gateway
 from gateway.session import Session
 from gateway.settings import GatewaySettings
-from gateway.triton import TritonModel
+from gateway.triton_connection import TritonConnection
 from tests.gateway.timed_triton import HORIZON, INFINITE, NEVER, RAISE, TimedTriton
 
 
@@ -65,13 +66,16 @@ class Client:
 
 @pytest_asyncio.fixture
 async def plane(timed_triton: TimedTriton) -> AsyncIterator[DataPlane]:
-    model = TritonModel(timed_triton.endpoint, "nitrogen")
-    await model.start()
-    await model.fresh_facts()
-    plane = DataPlane(model)
+    connection = TritonConnection(timed_triton.endpoint)
+    await connection.start()
+    models = ModelRegistry(connection, "nitrogen")
+    await models.start()
+    await models.default.fresh_facts()
+    plane = DataPlane(models)
     yield plane
     plane.close()
-    await model.close()
+    await models.close()
+    await connection.close()
 
 
 def raw(value: int) -> RawFrame:

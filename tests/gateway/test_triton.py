@@ -1,4 +1,4 @@
-"""The Triton client against a real Triton: facts across restarts, and what the errors say."""
+"""One model of a real Triton: its facts across restarts and swaps, and what the errors say."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from gateway.errors import DeadlineError, ModelError, TritonUnavailableError
-from gateway.triton import TritonModel
+from gateway.errors import DeadlineError, ModelError, NotServedError, TritonUnavailableError
+from gateway.model_registry import ModelRegistry
+from gateway.triton_connection import TritonConnection
+from gateway.triton_model import TritonModel
 from tests.gateway.timed_triton import CONTEXT_LENGTH, HORIZON, NEVER, RAISE, TimedTriton
 
 FRAME = bytes(196_608)
@@ -19,10 +21,12 @@ NOISE = np.zeros((HORIZON, 25), np.float32)
 @pytest_asyncio.fixture
 async def model(timed_triton: TimedTriton) -> AsyncIterator[TritonModel]:
     """A client of the Triton that is always there."""
-    model = TritonModel(timed_triton.endpoint, "nitrogen")
-    await model.start()
+    connection = TritonConnection(timed_triton.endpoint)
+    await connection.start()
+    model = TritonModel(connection, "nitrogen")
     yield model
     await model.close()
+    await connection.close()
 
 
 @pytest_asyncio.fixture
@@ -37,11 +41,14 @@ async def triton(tmp_path: Path) -> AsyncIterator[TimedTriton]:
 
 @pytest_asyncio.fixture
 async def early_model(triton: TimedTriton) -> AsyncIterator[TritonModel]:
-    """A client that is there before its Triton."""
-    model = TritonModel(triton.endpoint, "nitrogen")
-    await model.start()
-    yield model
-    await model.close()
+    """A client that is there before its Triton, and keeps itself up to date."""
+    connection = TritonConnection(triton.endpoint)
+    await connection.start()
+    models = ModelRegistry(connection, "nitrogen")
+    await models.start()
+    yield models.default
+    await models.close()
+    await connection.close()
 
 
 async def until(condition: Callable[[], bool], within_s: float = 10) -> None:
@@ -118,3 +125,50 @@ async def test_a_call_ends_at_its_timeout_and_is_cancelled_in_triton(
     with pytest.raises(DeadlineError, match=r"within 0\.5 s"):
         await model.infer(await model.fresh_facts(), [FRAME], NEVER, NOISE, 0.5)
     await timed_triton.wait_until_cancelled(cancelled + 1)
+
+
+async def test_a_swapped_version_is_refused_and_the_facts_of_the_new_one_are_read(
+    early_model: TritonModel, triton: TimedTriton
+) -> None:
+    triton.write_model(context_length=1, version=1)
+    await triton.start()
+    await until(lambda: early_model.known_facts is not None)
+    old = await early_model.fresh_facts()
+    assert (old.version, old.context_length) == (1, 1)
+    triton.write_model(context_length=2, version=2)
+    await triton.load("nitrogen")
+    # Its facts are known by now to nobody but Triton.
+    with pytest.raises(NotServedError, match="version 1 is not at ready state"):
+        await early_model.infer(old, [FRAME], 0, NOISE, 20)
+    new = await early_model.fresh_facts()
+    assert (new.version, new.context_length) == (2, 2)
+    await early_model.infer(new, [FRAME], 0, NOISE, 20)
+
+
+async def test_a_request_in_flight_is_answered_by_the_version_it_was_made_for(
+    early_model: TritonModel, triton: TimedTriton
+) -> None:
+    triton.write_model(context_length=2, version=1)
+    await triton.start()
+    await until(lambda: early_model.known_facts is not None)
+    begun = await triton.begun()
+    facts = await early_model.fresh_facts()
+    call = asyncio.create_task(early_model.infer(facts, [FRAME], 99, NOISE, 20))
+    await triton.wait_until_begun(begun + 1)
+    triton.write_model(context_length=1, version=2)
+    await triton.load("nitrogen")
+    await early_model.read_facts()
+    assert (await call).j_left[0, 0] == pytest.approx(0.1)
+
+
+async def test_an_unloaded_model_is_not_served_and_not_waited_for(
+    early_model: TritonModel, triton: TimedTriton
+) -> None:
+    await triton.start()
+    await until(lambda: early_model.known_facts is not None)
+    facts = await early_model.fresh_facts()
+    await triton.unload("nitrogen")
+    with pytest.raises(NotServedError, match="has no available versions"):
+        await early_model.infer(facts, [FRAME], 0, NOISE, 20)
+    with pytest.raises(NotServedError, match="does not serve the model 'nitrogen'"):
+        await early_model.fresh_facts()

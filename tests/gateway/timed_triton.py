@@ -7,14 +7,15 @@ import asyncio
 import json
 import os
 import re
-import shutil
 import signal
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
+import grpc
 from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from standalone.triton_server import HOST, TritonPorts, TritonServer, server_command
 from standalone.triton_wheel import assemble_backends, find_triton_wheel
@@ -33,26 +34,42 @@ class TimedTriton:
     """A Triton of its own, with the same ports at each start.
 
     `folder`: an empty one for its repository, backends and log. `instances`: requests that run at once.
+    `loaded`: the models that are loaded at each start. `flags`: more flags of Triton's.
     """
 
-    def __init__(self, folder: Path, instances: int) -> None:
+    def __init__(
+        self, folder: Path, instances: int, loaded: Sequence[str] = ("nitrogen",), flags: Sequence[str] = ()
+    ) -> None:
         self._repository = folder / "repository"
         self._instances = instances
         self._log = folder / "triton.log"
         self._ports = TritonPorts(*_free_ports(3))
         self.endpoint = f"{HOST}:{self._ports.grpc}"
-        self.write_model(CONTEXT_LENGTH)
+        for name in loaded:
+            self.write_model(CONTEXT_LENGTH, name)
         wheel = find_triton_wheel()
         backends = folder / "backends"
         assemble_backends(wheel, backends)
         shm_prefix = f"timed_{os.getpid()}_{self._ports.grpc}_"
-        command = server_command(wheel, backends, self._repository, ["nitrogen"], self._ports, shm_prefix)
+        command = server_command(wheel, backends, self._repository, loaded, self._ports, shm_prefix)
         # The log is then also a record of the calls that Triton got.
-        command.append("--log-verbose=1")
+        command += ["--log-verbose=1", *flags]
         self._server = TritonServer(command, wheel.environment(), self._ports, self._log, shm_prefix)
 
-    def write_model(self, context_length: int) -> None:
-        """Write what the next start serves: the repository's own config, with what the timed model needs."""
+    def write_model(
+        self,
+        context_length: int,
+        name: str = "nitrogen",
+        version: int | None = None,
+        *,
+        ours: bool = True,
+        loads: bool = True,
+    ) -> None:
+        """Write what the next start or load serves: the repository's own config, for the timed model.
+
+        `version`: the only one to serve, None for version 1 without saying so. `ours`: whether it says of
+        itself what an exported NitroGen model does. `loads`: whether its code can be loaded.
+        """
         config = text_format.Parse(CONFIG.read_text(), model_config_pb2.ModelConfig())
         config.backend = "python"
         config.ClearField("dynamic_batching")
@@ -61,10 +78,27 @@ class TimedTriton:
         config.input[0].dims[0] = context_length
         config.parameters["context_length"].string_value = str(context_length)
         config.parameters["games"].string_value = json.dumps(GAMES)
-        version = self._repository / "nitrogen" / "1"
-        version.mkdir(parents=True, exist_ok=True)
-        shutil.copy(MODEL, version)
-        (version.parent / "config.pbtxt").write_text(text_format.MessageToString(config))
+        config.name = name
+        if version is not None:
+            config.version_policy.specific.versions.append(version)
+        if not ours:
+            del config.parameters["action_horizon"]
+        folder = self._repository / name / str(version or 1)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MODEL.name).write_text(MODEL.read_text() if loads else "no Python")
+        (folder.parent / "config.pbtxt").write_text(text_format.MessageToString(config))
+
+    async def load(self, name: str) -> None:
+        """Load a model, or what was written of it since, as `activate` does."""
+        async with grpc.aio.insecure_channel(self.endpoint) as channel:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            await stub.RepositoryModelLoad(service_pb2.RepositoryModelLoadRequest(model_name=name))
+
+    async def unload(self, name: str) -> None:
+        """Unload a model; Triton refuses its requests from then on."""
+        async with grpc.aio.insecure_channel(self.endpoint) as channel:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            await stub.RepositoryModelUnload(service_pb2.RepositoryModelUnloadRequest(model_name=name))
 
     async def start(self) -> None:
         """Start Triton and wait until it serves."""
@@ -102,8 +136,15 @@ class TimedTriton:
 
     def config_reads(self) -> int:
         """Calls of ModelConfig that Triton has logged, over all its starts."""
+        return self._calls("ModelConfig")
+
+    def list_reads(self) -> int:
+        """Calls of RepositoryIndex that Triton has logged, over all its starts."""
+        return self._calls("RepositoryIndex")
+
+    def _calls(self, method: str) -> int:
         log = self._log.read_text(errors="replace")
-        return len(re.findall(r"Process for ModelConfig, rpc_ok=1, \d+ step START", log))
+        return len(re.findall(rf"Process for {method}, rpc_ok=1, \d+ step START", log))
 
     async def _metric(self, name: str) -> int:
         url = f"http://{HOST}:{self._ports.metrics}/metrics"

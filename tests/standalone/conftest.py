@@ -13,7 +13,7 @@ from tests.golden import checkpoint_path
 def exported_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository; not to be changed."""
     repository = tmp_path_factory.mktemp("exported") / "repository"
-    export_checkpoint(ExportOptions(checkpoint_path("tiny"), repository))
+    export_checkpoint(ExportOptions(checkpoint_path("tiny"), repository, precision="fp32"))
     return repository
 
 

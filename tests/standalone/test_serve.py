@@ -66,12 +66,12 @@ def other_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory, other_weights: Path) -> dict[str, Start]:
-    """Starts with one repository: checkpoint A, B of A's shape, C of another, A again."""
+    """Starts with one repository: checkpoint A, B of A's shape, A again, C of another shape."""
     folder = tmp_path_factory.mktemp("history")
     checkpoints = {"A": checkpoint_path("tiny"), "B": other_weights, "C": checkpoint_path("tiny-ctx")}
     return {
         label: start(folder, str(checkpoints[label[0]]), "--repository=models")
-        for label in ("A", "B", "C", "A again")
+        for label in ("A", "B", "A again", "C")
     }
 
 
@@ -84,7 +84,7 @@ def test_stdout_is_the_announcement_and_nothing_else(history: dict[str, Start]) 
     ]
 
 
-@pytest.mark.parametrize(("label", "exports"), [("A", True), ("B", True), ("C", True), ("A again", False)])
+@pytest.mark.parametrize(("label", "exports"), [("A", True), ("B", True), ("A again", False), ("C", True)])
 def test_only_a_checkpoint_that_the_repository_lacks_is_exported(
     history: dict[str, Start], label: str, exports: bool
 ) -> None:
@@ -92,13 +92,13 @@ def test_only_a_checkpoint_that_the_repository_lacks_is_exported(
 
 
 def test_the_checkpoint_given_is_the_one_served(history: dict[str, Start], other_weights: Path) -> None:
-    given = [checkpoint_path("tiny"), other_weights, checkpoint_path("tiny-ctx"), checkpoint_path("tiny")]
+    given = [checkpoint_path("tiny"), other_weights, checkpoint_path("tiny"), checkpoint_path("tiny-ctx")]
     told = [(start.info["ckpt_path"], start.info["sha256"]) for start in history.values()]
     assert told == [(str(path), file_sha256(path)) for path in given]
 
 
 def test_another_horizon_is_served_from_the_same_repository(history: dict[str, Start]) -> None:
-    assert [len(start.pred["buttons"]) for start in history.values()] == [16, 16, 18, 16]
+    assert [len(start.pred["buttons"]) for start in history.values()] == [16, 16, 16, 18]
 
 
 def test_another_checkpoint_gives_other_actions(history: dict[str, Start]) -> None:
@@ -146,7 +146,7 @@ def test_steps_are_those_asked_for(tiny_repository: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["ng.pt", "--demo"], ["ng.pt", "--speed=9"], ["ng.pt", "--steps=few"], ["one.pt", "two.pt"]],
+    [["ng.pt", "--demo"], ["ng.pt", "--speed=9"], ["ng.pt", "--steps=few"], ["one.pt", "two.pt"]],
     ids=" ".join,
 )
 def test_wrong_usage_ends_with_code_2_and_the_usage(tmp_path: Path, arguments: list[str]) -> None:

@@ -1,0 +1,216 @@
+"""The Hugging Face hub, through `huggingface_hub`: what it says of a file, and the file's bytes.
+
+`hf_hub_download` starts from zero in every process, so `http_get`, which it calls itself, is called here: it
+continues a partial file.
+"""
+
+import io
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.file_download import http_get
+from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented, but not in an __all__
+    build_hf_headers,
+    validate_repo_id,
+)
+from tqdm import tqdm
+
+from export.errors import DownloadError
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_REVISION = "main"
+PROGRESS_INTERVAL_S = 10
+
+# Its user agent would otherwise fetch a list from the hub first, and keep it in the home folder.
+constants.HF_HUB_DISABLE_TELEMETRY = True
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file as the hub describes it.
+
+    `etag`: the SHA-256 of a large file, the SHA-1 of another's git blob; `size` in bytes, None when not told.
+    """
+
+    repository: str
+    commit: str
+    name: str
+    etag: str
+    size: int | None
+
+
+def is_repository_id(text: str) -> bool:
+    """Whether a text can name a repository: `owner/name`, or a `name` of the hub's early days."""
+    try:
+        validate_repo_id(text)
+    except HFValidationError:
+        return False
+    return True
+
+
+def describe_file(repository: str, revision: str, target: Path) -> HubFile:
+    """Ask the hub for the commit, hash and size of the file `target.name`.
+
+    Args:
+        repository: `owner/name`.
+        revision: a branch, a tag or a commit.
+        target: where the file is going to lie; the errors name it.
+
+    Raises:
+        DownloadError: when the hub cannot be reached or does not give the file.
+    """
+    endpoint = _endpoint()
+    url = hf_hub_url(repository, target.name, revision=revision, endpoint=endpoint)
+    with _one_sentence(repository, revision, target):
+        metadata = get_hf_file_metadata(url, endpoint=endpoint)
+    if metadata.commit_hash is None or metadata.etag is None:
+        raise DownloadError(
+            f"{endpoint} does not answer like a Hugging Face hub: check HF_ENDPOINT and the network's proxy, "
+            f"or put the file at {target}"
+        )
+    return HubFile(repository, metadata.commit_hash, target.name, metadata.etag, metadata.size)
+
+
+def download(file: HubFile, partial: Path, target: Path) -> None:
+    """Bring a partial file to its full length; what it holds already is not fetched again.
+
+    What arrives is not compared with the file's hash.
+
+    Args:
+        file: what `describe_file` returned.
+        partial: where the bytes go; it stays when the download breaks off.
+        target: where the file is going to lie; the errors name it.
+
+    Raises:
+        DownloadError: when the hub does not give the bytes, the download breaks off without getting further,
+            or there is no space for it.
+        OSError: when the disk refuses them.
+    """
+    if file.size is None or _bytes_in(partial) > file.size:
+        partial.unlink(missing_ok=True)
+    _require_space(file, partial, target)
+    logger.info("downloading %s of %s at %s to %s", file.name, file.repository, file.commit, target)
+    while (have := _bytes_in(partial)) != file.size:
+        with _one_sentence(file.repository, file.commit, target):
+            try:
+                _append(file, partial, have)
+            except httpx2.TransportError as error:
+                if _bytes_in(partial) <= have:
+                    total = "?" if file.size is None else f"{file.size:,}"
+                    raise DownloadError(
+                        f"the download of {file.name} of {file.repository} broke off after {have:,} "
+                        f"of {total} bytes ({_reason(error)}): check the network and start again to continue"
+                    ) from error
+                logger.warning("the download of %s broke off (%s): continuing", file.name, _reason(error))
+            else:
+                return
+
+
+def _append(file: HubFile, partial: Path, have: int) -> None:
+    # The commit's own address, not the storage's behind it: that one is signed, and expires.
+    url = hf_hub_url(file.repository, file.name, revision=file.commit, endpoint=_endpoint())
+    headers = build_hf_headers(headers={"Accept-Encoding": "identity"})  # a range counts the file's own bytes
+    with partial.open("ab") as output:
+        http_get(
+            url,
+            output,
+            resume_size=have,
+            headers=headers,
+            displayed_filename=file.name,
+            tqdm_class=None if sys.stderr.isatty() else _LoggedProgress,
+        )
+
+
+class _LoggedProgress(tqdm):  # type: ignore[type-arg]  # not generic when it runs
+    """Progress as log lines, for a standard error that is no terminal."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401  # tqdm's own options
+        super().__init__(**options, file=io.StringIO(), mininterval=PROGRESS_INTERVAL_S)
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        """Log the progress instead of drawing it."""
+        logger.info("%s", msg if msg is not None else self)
+
+
+def _endpoint() -> str:
+    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+
+
+def _bytes_in(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _require_space(file: HubFile, partial: Path, target: Path) -> None:
+    missing = (file.size or 0) - _bytes_in(partial)
+    free = shutil.disk_usage(partial.parent).free
+    if missing > free:
+        raise DownloadError(
+            f"no space for {target}: {missing:,} bytes are to come and {free:,} are free, make room or give "
+            "another folder (--models-dir, NITROGEN_MODELS_DIR)"
+        )
+
+
+@contextmanager
+def _one_sentence(repository: str, revision: str, target: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OfflineModeIsEnabled, httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise DownloadError(_sentence(error, repository, revision, target)) from error
+
+
+def _sentence(error: Exception, repository: str, revision: str, target: Path) -> str:
+    """What an error of the library means, and what to do."""
+    endpoint = _endpoint()
+    page = f"{endpoint}/{repository}"
+    match error:
+        case OfflineModeIsEnabled():
+            return f"{target} is missing and HF_HUB_OFFLINE is set: unset it, or put the file there"
+        case GatedRepoError():
+            return f"{repository} is gated: accept its licence on {page} and set HF_TOKEN to a token of yours"
+        case RepositoryNotFoundError():
+            return (
+                f"{endpoint} has no repository {repository}, or it is private: check the name, or set "
+                "HF_TOKEN to a token that may read it"
+            )
+        case RevisionNotFoundError():
+            return f"{repository} has no revision {revision!r}: give a branch, a tag or a commit of {page}"
+        case RemoteEntryNotFoundError():
+            return (
+                f"{repository} has no file {target.name} at revision {revision!r}: check both on {page}, "
+                f"or put the file at {target}"
+            )
+        case HfHubHTTPError(response=response) if response.status_code in (401, 403):
+            advice = f"check HF_TOKEN, and that its account has accepted the licence on {page}"
+        case HfHubHTTPError(response=response):
+            advice = f"try again later, or put the file at {target}"
+        case _:
+            return (
+                f"cannot reach the hub at {endpoint} ({_reason(error)}): check the network and HF_ENDPOINT, "
+                f"or put the file at {target}"
+            )
+    return (
+        f"{endpoint} refuses {target.name} of {repository} with HTTP status {response.status_code}: {advice}"
+    )
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,177 @@
+"""A file of a Hugging Face repository, kept on disk: downloaded once, checked ever after."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from export.checkpoint.digest import file_sha256
+from export.checkpoint.hub import HubFile, describe_file, download
+from export.errors import DownloadError
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = 2
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """A whole file. `origin`: `owner/name@commit`, or its path when it was put there by hand."""
+
+    path: Path
+    sha256: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What the hub said of a downloaded file; JSON beside it."""
+
+    repository: str
+    commit: str
+    size: int
+    sha256: str
+
+    @property
+    def origin(self) -> str:
+        return f"{self.repository}@{self.commit}"
+
+
+class _DamagedError(Exception):
+    """A file is not what it should be; the message is the difference."""
+
+
+def kept_file(path: Path, repository: str, revision: str, is_whole: Callable[[Path], bool]) -> KeptFile:
+    """The file at `path`, downloaded if it is not there; when it is there and right, no network is asked.
+
+    A file that differs from what the hub said of it is renamed to `*.damaged` and downloaded again, as is a
+    download that comes wrong, once. Several processes may ask for the same file.
+
+    Args:
+        path: where the file lies; `path.name` is its name in the repository.
+        repository: `owner/name` on the hub.
+        revision: a branch, a tag or a commit.
+        is_whole: judges a file that was put there by hand, of which the hub said nothing.
+
+    Raises:
+        DownloadError: when it cannot be had.
+    """
+    try:
+        with suppress(FileNotFoundError, _DamagedError):
+            return _on_disk(path, is_whole)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _one_process(path):
+            # Once more: another process may have brought it meanwhile.
+            try:
+                return _on_disk(path, is_whole)
+            except FileNotFoundError:
+                pass
+            except _DamagedError as damage:
+                _record_path(path).unlink(missing_ok=True)
+                _set_aside(path, path, damage)
+            return _downloaded(path, repository, revision)
+    except OSError as error:
+        where = error.filename or path
+        if error.errno in NO_SPACE:
+            message = (
+                f"no space left for {where}: make room and start again, the download continues where it was"
+            )
+        else:
+            message = (
+                f"cannot use {where} ({error.strerror or error}): give a folder that can be written "
+                "(--models-dir, NITROGEN_MODELS_DIR)"
+            )
+        raise DownloadError(message) from error
+
+
+def _on_disk(path: Path, is_whole: Callable[[Path], bool]) -> KeptFile:
+    size = path.stat().st_size
+    record = _read_record(path)
+    if record is None:
+        if not is_whole(path):
+            raise _DamagedError("it is cut off, or no such file at all")
+        return KeptFile(path, file_sha256(path), str(path))
+    if size != record.size:
+        raise _DamagedError(f"it has {size:,} bytes, and {record.size:,} in {record.origin}")
+    sha256 = file_sha256(path)
+    if sha256 != record.sha256:
+        raise _DamagedError(f"its SHA-256 is {sha256}, and {record.sha256} in {record.origin}")
+    return KeptFile(path, sha256, record.origin)
+
+
+def _downloaded(path: Path, repository: str, revision: str) -> KeptFile:
+    file = describe_file(repository, revision, path)
+    partial = path.with_name(f"{path.name}.{hashlib.sha256(file.etag.encode()).hexdigest()[:16]}.incomplete")
+    for other in path.parent.glob(f"{path.name}.*.incomplete"):
+        if other != partial:  # of an older commit: nothing continues it
+            other.unlink()
+    for _ in range(ATTEMPTS):
+        download(file, partial, path)
+        sha256 = file_sha256(partial)
+        try:
+            _compare(partial, file, sha256)
+        except _DamagedError as error:
+            damage = error
+            _set_aside(partial, path, damage)
+            continue
+        record = _Record(repository, file.commit, partial.stat().st_size, sha256)
+        # Before the file: a record without a file is harmless.
+        _record_path(path).write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
+        partial.replace(path)
+        return KeptFile(path, sha256, record.origin)
+    raise DownloadError(
+        f"{path.name} of {repository}@{file.commit} came damaged {ATTEMPTS} times ({damage}): try again "
+        f"later, or put the file at {path}"
+    )
+
+
+def _compare(path: Path, file: HubFile, sha256: str) -> None:
+    size = path.stat().st_size
+    if file.size not in (None, size):
+        raise _DamagedError(f"it has {size:,} bytes, and {file.size:,} on the hub")
+    etag = file.etag.lower()
+    if len(etag) == len(sha256):
+        if etag != sha256:
+            raise _DamagedError(f"its SHA-256 is {sha256}, and {etag} on the hub")
+    elif len(etag) == hashlib.sha1(usedforsecurity=False).digest_size * 2:
+        blob = hashlib.sha1(b"blob %d\0" % size + path.read_bytes(), usedforsecurity=False).hexdigest()
+        if etag != blob:
+            raise _DamagedError(f"its git blob is {blob}, and {etag} on the hub")
+
+
+def _set_aside(path: Path, target: Path, damage: _DamagedError) -> None:
+    aside = target.with_name(f"{target.name}.damaged")
+    path.replace(aside)
+    logger.warning("%s is damaged: %s; set aside as %s", target, damage, aside)
+
+
+def _record_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.hub.json")
+
+
+def _read_record(path: Path) -> _Record | None:
+    try:
+        return _Record(**json.loads(_record_path(path).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        logger.warning("%s is unreadable, and is ignored: %s", _record_path(path), error)
+        return None
+
+
+@contextmanager
+def _one_process(path: Path) -> Iterator[None]:
+    """Let one process at a time change `path`; the lock ends with its process, however that ends."""
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logger.info("another process is downloading %s: waiting for it", path)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,90 @@
+"""Where a checkpoint comes from: a file, a folder or a Hugging Face id. Free of torch."""
+
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.checkpoint.digest import file_sha256
+from export.checkpoint.hub import DEFAULT_REVISION, is_repository_id
+from export.checkpoint.kept_file import kept_file
+from export.errors import CheckpointError
+
+DEFAULT_CHECKPOINT = "nvidia/NitroGen"
+CHECKPOINT_NAME = "ng.pt"
+
+_REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class CheckpointSource:
+    """A checkpoint's file. `origin`: its path as text, or `owner/name@commit` when it came from the hub."""
+
+    path: Path
+    sha256: str
+    origin: str
+
+
+def find_checkpoint(wanted: str, models_dir: Path) -> CheckpointSource:
+    """The checkpoint's file on this machine, downloaded if it has to be.
+
+    Args:
+        wanted: a file; a folder with an `ng.pt` or just one other `*.pt` in it; or `owner/name` or
+            `owner/name@revision` on the Hugging Face hub.
+        models_dir: where a download lies, as `owner/name/ng.pt` or `owner/name@revision/ng.pt`; found there,
+            it is taken without asking the network.
+
+    Raises:
+        CheckpointError: when it is none of the three, or the folder does not say which file.
+        DownloadError: when the hub cannot give it.
+    """
+    path = Path(wanted)
+    repository, at, revision = wanted.partition("@")
+    is_id = (
+        repository.count("/") == 1
+        and is_repository_id(repository)
+        and not repository.endswith(".pt")  # a file that is missing
+        and (not at or (_REVISION.fullmatch(revision) is not None and ".." not in revision))
+    )
+    if wanted and path.is_file():
+        return _local(path)
+    # With the current folder as models_dir, the id is also the path of its own download, whole or not.
+    if wanted and path.is_dir() and not (is_id and path.resolve() == (models_dir / wanted).resolve()):
+        return _local(_in_folder(path))
+    if not is_id:
+        raise CheckpointError(
+            f"no checkpoint {wanted!r}: give the path of a file, of a folder with an {CHECKPOINT_NAME} in "
+            f"it, or a Hugging Face id (owner/name or owner/name@revision, such as {DEFAULT_CHECKPOINT})"
+        )
+    kept = kept_file(
+        models_dir / wanted / CHECKPOINT_NAME, repository, revision or DEFAULT_REVISION, _is_archive
+    )
+    return CheckpointSource(kept.path, kept.sha256, kept.origin)
+
+
+def _local(path: Path) -> CheckpointSource:
+    try:
+        return CheckpointSource(path, file_sha256(path), str(path))
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _in_folder(folder: Path) -> Path:
+    named = folder / CHECKPOINT_NAME
+    if named.is_file():
+        return named
+    candidates = sorted(path for path in folder.glob("*.pt") if path.is_file())
+    if len(candidates) == 1:
+        return candidates[0]
+    found = ", ".join(path.name for path in candidates) or "no *.pt"
+    raise CheckpointError(
+        f"{folder} holds {found} and no {CHECKPOINT_NAME}: give the path of the checkpoint's file"
+    )
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether a file ends as a zip archive does, which a checkpoint that was cut off does not."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # raised for some damaged ends
+        return False

@@ -1,0 +1,42 @@
+"""Low precision as the reference has it on GPUs (docs/model.md, "Precision").
+
+Weights and matrix products (linear maps, patch embedding, attention) are in bfloat16 or float16; the
+residual streams, normalisations, time tables, x, the noise and the Euler sum stay in float32. Inputs and
+outputs of the graph are float32 in every precision.
+"""
+
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+
+from export.network.layers import Linear, PatchEmbedding
+
+Precision = Literal["fp32", "bf16", "fp16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+DTYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+
+# Instruction sets with bfloat16 products; without one of them bfloat16 is slower than float32.
+_BF16_UNITS = frozenset({"amx_bf16", "avx512_bf16"})
+
+
+def lower_precision(model: nn.Module, precision: Precision) -> None:
+    """Turn the weights of all matrix products into `precision`, in place; float32 is left as it is."""
+    for module in model.modules():
+        if isinstance(module, Linear | PatchEmbedding):
+            module.to(DTYPES[precision])
+
+
+def has_bf16_units() -> bool:
+    """Whether this machine's CPU multiplies bfloat16 matrices in hardware."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return not _BF16_UNITS.isdisjoint(flags.split())

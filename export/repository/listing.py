@@ -1,0 +1,74 @@
+"""What a repository holds, as a table or as JSON."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from export.repository.versions import Version, all_versions, served_number
+
+_COLUMNS = (
+    "model",
+    "version",
+    "served",
+    "precision",
+    "steps",
+    "context",
+    "horizon",
+    "guidance",
+    "games",
+    "flipped",
+    "made from",
+    "created",
+)
+
+
+def describe_versions(repository: Path, *, as_json: bool = False) -> str:
+    """The models and versions of a repository, the one that each model's config names marked as served."""
+    found = all_versions(repository)
+    served = {name: served_number(repository, name) for name in {version.model_name for version in found}}
+    if as_json:
+        return (
+            json.dumps(
+                [
+                    {
+                        "model": version.model_name,
+                        "version": version.number,
+                        "served": served[version.model_name] == version.number,
+                        "facts": asdict(version.facts),
+                        "manifest": asdict(version.manifest),
+                    }
+                    for version in found
+                ],
+                indent=2,
+            )
+            + "\n"
+        )
+    if not found:
+        return f"no published models in {repository}\n"
+    rows = [_COLUMNS, *(_row(version, served[version.model_name]) for version in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
+        for row in rows
+    )
+
+
+def _row(version: Version, served: int | None) -> tuple[str, ...]:
+    facts, manifest = version.facts, version.manifest
+    origin = f"{manifest.checkpoint.origin} ({manifest.checkpoint.sha256[:8]})"
+    if manifest.adapter is not None:
+        origin += f" + {manifest.adapter.origin} ({manifest.adapter.sha256[:8]})"
+    return (
+        version.model_name,
+        str(version.number),
+        "yes" if version.number == served else "",
+        facts.precision,
+        str(facts.inference_steps),
+        str(facts.context_length),
+        str(facts.action_horizon),
+        f"{facts.cfg_scale:g}",
+        str(max(len(facts.games) - 1, 0)),
+        f"{100 * facts.accuracy.flipped_buttons:.2f} %",
+        origin,
+        manifest.created,
+    )

@@ -1,0 +1,149 @@
+"""One model in Triton: its facts, read from its config, and its inference.
+
+Facts are stale whenever the connection was lost or a call has failed, for what answers next may be another
+checkpoint; whoever needs fresh facts reads them first. A request names the version that its facts describe,
+so a Triton that has swapped it for another meanwhile refuses the request instead of misreading it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import service_pb2
+
+from gateway.errors import DeadlineError, GatewayError, NotServedError
+from gateway.facts import ModelFacts, facts_from_config
+from gateway.messages import ActionChunk
+from gateway.tensors import action_chunk, infer_request
+from gateway.triton_connection import TritonConnection
+
+logger = logging.getLogger(__name__)
+
+_FACTS_TIMEOUT_S = 2.0
+
+
+class TritonModel:
+    """One model of the Triton behind a connection."""
+
+    def __init__(self, connection: TritonConnection, name: str) -> None:
+        self.name = name
+        self._connection = connection
+        self._subject = f"the model {name!r}"
+        self._facts: ModelFacts | None = None
+        # Facts are fresh in the connection's epoch of their reading, until a call fails. Then only a reading
+        # that begins later will do, so they are numbered.
+        self._facts_epoch = -1
+        self._facts_number = 0
+        self._least_number = 1
+        self._begun = 0
+        self._reading: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        """Cancel the reading of facts, if there is one."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+
+    @property
+    def known_facts(self) -> ModelFacts | None:
+        """The last known facts, perhaps of a Triton that has gone; None when they were never read."""
+        return self._facts
+
+    async def fresh_facts(self) -> ModelFacts:
+        """Return the facts of the Triton that answers now; they are read again when they are stale.
+
+        Raises:
+            TritonUnavailableError, DeadlineError: Triton did not tell them.
+            ModelError: the model is no exported NitroGen model.
+        """
+        return await self._facts_since(self._least_number)
+
+    async def read_facts(self) -> ModelFacts:
+        """Return the facts as Triton tells them after this call, and raise what `fresh_facts` does."""
+        return await self._facts_since(self._begun + 1)
+
+    async def infer(
+        self,
+        facts: ModelFacts,
+        frames: Sequence[bytes],
+        game_id: int,
+        noise: NDArray[np.float32],
+        timeout_s: float,
+    ) -> ActionChunk:
+        """Return the action chunk for a client's frames.
+
+        `facts`: what `fresh_facts` returned just now. `frames`: 1 to K frames as (256, 256, 3) uint8 bytes,
+        newest last. `noise`: (H, 25) float32. Cancelling the caller cancels the call in Triton too.
+
+        Raises:
+            TritonUnavailableError: Triton cannot be reached.
+            NotServedError: Triton does not serve the model, or no longer the one of these facts.
+            DeadlineError: no answer within `timeout_s` seconds.
+            ModelError: the model failed, or gave an output that is unusable.
+        """
+        epoch = self._connection.epoch
+        request = infer_request(facts, frames, game_id, noise)
+        try:
+            response = await self._connection.call(
+                self._connection.stub.ModelInfer, request, timeout_s, self._subject
+            )
+            chunk = action_chunk(facts, response)
+        except DeadlineError:
+            raise
+        except GatewayError:
+            self._least_number = self._begun + 1
+            raise
+        if epoch != self._connection.epoch and await self.fresh_facts() != facts:
+            raise NotServedError("Triton came back with another model meanwhile: send the request again")
+        return chunk
+
+    async def ready(self) -> str | None:
+        """Return None when Triton's model answers and its facts are usable, else the reason why not."""
+        request = service_pb2.ModelReadyRequest(name=self.name)
+        method = self._connection.stub.ModelReady
+        try:
+            response = await self._connection.call(method, request, _FACTS_TIMEOUT_S, self._subject)
+            if not response.ready:
+                return f"Triton at {self._connection.endpoint} has no ready model {self.name!r}"
+            await self.fresh_facts()
+        except GatewayError as error:
+            return str(error)
+        return None
+
+    async def _facts_since(self, number: int) -> ModelFacts:
+        """Return the facts of the reading with this number, or of a later one."""
+        while (
+            self._facts is None or self._facts_epoch != self._connection.epoch or self._facts_number < number
+        ):
+            if self._reading is None:
+                self._begun += 1
+                self._reading = asyncio.create_task(self._read(self._begun))
+                # Also when nobody waits for it any more, its error counts as seen.
+                self._reading.add_done_callback(lambda task: task.cancelled() or task.exception())
+            # Shielded: others wait for the same reading, so one client's deadline must not cancel it.
+            await asyncio.shield(self._reading)
+        return self._facts
+
+    async def _read(self, number: int) -> None:
+        request = service_pb2.ModelConfigRequest(name=self.name)
+        method = self._connection.stub.ModelConfig
+        epoch = self._connection.epoch
+        try:
+            response = await self._connection.call(method, request, _FACTS_TIMEOUT_S, self._subject)
+            facts = facts_from_config(response.config)
+        finally:
+            self._reading = None
+        if facts != self._facts:
+            logger.info(
+                "Triton at %s serves %s (version %s): checkpoint %s, horizon %d, context of %d, %d games",
+                self._connection.endpoint,
+                self.name,
+                facts.version or "unknown",
+                facts.checkpoint_path,
+                facts.horizon,
+                facts.context_length,
+                max(0, len(facts.games) - 1),
+            )
+        self._facts, self._facts_epoch, self._facts_number = facts, epoch, number

@@ -1,0 +1,136 @@
+"""A Triton with models of a test's own, which it can swap and load, and a gateway process in front of it."""
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tritonclient.grpc as triton
+from google.protobuf import text_format
+from numpy.typing import NDArray
+from tritonclient.grpc import model_config_pb2
+
+from export.publish import ExportOptions, export_checkpoint
+from standalone.triton_server import TritonPorts, local_triton
+from tests.chain.direct import DirectCalls, Outputs
+from tests.golden import checkpoint_path
+from tests.stack import free_port
+
+
+class Repository:
+    """A model repository whose models are exports of the golden checkpoints."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def export(self, checkpoint: str, name: str, steps: int) -> None:
+        """Publish a golden checkpoint as version 1 of a new model."""
+        path = checkpoint_path(checkpoint)
+        export_checkpoint(ExportOptions(path, self.folder, name=name, steps=steps, precision="fp32"))
+
+    def publish_copy(self, source: str, name: str, version: int) -> None:
+        """Publish version 1 of `source` as a version of another model, of whatever shape that one is.
+
+        It is not served before `choose` and a load.
+        """
+        staged = self.folder / name / f".{version}.staged"
+        shutil.copytree(self.folder / source / "1", staged)
+        config = text_format.Parse(
+            (self.folder / source / "config.pbtxt").read_text(), model_config_pb2.ModelConfig()
+        )
+        config.name = name
+        config.version_policy.specific.versions[:] = [version]
+        (staged / "config.pbtxt").write_text(text_format.MessageToString(config))
+        staged.rename(self.folder / name / str(version))
+
+    def choose(self, name: str, version: int) -> None:
+        """Make a version the one that the next load serves."""
+        staged = self.folder / name / ".config.staged"
+        shutil.copyfile(self.folder / name / str(version) / "config.pbtxt", staged)
+        staged.replace(self.folder / name / "config.pbtxt")
+
+
+class Served:
+    """A running Triton: direct calls to its models, and control over which are loaded."""
+
+    def __init__(self, grpc_port: int) -> None:
+        self.grpc_port = grpc_port
+        self._control = triton.InferenceServerClient(f"127.0.0.1:{grpc_port}")
+        self._calls = DirectCalls(grpc_port)
+
+    def load(self, name: str) -> None:
+        """Load a model, or its newly chosen version; returns when Triton serves it."""
+        self._control.load_model(name)
+
+    def answer(
+        self,
+        model: str,
+        frames: Sequence[NDArray[np.uint8]],
+        noise: NDArray[np.float32],
+        *,
+        context: int,
+        game_id: int,
+    ) -> Outputs:
+        """What a model answers to frames (256, 256, 3), newest last, and noise (H, 25), with nobody else."""
+        slots = np.zeros((1, context, 256, 256, 3), np.uint8)
+        slots[0, context - len(frames) :] = np.stack(frames)
+        inputs: dict[str, NDArray[Any]] = {
+            "frames": slots,
+            "frame_count": np.array([[len(frames)]]),
+            "game_id": np.array([[game_id]]),
+            "noise": noise[np.newaxis],
+        }
+        return {name: array[0] for name, array in self._calls.batch(model, inputs).items()}
+
+    def close(self) -> None:
+        """Close the channels."""
+        self._control.close()
+        self._calls.close()
+
+
+@contextmanager
+def running_triton(repository: Repository, models: Sequence[str], folder: Path) -> Iterator[Served]:
+    """A Triton that serves some models of a repository; `folder`: an empty one for its log and backends."""
+    ports = TritonPorts(free_port(), free_port(), free_port())
+    server = local_triton(repository.folder, models, ports, folder)
+    with asyncio.Runner() as runner:
+        runner.run(server.start())
+        try:
+            served = Served(ports.grpc)
+            yield served
+            served.close()
+        finally:
+            runner.run(server.stop())
+
+
+@dataclass(frozen=True)
+class GatewayPorts:
+    """Where a gateway listens."""
+
+    zmq: int
+    tcp: int
+    http: int
+
+
+@contextmanager
+def running_gateway(served: Served, *flags: str) -> Iterator[GatewayPorts]:
+    """A gateway process in front of a Triton."""
+    ports = GatewayPorts(free_port(), free_port(), free_port())
+    command = [sys.executable, "-m", "gateway", "--host=127.0.0.1", f"--triton=127.0.0.1:{served.grpc_port}"]
+    command += [f"--zmq-port={ports.zmq}", f"--tcp-port={ports.tcp}", f"--http-port={ports.http}", *flags]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    try:
+        for _ in range(2):
+            assert "port" in process.stdout.readline(), "the gateway did not start"
+        yield ports
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()

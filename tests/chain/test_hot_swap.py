@@ -1,0 +1,278 @@
+"""Versions of a model are swapped while eight clients play: no request is lost, no answer is mixed."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from tests.chain.direct import OUTPUTS, Outputs, seeded_noise
+from tests.chain.pictures import Picture, picture
+from tests.chain.served_models import GatewayPorts, Repository, Served, running_gateway, running_triton
+from tests.stack import JsonClient, PickleClient, wait_until
+
+CLIENTS = 8
+SEEDS = 2
+# What a game does between two requests; without it the loads of new versions take minutes on two cores.
+PAUSE_S = 0.1
+# Batches of different sizes differ in the last bits; port 5556 also rounds to three decimals.
+TOLERANCE = {"zmq": 1e-4, "tcp": 1e-4 + 0.0005}
+# The order in which versions are activated, after 1.
+SWAPS = (2, 3, 1)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version: the exported model that it is a copy of, and what its facts say."""
+
+    source: str
+    checkpoint: str
+    steps: int
+    horizon: int
+    context: int
+    games: int
+
+
+VERSIONS = {
+    1: Version("two-steps", "tiny", 2, 16, 1, 0),
+    2: Version("one-step", "tiny", 1, 16, 1, 0),
+    3: Version("other-shape", "tiny-ctx", 1, 18, 3, 5),
+}
+
+
+@dataclass
+class Played:
+    """One reply, and when its request was sent and it came (monotonic seconds)."""
+
+    client: int
+    seed: int
+    sent: float
+    came: float
+    reply: dict[str, Any]
+
+    @property
+    def port(self) -> str:
+        return port_of(self.client)
+
+
+@dataclass
+class Activation:
+    """When a version's load was asked for and had ended, and what was seen right after."""
+
+    version: int
+    asked: float
+    done: float
+    info: dict[str, Any] = field(default_factory=dict)
+    game: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Record:
+    """All that was seen; `expected`: by version, client and seed, one answer for each number of frames."""
+
+    expected: dict[tuple[int, int, int], list[Outputs]]
+    played: list[Played]
+    activations: list[Activation]
+
+
+def port_of(client: int) -> str:
+    return "zmq" if client % 2 else "tcp"
+
+
+@contextmanager
+def client_of(gateway: GatewayPorts, client: int) -> Iterator[Callable[..., dict[str, Any]]]:
+    """A client that asks again and again for the actions to one picture, with seeds and other options."""
+    shown = picture(client)
+    if port_of(client) == "zmq":
+        with PickleClient(gateway.zmq) as pickles:
+            yield lambda **options: pickles.request(type="predict", image=shown, **options)
+    else:
+        with JsonClient(gateway.tcp, timeout_s=30) as lines:
+            yield lambda **options: lines.request({"type": "predict", **options}, shown.tobytes())
+
+
+def expected_answers(repository: Repository) -> dict[tuple[int, int, int], list[Outputs]]:
+    """Every answer that a client may get, from the graphs themselves, without Triton."""
+    expected = {}
+    for number, version in VERSIONS.items():
+        graph = torch.jit.load(str(repository.folder / version.source / "1" / "model.pt")).eval()
+        for client, seed in itertools.product(range(CLIENTS), range(SEEDS)):
+            noise = seeded_noise(seed, version.horizon)
+            expected[number, client, seed] = [
+                graph_answer(graph, [picture(client)] * count, noise, version.context)
+                for count in range(1, version.context + 1)
+            ]
+    return expected
+
+
+def graph_answer(
+    graph: torch.jit.ScriptModule, frames: list[Picture], noise: NDArray[np.float32], context: int
+) -> Outputs:
+    """What an exported graph answers to frames (256, 256, 3), newest last, and noise (H, 25)."""
+    slots = np.zeros((1, context, 256, 256, 3), np.uint8)
+    slots[0, context - len(frames) :] = np.stack(frames)
+    with torch.inference_mode(), torch.jit.optimized_execution(False):
+        outputs = graph(
+            torch.from_numpy(slots),
+            torch.tensor([[len(frames)]]),
+            torch.tensor([[0]]),
+            torch.tensor(noise)[None],
+        )
+    return {name: tensor[0].numpy() for name, tensor in zip(OUTPUTS, outputs, strict=True)}
+
+
+class Match:
+    """Eight clients in closed loop, four on each port, until `finish`."""
+
+    def __init__(self, gateway: GatewayPorts) -> None:
+        self._gateway = gateway
+        self._over = threading.Event()
+        self._pool = ThreadPoolExecutor(CLIENTS)
+        self.played: list[list[Played]] = [[] for _ in range(CLIENTS)]
+        self._players = [self._pool.submit(self._play, client) for client in range(CLIENTS)]
+
+    def _play(self, client: int) -> None:
+        with client_of(self._gateway, client) as ask:
+            for turn in itertools.count():
+                sent = time.monotonic()
+                reply = ask(seed=turn % SEEDS)
+                self.played[client].append(Played(client, turn % SEEDS, sent, time.monotonic(), reply))
+                if self._over.wait(PAUSE_S):
+                    return
+
+    def wait_for(self, times: int) -> None:
+        """Wait until every client has got `times` more replies."""
+        counts = [len(played) + times for played in self.played]
+
+        def reached() -> bool:
+            return any(player.done() for player in self._players) or all(
+                len(played) >= count for played, count in zip(self.played, counts, strict=True)
+            )
+
+        wait_until(reached, 60, f"{times} more replies for each client")
+
+    def finish(self) -> list[Played]:
+        """Let every client get its last reply; what they got."""
+        self._over.set()
+        try:
+            for player in self._players:
+                player.result(60)
+        finally:
+            self._pool.shutdown()
+        return list(itertools.chain.from_iterable(self.played))
+
+
+def activate(repository: Repository, served: Served, gateway: GatewayPorts, version: int) -> Activation:
+    """Publish a version if need be, make Triton serve it, and look at it through the gateway at once."""
+    if not (repository.folder / "nitrogen" / str(version)).exists():
+        repository.publish_copy(VERSIONS[version].source, "nitrogen", version)
+    repository.choose("nitrogen", version)
+    asked = time.monotonic()
+    served.load("nitrogen")
+    activation = Activation(version, asked, time.monotonic())
+    with PickleClient(gateway.zmq) as client:
+        activation.game = client.request(type="predict", image=picture(0), game=1)
+        activation.info = client.request(type="info")["info"]
+    return activation
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    folder = tmp_path_factory.mktemp("swaps")
+    repository = Repository(folder / "repository")
+    for version in VERSIONS.values():
+        repository.export(version.checkpoint, version.source, version.steps)
+    repository.publish_copy(VERSIONS[1].source, "nitrogen", 1)
+    repository.choose("nitrogen", 1)
+    expected = expected_answers(repository)
+    (folder / "triton").mkdir()
+    with (
+        running_triton(repository, ["nitrogen"], folder / "triton") as served,
+        running_gateway(served) as gateway,
+    ):
+        match = Match(gateway)
+        activations = []
+        try:
+            match.wait_for(3)
+            for version in SWAPS:
+                activations.append(activate(repository, served, gateway, version))
+                match.wait_for(VERSIONS[version].context + 3)
+        finally:
+            played = match.finish()
+    return Record(expected, played, activations)
+
+
+def is_answer(played: Played, answer: Outputs) -> bool:
+    """Whether a reply is this answer; the last bits may decide a button whose value is next to 0.5."""
+    tolerance = TOLERANCE[played.port]
+    pred = {name: np.asarray(values) for name, values in played.reply["pred"].items()}
+    if any(pred[name].shape != answer[name].shape for name in pred):
+        return False
+    undecided = np.abs(answer["actions"][:, :-4] - 0.5) < tolerance
+    return bool(
+        all(np.allclose(pred[name], answer[name], rtol=0, atol=tolerance) for name in ("j_left", "j_right"))
+        and ((pred["buttons"] == answer["buttons"]) | undecided).all()
+    )
+
+
+def sources_of(record: Record, played: Played) -> list[tuple[int, int]]:
+    """Version and number of frames of each expected answer that a reply is."""
+    return [
+        (version, count)
+        for version in VERSIONS
+        for count, answer in enumerate(record.expected[version, played.client, played.seed], 1)
+        if is_answer(played, answer)
+    ]
+
+
+def test_no_request_is_lost(record: Record) -> None:
+    assert [played.reply for played in record.played if played.reply["status"] != "ok"] == []
+
+
+def test_every_reply_is_the_answer_of_exactly_one_version(record: Record) -> None:
+    strange = [played for played in record.played if len(sources_of(record, played)) != 1]
+    assert strange == []
+
+
+def test_each_reply_is_of_the_version_that_triton_served(record: Record) -> None:
+    """Only a request that was on its way during the load may be answered by either version."""
+    served = [1, *SWAPS]
+    begun = [0.0, *(activation.done for activation in record.activations)]
+    asked = [*(activation.asked for activation in record.activations), float("inf")]
+    for played in record.played:
+        possible = {
+            version
+            for version, since, until in zip(served, begun, [*begun[1:], float("inf")], strict=True)
+            if played.came >= since and played.sent <= until
+        }
+        ((version, _),) = sources_of(record, played)
+        assert version in possible
+    for version, since, until in zip(served, begun, asked, strict=True):
+        between = [played for played in record.played if since <= played.sent and played.came <= until]
+        assert {played.client for played in between} == set(range(CLIENTS))
+        assert {source for played in between for source, _ in sources_of(record, played)} == {version}
+
+
+def test_new_facts_are_noticed_at_once(record: Record) -> None:
+    for activation in record.activations:
+        version, info = VERSIONS[activation.version], activation.info
+        assert info["version"] == activation.version
+        assert (info["horizon"], info["context_length"]) == (version.horizon, version.context)
+        assert (info["inference_steps"], max(0, len(info["games"]) - 1)) == (version.steps, version.games)
+        assert activation.game["status"] == ("ok" if version.games else "error")
+
+
+def test_a_context_grows_to_the_length_of_the_new_version(record: Record) -> None:
+    for client in range(CLIENTS):
+        of_client = [sources_of(record, played)[0] for played in record.played if played.client == client]
+        counts = [count for version, count in of_client if version == 3]
+        assert counts == sorted(counts)
+        assert counts[-1] == VERSIONS[3].context

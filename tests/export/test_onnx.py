@@ -1,0 +1,305 @@
+"""The ONNX form: the golden cases in ONNX Runtime, and what Triton's onnxruntime backend relies on."""
+
+import functools
+import re
+import resource
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from google.protobuf import text_format
+from onnx import TensorProto
+from tritonclient.grpc import model_config_pb2
+
+from export.checkpoint.reader import Checkpoint, read_checkpoint
+from export.errors import RepositoryError, VerificationError
+from export.formats.onnx_graph import check_onnx, load_onnx, save_onnx
+from export.formats.self_check import Graph, Inputs, check_inputs
+from export.network.model import NitroGen, Sampling
+from export.network.precision import lower_precision
+from export.network.weights import load_model
+from export.repository.triton_config import ORIGINALS
+from tests.golden import (
+    ACTIONS_TOLERANCE,
+    CHECKPOINTS,
+    GoldenCase,
+    assert_case,
+    checkpoint_path,
+    golden_cases,
+)
+
+INT64 = torch.iinfo(torch.int64)
+CASES = {name: list(golden_cases(name)) for name in CHECKPOINTS}
+VARIANTS = sorted({(name, case.cfg_scale, case.old_layout) for name in CHECKPOINTS for case in CASES[name]})
+
+
+@functools.cache
+def checkpoint(name: str) -> Checkpoint:
+    return read_checkpoint(checkpoint_path(name), Path("models"))
+
+
+def build(
+    name: str, cfg_scale: float = 1.0, *, old_layout: bool | None = None, steps: int | None = None
+) -> NitroGen:
+    read = checkpoint(name)
+    config = read.config
+    if old_layout is not None:
+        tokenizer = config.tokenizer_cfg.model_copy(update={"old_layout": old_layout})
+        config = config.model_copy(update={"tokenizer_cfg": tokenizer})
+    steps = steps or config.model_cfg.num_inference_timesteps
+    sampling = Sampling(config.modality_cfg.frame_per_sample, steps, cfg_scale)
+    return load_model(read.tensors, config, read.vision, len(read.games), sampling)
+
+
+@pytest.fixture(scope="module")
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, float, bool], Graph]:
+    """A loaded graph for each checkpoint, guidance scale and layout of the golden cases."""
+    folder = tmp_path_factory.mktemp("golden")
+    loaded = {}
+    for name, cfg_scale, old_layout in VARIANTS:
+        path = folder / f"{name}-{cfg_scale}-{old_layout}.onnx"
+        save_onnx(build(name, cfg_scale, old_layout=old_layout), path)
+        loaded[name, cfg_scale, old_layout] = load_onnx(path)
+    return loaded
+
+
+def inputs(*cases: GoldenCase) -> Inputs:
+    return (
+        torch.from_numpy(np.stack([case.frames for case in cases])),
+        torch.tensor([[case.frame_count] for case in cases]),
+        torch.tensor([[case.game_id] for case in cases]),
+        torch.from_numpy(np.stack([case.noise for case in cases])),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [pytest.param(name, case, id=f"{name}-{case.index}") for name in CHECKPOINTS for case in CASES[name]],
+)
+def test_case(graphs: dict[tuple[str, float, bool], Graph], name: str, case: GoldenCase) -> None:
+    outputs = graphs[name, case.cfg_scale, case.old_layout](inputs(case))
+
+    assert_case(case, tuple(output[0].numpy() for output in outputs))
+
+
+@pytest.mark.parametrize(("name", "cfg_scale", "old_layout"), VARIANTS)
+def test_a_batch_gives_each_case_its_own_actions(
+    graphs: dict[tuple[str, float, bool], Graph], name: str, cfg_scale: float, old_layout: bool
+) -> None:
+    cases = [case for case in CASES[name] if (case.cfg_scale, case.old_layout) == (cfg_scale, old_layout)]
+
+    actions = graphs[name, cfg_scale, old_layout](inputs(*cases))[-1]
+
+    reference = np.stack([case.actions for case in cases])
+    np.testing.assert_allclose(actions.numpy(), reference, rtol=0, atol=ACTIONS_TOLERANCE)
+
+
+@pytest.fixture(
+    scope="module", params=[(name, scale) for name in CHECKPOINTS for scale in (1.0, 2.0)], ids=str
+)
+def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[NitroGen, Path]:
+    """A model of one step, and its file: `tiny` reads no game, guided models neither."""
+    name, cfg_scale = request.param
+    model = build(name, cfg_scale, steps=1)
+    path = tmp_path_factory.mktemp("saved") / "model.onnx"
+    save_onnx(model, path)
+    return model, path
+
+
+@pytest.fixture(scope="module")
+def graph(saved: tuple[NitroGen, Path]) -> Graph:
+    return load_onnx(saved[1])
+
+
+def test_the_contract_is_whole_and_in_order(saved: tuple[NitroGen, Path]) -> None:
+    model, path = saved
+    graph = onnx.load(path).graph
+    context, horizon = model.context_length, model.horizon
+
+    described = {
+        value.name: (
+            value.type.tensor_type.elem_type,
+            [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim],
+        )
+        for value in (*graph.input, *graph.output)
+    }
+    assert [value.name for value in graph.input] == ["frames", "frame_count", "game_id", "noise"]
+    assert [value.name for value in graph.output] == ["j_left", "j_right", "buttons", "actions"]
+    assert described == {
+        "frames": (TensorProto.UINT8, ["batch", context, 256, 256, 3]),
+        "frame_count": (TensorProto.INT64, ["batch", 1]),
+        "game_id": (TensorProto.INT64, ["batch", 1]),
+        "noise": (TensorProto.FLOAT, ["batch", horizon, 25]),
+        "j_left": (TensorProto.FLOAT, ["batch", horizon, 2]),
+        "j_right": (TensorProto.FLOAT, ["batch", horizon, 2]),
+        "buttons": (TensorProto.FLOAT, ["batch", horizon, 21]),
+        "actions": (TensorProto.FLOAT, ["batch", horizon, 25]),
+    }
+
+
+def test_onnx_runtime_1_23_is_new_enough(saved: tuple[NitroGen, Path]) -> None:
+    model = onnx.load(saved[1])
+
+    assert model.ir_version <= 10
+    assert [(opset.domain, opset.version <= 22) for opset in model.opset_import] == [("", True)]
+    assert {node.domain for node in model.graph.node} == {""}
+
+
+def test_the_checker_finds_no_fault(saved: tuple[NitroGen, Path]) -> None:
+    check_onnx(saved[1])
+
+
+@pytest.mark.parametrize("batch", [1, 3, 16])
+def test_any_batch_computes_what_the_network_computes(
+    saved: tuple[NitroGen, Path], graph: Graph, batch: int
+) -> None:
+    model, _ = saved
+    given = check_inputs(model, batch, seed=batch)
+
+    # Guidance amplifies the last bits: on such pictures float32 itself is up to 2.5e-4 from float64.
+    torch.testing.assert_close(graph(given)[-1], model(*given)[-1], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [INT64.min, -1, 0, 7, INT64.max])
+def test_counts_and_games_out_of_range_are_clamped(
+    saved: tuple[NitroGen, Path], graph: Graph, value: int
+) -> None:
+    model, _ = saved
+    frames, _, _, noise = check_inputs(model, batch=1, seed=0)
+    wild = torch.tensor([[value]])
+    count = wild.clamp(1, model.context_length)
+    game = wild.clamp(0, max(model.game_rows.size(0) - 1, 0))
+
+    assert torch.equal(graph((frames, wild, wild, noise))[-1], graph((frames, count, game, noise))[-1])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -3e38])
+def test_wild_noise_does_not_raise(saved: tuple[NitroGen, Path], graph: Graph, value: float) -> None:
+    frames, count, game, noise = check_inputs(saved[0], batch=1, seed=0)
+
+    assert graph((frames, count, game, torch.full_like(noise, value)))[-1].shape == noise.shape
+
+
+def test_the_same_model_gives_the_same_bytes(saved: tuple[NitroGen, Path], tmp_path: Path) -> None:
+    model, path = saved
+
+    save_onnx(model, tmp_path / "again.onnx")
+
+    assert (tmp_path / "again.onnx").read_bytes() == path.read_bytes()
+
+
+def test_the_graph_tells_nothing_of_the_machine(saved: tuple[NitroGen, Path]) -> None:
+    model = onnx.load(saved[1])
+    assert not model.metadata_props
+    assert not model.producer_name
+    for weight in model.graph.initializer:
+        weight.ClearField("raw_data")
+
+    assert "/" not in str(model)
+
+
+def test_steps_share_their_weights(tmp_path: Path) -> None:
+    shapes = []
+    for steps in (1, 4):
+        path = tmp_path / f"{steps}.onnx"
+        save_onnx(build("tiny", steps=steps), path)
+        weights = onnx.load(path).graph.initializer
+        shapes.append(sorted(tuple(weight.dims) for weight in weights if len(weight.dims) > 1))
+
+    assert shapes[0] == shapes[1]
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[NitroGen, Path]:
+    """A model saved in the way of large ones, its weights beside it."""
+    model = build("tiny-ctx", steps=1)
+    path = tmp_path_factory.mktemp("large") / "model.onnx"
+    save_onnx(model, path, one_file_bytes=0)
+    return model, path
+
+
+def test_a_large_models_weights_lie_beside_it(large: tuple[NitroGen, Path], tmp_path: Path) -> None:
+    model, path = large
+    moved = Path(shutil.copytree(path.parent, tmp_path / "elsewhere"))
+    save_onnx(model, tmp_path / "one-file.onnx")
+    given = check_inputs(model, batch=2, seed=0)
+
+    assert {file.name for file in moved.iterdir()} == {"model.onnx", "model.onnx.data"}
+    assert (moved / "model.onnx").stat().st_size < (moved / "model.onnx.data").stat().st_size
+    outputs, expected = load_onnx(moved / "model.onnx")(given), load_onnx(tmp_path / "one-file.onnx")(given)
+    assert all(map(torch.equal, outputs, expected))
+
+
+def test_a_large_model_gives_the_same_bytes(large: tuple[NitroGen, Path], tmp_path: Path) -> None:
+    model, path = large
+
+    save_onnx(model, tmp_path / "model.onnx", one_file_bytes=0)
+
+    for name in ("model.onnx", "model.onnx.data"):
+        assert (tmp_path / name).read_bytes() == (path.parent / name).read_bytes()
+
+
+@contextmanager
+def files_end_at(size: int) -> Iterator[None]:
+    """What a full disk does, for this process: no file grows beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("one_file_bytes", [0, 1 << 30])
+def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path, one_file_bytes: int) -> None:
+    model = build("tiny", steps=1)
+    sentence = (
+        rf"^0\.00 GB for {re.escape(str(tmp_path))}/model.onnx cannot be written \(.+\): free some space"
+    )
+
+    with files_end_at(100_000), pytest.raises(RepositoryError, match=sentence):
+        save_onnx(model, tmp_path / "model.onnx", one_file_bytes=one_file_bytes)
+
+
+def test_a_graph_that_the_checker_refuses_is_refused(saved: tuple[NitroGen, Path], tmp_path: Path) -> None:
+    model = onnx.load(saved[1])
+    model.graph.node[-1].input[0] = "nowhere"
+    onnx.save(model, tmp_path / "model.onnx")
+
+    with pytest.raises(VerificationError, match=r"ONNX's checker refuses .* --format torchscript.*nowhere"):
+        check_onnx(tmp_path / "model.onnx")
+
+
+def test_half_precision_keeps_the_contract_and_is_close(tmp_path: Path) -> None:
+    model = build("tiny-ctx")
+    given = check_inputs(model, batch=2, seed=0)
+    expected = model(*given)[-1]
+    lower_precision(model, "fp16")
+
+    save_onnx(model, tmp_path / "model.onnx")
+
+    outputs = load_onnx(tmp_path / "model.onnx")(given)
+    assert {output.dtype for output in outputs} == {torch.float32}
+    torch.testing.assert_close(outputs[-1], expected, rtol=0, atol=0.1)
+    matrices = [
+        weight for weight in onnx.load(tmp_path / "model.onnx").graph.initializer if len(weight.dims) > 1
+    ]
+    assert {TensorProto.FLOAT16, TensorProto.FLOAT} <= {weight.data_type for weight in matrices}
+
+
+def test_the_config_offers_tensorrt(tmp_path: Path) -> None:
+    lines = ORIGINALS["onnx"].read_text().splitlines()
+    offered = "\n".join(line.removeprefix("#") for line in lines if re.match(r"#[^ ]|#  ", line))
+
+    config = text_format.Parse(offered, model_config_pb2.ModelConfig())
+
+    (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
+    assert accelerator.name == "tensorrt"
+    assert {"precision_mode", "trt_engine_cache_path", "max_workspace_size_bytes"} <= set(
+        accelerator.parameters
+    )

@@ -1,0 +1,106 @@
+"""Low precision: what it costs on the golden cases, when it is chosen, and when it is refused."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from export.errors import OptionError, VerificationError
+from export.formats.self_check import BOUNDS
+from export.formats.torchscript import load_torchscript
+from export.network.precision import Precision, has_bf16_units
+from export.publish import ExportOptions, export_checkpoint
+from export.repository.versions import Version
+from tests.golden import CHECKPOINTS, GOLDEN, checkpoint_path, decode, golden_cases
+
+
+def export(checkpoint: Path, repository: Path, **changes: object) -> Version:
+    [version] = export_checkpoint(ExportOptions(checkpoint, repository, **changes))  # type: ignore[arg-type]
+    return version
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_golden_cases_are_within_the_stated_bound(tmp_path: Path, name: str, precision: Precision) -> None:
+    version = export(checkpoint_path(name), tmp_path, precision=precision)
+    graph = load_torchscript(version.folder / "model.pt")
+
+    differences, flips = [], []
+    for case in golden_cases(name):
+        if case.cfg_scale != 1.0:
+            continue
+        outputs = graph(
+            (
+                torch.from_numpy(case.frames)[None],
+                torch.tensor([[case.frame_count]]),
+                torch.tensor([[case.game_id]]),
+                torch.from_numpy(case.noise)[None],
+            )
+        )
+        assert {output.dtype for output in outputs} == {torch.float32}
+        actions = outputs[3][0].numpy()
+        differences.append(np.abs(actions - case.actions))
+        flips.append(decode(actions, old_layout=case.old_layout)[2] != case.buttons)
+
+    bound = BOUNDS[precision]
+    assert 1e-4 < np.mean(differences) <= bound.mean_difference
+    assert np.max(differences) <= bound.max_difference
+    assert np.mean(flips) <= bound.flipped_buttons
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_the_self_checks_figures_are_in_the_config_and_the_manifest(
+    tmp_path: Path, precision: Precision
+) -> None:
+    version = export(checkpoint_path("tiny"), tmp_path, precision=precision)
+
+    assert version.facts.precision == version.manifest.precision == precision
+    assert 1e-4 < version.facts.accuracy.mean_difference <= BOUNDS[precision].mean_difference
+    measured = version.manifest.self_check
+    assert measured["mean_difference"] == pytest.approx(version.facts.accuracy.mean_difference, rel=1e-2)
+    assert (tmp_path / "nitrogen" / "1" / "model.pt").stat().st_size < 0.7 * float32_bytes(tmp_path)
+
+
+def float32_bytes(tmp_path: Path) -> int:
+    version = export(checkpoint_path("tiny"), tmp_path / "fp32", precision="fp32")
+    return version.manifest.files["model.pt"].bytes
+
+
+def test_auto_takes_bf16_where_the_device_multiplies_it(tmp_path: Path) -> None:
+    on_this_cpu = export(checkpoint_path("tiny"), tmp_path, device_kind="cpu")
+    on_a_gpu = export(checkpoint_path("tiny"), tmp_path, device_kind="gpu")
+
+    assert on_this_cpu.facts.precision == ("bf16" if has_bf16_units() else "fp32")
+    assert on_a_gpu.facts.precision == "bf16"
+
+
+def checkpoint_that_overflows(folder: Path, value: float) -> Path:
+    """A copy of `tiny` with a bias that float16 cannot hold, or bfloat16 holds too coarsely."""
+    shutil.copytree(GOLDEN / "tiny", folder)
+    content = torch.load(folder / "ng.pt", weights_only=True)
+    content["model"]["action_decoder.layer2.b"][:] = value
+    torch.save(content, folder / "ng.pt")
+    return folder / "ng.pt"
+
+
+def test_a_precision_that_is_off_by_more_than_its_bound_stops(tmp_path: Path) -> None:
+    checkpoint = checkpoint_that_overflows(tmp_path / "checkpoint", 1e5)
+
+    with pytest.raises(VerificationError, match=r"fp16 graph is off by .*; export with --precision fp32"):
+        export(checkpoint, tmp_path / "repository", precision="fp16")
+    assert list((tmp_path / "repository" / "nitrogen").iterdir()) == []
+
+
+def test_auto_falls_back_to_float32(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoint = checkpoint_that_overflows(tmp_path / "checkpoint", 1001.0)
+
+    version = export(checkpoint, tmp_path / "repository", device_kind="gpu")
+    assert version.facts.precision == "fp32"
+    assert "bf16 graph is off by more than it may be" in caplog.text
+
+
+def test_bf16_is_not_offered_for_onnx(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="ONNX Runtime has no bf16"):
+        export(checkpoint_path("tiny"), tmp_path, precision="bf16", formats=("onnx",))
