@@ -1,7 +1,6 @@
 """A Triton with models of a test's own, which it can swap and load, and a gateway process in front of it."""
 
 import asyncio
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,9 +11,7 @@ from typing import Any
 
 import numpy as np
 import tritonclient.grpc as triton
-from google.protobuf import text_format
 from numpy.typing import NDArray
-from tritonclient.grpc import model_config_pb2
 
 from export.publish import ExportOptions, export_checkpoint
 from standalone.triton_server import TritonPorts, local_triton
@@ -30,30 +27,9 @@ class Repository:
         self.folder = folder
 
     def export(self, checkpoint: str, name: str, steps: int) -> None:
-        """Publish a golden checkpoint as version 1 of a new model."""
+        """Publish a golden checkpoint as a model's next version."""
         path = checkpoint_path(checkpoint)
-        export_checkpoint(ExportOptions(path, self.folder, name=name, steps=steps, precision="fp32"))
-
-    def publish_copy(self, source: str, name: str, version: int) -> None:
-        """Publish version 1 of `source` as a version of another model, of whatever shape that one is.
-
-        It is not served before `choose` and a load.
-        """
-        staged = self.folder / name / f".{version}.staged"
-        shutil.copytree(self.folder / source / "1", staged)
-        config = text_format.Parse(
-            (self.folder / source / "config.pbtxt").read_text(), model_config_pb2.ModelConfig()
-        )
-        config.name = name
-        config.version_policy.specific.versions[:] = [version]
-        (staged / "config.pbtxt").write_text(text_format.MessageToString(config))
-        staged.rename(self.folder / name / str(version))
-
-    def choose(self, name: str, version: int) -> None:
-        """Make a version the one that the next load serves."""
-        staged = self.folder / name / ".config.staged"
-        shutil.copyfile(self.folder / name / str(version) / "config.pbtxt", staged)
-        staged.replace(self.folder / name / "config.pbtxt")
+        export_checkpoint(ExportOptions(path, self.folder, name=name, steps=steps, precision="fp32", keep=0))
 
 
 class Served:
@@ -61,6 +37,7 @@ class Served:
 
     def __init__(self, grpc_port: int) -> None:
         self.grpc_port = grpc_port
+        self.endpoint = f"127.0.0.1:{grpc_port}"
         self._control = triton.InferenceServerClient(f"127.0.0.1:{grpc_port}")
         self._calls = DirectCalls(grpc_port)
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from export.repository.live import activate
 from tests.chain.direct import OUTPUTS, Outputs, seeded_noise
 from tests.chain.pictures import Picture, picture
 from tests.chain.served_models import GatewayPorts, Repository, Served, running_gateway, running_triton
@@ -31,9 +32,8 @@ SWAPS = (2, 3, 1)
 
 @dataclass(frozen=True)
 class Version:
-    """A version: the exported model that it is a copy of, and what its facts say."""
+    """A version: what it is exported from, and what its facts say."""
 
-    source: str
     checkpoint: str
     steps: int
     horizon: int
@@ -42,9 +42,9 @@ class Version:
 
 
 VERSIONS = {
-    1: Version("two-steps", "tiny", 2, 16, 1, 0),
-    2: Version("one-step", "tiny", 1, 16, 1, 0),
-    3: Version("other-shape", "tiny-ctx", 1, 18, 3, 5),
+    1: Version("tiny", 2, 16, 1, 0),
+    2: Version("tiny", 1, 16, 1, 0),
+    3: Version("tiny-ctx", 1, 18, 3, 5),
 }
 
 
@@ -103,7 +103,7 @@ def expected_answers(repository: Repository) -> dict[tuple[int, int, int], list[
     """Every answer that a client may get, from the graphs themselves, without Triton."""
     expected = {}
     for number, version in VERSIONS.items():
-        graph = torch.jit.load(str(repository.folder / version.source / "1" / "model.pt")).eval()
+        graph = torch.jit.load(str(repository.folder / "nitrogen" / str(number) / "model.pt")).eval()
         for client, seed in itertools.product(range(CLIENTS), range(SEEDS)):
             noise = seeded_noise(seed, version.horizon)
             expected[number, client, seed] = [
@@ -170,14 +170,14 @@ class Match:
         return list(itertools.chain.from_iterable(self.played))
 
 
-def activate(repository: Repository, served: Served, gateway: GatewayPorts, version: int) -> Activation:
+def switch_to(repository: Repository, served: Served, gateway: GatewayPorts, number: int) -> Activation:
     """Publish a version if need be, make Triton serve it, and look at it through the gateway at once."""
-    if not (repository.folder / "nitrogen" / str(version)).exists():
-        repository.publish_copy(VERSIONS[version].source, "nitrogen", version)
-    repository.choose("nitrogen", version)
+    version = VERSIONS[number]
+    if not (repository.folder / "nitrogen" / str(number)).exists():
+        repository.export(version.checkpoint, "nitrogen", version.steps)
     asked = time.monotonic()
-    served.load("nitrogen")
-    activation = Activation(version, asked, time.monotonic())
+    activate(repository.folder, "nitrogen", number, served.endpoint)
+    activation = Activation(number, asked, time.monotonic())
     with PickleClient(gateway.zmq) as client:
         activation.game = client.request(type="predict", image=picture(0), game=1)
         activation.info = client.request(type="info")["info"]
@@ -188,11 +188,7 @@ def activate(repository: Repository, served: Served, gateway: GatewayPorts, vers
 def record(tmp_path_factory: pytest.TempPathFactory) -> Record:
     folder = tmp_path_factory.mktemp("swaps")
     repository = Repository(folder / "repository")
-    for version in VERSIONS.values():
-        repository.export(version.checkpoint, version.source, version.steps)
-    repository.publish_copy(VERSIONS[1].source, "nitrogen", 1)
-    repository.choose("nitrogen", 1)
-    expected = expected_answers(repository)
+    repository.export(VERSIONS[1].checkpoint, "nitrogen", VERSIONS[1].steps)
     (folder / "triton").mkdir()
     with (
         running_triton(repository, ["nitrogen"], folder / "triton") as served,
@@ -202,12 +198,12 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Record:
         activations = []
         try:
             match.wait_for(3)
-            for version in SWAPS:
-                activations.append(activate(repository, served, gateway, version))
-                match.wait_for(VERSIONS[version].context + 3)
+            for number in SWAPS:
+                activations.append(switch_to(repository, served, gateway, number))
+                match.wait_for(VERSIONS[number].context + 3)
         finally:
             played = match.finish()
-    return Record(expected, played, activations)
+    return Record(expected_answers(repository), played, activations)
 
 
 def is_answer(played: Played, answer: Outputs) -> bool:

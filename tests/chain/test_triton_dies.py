@@ -228,6 +228,14 @@ class Standstill:
     answers: list[list[list[list[float]]]]
 
 
+def stands_still(pid: int) -> bool:
+    """Whether every thread of a process has stopped; on a busy machine that takes a while."""
+    states = [
+        path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")
+    ]
+    return set(states) == {"T"}
+
+
 @pytest.fixture(scope="module")
 def standstill(stack: Stack) -> Standstill:
     answers_before, infos_before = answers(stack), infos(stack)
@@ -235,6 +243,7 @@ def standstill(stack: Stack) -> Standstill:
     with match_on(stack) as match:
         os.kill(pid, signal.SIGSTOP)
         try:
+            wait_until(lambda: stands_still(pid), 10, "every thread of Triton stands still")
             readyz = page(stack, "/readyz")
             infos_meanwhile = infos(stack)
             match.wait_for("error")

@@ -1,6 +1,7 @@
 """The ONNX form: the golden cases in ONNX Runtime, and what Triton's onnxruntime backend relies on."""
 
 import functools
+import json
 import re
 import resource
 import shutil
@@ -16,7 +17,10 @@ from google.protobuf import text_format
 from onnx import TensorProto
 from tritonclient.grpc import model_config_pb2
 
+from export.checkpoint.config import parse_config
 from export.checkpoint.reader import Checkpoint, read_checkpoint
+from export.checkpoint.tensors import checkpoint_tensors
+from export.checkpoint.vision_config import VisionConfig
 from export.errors import RepositoryError, VerificationError
 from export.formats.onnx_graph import check_onnx, load_onnx, save_onnx
 from export.formats.self_check import Graph, Inputs, check_inputs
@@ -185,6 +189,52 @@ def test_wild_noise_does_not_raise(saved: tuple[NitroGen, Path], graph: Graph, v
     assert graph((frames, count, game, torch.full_like(noise, value)))[-1].shape == noise.shape
 
 
+def untrained(vl_layers: int, interleave: bool, positions: str | None, horizon: int) -> NitroGen:
+    """A model of two frames with random weights, in which hardly two sizes are the same."""
+    json_config = json.loads(checkpoint_path("tiny").with_name("config.json").read_text())
+    sizes = json_config["model_cfg"]
+    sizes |= {"hidden_size": 40, "vision_hidden_size": 48, "action_horizon": horizon}
+    blocks = {"positional_embeddings": positions, "max_num_positional_embeddings": 600}
+    sizes["diffusion_model_cfg"] |= blocks | {
+        "num_attention_heads": 2,
+        "attention_head_dim": 20,
+        "output_dim": 40,
+        "cross_attention_dim": 48,
+        "interleave_self_attention": interleave,
+    }
+    sizes["vl_self_attention_cfg"] |= blocks | {
+        "num_attention_heads": 4,
+        "attention_head_dim": 12,
+        "num_layers": vl_layers,
+    }
+    json_config["tokenizer_cfg"] |= {"max_sequence_length": 530, "action_horizon": horizon}
+    config, vision = (
+        parse_config(json_config),
+        VisionConfig(num_layers=2, width=48, num_heads=3, mlp_width=72),
+    )
+    generator = torch.Generator().manual_seed(0)
+    tensors = {
+        name: torch.randn(shape, generator=generator) * (0.1 if len(shape) == 1 else shape[-1] ** -0.5)
+        for name, shape in checkpoint_tensors(config, vision, num_games=4).items()
+    }
+    return load_model(tensors, config, vision, 4, Sampling(context_length=2, steps=2, cfg_scale=1.0))
+
+
+@pytest.mark.parametrize(
+    ("vl_layers", "interleave", "positions", "horizon"), [(1, True, None, 5), (0, False, "sinusoidal", 1)]
+)
+def test_other_architectures_compute_what_the_network_computes(
+    tmp_path: Path, vl_layers: int, interleave: bool, positions: str | None, horizon: int
+) -> None:
+    model = untrained(vl_layers, interleave, positions, horizon)
+    given = check_inputs(model, batch=3, seed=0)
+
+    save_onnx(model, tmp_path / "model.onnx")
+
+    for output, expected in zip(load_onnx(tmp_path / "model.onnx")(given), model(*given), strict=True):
+        torch.testing.assert_close(output, expected, rtol=0, atol=1e-4)
+
+
 def test_the_same_model_gives_the_same_bytes(saved: tuple[NitroGen, Path], tmp_path: Path) -> None:
     model, path = saved
 
@@ -292,14 +342,17 @@ def test_half_precision_keeps_the_contract_and_is_close(tmp_path: Path) -> None:
     assert {TensorProto.FLOAT16, TensorProto.FLOAT} <= {weight.data_type for weight in matrices}
 
 
-def test_the_config_offers_tensorrt(tmp_path: Path) -> None:
+def test_what_the_config_offers_in_comments_is_valid() -> None:
     lines = ORIGINALS["onnx"].read_text().splitlines()
-    offered = "\n".join(line.removeprefix("#") for line in lines if re.match(r"#[^ ]|#  ", line))
+    offered = "\n".join(line[1:] for line in lines if re.match("#[^ ]|#  ", line))
 
     config = text_format.Parse(offered, model_config_pb2.ModelConfig())
 
     (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
     assert accelerator.name == "tensorrt"
-    assert {"precision_mode", "trt_engine_cache_path", "max_workspace_size_bytes"} <= set(
-        accelerator.parameters
-    )
+    assert accelerator.parameters["precision_mode"] == "FP16"
+    profiles = [accelerator.parameters[f"trt_profile_{bound}_shapes"] for bound in ("min", "opt", "max")]
+    assert [re.sub(r":\d+x", ":", profile) for profile in profiles] == [
+        "frames:1x256x256x3,frame_count:1,game_id:1,noise:18x25"
+    ] * 3
+    assert int(config.parameters["intra_op_thread_count"].string_value) > 0
