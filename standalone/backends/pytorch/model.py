@@ -57,8 +57,8 @@ class TritonPythonModel:
                     **{name: torch.cat(parts).to(self.device) for name, parts in batches.items()}
                 )
         except RuntimeError as error:
-            failure = pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
-            return [failure for _ in requests]
+            # A response of its own for each: a shared one loses its message after the first.
+            return [pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error))) for _ in requests]
         split = [output.to("cpu").split(sizes) for output in outputs]
         return [
             pb_utils.InferenceResponse(
