@@ -36,7 +36,7 @@ from export.repository.versions import Version, find_version, new_version, remov
 logger = logging.getLogger(__name__)
 
 DEFAULT_KEEP = 2
-_SOFTWARE = ("nitrogen-triton", "torch", "numpy", "onnx", "onnxscript")
+_SOFTWARE = ("nitrogen-triton", "torch", "numpy", "onnx", "onnxruntime")
 
 
 @dataclass(frozen=True)

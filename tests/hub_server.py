@@ -141,13 +141,14 @@ class _Handler(BaseHTTPRequestHandler):
         words = path.strip("/").split("/")
         if not hub.is_a_hub:
             self._answer(200, {"Content-Type": "text/html"}, b"<h1>Welcome to this hotel</h1>")
-        elif len(words) >= 5 and words[2] == "resolve":
-            self._resolve("/".join(words[:2]), *self._split_revision(words[3:]))
+        elif "resolve" in words[1:3]:  # after owner/name, or a name of the hub's early days
+            at = words.index("resolve")
+            self._resolve("/".join(words[:at]), *self._split_revision(words[at + 1 :]))
         elif words[0] == "storage":
             self._deliver(next(file for file in hub.files.values() if file.sha256 == words[1]), {})
         elif words[:2] == ["api", "resolve-cache"]:
-            repository, commit, name = "/".join(words[3:5]), words[5], "/".join(words[6:])
-            file = hub.files[repository, commit, name]
+            key = next(key for key in hub.files if "/".join(key) == "/".join(words[3:]))
+            commit, file = key[1], hub.files[key]
             self._deliver(file, {"ETag": f'"{file.git_blob}"', "X-Repo-Commit": commit})
         else:
             self._refuse(Refusal(404))

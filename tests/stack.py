@@ -88,20 +88,21 @@ def running_stack(
             text=True,
         )
     stack = Stack(process, *ports)
-    ready = threading.Event()
+    ready_or_ended = threading.Event()
 
     def read() -> None:
         assert process.stdout is not None
         for line in process.stdout:
             stack.lines.append(line.rstrip("\n"))
             if line.startswith("ready:"):
-                ready.set()
-        ready.set()  # also when it ends before
+                ready_or_ended.set()
+        ready_or_ended.set()
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
-        if not ready.wait(READY_TIMEOUT_S) or process.poll() is not None:
+        ready_or_ended.wait(READY_TIMEOUT_S)
+        if not any(line.startswith("ready:") for line in stack.lines):
             said = [*stack.lines, stderr.read_text() if stderr else ""]
             raise AssertionError("the stack did not become ready:\n" + "\n".join(said))
         yield stack

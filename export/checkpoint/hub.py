@@ -42,6 +42,8 @@ PROGRESS_INTERVAL_S = 10
 
 # Its user agent would otherwise fetch a list from the hub first, and keep it in the home folder.
 constants.HF_HUB_DISABLE_TELEMETRY = True
+# It would log every request, with the storage's signed address.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)

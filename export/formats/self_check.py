@@ -32,9 +32,10 @@ class Bound:
     flipped_buttons: float
 
 
-# float32: another order of summation. The others: about twice what the golden checkpoints show.
+# float32: another order of summation, which guidance can amplify to 1e-4 in single values. The others: about
+# twice what the golden checkpoints show.
 BOUNDS: dict[Precision, Bound] = {
-    "fp32": Bound(max_difference=5e-5, mean_difference=5e-5, flipped_buttons=0.001),
+    "fp32": Bound(max_difference=5e-4, mean_difference=5e-5, flipped_buttons=0.001),
     "bf16": Bound(max_difference=1.0, mean_difference=0.05, flipped_buttons=0.02),
     "fp16": Bound(max_difference=0.25, mean_difference=0.01, flipped_buttons=0.01),
 }

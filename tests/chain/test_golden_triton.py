@@ -1,13 +1,16 @@
-"""The golden cases through exported models in a real Triton; each guidance scale is an export of its own."""
+"""The golden cases through published models in a real Triton; each scale and form is a model of its own."""
 
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from export.publish import ExportOptions, export_checkpoint
+from export.repository.triton_config import Format
 from standalone.triton_server import TritonPorts, local_triton
 from tests.chain.direct import OUTPUTS, DirectCalls
 from tests.golden import (
@@ -25,34 +28,57 @@ CASES = {name: list(golden_cases(name)) for name in CHECKPOINTS}
 SCALES = sorted({(name, case.cfg_scale) for name in CHECKPOINTS for case in CASES[name]})
 
 
+FORMS: dict[Format, str] = {"torchscript": "", "onnx": "-onnx"}
+
+
 def model_name(checkpoint: str, cfg_scale: float) -> str:
     return f"{checkpoint}-scale-{cfg_scale:g}"
 
 
-@pytest.fixture(scope="module")
-def golden_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DirectCalls]:
-    """One Triton that serves every golden checkpoint at every guidance scale of its cases."""
+@dataclass
+class Served:
+    """A Triton with every golden checkpoint at every guidance scale of its cases, in one form."""
+
+    form: Format
+    calls: DirectCalls
+
+    def outputs(self, checkpoint: str, cases: list[GoldenCase]) -> dict[str, NDArray[np.float32]]:
+        """What the model of some cases, all of one scale, answers to them as one batch."""
+        return self.calls.batch(
+            model_name(checkpoint, cases[0].cfg_scale) + FORMS[self.form],
+            {
+                "frames": np.stack([case.frames for case in cases]),
+                "frame_count": np.array([[case.frame_count] for case in cases]),
+                "game_id": np.array([[case.game_id] for case in cases]),
+                "noise": np.stack([case.noise for case in cases]),
+            },
+        )
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("golden")
     names = []
     for checkpoint, cfg_scale in SCALES:
-        names.append(model_name(checkpoint, cfg_scale))
-        export_checkpoint(
+        [version] = export_checkpoint(
             ExportOptions(
                 checkpoint_path(checkpoint),
                 folder / "models",
-                name=names[-1],
+                name=model_name(checkpoint, cfg_scale),
+                formats=(request.param,),
                 cfg_scale=cfg_scale,
                 precision="fp32",
                 max_batch_size=16,
             )
         )
+        names.append(version.model_name)
     ports = TritonPorts(free_port(), free_port(), free_port())
     server = local_triton(folder / "models", names, ports, folder)
     with asyncio.Runner() as runner:
         runner.run(server.start())
         try:
             with DirectCalls(ports.grpc) as calls:
-                yield calls
+                yield Served(request.param, calls)
         finally:
             runner.run(server.stop())
 
@@ -61,18 +87,8 @@ def golden_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DirectCa
     ("checkpoint", "case"),
     [pytest.param(name, case, id=f"{name}-{case.index}") for name in CHECKPOINTS for case in CASES[name]],
 )
-def test_case_gets_the_reference_actions(
-    golden_models: DirectCalls, checkpoint: str, case: GoldenCase
-) -> None:
-    outputs = golden_models.batch(
-        model_name(checkpoint, case.cfg_scale),
-        {
-            "frames": case.frames[np.newaxis],
-            "frame_count": np.array([[case.frame_count]]),
-            "game_id": np.array([[case.game_id]]),
-            "noise": case.noise[np.newaxis],
-        },
-    )
+def test_case_gets_the_reference_actions(served: Served, checkpoint: str, case: GoldenCase) -> None:
+    outputs = served.outputs(checkpoint, [case])
     j_left, j_right, buttons, actions = (outputs[name][0] for name in OUTPUTS)
     config = json.loads(checkpoint_path(checkpoint).with_name("config.json").read_text())
     if case.old_layout != config["tokenizer_cfg"]["old_layout"]:
@@ -83,17 +99,9 @@ def test_case_gets_the_reference_actions(
 
 @pytest.mark.parametrize(("checkpoint", "cfg_scale"), SCALES)
 def test_all_cases_of_a_scale_in_one_batch_get_the_reference_actions(
-    golden_models: DirectCalls, checkpoint: str, cfg_scale: float
+    served: Served, checkpoint: str, cfg_scale: float
 ) -> None:
     cases = [case for case in CASES[checkpoint] if case.cfg_scale == cfg_scale]
-    outputs = golden_models.batch(
-        model_name(checkpoint, cfg_scale),
-        {
-            "frames": np.stack([case.frames for case in cases]),
-            "frame_count": np.array([[case.frame_count] for case in cases]),
-            "game_id": np.array([[case.game_id] for case in cases]),
-            "noise": np.stack([case.noise for case in cases]),
-        },
-    )
+    outputs = served.outputs(checkpoint, cases)
     reference = np.stack([case.actions for case in cases])
     np.testing.assert_allclose(outputs["actions"], reference, rtol=0, atol=ACTIONS_TOLERANCE)
