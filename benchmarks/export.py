@@ -11,9 +11,12 @@ memory); "demo" stands for the demo's small one.
 import argparse
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in Triton's stubs; before torch is imported
@@ -28,9 +31,9 @@ from export.checkpoint.reader import Checkpoint, read_checkpoint
 from export.formats.self_check import Inputs, check_inputs
 from export.network.model import NitroGen, decode
 from export.network.time_tables import time_buckets, time_tables
-from export.publish import ExportOptions, build, choose_sampling, export_checkpoint
+from export.publish import WRITERS, ExportOptions, build, choose_sampling
 from export.repository.triton_config import Format
-from export.repository.versions import Version
+from export.repository.versions import Version, versions
 from standalone.demo import write_demo_checkpoint
 from standalone.triton_server import HOST
 
@@ -40,6 +43,15 @@ FORMS: dict[str, tuple[Format, str]] = {
     "TorchScript bf16": ("torchscript", "bf16"),
 }
 WITHOUT_HOISTS = "without hoists"
+
+
+@dataclass(frozen=True)
+class Published:
+    """An exported form, and what the export took."""
+
+    version: Version
+    seconds: float
+    highest_bytes: int
 
 
 def main() -> None:
@@ -58,7 +70,7 @@ def main() -> None:
         models = {form: _publish(form, path, folder, max(options.batch_sizes)) for form in options.forms}
         checkpoint = read_checkpoint(path, folder)
         network = build(checkpoint, choose_sampling(checkpoint, ExportOptions(path, folder)))
-        with running_triton(folder, [version.model_name for version in models.values()]) as port:
+        with running_triton(folder, [each.version.model_name for each in models.values()]) as port:
             _compare(options, network, checkpoint, models, port)
 
 
@@ -66,7 +78,7 @@ def _compare(
     options: argparse.Namespace,
     network: NitroGen,
     checkpoint: Checkpoint,
-    models: dict[str, Version],
+    models: dict[str, Published],
     port: int,
 ) -> None:
     print(f"{options.rounds} rounds; {os.cpu_count()} cores; {torch.get_num_threads()} threads")
@@ -78,8 +90,9 @@ def _compare(
             ways: dict[str, Callable[[], Tensor]] = {
                 WITHOUT_HOISTS: lambda inputs=inputs: unhoisted(network, checkpoint, inputs)
             }
-            for form, version in models.items():
-                ways[form] = lambda inputs=inputs, name=version.model_name: infer(client, name, inputs)
+            for form, published in models.items():
+                name = published.version.model_name
+                ways[form] = lambda inputs=inputs, name=name: infer(client, name, inputs)
             seconds, answers = _in_turns(ways, options.rounds)
             for way in ways:
                 cost = seconds[way] / batch
@@ -91,11 +104,14 @@ def _compare(
                     flush=True,
                 )
     print("ratio: to the network without hoists; per frame: to the first batch size; difference: of x(1)")
-    print(f"{'form':<18} {'file MB':>8} {'resident MB':>12} {'highest MB':>11}")
-    for form, version in models.items():
-        size = sum(file.bytes for file in version.manifest.files.values())
-        resident, highest = _memory_bytes(version.model_name)
-        print(f"{form:<18} {size / 1e6:>8.0f} {resident / 1e6:>12.0f} {highest / 1e6:>11.0f}")
+    print(f"{'form':<18} {'export s':>9} {'highest MB':>11} {'file MB':>8} {'serving MB':>11} {'highest':>8}")
+    for form, published in models.items():
+        size = sum(file.bytes for file in published.version.manifest.files.values())
+        resident, highest = _memory_bytes(published.version.model_name)
+        print(
+            f"{form:<18} {published.seconds:>9.0f} {published.highest_bytes / 1e6:>11.0f} {size / 1e6:>8.0f} "
+            f"{resident / 1e6:>11.0f} {highest / 1e6:>8.0f}"
+        )
 
 
 def unhoisted(network: NitroGen, checkpoint: Checkpoint, inputs: Inputs) -> Tensor:
@@ -124,19 +140,27 @@ def _checkpoint_path(wanted: str | None, folder: Path) -> Path:
     return path
 
 
-def _publish(form: str, checkpoint: Path, folder: Path, max_batch_size: int) -> Version:
+def _publish(form: str, checkpoint: Path, folder: Path, max_batch_size: int) -> Published:
+    """Export in a process of its own, whose memory and time are measured."""
     format_, precision = FORMS[form]
-    [version] = export_checkpoint(
-        ExportOptions(
-            checkpoint,
-            folder / "repository",
-            name=f"benchmark-{precision}",
-            formats=(format_,),
-            precision=precision,  # type: ignore[arg-type]  # of FORMS
-            max_batch_size=max_batch_size,
-        )
-    )
-    return version
+    repository, name = folder / "repository", f"benchmark-{precision}"
+    command = [
+        sys.executable,
+        "-m",
+        "export",
+        str(checkpoint),
+        f"--repository={repository}",
+        f"--name={name}",
+    ]
+    command += [f"--format={format_}", f"--precision={precision}", f"--max-batch-size={max_batch_size}"]
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{form} cannot be exported: see above")
+    [version] = versions(repository, name + WRITERS[format_].suffix)
+    return Published(version, time.perf_counter() - started, usage.ru_maxrss * 1024)
 
 
 def _in_turns(

@@ -25,18 +25,17 @@ def main(arguments: list[str] | None = None) -> int:
     run, words = (_COMMANDS[words[0]], words[1:]) if words and words[0] in _COMMANDS else (_export, words)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        said = run(words)
+        run(words)
     except ExportError as error:
         sys.stderr.write(f"nitrogen-export: {error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("nitrogen-export: interrupted, nothing was published\n")
+        sys.stderr.write("nitrogen-export: interrupted\n")
         return 130
-    sys.stdout.write(said)
     return 0
 
 
-def _export(words: list[str]) -> str:
+def _export(words: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="nitrogen-export",
         description="Convert a NitroGen checkpoint and publish it as a version in a Triton model repository. "
@@ -111,7 +110,10 @@ def _export(words: list[str]) -> str:
     )
     parser.add_argument("--force", action="store_true", help="replace an existing version")
     parser.add_argument(
-        "--triton", metavar="HOST:PORT", help="also make the Triton that runs there serve the new version"
+        "--triton",
+        metavar="HOST:PORT",
+        type=_endpoint,
+        help="also make the Triton that runs there serve the new version",
     )
     values = vars(parser.parse_args(words))
     endpoint, form = values.pop("triton"), values.pop("format")
@@ -119,24 +121,24 @@ def _export(words: list[str]) -> str:
     from export.publish import ExportOptions, export_checkpoint  # noqa: PLC0415
 
     values["formats"] = ("torchscript", "onnx") if form == "both" else (form,)
-    published = export_checkpoint(ExportOptions(**values))
-    for version in published:
+    for version in export_checkpoint(ExportOptions(**values)):
+        sys.stdout.write(f"published {version.folder}\n")
+        sys.stdout.flush()
         if endpoint is not None:
             activate(values["repository"], version.model_name, version.number, endpoint)
-    return "".join(f"published {version.folder}\n" for version in published)
 
 
-def _list(words: list[str]) -> str:
+def _list(words: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="nitrogen-export list", description="Show the models and versions of a repository."
     )
     _add_repository(parser)
     parser.add_argument("--json", action="store_true", help="all facts, for other programs")
     options = parser.parse_args(words)
-    return describe_versions(options.repository, as_json=options.json)
+    sys.stdout.write(describe_versions(options.repository, as_json=options.json))
 
 
-def _activate(words: list[str]) -> str:
+def _activate(words: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="nitrogen-export activate",
         description="Make a running Triton serve a published version; requests in flight are not lost.",
@@ -147,10 +149,10 @@ def _activate(words: list[str]) -> str:
     _add_triton(parser)
     options = parser.parse_args(words)
     activate(options.repository, options.name, options.version, options.triton)
-    return _served(options.name, options.version, options.triton)
+    _say_served(options.name, options.version, options.triton)
 
 
-def _rollback(words: list[str]) -> str:
+def _rollback(words: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="nitrogen-export rollback",
         description="Serve the version that was served before.",
@@ -160,20 +162,19 @@ def _rollback(words: list[str]) -> str:
     _add_triton(parser)
     options = parser.parse_args(words)
     number = rollback(options.repository, options.name, options.triton)
-    return _served(options.name, number, options.triton)
+    _say_served(options.name, number, options.triton)
 
 
-_COMMANDS: dict[str, Callable[[list[str]], str]] = {
+_COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "list": _list,
     "activate": _activate,
     "rollback": _rollback,
 }
 
 
-def _served(name: str, number: int, endpoint: str | None) -> str:
-    if endpoint is None:
-        return f"the next start of Triton loads {name}, version {number}\n"
-    return f"Triton at {endpoint} serves {name}, version {number}\n"
+def _say_served(name: str, number: int, endpoint: str | None) -> None:
+    where = "the next start of Triton loads" if endpoint is None else f"Triton at {endpoint} serves"
+    sys.stdout.write(f"{where} {name}, version {number}\n")
 
 
 def _add_repository(parser: argparse.ArgumentParser) -> None:
@@ -186,10 +187,14 @@ def _add_triton(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--triton",
         metavar="HOST:PORT",
-        type=lambda text: None if text == "none" else text,
+        type=_endpoint,
         default=DEFAULT_TRITON,
         help=f"Triton's gRPC address; none: change only what its next start loads ({DEFAULT_TRITON})",
     )
+
+
+def _endpoint(text: str) -> str | None:
+    return None if text == "none" else text
 
 
 def _positive(text: str) -> int:

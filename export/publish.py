@@ -16,6 +16,7 @@ from export.checkpoint.lora import Adapter, merge_adapter
 from export.checkpoint.reader import Checkpoint, read_checkpoint
 from export.checkpoint.source import CheckpointSource, find_checkpoint
 from export.errors import OptionError, VerificationError
+from export.formats.accuracy import Accuracy
 from export.formats.onnx_graph import load_onnx, save_onnx
 from export.formats.self_check import Graph, Reference, check_graph, reference_answers
 from export.formats.torchscript import load_torchscript, save_torchscript
@@ -24,19 +25,17 @@ from export.network.precision import Precision, has_bf16_units, lower_precision
 from export.network.weights import load_model
 from export.repository.manifest import GraphFile, Manifest, Requested, Source, write_manifest
 from export.repository.triton_config import (
-    Accuracy,
     DeviceKind,
     Facts,
     Format,
     fill_config,
     write_config,
 )
-from export.repository.versions import Version, find_version, new_version, remove_oldest
+from export.repository.versions import Version, new_version
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_KEEP = 2
-_SOFTWARE = ("nitrogen-triton", "torch", "numpy", "onnx", "onnxruntime")
+_SOFTWARE = ("nitrogen-triton", "torch", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu")
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class ExportOptions:
     cfg_scale: float = 1.0
     adapter: Path | None = None
     device_kind: DeviceKind = "auto"
-    keep: int = DEFAULT_KEEP
+    keep: int = 2
     force: bool = False
 
 
@@ -114,6 +113,7 @@ def export_checkpoint(options: ExportOptions) -> list[Version]:
     if options.adapter is not None:
         logger.info("merging the adapter %s", options.adapter)
         tensors, adapter = merge_adapter(checkpoint.tensors, options.adapter)
+        logger.info("the adapter changed %d tensors", len(adapter.changed))
         checkpoint = replace(checkpoint, tensors=tensors)
     sampling = choose_sampling(checkpoint, options)
     logger.info("running the network on the self-check's inputs: %s", sampling)
@@ -154,7 +154,9 @@ def _publish(form: Format, options: ExportOptions, material: Material) -> Versio
     writer = WRITERS[form]
     name = options.name + writer.suffix
     on_gpu = options.device_kind == "gpu" or (options.device_kind == "auto" and torch.cuda.is_available())
-    with new_version(options.repository, name, options.version, force=options.force) as new:
+    with new_version(
+        options.repository, name, options.version, force=options.force, keep=options.keep
+    ) as new:
         precisions = _precisions(options.precision, form, on_gpu=on_gpu)
         precision, accuracy = _write_graph(new.folder / writer.file_name, writer, precisions, material)
         facts = _facts(material, precision, accuracy)
@@ -171,20 +173,25 @@ def _publish(form: Format, options: ExportOptions, material: Material) -> Versio
             for path in sorted(new.folder.iterdir())
         }
         write_config(config, new.folder)
-        write_manifest(_manifest(form, options, material, facts, files), new.folder)
-    for number in remove_oldest(options.repository, name, options.keep) if options.keep else []:
-        logger.info("removed version %d of %s", number, name)
-    return find_version(options.repository, name, new.number)
+        manifest = _manifest(form, options, material, facts, files, config.max_batch_size)
+        write_manifest(manifest, new.folder)
+    # Not read again from the repository, where another export may have replaced it by now.
+    return Version(options.repository / name / str(new.number), facts, manifest)
 
 
 def _precisions(wanted: Precision | Literal["auto"], form: Format, *, on_gpu: bool) -> tuple[Precision, ...]:
     """The precisions to try, in this order."""
     if wanted != "auto":
         return (wanted,)
-    if form == "torchscript" and (on_gpu or has_bf16_units()):
-        logger.info("%s multiplies bf16 in hardware: trying bf16 first", "a GPU" if on_gpu else "this CPU")
+    if form == "torchscript" and (_gpu_has_bf16_units() if on_gpu else has_bf16_units()):
+        logger.info("%s multiplies bf16 in hardware: trying it first", "the GPU" if on_gpu else "this CPU")
         return ("bf16", "fp32")
     return ("fp32",)
+
+
+def _gpu_has_bf16_units() -> bool:
+    """Whether this machine's GPU has bfloat16 units; assumed of one that is elsewhere."""
+    return not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _write_graph(
@@ -196,7 +203,7 @@ def _write_graph(
         try:
             return precision, _write_and_check(path, writer, precision, material)
         except VerificationError as error:
-            logger.warning("%s", error)
+            logger.warning("%s: trying %s", error, last)
     return last, _write_and_check(path, writer, last, material)
 
 
@@ -237,7 +244,12 @@ def _facts(material: Material, precision: Precision, accuracy: Accuracy) -> Fact
 
 
 def _manifest(
-    form: Format, options: ExportOptions, material: Material, facts: Facts, files: dict[str, GraphFile]
+    form: Format,
+    options: ExportOptions,
+    material: Material,
+    facts: Facts,
+    files: dict[str, GraphFile],
+    max_batch_size: int,
 ) -> Manifest:
     source, config, adapter = material.source, material.checkpoint.config, material.adapter
     return Manifest(
@@ -246,6 +258,8 @@ def _manifest(
         checkpoint=Source(source.origin, source.sha256),
         adapter=Source(str(adapter.folder), adapter.sha256) if adapter else None,
         requested=Requested(options.steps, options.context_length, options.cfg_scale, options.precision),
+        max_batch_size=max_batch_size,
+        device_kind=options.device_kind,
         own_steps=config.model_cfg.num_inference_timesteps,
         own_context_length=config.modality_cfg.frame_per_sample,
         steps=facts.inference_steps,
@@ -253,6 +267,13 @@ def _manifest(
         cfg_scale=facts.cfg_scale,
         precision=facts.precision,
         self_check=asdict(facts.accuracy),
-        software={package: metadata.version(package) for package in _SOFTWARE},
+        software={package: _installed_version(package) for package in _SOFTWARE},
         files=files,
     )
+
+
+def _installed_version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -198,7 +198,7 @@ class _Parameters:
     def games(self, key: str) -> tuple[str | None, ...]:
         try:
             games = json.loads(self.text(key))
-        except ValueError:
+        except (ValueError, RecursionError):
             games = None
         if games == []:
             return ()

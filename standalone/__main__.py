@@ -113,8 +113,8 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
             f"--triton-{name}-port", type=int, default=port, metavar="PORT", help="on 127.0.0.1"
         )
     own = "if not the checkpoint's"
-    parser.add_argument("--steps", type=int, metavar="N", help=f"sampler steps, {own}")
-    parser.add_argument("--context", type=int, metavar="K", help=f"frames seen at once, {own}")
+    parser.add_argument("--steps", type=_positive, metavar="N", help=f"sampler steps, {own}")
+    parser.add_argument("--context", type=_positive, metavar="K", help=f"frames seen at once, {own}")
     parser.add_argument(
         "--cfg-scale", type=float, default=1.0, metavar="S", help="scale of classifier-free guidance"
     )
@@ -153,6 +153,12 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
         ),
         gateway=parse_settings(gateway_flags),
     )
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -5,21 +5,26 @@ memory, the serving process neither.
 """
 
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from export.checkpoint.digest import adapter_sha256
 from export.checkpoint.source import DEFAULT_CHECKPOINT, find_checkpoint
 from export.errors import ExportError
-from export.repository.versions import Version, all_versions, serve_version
+from export.repository.versions import Version, all_versions, serve_version, served_number
 from standalone.errors import StandaloneError
 from standalone.keeper import die_with_parent
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _INTERRUPT_S = 3.0
 MODEL_NAME = "nitrogen"
@@ -47,12 +52,14 @@ class Wanted:
     def is_met_by(self, version: Version, checkpoint: str, adapter: str) -> bool:
         """Whether a version is this one; `checkpoint`, `adapter`: the SHA-256 of each, "" for no adapter."""
         manifest = version.manifest
+        steps = manifest.own_steps if self.steps is None else self.steps
+        context = manifest.own_context_length if self.context is None else self.context
         return (
             version.facts.checkpoint_sha256 == checkpoint
             and version.facts.adapter_sha256 == adapter
             and manifest.format == self.form
-            and manifest.steps == (self.steps or manifest.own_steps)
-            and manifest.context_length == (self.context or manifest.own_context_length)
+            and manifest.steps == steps
+            and manifest.context_length == context
             and manifest.cfg_scale == self.cfg_scale
             and self.precision in {None, manifest.precision, manifest.requested.precision}
         )
@@ -93,7 +100,7 @@ async def publish(wanted: Wanted, repository: Path) -> Version:
         StandaloneError: when there is no such checkpoint, or it cannot be exported.
     """
     try:
-        source = await asyncio.to_thread(find_checkpoint, wanted.checkpoint, wanted.models_dir)
+        source = await _in_daemon_thread(lambda: find_checkpoint(wanted.checkpoint, wanted.models_dir))
         adapter = "" if wanted.adapter is None else adapter_sha256(wanted.adapter)
         version = _find(repository, wanted, source.sha256, adapter)
         if version is None:
@@ -103,7 +110,8 @@ async def publish(wanted: Wanted, repository: Path) -> Version:
             version = _find(repository, wanted, source.sha256, adapter)
         if version is None:
             raise StandaloneError(f"{source.path} changed while it was exported: start again")
-        serve_version(repository, version.model_name, version.number)
+        if served_number(repository, version.model_name) != version.number:
+            serve_version(repository, version.model_name, version.number)
     except ExportError as error:
         raise StandaloneError(str(error)) from error
     return version
@@ -134,6 +142,25 @@ def _find(repository: Path, wanted: Wanted, checkpoint: str, adapter: str) -> Ve
         key=lambda version: (version.model_name.removesuffix("-onnx") == MODEL_NAME, version.number),
         default=None,
     )
+
+
+async def _in_daemon_thread(work: Callable[[], T]) -> T:
+    """What `work` returns; when this is cancelled, nobody waits for a download to end (it is continued)."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(set_outcome: Callable[[Any], None], outcome: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
+            loop.call_soon_threadsafe(lambda: None if future.done() else set_outcome(outcome))
+
+    def run() -> None:
+        try:
+            settle(future.set_result, work())
+        except Exception as error:
+            settle(future.set_exception, error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await future
 
 
 async def _run(module: str, *arguments: str) -> int:

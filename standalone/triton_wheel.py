@@ -30,6 +30,7 @@ class TritonWheel:
             # torch's threads would otherwise spin while they wait, on cores that gateway and clients need:
             # with all of them on two cores that costs a factor of ten and more. The operator's choice wins.
             "OMP_WAIT_POLICY": "PASSIVE",
+            "ORT_DISABLE_TELEMETRY": "1",
             **os.environ,
             "LD_LIBRARY_PATH": str(self.libraries),
             "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}",

@@ -24,7 +24,7 @@ class TransformerConfig(_Section):
 
     num_attention_heads: int = Field(gt=0)
     attention_head_dim: int = Field(gt=0)
-    num_layers: int = Field(ge=0)
+    num_layers: int = Field(ge=0, le=256)
     attention_bias: Literal[True] = True
     norm_eps: float = Field(default=1e-5, ge=1e-5, le=1e-5)  # the only one that the blocks have
     activation_fn: Literal["gelu-approximate"] = "gelu-approximate"
@@ -45,7 +45,7 @@ class TransformerConfig(_Section):
 class DiTConfig(TransformerConfig):
     """Figures of the diffusion transformer."""
 
-    num_layers: int = Field(gt=0)
+    num_layers: int = Field(gt=0, le=256)
     output_dim: int = Field(gt=0)
     norm_type: Literal["ada_norm"] = "ada_norm"
     norm_elementwise_affine: Literal[False] = False

@@ -47,7 +47,14 @@ class _DamagedError(Exception):
     """A file is not what it should be; the message is the difference."""
 
 
-def kept_file(path: Path, repository: str, revision: str, is_whole: Callable[[Path], bool]) -> KeptFile:
+def kept_file(
+    path: Path,
+    repository: str,
+    revision: str,
+    is_whole: Callable[[Path], bool],
+    *,
+    max_bytes: int | None = None,
+) -> KeptFile:
     """The file at `path`, downloaded if it is not there; when it is there and right, no network is asked.
 
     A file that differs from what the hub said of it is renamed to `*.damaged` and downloaded again, as is a
@@ -58,6 +65,7 @@ def kept_file(path: Path, repository: str, revision: str, is_whole: Callable[[Pa
         repository: `owner/name` on the hub.
         revision: a branch, a tag or a commit.
         is_whole: judges a file that was put there by hand, of which the hub said nothing.
+        max_bytes: the most that is downloaded; the hub must then tell the size.
 
     Raises:
         DownloadError: when it cannot be had.
@@ -75,7 +83,7 @@ def kept_file(path: Path, repository: str, revision: str, is_whole: Callable[[Pa
             except _DamagedError as damage:
                 _record_path(path).unlink(missing_ok=True)
                 _set_aside(path, path, damage)
-            return _downloaded(path, repository, revision)
+            return _downloaded(path, repository, revision, max_bytes)
     except OSError as error:
         where = error.filename or path
         if error.errno in NO_SPACE:
@@ -105,8 +113,12 @@ def _on_disk(path: Path, is_whole: Callable[[Path], bool]) -> KeptFile:
     return KeptFile(path, sha256, record.origin)
 
 
-def _downloaded(path: Path, repository: str, revision: str) -> KeptFile:
+def _downloaded(path: Path, repository: str, revision: str, max_bytes: int | None) -> KeptFile:
     file = describe_file(repository, revision, path)
+    if max_bytes is not None and (file.size is None or file.size > max_bytes):
+        raise DownloadError(
+            f"{path.name} of {repository} has {file.size} bytes, and {max_bytes:,} are the most it may have"
+        )
     partial = path.with_name(f"{path.name}.{hashlib.sha256(file.etag.encode()).hexdigest()[:16]}.incomplete")
     for other in path.parent.glob(f"{path.name}.*.incomplete"):
         if other != partial:  # of an older commit: nothing continues it
@@ -160,7 +172,7 @@ def _read_record(path: Path) -> _Record | None:
         return _Record(**json.loads(_record_path(path).read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         logger.warning("%s is unreadable, and is ignored: %s", _record_path(path), error)
         return None
 

@@ -12,9 +12,21 @@ from torch import Tensor
 from export.checkpoint.config import CheckpointConfig, parse_config
 from export.checkpoint.digest import file_sha256
 from export.checkpoint.games import read_games
+from export.checkpoint.tensors import check_tensors
 from export.checkpoint.vision_config import VisionConfig, find_vision_config
 from export.errors import CheckpointError
-from export.network.weights import check_tensors
+
+# What torch.load(weights_only=True) raises for pickles that it does not understand.
+_UNREADABLE = (
+    RuntimeError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    zipfile.BadZipFile,
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,8 @@ def _check_bytes(path: Path) -> None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
+                raise CheckpointError(f"{path} is no torch checkpoint: its records are compressed")
             damaged = archive.testzip()
     except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError) as error:
         raise CheckpointError(
@@ -94,6 +108,6 @@ def _load(path: Path) -> object:
             f"{path} can only be loaded by executing code from it, which export never does: "
             "ask its author for a file that torch.load(weights_only=True) accepts"
         ) from error
-    except (RuntimeError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} is not a readable torch checkpoint: {reason}") from error

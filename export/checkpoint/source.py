@@ -13,6 +13,7 @@ from export.errors import CheckpointError
 DEFAULT_CHECKPOINT = "nvidia/NitroGen"
 CHECKPOINT_NAME = "ng.pt"
 
+_MAX_CHARACTERS = 4000  # of a path, on Linux
 _REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 
 
@@ -38,6 +39,8 @@ def find_checkpoint(wanted: str, models_dir: Path) -> CheckpointSource:
         CheckpointError: when it is none of the three, or the folder does not say which file.
         DownloadError: when the hub cannot give it.
     """
+    if len(wanted) > _MAX_CHARACTERS:
+        raise CheckpointError(f"a checkpoint's name of {len(wanted)} characters is too long")
     path = Path(wanted)
     repository, at, revision = wanted.partition("@")
     is_id = (

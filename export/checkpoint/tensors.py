@@ -4,12 +4,18 @@ The one place that knows the checkpoint's naming beside `weights`, which reads b
 released checkpoint's.
 """
 
+from collections.abc import Mapping
+
+from torch import Tensor
+
 from export.checkpoint.config import ACTION_DIM, CheckpointConfig, DiTConfig, TransformerConfig
 from export.checkpoint.vision_config import IMAGE_SIZE, PATCH_SIZE, VisionConfig
+from export.errors import CheckpointError
 
 Shapes = dict[str, tuple[int, ...]]
 
 TIME_FEATURES = 256
+_NAMED = 5  # tensors that one error message names
 UNUSED_PREFIX = "vision_encoder.head."  # SigLIP's pooling head: the model uses the tower's tokens instead
 
 
@@ -46,6 +52,30 @@ def checkpoint_tensors(config: CheckpointConfig, vision: VisionConfig, num_games
     if num_games:
         shapes["game_embedding.weight"] = (num_games, model.vision_hidden_size)
     return shapes
+
+
+def check_tensors(
+    tensors: Mapping[str, Tensor], config: CheckpointConfig, vision: VisionConfig, num_games: int
+) -> None:
+    """Compare a state_dict with what its configuration says it holds.
+
+    Raises:
+        CheckpointError: naming missing, wrongly shaped, non-float and unexpected tensors.
+    """
+    expected = checkpoint_tensors(config, vision, num_games)
+    problems = [f"{name} is missing" for name in expected if name not in tensors]
+    for name, tensor in tensors.items():
+        if name not in expected:
+            problems.append(f"{name} is not expected")
+        elif tuple(tensor.shape) != expected[name]:
+            problems.append(f"{name} has shape {tuple(tensor.shape)} instead of {expected[name]}")
+        elif not tensor.is_floating_point():
+            problems.append(f"{name} has type {tensor.dtype} instead of a float")
+    if problems:
+        more = f", and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
+        raise CheckpointError(
+            f"the checkpoint's tensors do not fit its configuration: {'; '.join(problems[:_NAMED])}{more}"
+        )
 
 
 def _linear(name: str, out_width: int, in_width: int) -> Shapes:

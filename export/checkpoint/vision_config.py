@@ -13,6 +13,8 @@ from export.checkpoint.hub import DEFAULT_REVISION, is_repository_id
 from export.checkpoint.kept_file import kept_file
 from export.errors import CheckpointError
 
+_MAX_BYTES = 1 << 20  # of a config.json from the hub
+_MAX_SIZE = 1 << 16  # of each figure
 PATCH_SIZE = 16
 IMAGE_SIZE = 256
 
@@ -67,23 +69,21 @@ def find_vision_config(name: str, checkpoint_folder: Path, models_dir: Path) -> 
         CheckpointError: when no place knows the tower, or its `config.json` is unusable.
         DownloadError: when the hub cannot give it.
     """
+    if not is_repository_id(name):  # which keeps it inside the two folders, too
+        raise CheckpointError(f"the checkpoint's vision tower {name[:100]!r} is no Hugging Face id")
     beside = checkpoint_folder / name / "config.json"
     if beside.is_file():
         return read_vision_config(beside)
-    if not is_repository_id(name):
-        raise CheckpointError(
-            f"the checkpoint's vision tower {name!r} is no Hugging Face id: put its config.json at {beside}"
-        )
     kept = models_dir / name / "config.json"
     if name in KNOWN_TOWERS and not kept.is_file():
         return KNOWN_TOWERS[name]
-    return read_vision_config(kept_file(kept, name, DEFAULT_REVISION, _is_json).path)
+    return read_vision_config(kept_file(kept, name, DEFAULT_REVISION, _is_json, max_bytes=_MAX_BYTES).path)
 
 
 def _is_json(path: Path) -> bool:
     try:
         json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
@@ -97,7 +97,7 @@ def read_vision_config(path: Path) -> VisionConfig:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         figures = {**_DEFAULTS, **document.get("vision_config", document)}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is not a readable Hugging Face config.json: {error}") from error
     for key, expected in [
         ("hidden_act", "gelu_pytorch_tanh"),
@@ -115,6 +115,11 @@ def read_vision_config(path: Path) -> VisionConfig:
         layer_norm_eps=figures["layer_norm_eps"],
     )
     sizes = (config.num_layers, config.width, config.num_heads, config.mlp_width)
-    if not all(isinstance(size, int) and size > 0 for size in sizes) or config.width % config.num_heads:
+    eps = config.layer_norm_eps
+    if (
+        not all(isinstance(size, int) and 0 < size <= _MAX_SIZE for size in sizes)
+        or config.width % config.num_heads
+        or not (isinstance(eps, float) and 0 < eps < 1)
+    ):
         raise CheckpointError(f"{path}: impossible sizes: {config}")
     return config

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import onnx
-import onnxruntime
 import torch
 from onnx import GraphProto, NodeProto, TensorProto, helper
 from torch import Tensor
@@ -101,6 +100,9 @@ def check_onnx(path: Path) -> None:
 
 def load_onnx(path: Path) -> Graph:
     """The saved graph, to be run by ONNX Runtime on the CPU."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import
+    import onnxruntime  # noqa: PLC0415 - a TorchScript export does without
+
     options = onnxruntime.SessionOptions()
     # Threads that spin while they wait take the cores from torch's.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

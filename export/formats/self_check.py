@@ -12,9 +12,9 @@ from torch import Tensor
 
 from export.checkpoint.config import ACTION_DIM
 from export.errors import VerificationError
+from export.formats.accuracy import Accuracy
 from export.network.model import NitroGen, decode
 from export.network.precision import Precision
-from export.repository.triton_config import Accuracy
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -23,21 +23,13 @@ Graph = Callable[[Inputs], Outputs]
 BATCH_SIZES = (1, 3)
 
 
-@dataclass(frozen=True)
-class Bound:
-    """The most that a graph may differ; of `actions` x(1), and as a share of all buttons."""
-
-    max_difference: float
-    mean_difference: float
-    flipped_buttons: float
-
-
-# float32: another order of summation, which guidance can amplify to 1e-4 in single values. The others: about
-# twice what the golden checkpoints show.
-BOUNDS: dict[Precision, Bound] = {
-    "fp32": Bound(max_difference=5e-4, mean_difference=5e-5, flipped_buttons=0.001),
-    "bf16": Bound(max_difference=1.0, mean_difference=0.05, flipped_buttons=0.02),
-    "fp16": Bound(max_difference=0.25, mean_difference=0.01, flipped_buttons=0.01),
+# The most that a graph may differ. float32: another order of summation, which guidance can amplify to 1e-4 in
+# single values. bfloat16: twice what the reference's own bfloat16 shows on the golden checkpoints. float16: a
+# seventh to a half of that, for its three more bits.
+BOUNDS: dict[Precision, Accuracy] = {
+    "fp32": Accuracy(max_difference=5e-4, mean_difference=5e-5, flipped_buttons=0.001),
+    "bf16": Accuracy(max_difference=0.7, mean_difference=0.05, flipped_buttons=0.01),
+    "fp16": Accuracy(max_difference=0.1, mean_difference=0.01, flipped_buttons=0.005),
 }
 
 
@@ -62,8 +54,8 @@ def reference_answers(model: NitroGen) -> Reference:
             actions = model(*inputs)[-1]
             if not actions.isfinite().all():
                 raise VerificationError(
-                    "the network's answers are not finite: the checkpoint holds NaN or extreme values. "
-                    "Nothing was published; use another checkpoint"
+                    "the network's answers are not finite: the checkpoint holds NaN or extreme values: "
+                    "use another checkpoint"
                 )
             batches.append((inputs, actions))
     return Reference(tuple(batches), model.old_layout)
@@ -93,11 +85,10 @@ def check_graph(graph: Graph, reference: Reference, precision: Precision) -> Acc
         if not found <= allowed:  # also true of NaN
             raise VerificationError(
                 f"the saved {precision} graph is off by more than it may be from the float32 network: "
-                f"{name} {found:.3g}, above {allowed:g}. Nothing was published"
-                + ("" if precision == "fp32" else "; export with --precision fp32")
+                f"{name} {found:.3g}, above {allowed:g}"
             )
     if not decodes_alike:
-        raise VerificationError("the saved graph decodes its actions otherwise: nothing was published")
+        raise VerificationError("the saved graph decodes its actions otherwise than the network")
     return accuracy
 
 

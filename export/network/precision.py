@@ -6,7 +6,7 @@ outputs of the graph are float32 in every precision.
 """
 
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import nn
@@ -14,7 +14,6 @@ from torch import nn
 from export.network.layers import Linear, PatchEmbedding
 
 Precision = Literal["fp32", "bf16", "fp16"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
     "bf16": torch.bfloat16,

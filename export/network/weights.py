@@ -1,6 +1,6 @@
 """The explicit map from a checkpoint's state_dict to the served model's parameters and buffers.
 
-Strict in both directions: `check_tensors` compares names and shapes with `tensors.checkpoint_tensors`, and
+Strict in both directions: the checkpoint's reader has compared names and shapes with what there must be, and
 the mapped tensors load strictly into `NitroGen`. Query, key and value matrices are stacked into one; the
 tensors under `tensors.UNUSED_PREFIX` (the vision tower's pooling head) are not used.
 """
@@ -11,37 +11,9 @@ import torch
 from torch import Tensor
 
 from export.checkpoint.config import CheckpointConfig
-from export.checkpoint.tensors import checkpoint_tensors
 from export.checkpoint.vision_config import VisionConfig
-from export.errors import CheckpointError
 from export.network.model import NitroGen, Sampling
 from export.network.time_tables import time_buckets, time_tables
-
-_NAMED = 5  # tensors that one error message names
-
-
-def check_tensors(
-    tensors: Mapping[str, Tensor], config: CheckpointConfig, vision: VisionConfig, num_games: int
-) -> None:
-    """Compare a state_dict with what its configuration says it holds.
-
-    Raises:
-        CheckpointError: naming missing, wrongly shaped, non-float and unexpected tensors.
-    """
-    expected = checkpoint_tensors(config, vision, num_games)
-    problems = [f"{name} is missing" for name in expected if name not in tensors]
-    for name, tensor in tensors.items():
-        if name not in expected:
-            problems.append(f"{name} is not expected")
-        elif tuple(tensor.shape) != expected[name]:
-            problems.append(f"{name} has shape {tuple(tensor.shape)} instead of {expected[name]}")
-        elif not tensor.is_floating_point():
-            problems.append(f"{name} has type {tensor.dtype} instead of a float")
-    if problems:
-        more = f", and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
-        raise CheckpointError(
-            f"the checkpoint's tensors do not fit its configuration: {'; '.join(problems[:_NAMED])}{more}"
-        )
 
 
 def load_model(

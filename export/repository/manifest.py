@@ -44,8 +44,9 @@ class Requested:
 class Manifest:
     """One version's manifest.
 
-    `created`: UTC, ISO 8601. `own_steps`, `own_context_length`: the checkpoint's. `software`: package ->
-    version. `self_check`: figures of `formats.self_check`, and what they were measured on. `files`: by name.
+    `created`: UTC, ISO 8601. `own_steps`, `own_context_length`: the checkpoint's. `self_check`:
+    figures of `formats.accuracy`. `software`: package -> version, None for one that is not installed.
+    `files`: by name.
     """
 
     created: str
@@ -59,8 +60,10 @@ class Manifest:
     context_length: int
     cfg_scale: float
     precision: str
+    max_batch_size: int
+    device_kind: str
     self_check: dict[str, float]
-    software: dict[str, str]
+    software: dict[str, str | None]
     files: dict[str, GraphFile]
 
 

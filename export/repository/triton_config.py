@@ -12,6 +12,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from export.errors import RepositoryError
+from export.formats.accuracy import Accuracy
 
 CONFIG_NAME = "config.pbtxt"
 
@@ -28,18 +29,6 @@ _KINDS = {
     "cpu": model_config_pb2.ModelInstanceGroup.KIND_CPU,
     "gpu": model_config_pb2.ModelInstanceGroup.KIND_GPU,
 }
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """How far a saved graph is from the float32 network, on the self-check's inputs.
-
-    `max_difference`, `mean_difference`: of x(1); `flipped_buttons`: share of all buttons.
-    """
-
-    max_difference: float
-    mean_difference: float
-    flipped_buttons: float
 
 
 @dataclass(frozen=True)
@@ -131,7 +120,7 @@ def read_config(path: Path) -> model_config_pb2.ModelConfig:
 
 
 def read_facts(config: model_config_pb2.ModelConfig) -> Facts:
-    """Facts of a config that `fill_config` made.
+    """Facts of a config that `fill_config` made, also before it knew adapters and precisions.
 
     Raises:
         RepositoryError: when a parameter is missing or malformed.
@@ -141,7 +130,7 @@ def read_facts(config: model_config_pb2.ModelConfig) -> Facts:
         return Facts(
             checkpoint_path=texts["checkpoint_path"],
             checkpoint_sha256=texts["checkpoint_sha256"],
-            adapter_sha256=texts["adapter_sha256"],
+            adapter_sha256=texts.get("adapter_sha256", ""),
             action_horizon=int(texts["action_horizon"]),
             context_length=int(texts["context_length"]),
             games=tuple(json.loads(texts["games"])),
@@ -149,9 +138,12 @@ def read_facts(config: model_config_pb2.ModelConfig) -> Facts:
             action_interleaving=bool(json.loads(texts["action_interleaving"])),
             inference_steps=int(texts["inference_steps"]),
             cfg_scale=float(texts["cfg_scale"]),
-            precision=texts["precision"],
+            precision=texts.get("precision", "fp32"),
             accuracy=Accuracy(
-                **{field.name: float(texts[f"self_check_{field.name}"]) for field in fields(Accuracy)}
+                **{
+                    field.name: float(texts.get(f"self_check_{field.name}", 0.0))
+                    for field in fields(Accuracy)
+                }
             ),
         )
     except (KeyError, ValueError, TypeError) as error:

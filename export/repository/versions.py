@@ -2,13 +2,13 @@
 
     DIR/<name>/config.pbtxt              what Triton reads: the config of the version it is to serve
     DIR/<name>/manifest.json             that version's manifest
-    DIR/<name>/history.json              numbers of the versions served so far, the current one last
+    DIR/<name>/history.json              numbers of the versions to serve so far, the current one last
     DIR/<name>/<version>/model.pt        the graph (model.onnx for ONNX)
     DIR/<name>/<version>/config.pbtxt    the version's own config, so that serving it again is a copy
     DIR/<name>/<version>/manifest.json   what it was made from (`manifest`)
 
-A version folder is written under another name and renamed when complete. Triton ignores the files that are
-not its own.
+A version folder is written under another name and renamed when complete. Publishing, serving and removing
+hold a lock on the model's folder. Triton ignores the files that are not its own.
 """
 
 import fcntl
@@ -97,7 +97,7 @@ class NewVersion:
 
 @contextmanager
 def new_version(
-    repository: Path, name: str, wanted: int | None = None, *, force: bool = False
+    repository: Path, name: str, wanted: int | None = None, *, force: bool = False, keep: int = 0
 ) -> Iterator[NewVersion]:
     """A folder for the next version; on a clean exit it is published and is the one to serve.
 
@@ -106,11 +106,12 @@ def new_version(
         name: the model's name.
         wanted: a number, or None for the one after the newest.
         force: whether `wanted` may replace an existing version.
+        keep: how many versions stay: the one to serve, the one before it, then the newest; 0 for all.
 
     Raises:
         OptionError: when the name is none for a folder.
-        RepositoryError: when the version exists, or the repository cannot be written. Nothing of the new
-            version is left then.
+        RepositoryError: when the version exists, the model is another's, or the repository cannot be written.
+            The new version is not published then.
     """
     if not _NAME.fullmatch(name):
         raise OptionError(f"--name {name!r} is no model name: use letters, digits, '.', '_' and '-'")
@@ -119,15 +120,10 @@ def new_version(
         model_folder.mkdir(parents=True, exist_ok=True)
         with _reserved(model_folder, wanted, force=force) as new:
             yield new
-            final = model_folder / str(new.number)
-            if final.exists():
-                replaced = new.folder.with_suffix(".replaced")
-                final.rename(replaced)
-                new.folder.rename(final)
-                shutil.rmtree(replaced)
-            else:
-                new.folder.rename(final)
-        serve_version(repository, name, new.number)
+            with _locked(model_folder):
+                _publish(model_folder, new)
+                if keep:
+                    _remove_oldest(repository, name, keep)
     except OSError as error:
         raise RepositoryError(
             f"the version cannot be written into {model_folder}: {error.strerror or error}"
@@ -137,18 +133,14 @@ def new_version(
 def serve_version(repository: Path, name: str, number: int, *, after: Sequence[int] | None = None) -> None:
     """Make a published version the one that Triton loads next.
 
-    `after`: numbers of the versions served before it, oldest first; None for all that were.
+    `after`: numbers of the versions served before it, oldest first; None for all that the history has.
 
     Raises:
         RepositoryError: when the version is not there or the model's folder cannot be written.
     """
-    model_folder = repository / name
     try:
-        past = history(repository, name) if after is None else after
-        numbers = [*(other for other in past if other != number), number]
-        _replace(model_folder / HISTORY_NAME, json.dumps(numbers).encode())
-        for file_name in (MANIFEST_NAME, CONFIG_NAME):
-            _replace(model_folder / file_name, (model_folder / str(number) / file_name).read_bytes())
+        with _locked(repository / name):
+            _serve(repository / name, number, after)
     except OSError as error:
         raise RepositoryError(
             f"version {number} of {name} in {repository} cannot be made the one to serve: {error.strerror}"
@@ -165,45 +157,69 @@ def served_number(repository: Path, name: str) -> int | None:
 
 
 def history(repository: Path, name: str) -> list[int]:
-    """Numbers of the versions served so far that are still there, the current one last."""
+    """Numbers of the versions to serve so far that are still there, the current one last."""
+    return _history(repository / name)
+
+
+def _history(model_folder: Path) -> list[int]:
     try:
-        numbers = json.loads((repository / name / HISTORY_NAME).read_bytes())
+        numbers = json.loads((model_folder / HISTORY_NAME).read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         numbers = []
-    present = _numbers(repository / name)
+    present = _numbers(model_folder)
     return [number for number in numbers if number in present] if isinstance(numbers, list) else []
 
 
-def remove_oldest(repository: Path, name: str, keep: int) -> list[int]:
-    """Delete all but `keep` versions: the one served now, the one served before it, then the newest.
+def _publish(model_folder: Path, new: NewVersion) -> None:
+    """Give a complete version its name, and make it the one to serve; all or nothing."""
+    final = model_folder / str(new.number)
+    replaced = model_folder / f".{new.number}.replaced"
+    if final.exists():
+        final.rename(replaced)
+    new.folder.rename(final)
+    try:
+        _serve(model_folder, new.number)
+    except OSError:
+        shutil.rmtree(final)
+        if replaced.exists():
+            replaced.rename(final)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
 
-    Returns:
-        The numbers that were deleted.
 
-    Raises:
-        RepositoryError: when one cannot be deleted.
-    """
-    kept = set(history(repository, name)[-min(keep, 2) :])
-    numbers = _numbers(repository / name)
+def _serve(model_folder: Path, number: int, after: Sequence[int] | None = None) -> None:
+    """Copy a version's config and manifest to the model's folder; the history comes last."""
+    past = _history(model_folder) if after is None else after
+    numbers = [*(other for other in past if other != number), number]
+    contents = {
+        name: (model_folder / str(number) / name).read_bytes() for name in (MANIFEST_NAME, CONFIG_NAME)
+    }
+    for name, content in (*contents.items(), (HISTORY_NAME, json.dumps(numbers).encode())):
+        staged = model_folder / f".{name}.staged"
+        staged.write_bytes(content)
+        staged.replace(model_folder / name)
+
+
+def _remove_oldest(repository: Path, name: str, keep: int) -> None:
+    """Delete what this export has published beyond `keep` versions."""
+    served = served_number(repository, name)
+    kept = {*history(repository, name)[-min(keep, 2) :], *([] if served is None else [served])}
+    numbers = [version.number for version in versions(repository, name)]
     for number in reversed(numbers):
         if len(kept) < keep:
             kept.add(number)
-    removed = [number for number in numbers if number not in kept]
-    try:
-        for number in removed:
+    for number in numbers:
+        if number not in kept:
             shutil.rmtree(repository / name / str(number))
-    except OSError as error:
-        raise RepositoryError(
-            f"an old version of {name} in {repository} cannot be removed: {error.strerror}"
-        ) from error
-    return removed
+            logger.info("removed version %d of %s", number, name)
 
 
 @contextmanager
 def _reserved(model_folder: Path, wanted: int | None, *, force: bool) -> Iterator[NewVersion]:
     """A locked folder under a name of its own; it goes when it was not renamed."""
-    with _locked(model_folder, wait=True):
-        _remove_abandoned(model_folder)
+    with _locked(model_folder):
+        _require_own(model_folder)
+        _tidy_up(model_folder)
         published = _numbers(model_folder)
         being_written = [
             int(found[1]) for path in model_folder.iterdir() if (found := _PARTIAL.fullmatch(path.name))
@@ -226,6 +242,20 @@ def _reserved(model_folder: Path, wanted: int | None, *, force: bool) -> Iterato
         os.close(lock)
 
 
+def _require_own(model_folder: Path) -> None:
+    """Refuse the folder of a model that this export has not published.
+
+    Raises:
+        RepositoryError: naming the config that is another's.
+    """
+    path = model_folder / CONFIG_NAME
+    if path.exists():
+        try:
+            read_facts(read_config(path))
+        except RepositoryError as error:
+            raise RepositoryError(f"{path} is not this export's: choose another --name ({error})") from error
+
+
 def _lock(folder: Path, *, wait: bool) -> int:
     """Lock a folder until the returned descriptor is closed or this process ends.
 
@@ -242,19 +272,27 @@ def _lock(folder: Path, *, wait: bool) -> int:
 
 
 @contextmanager
-def _locked(folder: Path, *, wait: bool) -> Iterator[None]:
-    descriptor = _lock(folder, wait=wait)
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock; it is not to be taken again inside."""
+    descriptor = _lock(folder, wait=True)
     try:
         yield
     finally:
         os.close(descriptor)
 
 
-def _remove_abandoned(model_folder: Path) -> None:
-    """Delete what exports that were killed have left half-written; a living one holds its folder's lock."""
-    for folder in (*model_folder.glob(".*.partial"), *model_folder.glob(".*.replaced")):
-        with suppress(BlockingIOError), _locked(folder, wait=False):
+def _tidy_up(model_folder: Path) -> None:
+    """Undo what exports that were killed have left; a living one holds the lock of its folder."""
+    for folder in model_folder.glob(".*.partial"):
+        with suppress(BlockingIOError, FileNotFoundError):
+            os.close(_lock(folder, wait=False))
             shutil.rmtree(folder)
+    for replaced in model_folder.glob(".*.replaced"):
+        number = replaced.name.removeprefix(".").removesuffix(".replaced")
+        if (model_folder / number).exists():
+            shutil.rmtree(replaced)
+        else:
+            replaced.rename(model_folder / number)
 
 
 def _numbers(model_folder: Path) -> list[int]:
@@ -264,13 +302,3 @@ def _numbers(model_folder: Path) -> list[int]:
     return sorted(
         int(child.name) for child in model_folder.iterdir() if child.name.isdecimal() and child.is_dir()
     )
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees either the old or the new content."""
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        staged.write_bytes(content)
-        staged.replace(path)
-    finally:
-        staged.unlink(missing_ok=True)

@@ -41,6 +41,12 @@ class Served:
         self._control = triton.InferenceServerClient(f"127.0.0.1:{grpc_port}")
         self._calls = DirectCalls(grpc_port)
 
+    def version(self, name: str) -> int:
+        """The version of a model that is ready."""
+        index = self._control.get_model_repository_index(as_json=True)["models"]
+        (ready,) = [entry for entry in index if entry["name"] == name and entry.get("state") == "READY"]
+        return int(ready["version"])
+
     def load(self, name: str) -> None:
         """Load a model, or its newly chosen version; returns when Triton serves it."""
         self._control.load_model(name)

@@ -88,7 +88,7 @@ def checkpoint_that_overflows(folder: Path, value: float) -> Path:
 def test_a_precision_that_is_off_by_more_than_its_bound_stops(tmp_path: Path) -> None:
     checkpoint = checkpoint_that_overflows(tmp_path / "checkpoint", 1e5)
 
-    with pytest.raises(VerificationError, match=r"fp16 graph is off by .*; export with --precision fp32"):
+    with pytest.raises(VerificationError, match="the saved fp16 graph is off by more than it may be"):
         export(checkpoint, tmp_path / "repository", precision="fp16")
     assert list((tmp_path / "repository" / "nitrogen").iterdir()) == []
 

@@ -82,6 +82,22 @@ def test_a_version_that_is_not_there_is_refused(repository: Path) -> None:
     assert served_number(repository, "nitrogen") == 3
 
 
+def test_exports_at_once_that_each_remove_old_versions_all_end_well(repository: Path) -> None:
+    command = [sys.executable, "-m", "export", str(checkpoint_path("tiny")), f"--repository={repository}"]
+    exports = [subprocess.Popen([*command, "--keep=1", f"--steps={steps}"]) for steps in (1, 2, 3)]
+
+    assert [process.wait(120) for process in exports] == [0, 0, 0]
+    assert numbers(repository) == [served_number(repository, "nitrogen")]
+    assert history(repository, "nitrogen") == numbers(repository)
+
+
+def test_what_a_killed_replacement_left_comes_back(repository: Path) -> None:
+    (repository / "nitrogen" / "2").rename(repository / "nitrogen" / ".2.replaced")
+
+    export(repository, keep=0)
+    assert numbers(repository) == [1, 2, 3, 4]
+
+
 def test_list_shows_versions_with_their_facts(repository: Path) -> None:
     activate(repository, "nitrogen", 2, None)
     header, *rows = describe_versions(repository).splitlines()
@@ -107,6 +123,16 @@ def test_list_of_an_empty_repository_says_so(tmp_path: Path) -> None:
     assert describe_versions(tmp_path / "nowhere") == f"no published models in {tmp_path / 'nowhere'}\n"
 
 
+def test_a_model_of_others_is_neither_replaced_nor_tidied_up(tmp_path: Path) -> None:
+    other = tmp_path / "resnet"
+    (other / "1").mkdir(parents=True)
+    (other / "config.pbtxt").write_text('name: "resnet"')
+
+    with pytest.raises(RepositoryError, match=r"config.pbtxt is not this export's: choose another --name"):
+        export(tmp_path, name="resnet")
+    assert (other / "1").is_dir()
+
+
 def test_folders_of_others_are_left_alone(repository: Path, caplog: pytest.LogCaptureFixture) -> None:
     stranger = repository / "nitrogen" / "4"
     stranger.mkdir()
@@ -115,6 +141,8 @@ def test_folders_of_others_are_left_alone(repository: Path, caplog: pytest.LogCa
 
     with caplog.at_level(logging.WARNING):
         assert [version.number for version in all_versions(repository)] == [1, 2, 3]
+    export(repository, keep=1)
+    assert stranger.is_dir()
     assert f"{stranger} is not used: model 'nitrogen' was not published by this export" in caplog.text
 
 

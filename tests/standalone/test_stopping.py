@@ -147,7 +147,12 @@ def interrupt_at(moment: str, folder: Path, *, as_terminal: bool) -> Interrupted
 
 @pytest.fixture(
     scope="module",
-    params=[("exporting", False), ("verifying", True), ("verifying", False), ("starting Triton", False)],
+    params=[
+        ("exporting", False),
+        ("saving", True),
+        ("saving", False),
+        ("starting Triton", False),
+    ],
     ids=["before the export", "in the export, as a terminal does", "in the export", "before Triton is ready"],
 )
 def interrupted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
