@@ -7,7 +7,7 @@ ExportError
 ├── OptionError          the command line asks for what this checkpoint cannot do
 ├── RepositoryError      the model repository cannot be read or written as wanted
 ├── ActivationError      a running Triton cannot be made to serve a version
-└── VerificationError    the exported graph does not compute what the float32 network computes
+└── VerificationError    the network's answers, or the saved graph, are not what they have to be
 """
 
 
@@ -40,4 +40,4 @@ class ActivationError(ExportError):
 
 
 class VerificationError(ExportError):
-    """The saved graph's answers differ from the float32 network's by more than they may."""
+    """The network's answers are not finite, or the saved graph is malformed or differs from it too much."""
