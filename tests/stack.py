@@ -21,15 +21,21 @@ import zmq
 READY_TIMEOUT_S = 120
 
 
+_given_out: set[int] = set()
+
+
 def free_port() -> int:
-    """A TCP port that nobody listens on.
+    """A TCP port that nobody listens on, and that this process has not been given before.
 
     Below the range from which Linux serves outgoing connections, so that none of them takes it before use.
     """
     while True:
         port = random.SystemRandom().randrange(10_000, 32_000)
+        if port in _given_out:
+            continue
         try:
             with socket.create_server(("127.0.0.1", port)):
+                _given_out.add(port)
                 return port
         except OSError:
             continue

@@ -121,7 +121,7 @@ def new_version(
         with _reserved(model_folder, wanted, force=force) as new:
             yield new
             with _locked(model_folder):
-                _publish(model_folder, new)
+                _publish(repository, name, new)
                 if keep:
                     _remove_oldest(repository, name, keep)
     except OSError as error:
@@ -140,7 +140,7 @@ def serve_version(repository: Path, name: str, number: int, *, after: Sequence[i
     """
     try:
         with _locked(repository / name):
-            _serve(repository / name, number, after)
+            _serve(repository, name, number, after)
     except OSError as error:
         raise RepositoryError(
             f"version {number} of {name} in {repository} cannot be made the one to serve: {error.strerror}"
@@ -158,10 +158,7 @@ def served_number(repository: Path, name: str) -> int | None:
 
 def history(repository: Path, name: str) -> list[int]:
     """Numbers of the versions to serve so far that are still there, the current one last."""
-    return _history(repository / name)
-
-
-def _history(model_folder: Path) -> list[int]:
+    model_folder = repository / name
     try:
         numbers = json.loads((model_folder / HISTORY_NAME).read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -170,15 +167,16 @@ def _history(model_folder: Path) -> list[int]:
     return [number for number in numbers if number in present] if isinstance(numbers, list) else []
 
 
-def _publish(model_folder: Path, new: NewVersion) -> None:
+def _publish(repository: Path, name: str, new: NewVersion) -> None:
     """Give a complete version its name, and make it the one to serve; all or nothing."""
+    model_folder = repository / name
     final = model_folder / str(new.number)
     replaced = model_folder / f".{new.number}.replaced"
     if final.exists():
         final.rename(replaced)
     new.folder.rename(final)
     try:
-        _serve(model_folder, new.number)
+        _serve(repository, name, new.number)
     except OSError:
         shutil.rmtree(final)
         if replaced.exists():
@@ -187,23 +185,23 @@ def _publish(model_folder: Path, new: NewVersion) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
-def _serve(model_folder: Path, number: int, after: Sequence[int] | None = None) -> None:
+def _serve(repository: Path, name: str, number: int, after: Sequence[int] | None = None) -> None:
     """Copy a version's config and manifest to the model's folder; the history comes last."""
-    past = _history(model_folder) if after is None else after
+    model_folder = repository / name
+    past = history(repository, name) if after is None else after
     numbers = [*(other for other in past if other != number), number]
     contents = {
-        name: (model_folder / str(number) / name).read_bytes() for name in (MANIFEST_NAME, CONFIG_NAME)
+        file: (model_folder / str(number) / file).read_bytes() for file in (MANIFEST_NAME, CONFIG_NAME)
     }
-    for name, content in (*contents.items(), (HISTORY_NAME, json.dumps(numbers).encode())):
-        staged = model_folder / f".{name}.staged"
+    for file, content in (*contents.items(), (HISTORY_NAME, json.dumps(numbers).encode())):
+        staged = model_folder / f".{file}.staged"
         staged.write_bytes(content)
-        staged.replace(model_folder / name)
+        staged.replace(model_folder / file)
 
 
 def _remove_oldest(repository: Path, name: str, keep: int) -> None:
     """Delete what this export has published beyond `keep` versions."""
-    served = served_number(repository, name)
-    kept = {*history(repository, name)[-min(keep, 2) :], *([] if served is None else [served])}
+    kept = {*history(repository, name)[-min(keep, 2) :], served_number(repository, name)} - {None}
     numbers = [version.number for version in versions(repository, name)]
     for number in reversed(numbers):
         if len(kept) < keep:

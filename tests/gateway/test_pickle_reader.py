@@ -382,11 +382,20 @@ BOMBS = {
 }  # fmt: skip
 
 
+def least_time_s(data: bytes) -> float:
+    """Processor time of reading a message, the least of five: other work and collections only add to it."""
+    times = []
+    for _ in range(5):
+        start = time.process_time()
+        read_or_refuse(data)
+        times.append(time.process_time() - start)
+    return min(times)
+
+
 @pytest.mark.parametrize("data", BOMBS.values(), ids=BOMBS.keys())
 def test_bombs_cost_little_time_and_memory(data: bytes) -> None:
-    start = time.process_time()
-    read_or_refuse(data)
-    assert time.process_time() - start < 0.5
+    ordinary = pickle.dumps(list(range(200_000)), 2)
+    assert least_time_s(data) < 20 * least_time_s(ordinary)
     tracemalloc.start()
     try:
         read_or_refuse(data)

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from export.formats.self_check import BOUNDS
 from export.publish import ExportOptions, export_checkpoint
-from export.repository.versions import served_number
+from export.repository.versions import served_number, versions
 from tests.chain.pictures import picture
 from tests.golden import GOLDEN, checkpoint_path
 from tests.hub_server import running_hub
@@ -90,6 +91,19 @@ def test_onnx_is_served_by_the_same_chain(tiny_repository: Path, tmp_path: Path)
             )
     for part in ("j_left", "j_right", "buttons"):
         np.testing.assert_allclose(preds[0][part], preds[1][part], rtol=0, atol=1e-4)
+
+
+def test_bf16_is_served_with_float32_in_and_out(tiny_repository: Path, tmp_path: Path) -> None:
+    preds = []
+    for precision in ("fp32", "bf16"):
+        flags = arguments(tiny_repository, f"--precision={precision}")
+        with running_stack(*flags, cwd=tmp_path) as stack, PickleClient(stack.zmq_port) as client:
+            preds.append(client.request(type="predict", image=picture(1), seed=1)["pred"])
+    [first, second] = versions(tiny_repository, "nitrogen")
+    assert (first.facts.precision, second.facts.precision) == ("fp32", "bf16")
+    assert preds[1]["j_left"].dtype == np.float32
+    difference = np.abs(preds[0]["j_left"] - preds[1]["j_left"]).mean()
+    assert 0 < difference <= 2 * BOUNDS["bf16"].mean_difference  # a stick is 2x - 1
 
 
 def test_the_models_folder_may_come_from_the_environment(tmp_path: Path) -> None:
