@@ -6,13 +6,13 @@ is published.
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from export.checkpoint.source import DEFAULT_CHECKPOINT
 from export.errors import ExportError
+from export.flags import add_models_dir, positive, whole
 from export.repository.listing import describe_versions
 from export.repository.live import activate, rollback
 
@@ -51,16 +51,10 @@ def _export(words: list[str]) -> None:
         help="a file, a folder with an ng.pt, or a Hugging Face id OWNER/NAME[@REVISION]",
     )
     _add_repository(parser)
-    parser.add_argument(
-        "--models-dir",
-        metavar="DIR",
-        type=Path,
-        default=Path(os.environ.get("NITROGEN_MODELS_DIR") or "models"),
-        help="where downloads are kept (NITROGEN_MODELS_DIR)",
-    )
+    add_models_dir(parser)
     parser.add_argument("--name", default="nitrogen", help="name of the Triton model")
     parser.add_argument(
-        "--version", type=_positive, metavar="N", help="version number; None: the next free one"
+        "--version", type=positive, metavar="N", help="version number; None: the next free one"
     )
     parser.add_argument(
         "--format",
@@ -77,14 +71,14 @@ def _export(words: list[str]) -> None:
     )
     parser.add_argument(
         "--max-batch-size",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="largest batch; None: 16 on GPUs, else 8",
     )
-    parser.add_argument("--steps", type=_positive, metavar="N", help=f"sampler steps; None: {own}")
+    parser.add_argument("--steps", type=positive, metavar="N", help=f"sampler steps; None: {own}")
     parser.add_argument(
         "--context",
-        type=_positive,
+        type=positive,
         metavar="K",
         dest="context_length",
         help=f"frames seen at once; None: {own}",
@@ -106,7 +100,7 @@ def _export(words: list[str]) -> None:
         help="auto leaves the choice to Triton",
     )
     parser.add_argument(
-        "--keep", type=_whole, default=2, metavar="N", help="versions that stay in the repository; 0: all"
+        "--keep", type=whole, default=2, metavar="N", help="versions that stay in the repository; 0: all"
     )
     parser.add_argument("--force", action="store_true", help="replace an existing version")
     parser.add_argument(
@@ -144,7 +138,7 @@ def _activate(words: list[str]) -> None:
         description="Make a running Triton serve a published version; requests in flight are not lost.",
     )
     parser.add_argument("name", metavar="NAME", help="name of the Triton model")
-    parser.add_argument("version", metavar="VERSION", type=_positive)
+    parser.add_argument("version", metavar="VERSION", type=positive)
     _add_repository(parser)
     _add_triton(parser)
     options = parser.parse_args(words)
@@ -195,19 +189,6 @@ def _add_triton(parser: argparse.ArgumentParser) -> None:
 
 def _endpoint(text: str) -> str | None:
     return None if text == "none" else text
-
-
-def _positive(text: str) -> int:
-    number = _whole(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return number
-
-
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number")
-    return int(text)
 
 
 if __name__ == "__main__":

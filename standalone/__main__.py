@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import logging
-import os
 import signal
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import uvloop
 
 from export.checkpoint.source import DEFAULT_CHECKPOINT
+from export.flags import add_models_dir, positive
 from gateway.errors import StartError
 from gateway.server import Gateway
 from gateway.settings import parse_settings
@@ -92,13 +92,7 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
         default=Path("var", "model_repository"),
         help="Triton's model repository",
     )
-    parser.add_argument(
-        "--models-dir",
-        metavar="DIR",
-        type=Path,
-        default=Path(os.environ.get("NITROGEN_MODELS_DIR") or "models"),
-        help="where downloads are kept (NITROGEN_MODELS_DIR)",
-    )
+    add_models_dir(parser)
     parser.add_argument(
         "--load",
         metavar="NAME",
@@ -113,8 +107,8 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
             f"--triton-{name}-port", type=int, default=port, metavar="PORT", help="on 127.0.0.1"
         )
     own = "if not the checkpoint's"
-    parser.add_argument("--steps", type=_positive, metavar="N", help=f"sampler steps, {own}")
-    parser.add_argument("--context", type=_positive, metavar="K", help=f"frames seen at once, {own}")
+    parser.add_argument("--steps", type=positive, metavar="N", help=f"sampler steps, {own}")
+    parser.add_argument("--context", type=positive, metavar="K", help=f"frames seen at once, {own}")
     parser.add_argument(
         "--cfg-scale", type=float, default=1.0, metavar="S", help="scale of classifier-free guidance"
     )
@@ -153,12 +147,6 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
         ),
         gateway=parse_settings(gateway_flags),
     )
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ A version folder is written under another name and renamed when complete. Publis
 hold a lock on the model's folder. Triton ignores the files that are not its own.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.errors import OptionError, RepositoryError
+from export.repository.folder_lock import lock_folder, locked
 from export.repository.manifest import MANIFEST_NAME, Manifest, read_manifest
 from export.repository.triton_config import CONFIG_NAME, Facts, read_config, read_facts
 
@@ -120,7 +120,7 @@ def new_version(
         model_folder.mkdir(parents=True, exist_ok=True)
         with _reserved(model_folder, wanted, force=force) as new:
             yield new
-            with _locked(model_folder):
+            with locked(model_folder):
                 _publish(repository, name, new)
                 if keep:
                     _remove_oldest(repository, name, keep)
@@ -139,7 +139,7 @@ def serve_version(repository: Path, name: str, number: int, *, after: Sequence[i
         RepositoryError: when the version is not there or the model's folder cannot be written.
     """
     try:
-        with _locked(repository / name):
+        with locked(repository / name):
             _serve(repository, name, number, after)
     except OSError as error:
         raise RepositoryError(
@@ -215,7 +215,7 @@ def _remove_oldest(repository: Path, name: str, keep: int) -> None:
 @contextmanager
 def _reserved(model_folder: Path, wanted: int | None, *, force: bool) -> Iterator[NewVersion]:
     """A locked folder under a name of its own; it goes when it was not renamed."""
-    with _locked(model_folder):
+    with locked(model_folder):
         _require_own(model_folder)
         _tidy_up(model_folder)
         published = _numbers(model_folder)
@@ -232,7 +232,7 @@ def _reserved(model_folder: Path, wanted: int | None, *, force: bool) -> Iterato
             )
         folder = model_folder / f".{number}.{os.getpid()}.partial"
         folder.mkdir()
-        lock = _lock(folder, wait=False)
+        lock = lock_folder(folder, wait=False)
     try:
         yield NewVersion(number, folder)
     finally:
@@ -254,36 +254,11 @@ def _require_own(model_folder: Path) -> None:
             raise RepositoryError(f"{path} is not this export's: choose another --name ({error})") from error
 
 
-def _lock(folder: Path, *, wait: bool) -> int:
-    """Lock a folder until the returned descriptor is closed or this process ends.
-
-    Raises:
-        BlockingIOError: when another process holds it and `wait` is false.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock; it is not to be taken again inside."""
-    descriptor = _lock(folder, wait=True)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _tidy_up(model_folder: Path) -> None:
     """Undo what exports that were killed have left; a living one holds the lock of its folder."""
     for folder in model_folder.glob(".*.partial"):
         with suppress(BlockingIOError, FileNotFoundError):
-            os.close(_lock(folder, wait=False))
+            os.close(lock_folder(folder, wait=False))
             shutil.rmtree(folder)
     for replaced in model_folder.glob(".*.replaced"):
         number = replaced.name.removeprefix(".").removesuffix(".replaced")

@@ -78,18 +78,28 @@ class Served:
 
 
 @contextmanager
-def running_triton(repository: Repository, models: Sequence[str], folder: Path) -> Iterator[Served]:
-    """A Triton that serves some models of a repository; `folder`: an empty one for its log and backends."""
+def triton_serving(repository: Path, models: Sequence[str], folder: Path) -> Iterator[int]:
+    """A Triton that serves some models of a repository; the port of its gRPC service.
+
+    `folder`: takes its log and backends.
+    """
     ports = TritonPorts(free_port(), free_port(), free_port())
-    server = local_triton(repository.folder, models, ports, folder)
+    server = local_triton(repository, models, ports, folder)
     with asyncio.Runner() as runner:
         runner.run(server.start())
         try:
-            served = Served(ports.grpc)
-            yield served
-            served.close()
+            yield ports.grpc
         finally:
             runner.run(server.stop())
+
+
+@contextmanager
+def running_triton(repository: Repository, models: Sequence[str], folder: Path) -> Iterator[Served]:
+    """The same with control over what it serves; `folder`: an empty one."""
+    with triton_serving(repository.folder, models, folder) as grpc_port:
+        served = Served(grpc_port)
+        yield served
+        served.close()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The golden cases through published models in a real Triton; each scale and form is a model of its own."""
 
-import asyncio
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 
 from export.publish import ExportOptions, export_checkpoint
 from export.repository.triton_config import Format
-from standalone.triton_server import TritonPorts, local_triton
 from tests.chain.direct import OUTPUTS, DirectCalls
+from tests.chain.served_models import triton_serving
 from tests.golden import (
     ACTIONS_TOLERANCE,
     CHECKPOINTS,
@@ -22,7 +21,6 @@ from tests.golden import (
     decode,
     golden_cases,
 )
-from tests.stack import free_port
 
 CASES = {name: list(golden_cases(name)) for name in CHECKPOINTS}
 SCALES = sorted({(name, case.cfg_scale) for name in CHECKPOINTS for case in CASES[name]})
@@ -72,15 +70,8 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             )
         )
         names.append(version.model_name)
-    ports = TritonPorts(free_port(), free_port(), free_port())
-    server = local_triton(folder / "models", names, ports, folder)
-    with asyncio.Runner() as runner:
-        runner.run(server.start())
-        try:
-            with DirectCalls(ports.grpc) as calls:
-                yield Served(request.param, calls)
-        finally:
-            runner.run(server.stop())
+    with triton_serving(folder / "models", names, folder) as grpc_port, DirectCalls(grpc_port) as calls:
+        yield Served(request.param, calls)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The Python-based onnxruntime backend in a real Triton: batches, failures, weights beside the graph."""
 
-import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,10 +16,9 @@ from export.formats.onnx_graph import save_onnx
 from export.network.model import NitroGen
 from export.publish import ExportOptions, build, choose_sampling
 from export.repository.triton_config import ORIGINALS, read_config, write_config
-from standalone.triton_server import TritonPorts, local_triton
 from tests.chain.direct import DirectCalls
+from tests.chain.served_models import triton_serving
 from tests.golden import checkpoint_path
-from tests.stack import free_port
 
 MODEL = "nitrogen"  # whose statistics DirectCalls reads
 
@@ -50,15 +48,8 @@ def publish(network: NitroGen, folder: Path) -> None:
 def calls(tmp_path_factory: pytest.TempPathFactory, network: NitroGen) -> Iterator[DirectCalls]:
     folder = tmp_path_factory.mktemp("onnx")
     publish(network, folder / "models" / MODEL)
-    ports = TritonPorts(free_port(), free_port(), free_port())
-    server = local_triton(folder / "models", [MODEL], ports, folder)
-    with asyncio.Runner() as runner:
-        runner.run(server.start())
-        try:
-            with DirectCalls(ports.grpc) as calls:
-                yield calls
-        finally:
-            runner.run(server.stop())
+    with triton_serving(folder / "models", [MODEL], folder) as grpc_port, DirectCalls(grpc_port) as calls:
+        yield calls
 
 
 def samples(count: int, horizon: int) -> dict[str, NDArray[Any]]:
