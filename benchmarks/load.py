@@ -22,8 +22,8 @@ import numpy as np
 import tritonclient.grpc
 import zmq
 
-from gateway.facts import ACTION_WIDTH, facts_from_config
-from gateway.messages import FRAME_SHAPE
+from gateway.protocol.messages import FRAME_SHAPE
+from gateway.triton.facts import ACTION_WIDTH, facts_from_config
 
 HOST = "127.0.0.1"
 _TIMEOUT_S = 30

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from gateway.contexts import UNKNOWN_CONTEXT_LENGTH, FrameContext
 from gateway.errors import DeadlineError, ModelError, NotServedError, RequestError, ServerError
-from gateway.facts import ACTION_WIDTH, ModelFacts
 from gateway.images import to_frame
-from gateway.messages import (
+from gateway.protocol.messages import (
     FRAME_SHAPE,
     UNSET,
     ActionChunk,
@@ -28,8 +27,9 @@ from gateway.messages import (
     Request,
     Unset,
 )
-from gateway.model_registry import ModelRegistry
-from gateway.triton_model import TritonModel
+from gateway.triton.facts import ACTION_WIDTH, ModelFacts
+from gateway.triton.model import TritonModel
+from gateway.triton.registry import ModelRegistry
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from gateway.errors import ImageError
-from gateway.messages import (
+from gateway.protocol.messages import (
     FRAME_BYTES,
     FRAME_SHAPE,
     FRAME_SIDE,

@@ -9,14 +9,14 @@ import logging
 from collections.abc import Callable
 
 from gateway.data_plane import DataPlane
-from gateway.http_server import HttpServer
-from gateway.metrics import Metrics
-from gateway.model_registry import ModelRegistry
 from gateway.settings import GatewaySettings
-from gateway.tcp_server import TcpServer
-from gateway.triton_connection import TritonConnection
-from gateway.triton_model import TritonModel
-from gateway.zmq_server import ZmqServer
+from gateway.telemetry.http_server import HttpServer
+from gateway.telemetry.metrics import Metrics
+from gateway.transport.tcp_server import TcpServer
+from gateway.transport.zmq_server import ZmqServer
+from gateway.triton.connection import TritonConnection
+from gateway.triton.model import TritonModel
+from gateway.triton.registry import ModelRegistry
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.bmp import NEED_MORE_BYTES, bmp_size
+from gateway.protocol.bmp import NEED_MORE_BYTES, bmp_size
 
 
 def bmp(

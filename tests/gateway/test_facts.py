@@ -10,7 +10,7 @@ from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from gateway.errors import ModelError, RequestError
-from gateway.facts import ModelFacts, facts_from_config
+from gateway.triton.facts import ModelFacts, facts_from_config
 
 Change = Callable[[ModelConfig], None]
 

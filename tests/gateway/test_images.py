@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gateway.errors import ImageError
 from gateway.images import to_frame
-from gateway.messages import FRAME_BYTES, FRAME_SHAPE, ImageFile, Pixels, RawFrame, ResizeMode
+from gateway.protocol.messages import FRAME_BYTES, FRAME_SHAPE, ImageFile, Pixels, RawFrame, ResizeMode
 
 Rgb = NDArray[np.uint8]
 RANDOM = np.random.default_rng(5)
@@ -263,7 +263,7 @@ import resource, sys, time
 from pathlib import Path
 from gateway.errors import ImageError
 from gateway.images import to_frame
-from gateway.messages import ImageFile
+from gateway.protocol.messages import ImageFile
 data = Path(sys.argv[1]).read_bytes()
 before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
 try:

@@ -13,8 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import FramingError, RequestError
-from gateway.json_dialect import MAX_HORIZON, JsonDialect, encode_reply
-from gateway.messages import FRAME_BYTES, UNSET, ActionChunk, ImageFile, RawFrame, Reply, Request, Timing
+from gateway.protocol.json_dialect import MAX_HORIZON, JsonDialect, encode_reply
+from gateway.protocol.messages import (
+    FRAME_BYTES,
+    UNSET,
+    ActionChunk,
+    ImageFile,
+    RawFrame,
+    Reply,
+    Request,
+    Timing,
+)
 
 RAW = np.random.default_rng(1).integers(0, 256, FRAME_BYTES, dtype=np.uint8).tobytes()
 Event = Request | RequestError

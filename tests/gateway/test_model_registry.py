@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 
 from gateway.errors import NotServedError, RequestError, TritonUnavailableError
-from gateway.model_registry import ModelRegistry, listed
-from gateway.triton_connection import TritonConnection
+from gateway.triton.connection import TritonConnection
+from gateway.triton.registry import ModelRegistry, listed
 from tests.gateway.timed_triton import TimedTriton
 
 

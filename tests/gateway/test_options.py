@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import RequestError
-from gateway.messages import UNSET, RawFrame, Request
-from gateway.options import Options, read_options
+from gateway.protocol.messages import UNSET, RawFrame, Request
+from gateway.protocol.options import Options, read_options
 
 
 def test_absent_fields_keep_their_defaults() -> None:

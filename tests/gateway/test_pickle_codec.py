@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gateway.errors import ImageError, RequestError
-from gateway.messages import UNSET, ActionChunk, Pixels, Reply, Request, Timing
-from gateway.pickle_codec import decode_request, encode_reply
+from gateway.protocol.messages import UNSET, ActionChunk, Pixels, Reply, Request, Timing
+from gateway.protocol.pickles.codec import decode_request, encode_reply
 
 PICKLES = Path(__file__).parent.parent / "data" / "pickles"
 WRITERS = sorted(path.stem for path in PICKLES.glob("*.zip"))

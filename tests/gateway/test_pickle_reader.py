@@ -20,8 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import RequestError, UnsafePickleError
-from gateway.pickle_reader import read_pickle
-from gateway.pickled_values import PickledImage
+from gateway.protocol.pickles.reader import read_pickle
+from gateway.protocol.pickles.values import PickledImage
 
 PROTOCOLS = range(6)
 PICKLES = Path(__file__).parent.parent / "data" / "pickles"
@@ -407,7 +407,7 @@ def test_bombs_cost_little_time_and_memory(data: bytes) -> None:
 
 def test_hundred_thousand_nested_tuples_do_not_end_the_process() -> None:
     script = (
-        "from gateway.pickle_reader import read_pickle\n"
+        "from gateway.protocol.pickles.reader import read_pickle\n"
         "value = read_pickle(b')' + b'\\x85' * 100_000 + b'.', max_opcodes=10**6)\n"
         "del value\n"
     )

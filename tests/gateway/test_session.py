@@ -20,13 +20,13 @@ import zmq.asyncio
 from gateway.contexts import FrameContext
 from gateway.data_plane import DataPlane
 from gateway.errors import RequestError, TritonUnavailableError
-from gateway.messages import Image, Pixels, RawFrame, Reply, Request
-from gateway.metrics import Metrics
-from gateway.model_registry import ModelRegistry
+from gateway.protocol.messages import Image, Pixels, RawFrame, Reply, Request
 from gateway.server import Gateway
-from gateway.session import Session
 from gateway.settings import GatewaySettings
-from gateway.triton_connection import TritonConnection
+from gateway.telemetry.metrics import Metrics
+from gateway.transport.session import Session
+from gateway.triton.connection import TritonConnection
+from gateway.triton.registry import ModelRegistry
 from tests.gateway.timed_triton import HORIZON, INFINITE, NEVER, RAISE, TimedTriton
 
 

@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 
 from gateway.errors import DeadlineError, ModelError, NotServedError, TritonUnavailableError
-from gateway.model_registry import ModelRegistry
-from gateway.triton_connection import TritonConnection
-from gateway.triton_model import TritonModel
+from gateway.triton.connection import TritonConnection
+from gateway.triton.model import TritonModel
+from gateway.triton.registry import ModelRegistry
 from tests.gateway.timed_triton import CONTEXT_LENGTH, HORIZON, NEVER, RAISE, TimedTriton
 
 FRAME = bytes(196_608)

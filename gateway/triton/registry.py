@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from tritonclient.grpc import service_pb2
 
 from gateway.errors import ModelError, NotServedError, RequestError, ServerError, TritonUnavailableError
-from gateway.options import describe
-from gateway.triton_connection import TritonConnection
-from gateway.triton_model import TritonModel
+from gateway.protocol.options import describe
+from gateway.triton.connection import TritonConnection
+from gateway.triton.model import TritonModel
 
 logger = logging.getLogger(__name__)
 

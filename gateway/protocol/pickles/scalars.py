@@ -7,7 +7,7 @@ import pickle  # for the opcodes' names; nothing is loaded with it
 import struct
 
 from gateway.errors import RequestError
-from gateway.pickle_machine import INTEGER, Machine, Step
+from gateway.protocol.pickles.machine import INTEGER, Machine, Step
 
 _uint16 = struct.Struct("<H").unpack_from
 _int32 = struct.Struct("<i").unpack_from

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from numbers import Integral
 
 from gateway.errors import RequestError
-from gateway.messages import UNSET, Image, Request, RequestType, Unset
+from gateway.protocol.messages import UNSET, Image, Request, RequestType, Unset
 
 MAX_SEED_BITS = 4096
 MAX_MODEL_CHARACTERS = 255  # a client's context remembers the name

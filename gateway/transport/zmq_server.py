@@ -15,10 +15,10 @@ import zmq
 from gateway.contexts import ContextStore
 from gateway.data_plane import DataPlane
 from gateway.errors import GatewayError, RequestError, StartError, TritonUnavailableError
-from gateway.metrics import PortMetrics
-from gateway.pickle_codec import decode_request, encode_reply
-from gateway.session import Decoder, Session
+from gateway.protocol.pickles.codec import decode_request, encode_reply
 from gateway.settings import GatewaySettings
+from gateway.telemetry.metrics import PortMetrics
+from gateway.transport.session import Decoder, Session
 
 logger = logging.getLogger(__name__)
 

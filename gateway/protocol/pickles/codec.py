@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.errors import ImageError, RequestError
-from gateway.messages import Pixels, Reply, Request
-from gateway.options import describe, read_options
-from gateway.pickle_reader import read_pickle
-from gateway.pickled_values import PickledImage
+from gateway.protocol.messages import Pixels, Reply, Request
+from gateway.protocol.options import describe, read_options
+from gateway.protocol.pickles.reader import read_pickle
+from gateway.protocol.pickles.values import PickledImage
 
 REPLY_PROTOCOL = 4
 

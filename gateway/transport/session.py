@@ -14,8 +14,8 @@ from dataclasses import replace
 from gateway.contexts import FrameContext
 from gateway.data_plane import DataPlane, frame_at_hand
 from gateway.errors import DeadlineError, GatewayError
-from gateway.messages import Reply, Request, Timing
-from gateway.metrics import PortMetrics
+from gateway.protocol.messages import Reply, Request, Timing
+from gateway.telemetry.metrics import PortMetrics
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any
 from tritonclient.grpc import model_config_pb2
 
 from gateway.errors import ModelError, RequestError
-from gateway.messages import FRAME_SHAPE
+from gateway.protocol.messages import FRAME_SHAPE
 
 ACTION_WIDTH = 25
 STICK_WIDTH = 2

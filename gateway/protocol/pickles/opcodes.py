@@ -1,6 +1,6 @@
 """The pickle machine's opcodes: each moves a `Machine` on by one step.
 
-Those of single values are in `pickle_scalars`. Known are the opcodes of the standard library's `pickletools`
+Those of single values are in `scalars`. Known are the opcodes of the standard library's `pickletools`
 that protocols 0 to 5 write for plain values, numpy arrays and PIL images. What is wrong with a pickle is a
 `RequestError`, or the LookupError, struct.error or ValueError of the plain Python that met it.
 """
@@ -8,11 +8,11 @@ that protocols 0 to 5 write for plain values, numpy arrays and PIL images. What 
 import pickle  # for the opcodes' names; nothing is loaded with it
 import struct
 
-from gateway import pickled_values
 from gateway.errors import RequestError
-from gateway.pickle_machine import INTEGER, Machine, Step
-from gateway.pickle_scalars import SCALAR_STEPS
-from gateway.pickled_values import Pending
+from gateway.protocol.pickles import values
+from gateway.protocol.pickles.machine import INTEGER, Machine, Step
+from gateway.protocol.pickles.scalars import SCALAR_STEPS
+from gateway.protocol.pickles.values import Pending
 
 _KEY_TYPES = frozenset({str, int, bool, type(None)})
 # An integer below this is its own hash, so keys cannot be chosen to collide.
@@ -175,17 +175,17 @@ def _get_line(machine: Machine) -> None:
 
 def _global_lines(machine: Machine) -> None:
     module = machine.line().decode("utf-8")
-    machine.stack.append(pickled_values.find_global(module, machine.line().decode("utf-8")))
+    machine.stack.append(values.find_global(module, machine.line().decode("utf-8")))
 
 
 def _stack_global(machine: Machine) -> None:
     name = machine.stack.pop()
-    machine.stack[-1] = pickled_values.find_global(machine.stack[-1], name)
+    machine.stack[-1] = values.find_global(machine.stack[-1], name)
 
 
 def _reduce(machine: Machine) -> None:
     arguments = machine.stack.pop()
-    value = pickled_values.call(machine.stack[-1], arguments)
+    value = values.call(machine.stack[-1], arguments)
     if type(value) is bytes:
         # One long text, fetched from the memo and encoded again and again, would fill the memory.
         machine.encode_budget -= len(value)
@@ -196,12 +196,12 @@ def _reduce(machine: Machine) -> None:
 
 def _new_object(machine: Machine) -> None:
     arguments = machine.stack.pop()
-    machine.stack[-1] = pickled_values.new(machine.stack[-1], arguments)
+    machine.stack[-1] = values.new(machine.stack[-1], arguments)
 
 
 def _build(machine: Machine) -> None:
     state = machine.stack.pop()
-    machine.stack[-1] = pickled_values.build(machine.stack[-1], state)
+    machine.stack[-1] = values.build(machine.stack[-1], state)
 
 
 STEPS: list[Step | None] = [None] * 256

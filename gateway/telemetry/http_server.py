@@ -3,9 +3,9 @@
 from aiohttp import web
 
 from gateway.data_plane import DataPlane
-from gateway.metrics import Metrics
 from gateway.settings import GatewaySettings
-from gateway.tcp_server import cannot_bind
+from gateway.telemetry.metrics import Metrics
+from gateway.transport.tcp_server import cannot_bind
 
 
 class HttpServer:

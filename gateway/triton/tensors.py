@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from gateway.errors import ModelError
-from gateway.facts import ACTION_WIDTH, BUTTON_COUNT, STICK_WIDTH, ModelFacts
-from gateway.messages import FRAME_BYTES, FRAME_SHAPE, ActionChunk
+from gateway.protocol.messages import FRAME_BYTES, FRAME_SHAPE, ActionChunk
+from gateway.triton.facts import ACTION_WIDTH, BUTTON_COUNT, STICK_WIDTH, ModelFacts
 
 _UNUSED_SLOT = bytes(FRAME_BYTES)
 _OUTPUT_WIDTHS = {

@@ -8,8 +8,8 @@ import pickle  # for the opcodes' names; nothing is loaded with it
 import struct
 
 from gateway.errors import RequestError, UnsafePickleError
-from gateway.pickle_machine import Machine
-from gateway.pickle_opcodes import STEPS
+from gateway.protocol.pickles.machine import Machine
+from gateway.protocol.pickles.opcodes import STEPS
 
 MAX_OPCODES = 20_000
 MAX_INT_BITS = 4096

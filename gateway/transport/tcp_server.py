@@ -19,11 +19,11 @@ from gateway.errors import (
     StartError,
     TritonUnavailableError,
 )
-from gateway.json_dialect import JsonDialect, encode_reply
-from gateway.messages import Request
-from gateway.metrics import PortMetrics
-from gateway.session import Session
+from gateway.protocol.json_dialect import JsonDialect, encode_reply
+from gateway.protocol.messages import Request
 from gateway.settings import GatewaySettings
+from gateway.telemetry.metrics import PortMetrics
+from gateway.transport.session import Session
 
 logger = logging.getLogger(__name__)
 

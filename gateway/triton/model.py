@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from gateway.errors import DeadlineError, GatewayError, NotServedError
-from gateway.facts import ModelFacts, facts_from_config
-from gateway.messages import ActionChunk
-from gateway.tensors import action_chunk, infer_request
-from gateway.triton_connection import TritonConnection
+from gateway.protocol.messages import ActionChunk
+from gateway.triton.connection import TritonConnection
+from gateway.triton.facts import ModelFacts, facts_from_config
+from gateway.triton.tensors import action_chunk, infer_request
 
 logger = logging.getLogger(__name__)
 

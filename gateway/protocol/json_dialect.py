@@ -11,9 +11,9 @@ from typing import cast
 import numpy as np
 import orjson
 
-from gateway.bmp import NEED_MORE_BYTES, bmp_size
 from gateway.errors import FramingError, RequestError
-from gateway.messages import (
+from gateway.protocol.bmp import NEED_MORE_BYTES, bmp_size
+from gateway.protocol.messages import (
     FRAME_BYTES,
     ActionChunk,
     Image,
@@ -25,7 +25,7 @@ from gateway.messages import (
     ResizeMode,
     Timing,
 )
-from gateway.options import Options, describe, read_options
+from gateway.protocol.options import Options, describe, read_options
 
 MAX_HEADER_BYTES = 65_536
 MAX_IMAGE_BYTES = 32 * 2**20
