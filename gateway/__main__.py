@@ -1,6 +1,10 @@
-"""The command line: `python -m gateway`."""
+"""The command line `python -m gateway`, also installed as `nitrogen-gateway`.
+
+Without a command it serves; `keys`, `check` and `render` are small programs of their own in `commands`.
+"""
 
 import asyncio
+import importlib
 import logging
 import signal
 import sys
@@ -8,15 +12,27 @@ from collections.abc import Sequence
 
 import uvloop
 
+from gateway.command_line import parse_settings
 from gateway.errors import StartError
 from gateway.server import Gateway, run
-from gateway.settings import GatewaySettings, parse_settings
+from gateway.settings import GatewaySettings
+
+
+# Imported only when asked for: the gateway itself needs none of their libraries.
+_COMMANDS = ("check", "keys", "render")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the gateway until SIGINT or SIGTERM; return 0, 1 when it cannot start, 2 for a wrong setting."""
+    """Run a command, or the gateway until SIGINT or SIGTERM.
+
+    Returns 0, 1 when the gateway cannot start or a command fails, 2 for a wrong setting.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in _COMMANDS:
+        command = importlib.import_module(f"gateway.commands.{words[0]}")
+        return int(command.main(words[1:]))
     try:
-        settings = parse_settings(sys.argv[1:] if arguments is None else arguments)
+        settings = parse_settings(words)
     except StartError as error:
         sys.stderr.write(f"nitrogen-gateway: {error}\n")
         return 2

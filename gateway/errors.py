@@ -4,11 +4,13 @@
     ├── RequestError            the client's request cannot be answered; the client can mend it
     │   ├── UnsafePickleError   a pickle that names something outside the allow-list
     │   ├── ImageError          image bytes that are no usable picture
+    │   ├── AccessError         the client may not use the gateway (token, network, number of connections)
     │   └── FramingError        a byte stream that can no longer be trusted (reply, then close)
     ├── ServerError             the request was fine; the gateway or Triton could not answer it
     │   ├── TritonUnavailableError
     │   │   └── NotServedError  Triton is there, but not the model, or no longer the version asked for
     │   ├── DeadlineError
+    │   ├── BusyError           too many requests are in flight
     │   └── ModelError          Triton answered, but not with what the model's contract promises
     └── StartError              the gateway cannot start (a port in use, a wrong setting)
 
@@ -46,6 +48,12 @@ class FramingError(RequestError):
     outcome = "bad_framing"
 
 
+class AccessError(RequestError):
+    """The client may not use the gateway: its connection is closed after the error reply."""
+
+    outcome = "refused"
+
+
 class ServerError(GatewayError):
     """The request was fine and could not be answered now; the client may send it again."""
 
@@ -64,6 +72,12 @@ class DeadlineError(ServerError):
     """The answer did not come within the port's deadline."""
 
     outcome = "deadline"
+
+
+class BusyError(ServerError):
+    """More requests are in flight than the gateway works on at once; the client may send it again soon."""
+
+    outcome = "busy"
 
 
 class ModelError(ServerError):

@@ -1,18 +1,17 @@
 """The gateway's settings: flags and `NITROGEN_*` environment variables, checked at the start.
 
 A flag wins over its variable, a variable over the default. Code that embeds the gateway builds
-`GatewaySettings(...)` itself; `parse_settings` is for the command line.
+`GatewaySettings(...)` itself; `command_line.parse_settings` is for the command line. Secrets are never
+values here, only the files that hold them.
 """
 
-import os
+import ipaddress
 import re
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, CliApp, SettingsConfigDict, SettingsError
-
-from gateway.errors import StartError
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ENV_PREFIX = "NITROGEN_"
 
@@ -22,18 +21,25 @@ Bytes = Annotated[int, Field(gt=0, le=2**40)]
 Count = Annotated[int, Field(gt=0, le=10_000_000)]
 
 # One host name or address, IPv6 in brackets, and a port.
-_ENDPOINT = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/\[\]]+):([1-9][0-9]{0,4})")
+_ENDPOINT = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/\[\],]+):([1-9][0-9]{0,4})")
 
 
-def _endpoint(value: str) -> str:
-    found = _ENDPOINT.fullmatch(value)
-    if found is None or int(found[2]) > 65535:
-        raise ValueError("not HOST:PORT")
+def _endpoints(value: str) -> str:
+    for part in value.split(","):
+        found = _ENDPOINT.fullmatch(part)
+        if found is None or int(found[2]) > 65535:
+            raise ValueError("not HOST:PORT")
+    return value
+
+
+def _networks(value: str) -> str:
+    for part in value.split(","):
+        ipaddress.ip_network(part.strip())
     return value
 
 
 class GatewaySettings(BaseSettings):
-    """Protocol gateway between game clients and a NitroGen model in NVIDIA Triton."""
+    """Protocol gateway between game clients and NitroGen models in NVIDIA Triton."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -44,23 +50,51 @@ class GatewaySettings(BaseSettings):
         cli_prog_name="nitrogen-gateway",
         cli_kebab_case=True,
         cli_hide_none_type=True,
+        cli_implicit_flags=True,
         cli_exit_on_error=False,
     )
 
-    triton: Annotated[str, AfterValidator(_endpoint)] = "127.0.0.1:8001"
-    """Triton's gRPC endpoint, HOST:PORT."""
+    triton: Annotated[str, AfterValidator(_endpoints)] = "127.0.0.1:8001"
+    """Triton's gRPC endpoint, HOST:PORT; several, separated by commas, and all addresses of a host name,
+    take turns."""
+    triton_tls: bool = False
+    """Speak TLS to Triton."""
+    triton_tls_ca: Path | None = None
+    """PEM file with the authority that Triton's certificate is checked against; the system's by default."""
+    triton_tls_cert: Path | None = None
+    """PEM file with the gateway's own certificate, for a Triton that asks for one (mutual TLS)."""
+    triton_tls_key: Path | None = None
+    """PEM file with the key of --triton-tls-cert."""
+    triton_shared_memory: bool = False
+    """Hand frames to a Triton on this host through shared memory instead of the connection."""
+    otlp_endpoint: Annotated[str, AfterValidator(_endpoints)] | None = None
+    """OpenTelemetry collector, HOST:PORT of its gRPC service, that is sent a trace of each call to Triton."""
     model: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^/\s]+$")] = "nitrogen"
     """Model of the requests that name none: its name in Triton's model repository."""
-    host: Annotated[str, Field(min_length=1, pattern=r"^[^\s/]+$")] = "0.0.0.0"  # noqa: S104 - clients are on other machines
-    """Address to listen on, for all three ports."""
-    zmq_port: Port = 5555
-    """Port for Python clients: ZeroMQ and pickle (0: the system chooses)."""
-    tcp_port: Port = 5556
-    """Port for BizHawk and other languages: TCP, JSON header and image bytes (0: the system chooses)."""
-    http_port: Port = 8080
-    """Port for /healthz, /readyz and /metrics (0: the system chooses)."""
     game: str | None = None
     """Game of the requests that name none: a name or an id of the model's game table."""
+    host: Annotated[str, Field(min_length=1, pattern=r"^[^\s/]+$")] = "0.0.0.0"  # noqa: S104 - clients are on other machines
+    """Address to listen on, for all ports."""
+    zmq_port: Port = 5555
+    """Port for Python clients: ZeroMQ with pickle or msgpack (0: the system chooses)."""
+    tcp_port: Port = 5556
+    """Port for BizHawk and other languages: TCP, JSON and image bytes (0: the system chooses)."""
+    http_port: Port = 8080
+    """Port for /healthz, /readyz and /metrics (0: the system chooses)."""
+    workers: Annotated[int, Field(gt=0, le=256)] = 1
+    """Processes that share the ports; more than one pays on machines with many cores."""
+    allow: Annotated[str, AfterValidator(_networks)] | None = None
+    """Networks whose clients may use the two ports, such as 192.168.1.0/24,10.0.0.7; all by default."""
+    curve_keys: Path | None = None
+    """ZeroMQ port: folder made by `nitrogen-gateway keys`; clients then need a key that lies there."""
+    pickle: bool = True
+    """ZeroMQ port: whether pickles are taken beside msgpack."""
+    tcp_token_file: Path | None = None
+    """TCP port: file with a token that every client has to give first."""
+    tcp_tls_cert: Path | None = None
+    """TCP port: PEM file with a certificate; the port then speaks TLS only."""
+    tcp_tls_key: Path | None = None
+    """TCP port: PEM file with the key of --tcp-tls-cert, if that file does not hold it."""
     zmq_deadline_s: Seconds = 25.0
     """Seconds after which a request on the ZeroMQ port gets an error reply."""
     tcp_deadline_s: Seconds = 4.0
@@ -69,70 +103,54 @@ class GatewaySettings(BaseSettings):
     """ZeroMQ port: larger messages get an error reply; four times larger ones lose their connection."""
     max_header_bytes: Bytes = 64 * 2**10
     """TCP port: longest JSON line."""
+    max_header_depth: Count = 16
+    """TCP port: deepest nesting of a JSON line."""
     max_image_bytes: Bytes = 32 * 2**20
     """TCP port: largest image file."""
+    max_image_pixels: Annotated[int, Field(ge=65536, le=2**30)] = 2**25
+    """Largest image, in pixels; a file that would decode to more is refused before it is decoded."""
+    header_timeout_s: Seconds = 5.0
+    """TCP port: seconds in which a JSON line that has begun must be complete; TLS has as long to begin."""
     request_timeout_s: Seconds = 10.0
     """TCP port: seconds in which a request that has begun must arrive completely."""
+    take_timeout_s: Seconds = 10.0
+    """Seconds after which a client that does not take its replies is dropped."""
     tcp_idle_s: Seconds = 3600.0
     """TCP port: seconds without a request after which a connection is closed."""
+    max_clients: Count = 2000
+    """Connections on each of the two ports; further ones are refused."""
+    max_connections_per_address: Count = 256
+    """Connections from one address on each of the two ports; further ones are refused."""
+    max_in_flight: Count = 512
+    """Requests worked on at once, of all clients; the second half is for clients that have no other."""
+    max_in_flight_per_client: Annotated[int, Field(gt=0, le=10_000)] = 16
+    """Requests of one client that are worked on at once; beyond them ZeroMQ clients get an error reply, and
+    TCP clients are not read."""
+    max_at_triton_per_client: Annotated[int, Field(gt=0, le=10_000)] = 2
+    """Requests of one client that are at Triton at once; its others wait, so that it takes nobody's turn."""
     max_contexts: Count = 10_000
     """ZeroMQ port: clients whose frame context is kept; beyond it the least recently seen is dropped."""
     context_idle_s: Seconds = 600.0
     """ZeroMQ port: idle seconds after which a client's frame context is dropped."""
-    max_in_flight_per_client: Annotated[int, Field(gt=0, le=10_000)] = 16
-    """Requests of one client that are worked on at once."""
+    drain_delay_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    """Seconds for which /readyz says 503 before the ports close at the end, for a load balancer to notice."""
+    record: Path | None = None
+    """Folder in which every predict is recorded: image, frame, parameters and reply."""
+    record_max_bytes: Bytes = 10 * 2**30
+    """Size of the recordings at which the oldest go."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much is logged to stderr."""
+    log_format: Literal["human", "json"] = "human"
+    """Form of a line of the log."""
 
+    @property
+    def triton_endpoints(self) -> tuple[str, ...]:
+        """Triton's endpoints, each HOST:PORT."""
+        return tuple(self.triton.split(","))
 
-def parse_settings(arguments: Sequence[str]) -> GatewaySettings:
-    """Return the settings of a command line (without the program's name) and the environment.
-
-    Raises:
-        StartError: one sentence that names the flag or variable, its value and what is allowed.
-        SystemExit: after printing the help that `-h` asks for.
-    """
-    for word in arguments:
-        if word == "" or (word.startswith("--") and word.endswith("=")):
-            raise StartError(f"{word or 'an argument'} is empty: give a value, or leave the flag out")
-    try:
-        return CliApp.run(GatewaySettings, cli_args=list(arguments))
-    except ValidationError as error:
-        raise StartError(_sentence(error.errors()[0], arguments)) from None
-    except SettingsError as error:
-        problem = re.sub(r"^error parsing CLI: ", "", str(error))
-        raise StartError(f"{problem} (see -h for the flags)") from None
-
-
-def _sentence(problem: Any, arguments: Sequence[str]) -> str:  # noqa: ANN401 - pydantic's own error record
-    """Return the sentence for one of pydantic's errors: where the value came from, and what is allowed."""
-    field = str(problem["loc"][0])
-    flag = f"--{field.replace('_', '-')}"
-    variable = f"{ENV_PREFIX}{field.upper()}"
-    from_flag = any(word == flag or word.startswith(f"{flag}=") for word in arguments)
-    named = variable if not from_flag and _in_environment(variable) else flag
-    return f"{named} is {str(problem['input'])[:100]!r}, but {_allowed(field)}"
-
-
-def _in_environment(variable: str) -> bool:
-    return any(name.upper() == variable for name in os.environ)
-
-
-def _allowed(field: str) -> str:
-    """Return what a field takes, in words made of its type's limits."""
-    info = GatewaySettings.model_fields[field]
-    if field == "triton":
-        return "HOST:PORT is needed, such as 127.0.0.1:8001"
-    if field == "log_level":
-        return "one of debug, info, warning, error is needed"
-    if info.annotation is str or info.annotation == str | None:
-        return "a name without blanks and slashes is needed"
-    limits = {
-        name: getattr(part, name)
-        for part in info.metadata
-        for name in ("ge", "gt", "le")
-        if hasattr(part, name)
-    }
-    kind = "a whole number" if info.annotation is int else "a number"
-    low = f"from {limits['ge']}" if "ge" in limits else f"above {limits['gt']}"
-    return f"{kind} {low} up to {limits['le']} is needed"
+    @property
+    def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] | None:
+        """The networks that may use the clients' ports; None for all."""
+        if self.allow is None:
+            return None
+        return tuple(ipaddress.ip_network(part.strip()) for part in self.allow.split(","))

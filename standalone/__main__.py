@@ -11,9 +11,9 @@ import uvloop
 
 from export.checkpoint.source import DEFAULT_CHECKPOINT
 from export.flags import add_models_dir, positive
+from gateway.command_line import parse_settings
 from gateway.errors import StartError
 from gateway.server import Gateway
-from gateway.settings import parse_settings
 from standalone.errors import StandaloneError
 from standalone.published import Wanted
 from standalone.serve import ServeOptions, serve

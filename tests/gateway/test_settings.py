@@ -2,8 +2,9 @@
 
 import pytest
 
+from gateway.command_line import parse_settings
 from gateway.errors import StartError
-from gateway.settings import GatewaySettings, parse_settings
+from gateway.settings import GatewaySettings
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,104 @@
+"""The gateway's command line, read into settings; what is wrong with it becomes one sentence."""
+
+import os
+import re
+from collections.abc import Sequence
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic_settings import CliApp, SettingsError
+
+from gateway.errors import StartError
+from gateway.settings import ENV_PREFIX, GatewaySettings
+
+_EXAMPLES = {
+    "triton": "HOST:PORT is needed, such as 127.0.0.1:8001, or several with commas between",
+    "otlp_endpoint": "HOST:PORT is needed, such as 127.0.0.1:4317",
+    "allow": "networks are needed, such as 192.168.1.0/24, with commas between",
+}
+_COMPANIONS = {
+    "triton_tls_ca": "triton_tls",
+    "triton_tls_cert": "triton_tls_key",
+    "triton_tls_key": "triton_tls",
+    "tcp_tls_key": "tcp_tls_cert",
+}
+_FILES = (
+    "triton_tls_ca",
+    "triton_tls_cert",
+    "triton_tls_key",
+    "tcp_token_file",
+    "tcp_tls_cert",
+    "tcp_tls_key",
+)
+
+
+def parse_settings(arguments: Sequence[str]) -> GatewaySettings:
+    """Return the settings of a command line (without the program's name) and the environment.
+
+    Raises:
+        StartError: one sentence that names the flag or variable, its value and what is allowed.
+        SystemExit: after printing the help that `-h` asks for.
+    """
+    for word in arguments:
+        if word == "" or (word.startswith("--") and word.endswith("=")):
+            raise StartError(f"{word or 'an argument'} is empty: give a value, or leave the flag out")
+    try:
+        settings = CliApp.run(GatewaySettings, cli_args=list(arguments))
+    except ValidationError as error:
+        raise StartError(_sentence(error.errors()[0], arguments)) from None
+    except SettingsError as error:
+        problem = re.sub(r"^error parsing CLI: ", "", str(error))
+        raise StartError(f"{problem} (see -h for the flags)") from None
+    _require_companions(settings)
+    return settings
+
+
+def _require_companions(settings: GatewaySettings) -> None:
+    """Raise StartError where a setting means nothing without another one, or a file is not there."""
+    for field, needed in _COMPANIONS.items():
+        if getattr(settings, field) and not getattr(settings, needed):
+            raise StartError(f"{_flag(field)} means nothing without {_flag(needed)}: give both, or neither")
+    for field in _FILES:
+        path = getattr(settings, field)
+        if path is not None and not path.is_file():
+            raise StartError(f"{_flag(field)} is {str(path)!r}, and there is no such file")
+
+
+def _flag(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
+
+
+def _sentence(problem: Any, arguments: Sequence[str]) -> str:  # noqa: ANN401 - pydantic's own error record
+    """Return the sentence for one of pydantic's errors: where the value came from, and what is allowed."""
+    field = str(problem["loc"][0])
+    flag = _flag(field)
+    variable = f"{ENV_PREFIX}{field.upper()}"
+    from_flag = any(word == flag or word.startswith(f"{flag}=") for word in arguments)
+    named = variable if not from_flag and _in_environment(variable) else flag
+    return f"{named} is {str(problem['input'])[:100]!r}, but {_allowed(field)}"
+
+
+def _in_environment(variable: str) -> bool:
+    return any(name.upper() == variable for name in os.environ)
+
+
+def _allowed(field: str) -> str:
+    """Return what a field takes, in words made of its type's limits."""
+    info = GatewaySettings.model_fields[field]
+    if field in _EXAMPLES:
+        return _EXAMPLES[field]
+    if info.annotation is bool:
+        return "true or false is needed"
+    if get_origin(info.annotation) is Literal:
+        return f"one of {', '.join(get_args(info.annotation))} is needed"
+    if info.annotation is str or info.annotation == str | None:
+        return "a name without blanks and slashes is needed"
+    limits = {
+        name: getattr(part, name)
+        for part in info.metadata
+        for name in ("ge", "gt", "le")
+        if hasattr(part, name)
+    }
+    kind = "a whole number" if info.annotation is int else "a number"
+    low = f"from {limits['ge']}" if "ge" in limits else f"above {limits['gt']}"
+    return f"{kind} {low} up to {limits['le']} is needed"

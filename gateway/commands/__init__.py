@@ -1,0 +1,1 @@
+"""The small programs beside the gateway: `nitrogen-gateway check`, `keys` and `render`."""
