@@ -7,8 +7,10 @@ PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-c
 TRITON_WHEEL := nvidia-pytriton==0.7.0
 CHECKPOINT ?=
 SERVE_FLAGS ?=
+# For each target of `make fuzz`.
+FUZZ_SECONDS ?= 600
 
-.PHONY: demo serve test lint bench clean $(VENV)
+.PHONY: demo serve test lint bench fuzz clean $(VENV)
 
 demo: $(INSTALLED)
 	$(BIN)/python -m standalone --demo $(SERVE_FLAGS)
@@ -28,6 +30,10 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.export
 	$(BIN)/python -m benchmarks.first_requests
 	$(BIN)/python -m benchmarks.gateway
+
+fuzz: $(INSTALLED)
+	$(PIP) --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 $(VENV): $(INSTALLED)
 

@@ -1,49 +1,81 @@
 """`python -m benchmarks.gateway [--checkpoint PATH]`: what the way through the gateway costs.
 
-Requests/s and latencies through the gateway's two ports against gRPC straight to the same Triton. The three
-take turns, so that a change of the machine's speed meets all of them. Triton, the gateway and every client
+Requests/s and latencies through the gateway's two ports against gRPC straight to the same Triton. All ways
+take turns, so that a change of the machine's speed meets all of them. Triton, the gateways and every client
 are processes of their own, on the same cores. Without a checkpoint, Triton serves a model that answers at
 once; with one, the exported checkpoint.
 """
 
 import argparse
-import asyncio
 import os
-import shutil
-import signal
 import statistics
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
 
-from google.protobuf import text_format
-from prometheus_client.parser import text_string_to_metric_families
-from tritonclient.grpc import model_config_pb2
+import zmq
 
-from benchmarks.direct import running_triton
-from benchmarks.load import HOST, WAYS, Endpoints, LoadClients, LoadError, Measured
-from standalone import keeper
-from standalone.errors import StandaloneError
-from standalone.ports import require_free_port
-from standalone.published import Wanted, publish
+from benchmarks.command import progress, rotated, run_command, spread, use_cores
+from benchmarks.gateway_models import Served, served_model
+from benchmarks.gateway_process import (
+    PLAIN,
+    SHARED_MEMORY,
+    TWO_WORKERS,
+    RunningGateway,
+    Variant,
+    running_gateway,
+)
+from benchmarks.load import LoadClients
+from benchmarks.ways import (
+    Connect,
+    LoadError,
+    direct_grpc,
+    prebuilt_grpc,
+    tcp_bizhawk,
+    tcp_json,
+    zmq_msgpack,
+    zmq_pickle,
+)
 
-DIRECT = next(iter(WAYS))
-IDENTITY_MODEL = Path(__file__).parent / "identity_model" / "model.py"
-CONFIG = Path(__file__).parents[1] / "model_repository" / "nitrogen" / "config.pbtxt"
-READY_WITHIN_S = 30
+
+@dataclass(frozen=True)
+class Way:
+    """A way to the model through one of the gateways; `goes_direct`: past all of them."""
+
+    name: str
+    connect: Connect
+    variant: Variant = PLAIN
+    goes_direct: bool = False
+
+
+DIRECT = Way("gRPC, direct", direct_grpc, goes_direct=True)
+PREBUILT = Way("gRPC, direct, request made once", prebuilt_grpc, goes_direct=True)
+ZMQ_PICKLE = Way("ZMQ, pickle", zmq_pickle)
+ZMQ_MSGPACK = Way("ZMQ, msgpack", zmq_msgpack)
+TCP_JSON = Way("TCP, JSON + raw", tcp_json)
+TCP_BIZHAWK = Way("TCP, BizHawk's PNG", tcp_bizhawk)
+ALL_WAYS = (
+    *(DIRECT, PREBUILT, ZMQ_PICKLE, ZMQ_MSGPACK, TCP_JSON, TCP_BIZHAWK),
+    Way("ZMQ, pickle, shared memory", zmq_pickle, SHARED_MEMORY),
+    Way("TCP, JSON + raw, shared memory", tcp_json, SHARED_MEMORY),
+    Way("ZMQ, pickle, 2 workers", zmq_pickle, TWO_WORKERS),
+    Way("TCP, JSON + raw, 2 workers", tcp_json, TWO_WORKERS),
+)
+PLAIN_WAYS = (DIRECT, ZMQ_PICKLE, ZMQ_MSGPACK, TCP_JSON)
+
+
+@dataclass(frozen=True)
+class Gateways:
+    """The gateways of several variants in front of one Triton; those that failed, with why."""
+
+    running: Mapping[Variant, RunningGateway]
+    failures: Mapping[Variant, str]
 
 
 @dataclass(frozen=True)
 class Figures:
-    """One way with one number of clients in one round."""
+    """One way with one number of clients in one round; the gateway's CPU time is per request."""
 
     requests_per_s: float
     p50_ms: float
@@ -51,169 +83,149 @@ class Figures:
     gateway_cpu_ms: float
 
 
-def main() -> None:
+Figure = Callable[[Figures], float]
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Each way's rounds with one number of clients; round i of all ways took place in the same minute.
+
+    `failures`: the ways that could not be measured, with why.
+    """
+
+    clients: int
+    rounds: Mapping[Way, Sequence[Figures]]
+    failures: Mapping[Way, str]
+
+    def median(self, way: Way, figure: Figure) -> float:
+        """Return a figure's median over the rounds."""
+        return statistics.median(map(figure, self.rounds[way]))
+
+    def ratios(self, way: Way, figure: Figure) -> list[float]:
+        """Return a figure relative to direct gRPC's in the same round, for each round."""
+        return [
+            figure(own) / figure(direct)
+            for own, direct in zip(self.rounds[way], self.rounds[DIRECT], strict=True)
+        ]
+
+    def ratio(self, way: Way, figure: Figure) -> float:
+        """Return the median of `ratios`."""
+        return statistics.median(self.ratios(way, figure))
+
+    def spread(self, way: Way) -> float:
+        """Return how far the rounds' rates are apart, relative to their median."""
+        return spread([figures.requests_per_s for figures in self.rounds[way]])
+
+
+@contextmanager
+def running_gateways(served: Served, ways: Sequence[Way]) -> Iterator[Gateways]:
+    """Run the gateways that some ways need, all in front of the same Triton."""
+    running, failures = {}, {}
+    with ExitStack() as stack:
+        for variant in dict.fromkeys(way.variant for way in ways):
+            try:
+                running[variant] = stack.enter_context(
+                    running_gateway(served.model, [served.grpc_port], variant)
+                )
+            except LoadError as error:
+                failures[variant] = str(error)
+        yield Gateways(running, failures)
+
+
+def usable(gateways: Gateways, ways: Sequence[Way]) -> tuple[list[Way], dict[Way, str]]:
+    """Return the ways by which a request is answered, and why it is not by each of the others."""
+    answered, failures = [], {}
+    for way in ways:
+        if way.variant in gateways.failures:
+            failures[way] = gateways.failures[way.variant]
+            continue
+        try:
+            with way.connect(gateways.running[way.variant].endpoints) as ask:
+                ask()
+        except (LoadError, OSError, zmq.ZMQError, ValueError) as error:
+            failures[way] = str(error) or repr(error)
+        else:
+            answered.append(way)
+    return answered, failures
+
+
+def measure_throughput(
+    gateways: Gateways, ways: Sequence[Way], clients: int, rounds: int, seconds: float
+) -> Throughput:
+    """Measure each way, direct gRPC among them, `rounds` times for some seconds, taking turns.
+
+    Raises:
+        LoadError: a client did not get its actions in the course of it.
+    """
+    answered, failures = usable(gateways, ways)
+    figures: dict[Way, list[Figures]] = {way: [] for way in answered}
+    with LoadClients(clients) as load:
+        for number in range(rounds):
+            for way in rotated(answered, number):
+                gateway = gateways.running[way.variant]
+                connected = load.connect(way.connect, gateway.endpoints, clients)
+                cpu_s = gateway.cpu_s()
+                measured = connected.measure(seconds)
+                cpu_ms = 0.0 if way.goes_direct else 1000 * (gateway.cpu_s() - cpu_s) / measured.requests
+                connected.leave()
+                figures[way].append(
+                    Figures(measured.requests_per_s, measured.p50_ms, measured.p99_ms, cpu_ms)
+                )
+    return Throughput(clients, figures, failures)
+
+
+def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--checkpoint", type=Path, help="an ng.pt file to export and measure")
-    parser.add_argument("--seconds", type=float, default=2.5, help="length of one measurement")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of one measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each kind")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument(
+        "--cores", type=int, default=2, help="cores for Triton, gateways and clients together"
+    )
+    parser.add_argument(
+        "--only",
+        default="",
+        metavar="WORD",
+        help="measure only the ways whose name holds this, and direct gRPC",
+    )
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
-        with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-            _benchmark(options, Path(folder))
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
-    except (LoadError, StandaloneError) as error:
-        sys.exit(str(error))
-
-
-def _benchmark(options: argparse.Namespace, folder: Path) -> None:
-    load_average = os.getloadavg()[0]
-    repository = folder / "repository"
-    if options.checkpoint is None:
-        model = _publish_identity_model(repository)
-    else:
-        model = asyncio.run(publish(Wanted(str(options.checkpoint)), repository)).model_name
-    with (
-        running_triton(folder, [model]) as triton_port,
-        _running_gateway(triton_port, model) as gateway,
-        LoadClients(
-            max(options.clients), Endpoints(model, triton_port, gateway.zmq_port, gateway.tcp_port)
-        ) as load,
-    ):
-        print(
-            f"model: {options.checkpoint or 'identity'}; {options.rounds} rounds of {options.seconds:g} s; "
-            f"{os.cpu_count()} cores; load average before: {load_average:.1f}"
-        )
-        print(
-            f"{'clients':>7}  {'way':<16} {'requests/s':>10} {'ratio':>6} {'spread':>7}"
-            f"{'p50 ms':>9} {'ratio':>6} {'p99 ms':>9} {'ratio':>6} {'gateway CPU ms':>16}"
-        )
+    load_average, cores = os.getloadavg()[0], use_cores(options.cores)
+    ways = [way for way in ALL_WAYS if way is DIRECT or options.only in way.name]
+    print(
+        f"model: {options.checkpoint or 'identity'}; {options.rounds} rounds of {options.seconds:g} s; "
+        f"{cores} cores; load average before: {load_average:.1f}\n"
+        f"{'clients':>7}  {'way':<32}{'requests/s':>11}{'ratio':>7}{'spread':>8}"
+        f"{'p50 ms':>8}{'ratio':>7}{'p99 ms':>8}{'ratio':>7}{'gateway CPU ms':>16}"
+    )
+    failures: dict[Way, str] = {}
+    with served_model(options.checkpoint) as served, running_gateways(served, ways) as gateways:
         for clients in options.clients:
-            rounds = [_round(load, gateway, clients, options.seconds) for _ in range(options.rounds)]
-            for way in WAYS:
-                print(_row(clients, way, rounds), flush=True)
+            throughput = measure_throughput(gateways, ways, clients, options.rounds, options.seconds)
+            failures.update(throughput.failures)
+            for way in throughput.rounds:
+                print(_row(throughput, way), flush=True)
     print("p50, p99 and the gateway's CPU time: per request. All figures: the median over the rounds.")
     print("ratio: to direct gRPC in the same round; spread: from the slowest round's rate to the fastest's.")
+    for way, problem in failures.items():
+        progress(f"{way.name} failed: {problem}")
+    return 1 if failures else 0
 
 
-def _round(load: LoadClients, gateway: "RunningGateway", clients: int, seconds: float) -> dict[str, Figures]:
-    """Each way once."""
-    figures = {}
-    for way in WAYS:
-        load.connect(way, clients)
-        cpu_s = gateway.cpu_s()
-        measured = load.measure(seconds)
-        figures[way] = _figures(measured, gateway.cpu_s() - cpu_s)
-    return figures
+def _row(throughput: Throughput, way: Way) -> str:
+    def both(figure: Figure, form: str) -> str:
+        return f"{throughput.median(way, figure):{form}}{throughput.ratio(way, figure):>7.2f}"
 
-
-def _figures(measured: list[Measured], gateway_cpu_s: float) -> Figures:
-    latencies = sorted(latency for one in measured for latency in one.latencies_s)
-    return Figures(
-        requests_per_s=sum(one.requests_per_s for one in measured),
-        p50_ms=1000 * statistics.median(latencies),
-        p99_ms=1000 * latencies[len(latencies) * 99 // 100],
-        gateway_cpu_ms=1000 * gateway_cpu_s / len(latencies),
-    )
-
-
-def _row(clients: int, way: str, rounds: list[dict[str, Figures]]) -> str:
-    def median(figure: Callable[[Figures], float]) -> float:
-        return statistics.median(figure(figures[way]) for figures in rounds)
-
-    def ratio(figure: Callable[[Figures], float]) -> float:
-        return statistics.median(figure(figures[way]) / figure(figures[DIRECT]) for figures in rounds)
-
-    rate, p50_ms, p99_ms, cpu_ms = map(attrgetter, ("requests_per_s", "p50_ms", "p99_ms", "gateway_cpu_ms"))
-    rates = [figures[way].requests_per_s for figures in rounds]
-    spread = (max(rates) - min(rates)) / median(rate)
     return (
-        f"{clients:>7}  {way:<16} {median(rate):>10.1f} {ratio(rate):>6.2f} {spread:>7.0%}"
-        f"{median(p50_ms):>9.2f} {ratio(p50_ms):>6.2f} {median(p99_ms):>9.2f} {ratio(p99_ms):>6.2f}"
-        f"{'' if way == DIRECT else f'{median(cpu_ms):.2f}':>17}"
+        f"{throughput.clients:>7}  {way.name:<32}"
+        f"{both(lambda one: one.requests_per_s, '>11.1f')}{throughput.spread(way):>8.0%}"
+        f"{both(lambda one: one.p50_ms, '>8.2f')}{both(lambda one: one.p99_ms, '>8.2f')}"
+        f"{'' if way.goes_direct else f'{throughput.median(way, lambda one: one.gateway_cpu_ms):.2f}':>16}"
     )
-
-
-def _publish_identity_model(repository: Path) -> str:
-    """Write the model that answers at once: the repository's own config with another backend; its name."""
-    config = text_format.Parse(CONFIG.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
-    config.backend = "python"
-    config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_CPU
-    version = repository / config.name / "1"
-    version.mkdir(parents=True)
-    shutil.copy(IDENTITY_MODEL, version)
-    (version.parent / "config.pbtxt").write_text(text_format.MessageToString(config), encoding="utf-8")
-    return str(config.name)
-
-
-@dataclass(frozen=True)
-class RunningGateway:
-    """A `python -m gateway` and its ports."""
-
-    zmq_port: int
-    tcp_port: int
-    http_port: int
-
-    def is_ready(self) -> bool:
-        """Whether the gateway would answer a request with actions."""
-        try:
-            return bool(self._get("readyz"))
-        except urllib.error.URLError:
-            return False
-
-    def cpu_s(self) -> float:
-        """Seconds of CPU time that the gateway has used."""
-        for family in text_string_to_metric_families(self._get("metrics")):
-            for sample in family.samples:
-                if sample.name == "process_cpu_seconds_total":
-                    return float(sample.value)
-        raise LookupError("the gateway's metrics have no process_cpu_seconds_total")
-
-    def _get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://{HOST}:{self.http_port}/{path}", timeout=5) as response:
-            return str(response.read(), "utf-8")
-
-
-@contextmanager
-def _running_gateway(triton_port: int, model: str) -> Iterator[RunningGateway]:
-    """Start a gateway, wait until it is ready, and end it with this process, however this ends."""
-    zmq_port, tcp_port, http_port = (require_free_port(HOST, 0, "") for _ in range(3))
-    gateway = RunningGateway(zmq_port, tcp_port, http_port)
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "gateway",
-            f"--triton={HOST}:{triton_port}",
-            f"--model={model}",
-            f"--host={HOST}",
-        ),
-        *(
-            f"--zmq-port={zmq_port}",
-            f"--tcp-port={tcp_port}",
-            f"--http-port={http_port}",
-            "--log-level=error",
-        ),
-    ]
-    keeping = [sys.executable, keeper.__file__, f"nitrogen_gateway_{os.getpid()}_", "", "5"]
-    process = subprocess.Popen(
-        [*keeping, *command], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        give_up = time.monotonic() + READY_WITHIN_S
-        while not gateway.is_ready():
-            if process.poll() is not None or time.monotonic() > give_up:
-                raise SystemExit("the gateway did not become ready")
-            time.sleep(0.1)
-        yield gateway
-    finally:
-        process.communicate()  # closes its standard input, the keeper's sign to end
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

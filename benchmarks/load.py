@@ -1,129 +1,24 @@
-"""Load clients, each a process of its own: they send a frame, wait for the actions, and send the next.
-
-Three ways lead to the same model: gRPC straight to Triton, and the gateway's two ports.
-"""
+"""Load clients, each a process of its own: they send a frame, wait for the actions, and send the next."""
 
 import contextlib
-import json
 import multiprocessing
-import pickle
 import signal
-import socket
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-import tritonclient.grpc
-import zmq
+from benchmarks.ways import Ask, Connect, Endpoints, LoadError
 
-from gateway.protocol.messages import FRAME_SHAPE
-from gateway.triton.facts import ACTION_WIDTH, facts_from_config
-
-HOST = "127.0.0.1"
-_TIMEOUT_S = 30
 _WARM_UP_REQUESTS = 3
 _END_WITHIN_S = 2
 _LEAD_S = 0.05  # from the word "go" to the common start, in which the word reaches every client
-
-Ask = Callable[[], None]
-
-
-@dataclass(frozen=True)
-class Endpoints:
-    """Where the clients find the model; `triton` is the port of its gRPC service."""
-
-    model: str
-    triton: int
-    zmq: int
-    tcp: int
-
-
-class LoadError(Exception):
-    """A client did not get its actions."""
-
-
-@contextmanager
-def _direct_grpc(endpoints: Endpoints) -> Iterator[Ask]:
-    """The inputs that the gateway sends, through Triton's own client."""
-    with tritonclient.grpc.InferenceServerClient(f"{HOST}:{endpoints.triton}") as client:
-        facts = facts_from_config(client.get_model_config(endpoints.model).config)
-        frames = _random_pixels((1, facts.context_length, *FRAME_SHAPE))
-        frame_count = np.array([[facts.context_length]], np.int64)
-        game_id = np.zeros((1, 1), np.int64)
-        random = np.random.default_rng()
-        outputs = [
-            tritonclient.grpc.InferRequestedOutput(name)
-            for name in ("j_left", "j_right", "buttons", "actions")
-        ]
-
-        def ask() -> None:
-            noise = random.standard_normal((1, facts.horizon, ACTION_WIDTH), dtype=np.float32)
-            inputs = []
-            for name, array, datatype in (
-                ("frames", frames, "UINT8"),
-                ("frame_count", frame_count, "INT64"),
-                ("game_id", game_id, "INT64"),
-                ("noise", noise, "FP32"),
-            ):
-                tensor = tritonclient.grpc.InferInput(name, array.shape, datatype)
-                tensor.set_data_from_numpy(array)
-                inputs.append(tensor)
-            result = client.infer(endpoints.model, inputs, outputs=outputs, client_timeout=_TIMEOUT_S)
-            if result.as_numpy("buttons").shape[:2] != (1, facts.horizon):
-                raise LoadError("Triton's reply has no buttons")
-
-        yield ask
-
-
-@contextmanager
-def _zmq_pickle(endpoints: Endpoints) -> Iterator[Ask]:
-    """The deployed Python client: a REQ socket, the frame as a numpy array."""
-    with zmq.Context() as context, context.socket(zmq.REQ) as client:
-        client.linger = 0
-        client.rcvtimeo = _TIMEOUT_S * 1000
-        client.connect(f"tcp://{HOST}:{endpoints.zmq}")
-        frame = _random_pixels(FRAME_SHAPE)
-
-        def ask() -> None:
-            client.send(pickle.dumps({"type": "predict", "image": frame}))
-            _require_ok(pickle.loads(client.recv()))
-
-        yield ask
-
-
-@contextmanager
-def _tcp_json(endpoints: Endpoints) -> Iterator[Ask]:
-    """The JSON dialect with a raw frame."""
-    with (
-        socket.create_connection((HOST, endpoints.tcp), timeout=_TIMEOUT_S) as client,
-        client.makefile("rb") as lines,
-    ):
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        message = b'{"type": "predict"}\n' + _random_pixels(FRAME_SHAPE).tobytes()
-
-        def ask() -> None:
-            client.sendall(message)
-            _require_ok(json.loads(lines.readline()))
-
-        yield ask
-
-
-WAYS = {"gRPC, direct": _direct_grpc, "ZMQ, pickle": _zmq_pickle, "TCP, JSON + raw": _tcp_json}
-
-
-def _random_pixels(shape: tuple[int, ...]) -> Any:  # noqa: ANN401 - an array of that shape
-    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-
-
-def _require_ok(reply: dict[str, Any]) -> None:
-    if reply["status"] != "ok":
-        raise LoadError(reply["message"])
 
 
 @dataclass(frozen=True)
@@ -134,23 +29,76 @@ class Measured:
     latencies_s: list[float]
 
 
+@dataclass(frozen=True)
+class Rates:
+    """What clients got together: requests per second of all, and latencies per request."""
+
+    requests_per_s: float
+    p50_ms: float
+    p99_ms: float
+    requests: int
+
+
+def rates(measured: Sequence[Measured]) -> Rates:
+    """Return the sum of the clients' rates, and the percentiles of all their latencies."""
+    latencies = sorted(latency for one in measured for latency in one.latencies_s)
+    return Rates(
+        requests_per_s=sum(one.requests_per_s for one in measured),
+        p50_ms=1000 * statistics.median(latencies),
+        p99_ms=1000 * latencies[len(latencies) * 99 // 100],
+        requests=len(latencies),
+    )
+
+
+class ConnectedClients:
+    """Some of the load clients, connected by one way until they `leave`."""
+
+    def __init__(
+        self, connections: Sequence[Connection], leave: Callable[[Sequence[Connection]], None]
+    ) -> None:
+        self._connections = connections
+        self._leave = leave
+
+    def begin(self, seconds: float) -> None:
+        """Let the clients send for some seconds, all at once; `finish` gives what they measured."""
+        begin = time.monotonic() + _LEAD_S
+        for connection in self._connections:
+            connection.send((begin, begin + seconds))
+
+    def finish(self) -> list[Measured]:
+        """Return what each client measured since `begin`.
+
+        Raises:
+            LoadError: a client did not get its actions.
+        """
+        return [_receive(connection) for connection in self._connections]
+
+    def measure(self, seconds: float) -> Rates:
+        """Let the clients send for some seconds, all at once.
+
+        Raises:
+            LoadError: a client did not get its actions.
+        """
+        self.begin(seconds)
+        return rates(self.finish())
+
+    def leave(self) -> None:
+        """Disconnect; the processes are free for another way."""
+        self._leave(self._connections)
+        self._connections = []
+
+
 class LoadClients:
     """Client processes that take part in one measurement after the other; used as a context manager."""
 
-    def __init__(self, count: int, endpoints: Endpoints) -> None:
-        # Forked from a server that has imported everything, for 32 interpreters take long to start.
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
+    def __init__(self, count: int) -> None:
         self._processes: list[BaseProcess] = []
-        self._connections: list[Connection] = []
-        self._connected: list[Connection] = []
+        self._all: list[Connection] = []
         for _ in range(count):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, endpoints), daemon=True)
-            process.start()
-            theirs.close()
+            process, connection = start_process(_serve)
             self._processes.append(process)
-            self._connections.append(ours)
+            self._all.append(connection)
+        self._free = list(self._all)
 
     def __enter__(self) -> Self:
         return self
@@ -158,35 +106,74 @@ class LoadClients:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for connection in self._connections:
+        for connection in self._all:
             connection.close()  # the sign to end
         give_up = time.monotonic() + _END_WITHIN_S
         for process in self._processes:
             process.join(max(0.0, give_up - time.monotonic()))
             process.kill()
 
-    def connect(self, way: str, count: int) -> None:
-        """Let `count` clients connect and send their first requests, which nobody counts.
+    def connect(self, connect: Connect, endpoints: Endpoints, count: int) -> ConnectedClients:
+        """Let `count` free clients connect and send their first requests, which nobody counts.
 
         Raises:
             LoadError: a client did not get its actions.
         """
-        self._connected = self._connections[:count]
-        for connection in self._connected:
-            connection.send(way)
-        for connection in self._connected:
+        taken, self._free = self._free[:count], self._free[count:]
+        if len(taken) < count:
+            raise ValueError(f"{count} clients are asked for, and {len(taken)} are free")
+        for connection in taken:
+            connection.send((connect, endpoints))
+        for connection in taken:
             _receive(connection)
+        return ConnectedClients(taken, self._take_back)
 
-    def measure(self, seconds: float) -> list[Measured]:
-        """Let the clients that have connected send for some seconds, all at once, and leave.
+    def _take_back(self, connections: Sequence[Connection]) -> None:
+        for connection in connections:
+            connection.send(None)
+        self._free += connections
 
-        Raises:
-            LoadError: a client did not get its actions.
-        """
-        begin = time.monotonic() + _LEAD_S
-        for connection in self._connected:
-            connection.send((begin, begin + seconds))
-        return [_receive(connection) for connection in self._connected]
+
+@contextmanager
+def running_beside(function: Callable[..., Any], *arguments: object) -> Iterator[Callable[[], Any]]:
+    """Run `function(connection, *arguments)` as a process: it sends "ready", and ends when it hears "end".
+
+    Yields a function that says "end" and returns what the process then answers.
+
+    Raises:
+        LoadError: the process failed before it was ready.
+    """
+    process, connection = start_process(function, *arguments)
+
+    def end() -> Any:  # noqa: ANN401 - the function's own
+        connection.send("end")
+        return _receive(connection)
+
+    try:
+        _receive(connection)
+        yield end
+    finally:
+        connection.close()
+        process.join(_END_WITHIN_S)
+        process.kill()
+        process.join()
+
+
+def start_process(function: Callable[..., Any], *arguments: object) -> tuple[BaseProcess, Connection]:
+    """Start `function(connection, *arguments)` in a process that ends with this one; its connection here."""
+    context = _forkserver()
+    ours, theirs = context.Pipe()
+    process = context.Process(target=function, args=(theirs, *arguments), daemon=True)
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _forkserver() -> ForkServerContext:
+    # Forked from a server that has imported everything, for 32 interpreters take long to start.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _receive(connection: Connection) -> Any:  # noqa: ANN401 - what the protocol has next
@@ -199,23 +186,29 @@ def _receive(connection: Connection) -> Any:  # noqa: ANN401 - what the protocol
     return answer
 
 
-def _serve(connection: Connection, endpoints: Endpoints) -> None:
-    """Run a client process: hear a way's name, say "ready", hear two times, say what was measured; again."""
+def _serve(connection: Connection) -> None:
+    """Run a client process: hear a way, say "ready", hear two times, say what was measured, until None."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which then closes the connection
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, ConnectionError):
         while True:
-            way = connection.recv()
+            heard = connection.recv()
+            if heard is None:
+                continue
+            connect, endpoints = heard
+            answer: object = "ready"
             try:
-                with WAYS[way](endpoints) as ask:
+                with connect(endpoints) as ask:
                     for _ in range(_WARM_UP_REQUESTS):
                         ask()
-                    connection.send("ready")
-                    answer: Measured | LoadError = _closed_loop(ask, *connection.recv())
-            except (EOFError, BrokenPipeError):
+                    while True:
+                        connection.send(answer)
+                        if (times := connection.recv()) is None:
+                            break
+                        answer = _closed_loop(ask, *times)
+            except EOFError:
                 raise
             except Exception as error:
-                answer = LoadError(f"a client over {way} failed: {error!r}")
-            connection.send(answer)
+                connection.send(LoadError(f"a client by {connect.__name__} failed: {error!r}"))
 
 
 def _closed_loop(ask: Ask, begin: float, end: float) -> Measured:

@@ -20,12 +20,14 @@ class FrameContext:
 
     def __init__(self) -> None:
         self._model = ""
-        self._older: deque[bytes] = deque()
+        self._older: deque[bytes | bytearray] = deque()
 
     def __len__(self) -> int:
         return len(self._older)
 
-    def append(self, model: str, frame: bytes, context_length: int) -> tuple[bytes, ...]:
+    def append(
+        self, model: str, frame: bytes | bytearray, context_length: int
+    ) -> tuple[bytes | bytearray, ...]:
         """Add a frame for a model; return its last `context_length` frames or fewer, newest last.
 
         `frame`: (256, 256, 3) uint8, row-major. At most `context_length - 1` frames stay here.

@@ -5,7 +5,9 @@ arrival; `answer` asks Triton and may run for many requests at once. `session` k
 """
 
 import asyncio
+import math
 import os
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 
 from gateway.contexts import UNKNOWN_CONTEXT_LENGTH, FrameContext
 from gateway.errors import DeadlineError, ModelError, NotServedError, RequestError, ServerError
-from gateway.images import to_frame
+from gateway.images import MAX_IMAGE_PIXELS, to_frame
 from gateway.protocol.messages import (
     FRAME_SHAPE,
     UNSET,
@@ -30,6 +32,7 @@ from gateway.protocol.messages import (
 from gateway.triton.facts import ACTION_WIDTH, ModelFacts
 from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
+from gateway.triton.tensors import Frame
 
 T = TypeVar("T")
 
@@ -37,9 +40,13 @@ T = TypeVar("T")
 _INFO_WAIT_S = 1.0
 # How often a request is made again because another version took the place of the one it was made for.
 _MOST_SWAPS = 5
+# With several Tritons, a rollout gives them a version one after the other. A request for it is then made
+# again for this long, until it reaches one that has it; the pause keeps that from being a storm.
+_REFUSED_FOR_S = 1.0
+_REFUSAL_PAUSE_S = 0.02
 
 
-def frame_at_hand(image: Image) -> bytes | None:
+def frame_at_hand(image: Image) -> bytes | bytearray | None:
     """Return the image's frame, (256, 256, 3) uint8 bytes, when that takes no decoding and no resizing."""
     if isinstance(image, RawFrame):
         return image.data
@@ -52,12 +59,24 @@ class DataPlane:
     """Answers requests with the models that Triton serves.
 
     `default_game`: name or id, in the default model, of the game for requests that do not name one.
+    `on_dispatch` is called for each predict that is handed to Triton: with its model, and how many of that
+    model's are there now, with it.
     """
 
-    def __init__(self, models: ModelRegistry, default_game: str | None = None) -> None:
+    def __init__(
+        self,
+        models: ModelRegistry,
+        default_game: str | None = None,
+        on_dispatch: Callable[[str, int], None] | None = None,
+        max_image_pixels: int = MAX_IMAGE_PIXELS,
+    ) -> None:
         self._models = models
         self._default_game = default_game
+        self._on_dispatch = on_dispatch
+        self._max_image_pixels = max_image_pixels
+        self._at_triton: Counter[str] = Counter()
         self._random = np.random.default_rng()
+        self._decoding = 0
         self._decoders = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="decode")
 
     def close(self) -> None:
@@ -66,7 +85,11 @@ class DataPlane:
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Return what `work` returns, run beside the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._decoders, work)
+        self._decoding += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._decoders, work)
+        finally:
+            self._decoding -= 1
 
     async def frame(self, image: Image) -> bytes:
         """Return the image's frame, (256, 256, 3) uint8 bytes, decoded and resized beside the event loop.
@@ -74,9 +97,11 @@ class DataPlane:
         Raises:
             ImageError: the image is no usable picture.
         """
-        return await self.in_thread(lambda: to_frame(image).tobytes())
+        return await self.in_thread(lambda: to_frame(image, self._max_image_pixels).tobytes())
 
-    def accept(self, request: Request, frame: bytes | None, context: FrameContext) -> tuple[bytes, ...]:
+    def accept(
+        self, request: Request, frame: bytes | bytearray | None, context: FrameContext
+    ) -> tuple[bytes | bytearray, ...]:
         """Let a request act on its client's context; return the frames that its inference sees, newest last.
 
         `frame`: (256, 256, 3) uint8 bytes, of a predict.
@@ -90,8 +115,12 @@ class DataPlane:
         facts = model.known_facts if model else None
         return context.append(name, frame, facts.context_length if facts else UNKNOWN_CONTEXT_LENGTH)
 
-    async def answer(self, request: Request, frames: tuple[bytes, ...], deadline: float) -> Reply:
-        """Return the reply to an accepted request; `deadline` is a time of the event loop's clock.
+    async def answer(
+        self, request: Request, frames: tuple[Frame, ...], deadline: float, *, request_id: str = ""
+    ) -> Reply:
+        """Return the reply to an accepted request.
+
+        `deadline`: a time of the event loop's clock. `request_id`: what Triton's log and traces call it.
 
         Raises:
             RequestError: the request names an unknown model or game.
@@ -104,12 +133,18 @@ class DataPlane:
             facts = await self._facts_for_info(model)
             models = sorted({*self._models.served, model.name})
             return Reply(info=facts.info(self._selected_game(facts)) | {"models": models})
-        return Reply(chunk=await self._predict(model, request, frames, deadline))
+        return Reply(chunk=await self._predict(model, request, frames, deadline, request_id))
 
-    def counted_as(self, name: str | None) -> str:
-        """Return the name under which metrics count a request's model; there are only as many as models."""
+    def counted_as(self, name: str | None) -> tuple[str, int]:
+        """Return a request's model and version (0 if unknown) for metrics; there are only as many as models."""
         model = self._models.known(name)
-        return "unknown" if model is None else model.name
+        if model is None:
+            return "unknown", 0
+        return model.name, (model.known_facts.version if model.known_facts else None) or 0
+
+    def decoding(self) -> int:
+        """Return how many images and messages are decoded beside the event loop now, or wait for it."""
+        return self._decoding
 
     async def ready(self) -> str | None:
         """Return None when a request would get its actions now, else the reason why not."""
@@ -124,39 +159,77 @@ class DataPlane:
         return None
 
     async def _predict(
-        self, model: TritonModel, request: Request, frames: tuple[bytes, ...], deadline: float
+        self,
+        model: TritonModel,
+        request: Request,
+        frames: tuple[Frame, ...],
+        deadline: float,
+        request_id: str,
     ) -> ActionChunk:
-        """Return the chunk for a predict, of the version that Triton serves by then.
+        """Return the chunk for a predict, of a version that Triton serves by then.
 
-        A request that went wrong is made again when the facts have changed meanwhile, and only then. It may
-        be, because inference has no effect but its answer.
+        A request that went wrong is made again when the facts have changed meanwhile, or when it was refused
+        and another Triton may take it. It may be, because inference has no effect but its answer.
         """
         facts = await model.fresh_facts()
-        for _ in range(_MOST_SWAPS):
+        clock = asyncio.get_running_loop().time
+        swaps, give_up = 0, math.inf
+        while True:
             try:
-                return await self._infer(model, facts, request, frames, deadline)
-            except (RequestError, NotServedError, ModelError):
-                newer = await model.read_facts()
-                if newer == facts:
+                return await self._infer(model, facts, request, frames, deadline, request_id)
+            except (RequestError, NotServedError, ModelError) as error:
+                give_up = min(give_up, clock() + _REFUSED_FOR_S)
+                newer = await self._facts_after(error, model, facts)
+                if newer is None and clock() < give_up:
+                    await asyncio.sleep(_REFUSAL_PAUSE_S)
+                elif newer is None or (swaps >= _MOST_SWAPS and clock() >= give_up):
                     raise
-                facts = newer
-        return await self._infer(model, facts, request, frames, deadline)
+                else:
+                    facts, swaps = newer, swaps + 1
+
+    async def _facts_after(
+        self, error: Exception, model: TritonModel, facts: ModelFacts
+    ) -> ModelFacts | None:
+        """Return facts other than those that a request was made for and failed with.
+
+        None: the facts are the same, but another Triton may serve them. Raises `error` where there is none.
+        """
+        may_be_elsewhere = model.is_balanced and isinstance(error, NotServedError)
+        try:
+            newer = await model.read_facts()
+        except NotServedError:
+            if may_be_elsewhere:
+                return None
+            raise
+        if newer != facts:
+            return newer
+        if may_be_elsewhere:
+            return None
+        raise error
 
     async def _infer(
         self,
         model: TritonModel,
         facts: ModelFacts,
         request: Request,
-        frames: tuple[bytes, ...],
+        frames: tuple[Frame, ...],
         deadline: float,
+        request_id: str,
     ) -> ActionChunk:
-        return await model.infer(
-            facts,
-            frames[-facts.context_length :],
-            self._game_id(request.game, facts),
-            self._noise(request.seed, facts.horizon),
-            deadline - asyncio.get_running_loop().time(),
-        )
+        game_id = self._game_id(request.game, facts)
+        noise = self._noise(request.seed, facts.horizon)
+        self._at_triton[model.name] += 1
+        try:
+            if self._on_dispatch is not None:
+                self._on_dispatch(model.name, self._at_triton[model.name])
+            left_s = deadline - asyncio.get_running_loop().time()
+            return await model.infer(
+                facts, frames[-facts.context_length :], game_id, noise, left_s, request_id
+            )
+        finally:
+            self._at_triton[model.name] -= 1
+            if not self._at_triton[model.name]:
+                del self._at_triton[model.name]
 
     async def _facts_for_info(self, model: TritonModel) -> ModelFacts:
         """Return the facts that Triton tells now, or the last known ones while it is down."""

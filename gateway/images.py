@@ -1,16 +1,15 @@
-"""Images to frames: every client's picture becomes (256, 256, 3) uint8 RGB.
+"""Images to frames: every client's picture becomes (256, 256, 3) uint8 RGB."""
 
-Import this module before any other that imports cv2: cv2 reads its size limits when it is loaded.
-"""
-
-import os
+import math
 from typing import cast
 
+import cv2
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
 from gateway.errors import ImageError
+from gateway.image_headers import image_header
 from gateway.protocol.messages import (
     FRAME_BYTES,
     FRAME_SHAPE,
@@ -23,81 +22,83 @@ from gateway.protocol.messages import (
 )
 
 MAX_IMAGE_PIXELS = 2**25
-# Also bounds what padding to a square and PIL's resize in two passes can allocate.
-MAX_IMAGE_SIDE = 2**13
-
-# cv2 compares the header's size with these before it allocates or decodes the pixels.
-os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(MAX_IMAGE_PIXELS)
-os.environ["OPENCV_IO_MAX_IMAGE_WIDTH"] = str(MAX_IMAGE_SIDE)
-os.environ["OPENCV_IO_MAX_IMAGE_HEIGHT"] = str(MAX_IMAGE_SIDE)
-
-import cv2  # noqa: E402 # after its limits
+# A side's limit also bounds what padding to a square and PIL's resize in two passes can allocate.
+MIN_SIDE_LIMIT = 2**13
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 Frame = NDArray[np.uint8]
 
 
-def to_frame(image: Image) -> Frame:
+def to_frame(image: Image, max_pixels: int = MAX_IMAGE_PIXELS) -> Frame:
     """The frame that the model sees: (256, 256, 3) uint8 RGB, C-contiguous, possibly read-only.
 
     `Pixels` are stretched by PIL's antialiased BILINEAR. `ImageFile`s are decoded by cv2, brought to a square
     by their resize mode and then resized by INTER_AREA. What is 256x256 already is not resized.
 
+    `max_pixels`: the largest image; a side may have its square root, or MIN_SIDE_LIMIT where that is more. A
+    file's header is compared with it before the file is decoded.
+
     Raises:
-        ImageError: bytes that are no image, or an image beyond MAX_IMAGE_SIDE or MAX_IMAGE_PIXELS.
+        ImageError: bytes that are no PNG, JPEG, BMP or WebP file, or an image beyond the limits.
     """
     match image:
         case Pixels(rgb):
-            return _stretch_pixels(rgb)
+            return _stretch_pixels(rgb, max_pixels)
         case RawFrame(data):
             return _raw_frame(data)
         case ImageFile(data, resize_mode, may_be_raw):
-            bgr = _decode(data)
-            if bgr is not None:
-                # The channels are swapped last: a resize treats each alone, and 256x256 is less to move.
-                return cast(Frame, cv2.cvtColor(_resize(bgr, resize_mode), cv2.COLOR_BGR2RGB))
-            if may_be_raw and len(data) == FRAME_BYTES:
-                return _raw_frame(data)
-            raise ImageError(
-                f"the {len(data)} image bytes do not decode; send a PNG, JPEG or BMP file of at most "
-                f"{MAX_IMAGE_PIXELS} pixels and {MAX_IMAGE_SIDE} a side, or {FRAME_BYTES} bytes of raw RGB"
-            )
+            try:
+                bgr = _decode(data, max_pixels)
+            except ImageError:
+                if may_be_raw and len(data) == FRAME_BYTES:
+                    return _raw_frame(data)
+                raise
+            # The channels are swapped last: a resize treats each alone, and 256x256 is less to move.
+            return cast(Frame, cv2.cvtColor(_resize(bgr, resize_mode), cv2.COLOR_BGR2RGB))
 
 
-def _raw_frame(data: bytes) -> Frame:
+def _raw_frame(data: bytes | bytearray) -> Frame:
     if len(data) != FRAME_BYTES:
         raise ImageError(f"a raw frame has {FRAME_BYTES} bytes (256x256 RGB), not {len(data)}")
     return np.frombuffer(data, np.uint8).reshape(FRAME_SHAPE)
 
 
-def _stretch_pixels(rgb: Frame) -> Frame:
+def _stretch_pixels(rgb: Frame, max_pixels: int) -> Frame:
     if rgb.shape == FRAME_SHAPE:
         return np.ascontiguousarray(rgb)
-    if _is_too_large(rgb):
-        height, width, _ = rgb.shape
-        raise ImageError(
-            f"the image is {width}x{height}; send at most {MAX_IMAGE_PIXELS} pixels, {MAX_IMAGE_SIDE} a side"
-        )
+    height, width, _ = rgb.shape
+    _check_size(width, height, max_pixels)
     picture = PIL.Image.fromarray(np.ascontiguousarray(rgb))
     return np.array(picture.resize((FRAME_SIDE, FRAME_SIDE), PIL.Image.Resampling.BILINEAR))
 
 
-def _decode(data: bytes) -> Frame | None:
-    """An image file's pixels: (H, W, 3) uint8 BGR, or None when cv2 cannot or may not decode it."""
-    if not data:
-        return None
-    try:
-        bgr = cast(Frame | None, cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
-    except cv2.error:  # an image beyond the limits, or a header that an assertion refuses
-        return None
-    # Tested again, because cv2 has no limits when something else in the process loaded it first.
-    return None if bgr is None or _is_too_large(bgr) else bgr
+def _decode(data: bytes | bytearray, max_pixels: int) -> Frame:
+    """An image file's pixels: (H, W, 3) uint8 BGR."""
+    header = image_header(data)
+    bgr = None
+    if header is not None:
+        _check_size(header.width, header.height, max_pixels)
+        try:
+            bgr = cast(Frame | None, cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
+        except cv2.error:  # a header that an assertion refuses
+            bgr = None
+    if bgr is None:
+        raise ImageError(
+            f"the {len(data)} image bytes do not decode; send a PNG, JPEG, BMP or WebP file, or "
+            f"{FRAME_BYTES} bytes of raw RGB"
+        )
+    height, width, _ = bgr.shape
+    _check_size(width, height, max_pixels)
+    return bgr
 
 
-def _is_too_large(pixels: Frame) -> bool:
-    height, width, _ = pixels.shape
-    return bool(max(height, width) > MAX_IMAGE_SIDE or height * width > MAX_IMAGE_PIXELS)
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    max_side = max(MIN_SIDE_LIMIT, math.isqrt(max_pixels))
+    if max(height, width) > max_side or height * width > max_pixels:
+        raise ImageError(
+            f"the image is {width}x{height}; send at most {max_pixels} pixels, {max_side} a side"
+        )
 
 
 def _resize(pixels: Frame, mode: ResizeMode) -> Frame:

@@ -12,6 +12,8 @@ from gateway.data_plane import DataPlane
 from gateway.settings import GatewaySettings
 from gateway.telemetry.http_server import HttpServer
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.recorder import Recorder
+from gateway.transport.admission import Admission
 from gateway.transport.tcp_server import TcpServer
 from gateway.transport.zmq_server import ZmqServer
 from gateway.triton.connection import TritonConnection
@@ -20,21 +22,38 @@ from gateway.triton.registry import ModelRegistry
 
 logger = logging.getLogger(__name__)
 
-# Seconds that requests in flight get when the gateway stops.
-_GRACE_S = 2.0
+# Seconds that requests in flight get when the gateway stops: longer than TCP clients wait for a reply.
+_GRACE_S = 6.0
 
 
 class Gateway:
-    """One gateway. It starts, and stays up, without a Triton too; its requests then get error replies."""
+    """One gateway. It starts, and stays up, without a Triton too; its requests then get error replies.
+
+    Raises:
+        StartError: a file that the settings name is not usable.
+    """
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self._connection = TritonConnection(settings.triton)
+        self._connection = TritonConnection.from_settings(settings)
         self.models = ModelRegistry(self._connection, settings.model)
-        self._plane = DataPlane(self.models, settings.game)
-        self._zmq = ZmqServer(self._plane, settings, self.metrics.port("zmq"))
-        self._tcp = TcpServer(self._plane, settings, self.metrics.port("tcp"))
+        self._plane = DataPlane(
+            self.models, settings.game, self.metrics.dispatched, settings.max_image_pixels
+        )
+        self.metrics.watch_triton(self._connection.endpoints_up)
+        self.metrics.watch_decoding(self._plane.decoding)
+        admission = Admission(settings.max_in_flight)
+        zmq_metrics = self.metrics.port("zmq", "authorised" if settings.curve_keys else "anonymous")
+        tcp_metrics = self.metrics.port("tcp", "authorised" if settings.tcp_token_file else "anonymous")
+        self._recorder = None
+        if settings.record is not None:
+            self._recorder = Recorder(
+                settings.record, settings.record_max_bytes, self.metrics.recordings, settings.workers
+            )
+        record = None if self._recorder is None else self._recorder.record
+        self._zmq = ZmqServer(self._plane, settings, zmq_metrics, admission, record)
+        self._tcp = TcpServer(self._plane, settings, tcp_metrics, admission, record)
         self._http = HttpServer(self._plane, self.metrics, settings)
         self._started = False
 
@@ -65,7 +84,7 @@ class Gateway:
             StartError: a port cannot be bound; nothing is left open then.
         """
         async with contextlib.AsyncExitStack() as undo:
-            undo.callback(self._plane.close)
+            undo.push_async_callback(self._close_inside)
             await self._connection.start()
             undo.push_async_callback(self._connection.close)
             await self.models.start()
@@ -87,23 +106,33 @@ class Gateway:
         )
 
     async def stop(self) -> None:
-        """Stop listening, let what is in flight finish for a short while, answer the rest with an error."""
+        """Stop listening, let what is in flight finish for a short while, answer the rest with an error.
+
+        Before that, /readyz says for `drain_delay_s` seconds that no new players should come.
+        """
         if not self._started:
             return
         self._started = False
+        self._http.draining = True
+        await asyncio.sleep(self.settings.drain_delay_s)
         await asyncio.gather(self._zmq.stop(_GRACE_S), self._tcp.stop(_GRACE_S))
         await self._http.stop()
-        self._plane.close()
         await self.models.close()
         await self._connection.close()
+        await self._close_inside()
         logger.info("stopped")
+
+    async def _close_inside(self) -> None:
+        self._plane.close()
+        if self._recorder is not None:
+            await asyncio.to_thread(self._recorder.close)
 
 
 async def run(settings: GatewaySettings, stop: asyncio.Event, on_ready: Callable[[Gateway], None]) -> None:
     """Run a gateway until `stop` is set; `on_ready` is called once it listens.
 
     Raises:
-        StartError: a port cannot be bound.
+        StartError: a port cannot be bound, or a file that the settings name is not usable.
     """
     gateway = Gateway(settings)
     await gateway.start()

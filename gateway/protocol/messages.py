@@ -5,11 +5,13 @@ knows nothing but these two.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gateway.errors import RequestError
 
 FRAME_SIDE = 256
 FRAME_SHAPE = (FRAME_SIDE, FRAME_SIDE, 3)
@@ -17,6 +19,7 @@ FRAME_BYTES = FRAME_SIDE * FRAME_SIDE * 3
 
 RequestType = Literal["predict", "reset", "info"]
 ResizeMode = Literal["pad", "crop", "stretch"]
+RESIZE_MODES = frozenset({"pad", "crop", "stretch"})
 
 
 class Unset:
@@ -40,7 +43,7 @@ class Pixels:
 class RawFrame:
     """Exactly `FRAME_BYTES` bytes of row-major RGB from port 5556."""
 
-    data: bytes
+    data: bytes | bytearray
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class ImageFile:
     `may_be_raw`: whether bytes that are no image file, but are `FRAME_BYTES` long, are a raw RGB frame.
     """
 
-    data: bytes
+    data: bytes | bytearray
     resize_mode: ResizeMode = "pad"
     may_be_raw: bool = True
 
@@ -73,6 +76,13 @@ class Request:
     game: str | int | Unset | None = UNSET
     timing: bool = False
     model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A TCP client's greeting, with the token that lets it in. Its text does not show the token."""
+
+    token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +114,7 @@ class Reply:
     chunk: ActionChunk | None = None
     info: Mapping[str, Any] | None = None
     timing: Timing | None = None
+
+
+# What a TCP dialect makes of its bytes; a `Reply` is that to a command which it has carried out itself.
+Event = Request | RequestError | Hello | Reply

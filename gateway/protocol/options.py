@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from numbers import Integral
 
 from gateway.errors import RequestError
-from gateway.protocol.messages import UNSET, Image, Request, RequestType, Unset
+from gateway.protocol.messages import UNSET, Hello, Image, Request, RequestType, Unset
+
+OPTION_NAMES = ("seed", "game", "timing", "model")
 
 MAX_SEED_BITS = 4096
 MAX_MODEL_CHARACTERS = 255  # a client's context remembers the name
@@ -38,6 +40,18 @@ def read_options(fields: Mapping[str, object]) -> Options:
     if not isinstance(timing, bool):
         raise RequestError(f"timing must be true or false, not {describe(timing)}")
     return Options(seed, game, timing, _model(fields.get("model")))
+
+
+def read_hello(fields: Mapping[str, object]) -> Hello:
+    """The greeting in a request's `fields`.
+
+    Raises:
+        RequestError: the token is missing or is no text; the message does not show it.
+    """
+    token = fields.get("token")
+    if not isinstance(token, str):
+        raise RequestError('a hello needs a token that is text: {"type": "hello", "token": "..."}')
+    return Hello(token)
 
 
 def describe(value: object) -> str:

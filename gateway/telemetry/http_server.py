@@ -9,12 +9,16 @@ from gateway.transport.tcp_server import cannot_bind
 
 
 class HttpServer:
-    """Serves `GET /healthz`, `/readyz` and `/metrics`."""
+    """Serves `GET /healthz`, `/readyz` and `/metrics`.
+
+    `draining`: set when the gateway is about to stop, so that /readyz sends new players elsewhere.
+    """
 
     def __init__(self, plane: DataPlane, metrics: Metrics, settings: GatewaySettings) -> None:
         self._plane = plane
         self._metrics = metrics
         self._settings = settings
+        self.draining = False
         application = web.Application()
         application.add_routes(
             [
@@ -39,16 +43,18 @@ class HttpServer:
             await self._runner.cleanup()
             raise cannot_bind(error, host, port, "--http-port") from error
         self.port = int(self._runner.addresses[0][1])
+        self._metrics.lag.start()
 
     async def stop(self) -> None:
         """Close the port and its connections."""
+        self._metrics.lag.stop()
         await self._runner.cleanup()
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        reason = await self._plane.ready()
+        reason = "stopping" if self.draining else await self._plane.ready()
         return (
             web.Response(text="ready\n") if reason is None else web.Response(text=f"{reason}\n", status=503)
         )

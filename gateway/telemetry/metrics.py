@@ -1,108 +1,306 @@
-"""The gateway's Prometheus metrics, in a registry of their own."""
+"""The gateway's Prometheus metrics, in a registry of their own.
 
-from collections.abc import Callable
+Everything is counted on the event loop's thread, but for the recorder's bytes; what is cheaper to ask than to
+follow (clients, endpoints, queues) is asked when the metrics are read.
+"""
+
+import importlib.metadata
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gateway.telemetry.instruments import Distributions, Tally
+from gateway.telemetry.loop_lag import LoopLag
+from gateway.telemetry.players import WINDOW_S, RecentClients
 
 Port = Literal["zmq", "tcp"]
+Access = Literal["anonymous", "authorised"]
 
+_PREFIX = "nitrogen_gateway_"
 # Seconds: from a small model on a GPU to the longest deadline.
-_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 10.0, 30.0)
+_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
+_LONG_SECONDS = (*_SECONDS, 10.0, 30.0)
+# Requests: the usual largest batches of a model, and multiples of them.
+_BATCHES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0, 128.0)
 
 
-class Metrics:
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Where a predict's time went, in seconds.
+
+    `receive_s`: from its first byte to its last. `decode_s`: until its frame was in the client's context.
+    `queue_s`: until it was sent to Triton. `infer_s`: until Triton's answer was there. `encode_s`: making the
+    reply's bytes. `send_s`: handing them to the socket. `total_s`: from its last byte to that.
+    """
+
+    receive_s: float
+    decode_s: float
+    queue_s: float
+    infer_s: float
+    encode_s: float
+    send_s: float
+    total_s: float
+
+
+@dataclass(slots=True)
+class RecordingCounts:
+    """What became of the recordings; each figure is counted by one thread, in the recorder.
+
+    `written`, `dropped` (too many at once) and `failed` (the disk) are numbers of predicts, `written_bytes`
+    their size, `kept_bytes` the size of what is in the folder.
+    """
+
+    written: int = 0
+    dropped: int = 0
+    failed: int = 0
+    written_bytes: int = 0
+    kept_bytes: int = 0
+
+
+class Metrics(Collector):
     """All metrics of one gateway."""
 
     def __init__(self) -> None:
+        self._requests = Tally(
+            f"{_PREFIX}requests",
+            "Requests answered, by what they were and how they ended.",
+            ("port", "access", "type", "outcome"),
+        )
+        self._predicts = Tally(
+            f"{_PREFIX}model_predicts",
+            "Predicts answered, by the model and version that they were for and how they ended.",
+            ("model", "version", "outcome"),
+        )
+        self._refusals = Tally(
+            f"{_PREFIX}refused", "Connections and requests refused at the door, by why.", ("port", "reason")
+        )
+        self._dropped = Tally(
+            f"{_PREFIX}dropped", "Requests whose client left before its reply.", ("port", "access")
+        )
+        self._request_seconds = Distributions(
+            f"{_PREFIX}request_seconds",
+            "Seconds from a request's last byte to its reply, however it ended.",
+            ("port", "type"),
+            _LONG_SECONDS,
+        )
+        self._stages = Distributions(
+            f"{_PREFIX}stage_seconds",
+            "Seconds that predicts with actions spent per stage: receive, decode (with the wait for earlier "
+            "frames), queue, infer, encode, send; total is from the last byte to the reply.",
+            ("port", "stage"),
+            _LONG_SECONDS,
+        )
+        self._at_triton = Distributions(
+            f"{_PREFIX}at_triton",
+            "Predicts of a model that were at Triton when one was sent, that one included.",
+            ("model",),
+            _BATCHES,
+        )
+        self._ports: dict[tuple[Port, Access], PortMetrics] = {}
+        self._triton: Callable[[], Mapping[str, bool]] | None = None
+        self._decoding: Callable[[], float] | None = None
+        self._version = _version()
+        self.lag = LoopLag()
+        self.recordings = RecordingCounts()
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._requests = Counter(
-            "nitrogen_gateway_requests_total",
-            "Requests answered, by what they were and how they ended.",
-            ("port", "type", "outcome"),
-            registry=self.registry,
-        )
-        self._predicts = Counter(
-            "nitrogen_gateway_model_predicts_total",
-            "Predicts answered, by the model that they named and how they ended.",
-            ("model", "outcome"),
-            registry=self.registry,
-        )
-        self._stages = Histogram(
-            "nitrogen_gateway_stage_seconds",
-            "Seconds spent per stage: decode (with the wait for earlier frames), infer, total.",
-            ("port", "stage"),
-            buckets=_BUCKETS,
-            registry=self.registry,
-        )
-        self._clients = Gauge(
-            "nitrogen_gateway_clients",
-            "TCP connections that are open; ZeroMQ clients seen lately.",
-            ("port",),
-            registry=self.registry,
-        )
-        self._in_flight = Gauge(
-            "nitrogen_gateway_in_flight",
-            "Requests that are not answered yet.",
-            ("port",),
-            registry=self.registry,
-        )
+        self.registry.register(self)
 
-    def port(self, port: Port) -> "PortMetrics":
-        """Return the metrics of one port."""
-        return PortMetrics(port, self._requests, self._predicts, self._stages, self._clients, self._in_flight)
+    def port(self, port: Port, access: Access = "anonymous") -> "PortMetrics":
+        """Return the metrics of one port's clients that have, or have not, shown who they are."""
+        found = self._ports.get((port, access))
+        if found is None:
+            found = PortMetrics(
+                port,
+                access,
+                self._requests,
+                self._predicts,
+                self._refusals,
+                self._dropped,
+                self._request_seconds,
+                self._stages,
+            )
+            self._ports[port, access] = found
+        return found
+
+    def dispatched(self, model: str, count: int) -> None:
+        """Note that a predict was sent to Triton; `count` of its model are there now, with this one."""
+        self._at_triton.of(model).observe(count)
+
+    def watch_triton(self, endpoints: Callable[[], Mapping[str, bool]]) -> None:
+        """Take from `endpoints`, whenever the metrics are read, which of Triton's endpoints are up."""
+        self._triton = endpoints
+
+    def watch_decoding(self, queue: Callable[[], float]) -> None:
+        """Take from `queue`, whenever the metrics are read, how many images wait for a thread."""
+        self._decoding = queue
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics, for the registry."""
+        yield self._requests.family()
+        yield self._predicts.family()
+        yield self._refusals.family()
+        yield self._dropped.family()
+        yield self._request_seconds.family()
+        yield self._stages.family()
+        yield self._at_triton.family()
+        yield from self._of_clients()
+        yield from self._of_neighbours()
+        yield from self._of_recordings()
+        build = GaugeMetricFamily(f"{_PREFIX}build_info", "The gateway's version.", labels=("version",))
+        build.add_metric((self._version,), 1)
+        yield build
+
+    def _of_clients(self) -> Iterator[Metric]:
+        clients = GaugeMetricFamily(
+            f"{_PREFIX}clients",
+            "TCP connections that are open; ZeroMQ clients seen lately.",
+            labels=("port", "access"),
+        )
+        players = GaugeMetricFamily(
+            f"{_PREFIX}players",
+            f"Clients that sent a predict within the last {WINDOW_S:g} s.",
+            labels=("port", "access"),
+        )
+        in_flight = GaugeMetricFamily(
+            f"{_PREFIX}in_flight", "Requests that are not answered yet.", labels=("port",)
+        )
+        waiting: dict[str, int] = {}
+        for (port, access), metrics in self._ports.items():
+            if metrics.clients is not None:
+                clients.add_metric((port, access), metrics.clients())
+            players.add_metric((port, access), metrics.players.count())
+            waiting[port] = waiting.get(port, 0) + metrics.in_flight
+        for port_name, count in waiting.items():
+            in_flight.add_metric((port_name,), count)
+        yield from (clients, players, in_flight)
+
+    def _of_neighbours(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily(
+            f"{_PREFIX}triton_up", "Whether one of Triton's endpoints can be used.", labels=("endpoint",)
+        )
+        for endpoint, is_up in (self._triton() if self._triton is not None else {}).items():
+            up.add_metric((endpoint,), float(is_up))
+        yield up
+        if self._decoding is not None:
+            yield GaugeMetricFamily(
+                f"{_PREFIX}decoding_queue", "Images that wait for a thread to decode them.", self._decoding()
+            )
+        yield GaugeMetricFamily(
+            f"{_PREFIX}event_loop_lag_seconds",
+            "The longest that the event loop was late within the last 15 s.",
+            self.lag.greatest_s(),
+        )
+
+    def _of_recordings(self) -> Iterator[Metric]:
+        counts = self.recordings
+        predicts = CounterMetricFamily(
+            f"{_PREFIX}recordings",
+            "Predicts to record: written, dropped (too many at once) or failed (the disk).",
+            labels=("outcome",),
+        )
+        for outcome, count in (
+            ("written", counts.written),
+            ("dropped", counts.dropped),
+            ("failed", counts.failed),
+        ):
+            predicts.add_metric((outcome,), count)
+        yield predicts
+        yield CounterMetricFamily(
+            f"{_PREFIX}recorded_bytes", "Bytes of recordings written.", counts.written_bytes
+        )
+        yield GaugeMetricFamily(
+            f"{_PREFIX}recordings_kept_bytes", "Bytes of recordings in the folder.", counts.kept_bytes
+        )
+
 
 class PortMetrics:
-    """The metrics of one port, with the labels that never change already bound."""
+    """The metrics of one port's clients; `in_flight`, `players` and `clients` are what `Metrics` reads."""
 
     def __init__(
         self,
         port: Port,
-        requests: Counter,
-        predicts: Counter,
-        stages: Histogram,
-        clients: Gauge,
-        in_flight: Gauge,
+        access: Access,
+        requests: Tally,
+        predicts: Tally,
+        refusals: Tally,
+        dropped: Tally,
+        seconds: Distributions,
+        stages: Distributions,
     ) -> None:
-        self._port = port
+        self.port = port
+        self._access = access
         self._requests = requests
         self._predicts = predicts
-        self._decode = stages.labels(port, "decode")
-        self._infer = stages.labels(port, "infer")
-        self._total = stages.labels(port, "total")
-        self._clients = clients.labels(port)
-        self._in_flight = in_flight.labels(port)
-        self._in_flight.set(0)
+        self._refusals = refusals
+        self._dropped = dropped
+        self._seconds = seconds
+        self._receive = stages.of(port, "receive")
+        self._decode = stages.of(port, "decode")
+        self._queue = stages.of(port, "queue")
+        self._infer = stages.of(port, "infer")
+        self._encode = stages.of(port, "encode")
+        self._send = stages.of(port, "send")
+        self._total = stages.of(port, "total")
+        self.clients: Callable[[], float] | None = None
+        self.players = RecentClients()
+        self.in_flight = 0
 
     def count_clients_by(self, count: Callable[[], float]) -> None:
         """Take the number of clients from `count` whenever the metrics are read."""
-        self._clients.set_function(count)
+        self.clients = count
+
+    def played(self, client: Hashable) -> None:
+        """Note that a client sent a predict; `client` tells it from the port's others."""
+        self.players.saw(client)
+
+    def refused(self, reason: str) -> None:
+        """Count a connection or request as refused at the door; `reason` is one of a bounded set."""
+        self._refusals.add((self.port, reason))
 
     def begun(self) -> None:
         """Count a request as in flight."""
-        self._in_flight.inc()
+        self.in_flight += 1
 
     def dropped(self) -> None:
         """Count a request as gone with its client, unanswered."""
-        self._in_flight.dec()
+        self.in_flight -= 1
+        self._dropped.add((self.port, self._access))
 
     def answered(self, request_type: str, outcome: str, total_s: float) -> None:
-        """Count a request as answered, `total_s` seconds after its arrival."""
-        self._in_flight.dec()
-        self._requests.labels(self._port, request_type, outcome).inc()
-        self._total.observe(total_s)
+        """Count a request as answered, `total_s` seconds after its last byte."""
+        self.in_flight -= 1
+        self._requests.add((self.port, self._access, request_type, outcome))
+        self._seconds.of(self.port, request_type).observe(total_s)
 
-    def model_answered(self, model: str, outcome: str) -> None:
-        """Count a predict as answered; `model` is one of a bounded set of names."""
-        self._predicts.labels(model, outcome).inc()
+    def model_answered(self, model: str, version: int, outcome: str) -> None:
+        """Count a predict as answered.
 
-    def predicted(self, decode_s: float, infer_s: float) -> None:
-        """Record the stages of a predict that got its actions, in seconds."""
-        self._decode.observe(decode_s)
-        self._infer.observe(infer_s)
+        `model`: one of a bounded set of names. `version`: that of the model which answered, 0 for none.
+        """
+        self._predicts.add((model, str(version) if version else "", outcome))
+
+    def stages(self, stages: Stages) -> None:
+        """Record where the time of a predict that got its actions went."""
+        self._receive.observe(stages.receive_s)
+        self._decode.observe(stages.decode_s)
+        self._queue.observe(stages.queue_s)
+        self._infer.observe(stages.infer_s)
+        self._encode.observe(stages.encode_s)
+        self._send.observe(stages.send_s)
+        self._total.observe(stages.total_s)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("nitrogen-triton")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

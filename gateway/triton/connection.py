@@ -1,111 +1,202 @@
-"""The connection to Triton: one gRPC channel for all models, and the errors that its calls end with."""
+"""The connection to Triton: one gRPC channel for all models and all Tritons, and its calls.
+
+The channel balances between the Tritons, see `target`. A channel to several host names is opened anew when
+their addresses have changed; calls that are on the old one come to their end there.
+"""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import grpc
-from tritonclient.grpc import service_pb2_grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from gateway.errors import DeadlineError, ModelError, NotServedError, ServerError, TritonUnavailableError
+from gateway.errors import TritonUnavailableError
+from gateway.settings import GatewaySettings
+from gateway.triton.credentials import TlsFiles
+from gateway.triton.failures import failure
+from gateway.triton.liveness import Liveness
+from gateway.triton.shared_memory import SharedFrames, require_local
+from gateway.triton.target import Options, channel_options, is_address, resolve
+from gateway.triton.tracing import Tracer, start_tracing
 
 logger = logging.getLogger(__name__)
 
-# Calls never use wait_for_ready: without Triton they fail at once, and the client gets its error reply.
-CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
-    # Requests grow with the model's context (K x 192 KiB); answers are small, and gRPC's 4 MiB is plenty.
-    ("grpc.max_send_message_length", -1),
-    # Triton is found again within half a second of its return; the minimum also bounds one attempt.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 500),
-    ("grpc.max_reconnect_backoff_ms", 500),
-    # A container that comes back may have another address; gRPC's own pause between look-ups is 30 s.
-    ("grpc.dns_min_time_between_resolutions_ms", 500),
-    # A peer that has fallen silent is noticed while calls wait for it. Not more often, for Triton's default
-    # policy takes frequent pings for abuse and closes the connection.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 0),
-    # The connection stays open through a night without players.
-    ("grpc.client_idle_timeout_ms", 2**31 - 1),
-    # A failed call becomes an error reply: repeated in silence it could reach a Triton with another model.
-    ("grpc.enable_retries", 0),
-    # Triton is a neighbour: a proxy meant for the web is not the way to it.
-    ("grpc.enable_http_proxy", 0),
-    # A connection of its own, also beside another gateway in this process.
-    ("grpc.use_local_subchannel_pool", 1),
-)
-
-_MAX_DETAIL_CHARACTERS = 300
-# How Triton begins its refusal of a model, or a version of one, that it does not serve.
-_NOT_SERVED = "Request for unknown model"
+_SERVICE = "inference.GRPCInferenceService"
+# How often the names among several endpoints are looked up again, and how long the start waits for them.
+_LOOK_UP_PERIOD_S = 2.0
+_LOOK_UP_TIMEOUT_S = 2.0
+# How long a channel that was replaced stays for its calls: beyond the longest deadline.
+_REPLACED_S = 30.0
 
 
 class TritonConnection:
-    """One gRPC channel to one Triton.
+    """The calls to one Triton, or to several that serve the same models.
 
-    `endpoint`: HOST:PORT of its gRPC service. `start` and `close` run in the event loop that uses it.
+    `endpoints`: HOST:PORT of each gRPC service. `tls`: for TLS. `otlp_endpoint`: HOST:PORT of a collector of
+    traces. `shared_slots`: how many requests' frames go through shared memory at a time; 0 for none.
+    `start` and `close` run in the event loop that uses it.
+
+    Raises:
+        StartError: TLS files, tracing or shared memory cannot be used as they are set.
     """
 
-    def __init__(self, endpoint: str) -> None:
-        self.endpoint = endpoint
-        # Grows whenever the channel has left READY: what answers from then on may be another Triton.
+    def __init__(
+        self,
+        *endpoints: str,
+        tls: TlsFiles | None = None,
+        otlp_endpoint: str | None = None,
+        shared_slots: int = 0,
+    ) -> None:
+        self.endpoint = ",".join(endpoints)
+        # Whether another Triton may answer a call that one refused: a single address has no other.
+        self.is_balanced = len(endpoints) > 1 or not is_address(endpoints[0])
+        # Grows whenever a connection was lost: what answers from then on may be another Triton.
         self.epoch = 0
+        self._endpoints = endpoints
+        self._credentials = None if tls is None else tls.credentials()
+        self._options = channel_options(endpoints, with_tls=tls is not None)
+        self._liveness = Liveness(endpoints, self._options, self._channel_to, self._one_lost)
+        self._tracer: Tracer | None = None if otlp_endpoint is None else start_tracing(otlp_endpoint)
+        self.shared_frames: SharedFrames | None = None
+        if shared_slots:
+            require_local(endpoints)
+            self.shared_frames = SharedFrames(self, shared_slots)
+
+    @classmethod
+    def from_settings(cls, settings: GatewaySettings) -> Self:
+        """Return the connection that the settings describe, not yet started; raises StartError as above."""
+        files = TlsFiles(settings.triton_tls_ca, settings.triton_tls_cert, settings.triton_tls_key)
+        return cls(
+            *settings.triton_endpoints,
+            tls=files if settings.triton_tls else None,
+            otlp_endpoint=settings.otlp_endpoint,
+            shared_slots=settings.max_in_flight if settings.triton_shared_memory else 0,
+        )
 
     async def start(self) -> None:
-        """Open the channel; does not wait for Triton."""
-        self._channel = grpc.aio.insecure_channel(self.endpoint, options=CHANNEL_OPTIONS)
-        self.stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._watcher = asyncio.create_task(self._watch())
+        """Open the channel; does not wait for Triton.
+
+        Raises:
+            StartError: there is no room for the shared memory.
+        """
+        self._target = f"dns:///{self._endpoints[0]}"
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_UP_TIMEOUT_S):
+                self._target = await resolve(self._endpoints)
+        if self.shared_frames is not None:
+            self.shared_frames.open()
+        self._open()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._tasks = [asyncio.create_task(self._watch())]
+        if len(self._endpoints) > 1 and not all(map(is_address, self._endpoints)):
+            self._tasks.append(asyncio.create_task(self._follow_names()))
+        if self.shared_frames is not None:
+            self._tasks.append(asyncio.create_task(self.shared_frames.keep_registered()))
+        self._liveness.start()
 
     async def close(self) -> None:
         """Cancel the calls in flight and close the channel."""
-        self._watcher.cancel()
-        await asyncio.gather(self._watcher, return_exceptions=True)
+        for task in (*self._tasks, *self._closing):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._closing, return_exceptions=True)
+        if self.shared_frames is not None:
+            await self.shared_frames.close()
+        await self._liveness.close()
         await self._channel.close()
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.close)
 
-    async def call(self, method: Callable[..., Any], request: object, timeout_s: float, subject: str) -> Any:  # noqa: ANN401 - the stub is untyped
-        """Return the response to a request; `method` is one of the stub's, `subject` what it is about.
+    def endpoints_up(self) -> dict[str, bool]:
+        """Return whether each endpoint lives, as it was seen within the last few seconds."""
+        return self._liveness.up()
+
+    async def call(
+        self,
+        method: str,
+        request: object,
+        timeout_s: float,
+        subject: str,
+        *,
+        model: str = "",
+        request_id: str = "",
+    ) -> Any:  # noqa: ANN401 - the stub is untyped
+        """Return the response to a request.
+
+        `method`: one of the service's; ModelInfer takes the request as bytes. `subject`: what it is about, in
+        words for an error. `model`, `request_id`: for the trace.
 
         Raises:
             TritonUnavailableError: Triton cannot be reached; NotServedError: it can, but has no such subject.
             DeadlineError: no answer within `timeout_s` seconds.
+            BusyError: Triton has too many requests waiting.
             ModelError: Triton failed.
         """
         try:
-            return await method(request, timeout=timeout_s)
+            if self._tracer is None:
+                return await self._methods[method](request, timeout=timeout_s)
+            with self._tracer.span(method, model, request_id) as metadata:
+                return await self._methods[method](request, timeout=timeout_s, metadata=metadata)
         except grpc.aio.AioRpcError as error:
-            raise self._error(error, timeout_s, subject) from error
+            raise failure(error, self.endpoint, timeout_s, subject) from error
         except grpc.aio.UsageError as error:
             raise TritonUnavailableError("the gateway is stopping: send the request again") from error
 
-    def _error(self, error: grpc.aio.AioRpcError, timeout_s: float, subject: str) -> ServerError:
-        lines = (error.details() or "no details").strip().splitlines()
-        # A TorchScript traceback says what happened in its last line, everything else in its first.
-        line = lines[-1] if "Traceback" in lines[0] else lines[0]
-        detail = line.rpartition("last error: ")[2][:_MAX_DETAIL_CHARACTERS]
-        where = f"Triton at {self.endpoint}"
-        code = error.code()
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return DeadlineError(f"{where} gave no answer within {timeout_s:.1f} s: send the request again")
-        # A version that was swapped for another is UNAVAILABLE, as is a Triton that has gone.
-        if code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED) or (
-            code is grpc.StatusCode.UNAVAILABLE and detail.startswith(_NOT_SERVED)
-        ):
-            return NotServedError(f"{where} does not serve {subject} ({detail})")
-        if code is grpc.StatusCode.UNAVAILABLE:
-            return TritonUnavailableError(f"{where} is unavailable ({detail}): check that it runs there")
-        if code is grpc.StatusCode.CANCELLED:
-            return TritonUnavailableError(f"the call to {where} was cancelled: send the request again")
-        return ModelError(f"{where} failed on {subject} ({code.name}: {detail})")
+    def _open(self) -> None:
+        self._channel = self._channel_to(self._target, self._options)
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._methods: dict[str, Any] = {
+            # Its requests are bytes already: protobuf would copy each frame twice more.
+            "ModelInfer": self._channel.unary_unary(
+                f"/{_SERVICE}/ModelInfer",
+                request_serializer=None,
+                response_deserializer=service_pb2.ModelInferResponse.FromString,
+            ),
+            "ModelConfig": stub.ModelConfig,
+            "ModelReady": stub.ModelReady,
+            "RepositoryIndex": stub.RepositoryIndex,
+            "SystemSharedMemoryRegister": stub.SystemSharedMemoryRegister,
+            "SystemSharedMemoryStatus": stub.SystemSharedMemoryStatus,
+            "SystemSharedMemoryUnregister": stub.SystemSharedMemoryUnregister,
+        }
+
+    def _channel_to(self, target: str, options: Options) -> grpc.aio.Channel:
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(target, options=options)
+        return grpc.aio.secure_channel(target, self._credentials, options=options)
 
     async def _watch(self) -> None:
         """Open a new epoch whenever the channel leaves READY, and keep it connecting."""
         while True:
-            state = self._channel.get_state(try_to_connect=True)
-            await self._channel.wait_for_state_change(state)
+            channel = self._channel
+            state = channel.get_state(try_to_connect=True)
+            await channel.wait_for_state_change(state)
             # Every return is a change, even when the channel is READY again by now.
-            if state is grpc.ChannelConnectivity.READY:
+            if state is grpc.ChannelConnectivity.READY and channel is self._channel:
                 logger.warning("the connection to Triton at %s is lost", self.endpoint)
-                self.epoch += 1
+                self._new_epoch()
+
+    def _one_lost(self) -> None:
+        """Open a new epoch when one of several is lost; one alone is watched by its own channel."""
+        if len(self._endpoints) > 1:
+            self._new_epoch()
+
+    def _new_epoch(self) -> None:
+        self.epoch += 1
+        if self.shared_frames is not None:
+            self.shared_frames.lost()
+
+    async def _follow_names(self) -> None:
+        """Open a new channel when the names among the endpoints have got other addresses."""
+        while True:
+            await asyncio.sleep(_LOOK_UP_PERIOD_S)
+            target = await resolve(self._endpoints, self._target)
+            if target != self._target:
+                logger.info("Triton at %s has other addresses: %s", self.endpoint, target)
+                self._target, replaced = target, self._channel
+                self._open()
+                self._new_epoch()
+                closing = asyncio.create_task(replaced.close(_REPLACED_S))
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)

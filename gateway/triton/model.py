@@ -7,17 +7,20 @@ so a Triton that has swapped it for another meanwhile refuses the request instea
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
-from gateway.errors import DeadlineError, GatewayError, NotServedError
+from gateway.errors import BusyError, DeadlineError, GatewayError, ModelError, NotServedError
 from gateway.protocol.messages import ActionChunk
 from gateway.triton.connection import TritonConnection
 from gateway.triton.facts import ModelFacts, facts_from_config
-from gateway.triton.tensors import action_chunk, infer_request
+from gateway.triton.failures import SharedMemoryLostError
+from gateway.triton.shared_memory import Slot
+from gateway.triton.tensors import Frame, RequestTemplate, action_chunk
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,7 @@ class TritonModel:
         self._connection = connection
         self._subject = f"the model {name!r}"
         self._facts: ModelFacts | None = None
+        self._template: RequestTemplate | None = None
         # Facts are fresh in the connection's epoch of their reading, until a call fails. Then only a reading
         # that begins later will do, so they are numbered.
         self._facts_epoch = -1
@@ -45,6 +49,11 @@ class TritonModel:
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether another Triton may answer a request that one has refused."""
+        return self._connection.is_balanced
 
     @property
     def known_facts(self) -> ModelFacts | None:
@@ -67,30 +76,45 @@ class TritonModel:
     async def infer(
         self,
         facts: ModelFacts,
-        frames: Sequence[bytes],
+        frames: Sequence[Frame],
         game_id: int,
         noise: NDArray[np.float32],
         timeout_s: float,
+        request_id: str = "",
     ) -> ActionChunk:
         """Return the action chunk for a client's frames.
 
-        `facts`: what `fresh_facts` returned just now. `frames`: 1 to K frames as (256, 256, 3) uint8 bytes,
-        newest last. `noise`: (H, 25) float32. Cancelling the caller cancels the call in Triton too.
+        `facts`: what `fresh_facts` returned just now. `frames`: 1 to K frames of (256, 256, 3) uint8, each
+        exactly that many bytes, newest last. `noise`: (H, 25) float32. `request_id`: what Triton's log calls
+        it. Cancelling the caller cancels the call in Triton too.
 
         Raises:
             TritonUnavailableError: Triton cannot be reached.
             NotServedError: Triton does not serve the model, or no longer the one of these facts.
             DeadlineError: no answer within `timeout_s` seconds.
+            BusyError: Triton has too many requests waiting.
             ModelError: the model failed, or gave an output that is unusable.
         """
         epoch = self._connection.epoch
-        request = infer_request(facts, frames, game_id, noise)
+        if self._template is None or self._template.facts is not facts:
+            self._template = RequestTemplate(facts)
+        ask = partial(
+            self._template.message,
+            frames,
+            game_id,
+            noise,
+            request_id=request_id,
+            # Should Triton never hear of a cancellation, it still drops the request in time.
+            timeout_us=max(1, int(timeout_s * 1e6)),
+        )
+        shared = self._connection.shared_frames
+        slot = None if shared is None else shared.take(self._template.stacked(frames))
         try:
-            response = await self._connection.call(
-                self._connection.stub.ModelInfer, request, timeout_s, self._subject
-            )
-            chunk = action_chunk(facts, response)
-        except DeadlineError:
+            if slot is None:
+                chunk = action_chunk(facts, await self._answer(ask(), timeout_s, request_id))
+            else:
+                chunk = await self._infer_shared(facts, ask, slot, timeout_s, request_id)
+        except (DeadlineError, BusyError):
             raise
         except GatewayError:
             self._least_number = self._begun + 1
@@ -99,12 +123,40 @@ class TritonModel:
             raise NotServedError("Triton came back with another model meanwhile: send the request again")
         return chunk
 
+    async def _infer_shared(
+        self, facts: ModelFacts, ask: Callable[..., bytes], slot: Slot, timeout_s: float, request_id: str
+    ) -> ActionChunk:
+        """Return the chunk for frames in shared memory, or over the connection when Triton knows of none."""
+        answered = False
+        try:
+            chunk = action_chunk(facts, await self._answer(ask(slot=slot), timeout_s, request_id))
+            answered = True
+        except SharedMemoryLostError:
+            answered = True
+            assert self._connection.shared_frames is not None  # noqa: S101 - the slot is one of it
+            self._connection.shared_frames.lost()
+            chunk = action_chunk(facts, await self._answer(ask(), timeout_s, request_id))
+        except (ModelError, NotServedError, BusyError):
+            answered = True
+            raise
+        finally:
+            slot.release(answered=answered)
+        return chunk
+
+    async def _answer(
+        self, message: bytes, timeout_s: float, request_id: str
+    ) -> service_pb2.ModelInferResponse:
+        return await self._connection.call(
+            "ModelInfer", message, timeout_s, self._subject, model=self.name, request_id=request_id
+        )
+
     async def ready(self) -> str | None:
         """Return None when Triton's model answers and its facts are usable, else the reason why not."""
         request = service_pb2.ModelReadyRequest(name=self.name)
-        method = self._connection.stub.ModelReady
         try:
-            response = await self._connection.call(method, request, _FACTS_TIMEOUT_S, self._subject)
+            response = await self._connection.call(
+                "ModelReady", request, _FACTS_TIMEOUT_S, self._subject, model=self.name
+            )
             if not response.ready:
                 return f"Triton at {self._connection.endpoint} has no ready model {self.name!r}"
             await self.fresh_facts()
@@ -128,10 +180,11 @@ class TritonModel:
 
     async def _read(self, number: int) -> None:
         request = service_pb2.ModelConfigRequest(name=self.name)
-        method = self._connection.stub.ModelConfig
         epoch = self._connection.epoch
         try:
-            response = await self._connection.call(method, request, _FACTS_TIMEOUT_S, self._subject)
+            response = await self._connection.call(
+                "ModelConfig", request, _FACTS_TIMEOUT_S, self._subject, model=self.name
+            )
             facts = facts_from_config(response.config)
         finally:
             self._reading = None

@@ -158,9 +158,10 @@ class ModelRegistry:
     async def _list(self) -> set[str]:
         """Return the names of the models that are loaded in Triton, ours and others."""
         request = service_pb2.RepositoryIndexRequest(ready=True)
-        method = self._connection.stub.RepositoryIndex
         try:
-            response = await self._connection.call(method, request, _LIST_TIMEOUT_S, "a list of its models")
+            response = await self._connection.call(
+                "RepositoryIndex", request, _LIST_TIMEOUT_S, "a list of its models"
+            )
         except TritonUnavailableError as error:
             # Triton has gone, which this tells, or keeps the list to itself (--grpc-restricted-protocol).
             await self.default.read_facts()

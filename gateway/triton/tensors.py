@@ -1,6 +1,7 @@
 """Triton's inference messages: frames and noise in, an action chunk out.
 
-The message is built by hand with `raw_input_contents`: the frames' bytes go in as they are.
+A request is written in protobuf's wire format: what is the same for all requests of a model once, by protobuf
+itself; then the frames' bytes go in as they are, in one copy.
 """
 
 import math
@@ -13,6 +14,10 @@ from tritonclient.grpc import service_pb2
 from gateway.errors import ModelError
 from gateway.protocol.messages import FRAME_BYTES, FRAME_SHAPE, ActionChunk
 from gateway.triton.facts import ACTION_WIDTH, BUTTON_COUNT, STICK_WIDTH, ModelFacts
+from gateway.triton.shared_memory import Slot
+
+# Exactly FRAME_BYTES bytes, (256, 256, 3) uint8.
+Frame = bytes | bytearray | memoryview
 
 _UNUSED_SLOT = bytes(FRAME_BYTES)
 _OUTPUT_WIDTHS = {
@@ -21,33 +26,102 @@ _OUTPUT_WIDTHS = {
     "buttons": BUTTON_COUNT,
     "actions": ACTION_WIDTH,
 }
+# Tags of ModelInferRequest's fields that are bytes, strings or messages: number << 3 | 2.
+_ID = b"\x1a"
+_INPUT = b"\x2a"
+_RAW_INPUT = b"\x3a"
 
 
-def infer_request(
-    facts: ModelFacts, frames: Sequence[bytes], game_id: int, noise: NDArray[np.float32]
-) -> service_pb2.ModelInferRequest:
-    """Return the request for one action chunk, a batch of one.
+class RequestTemplate:
+    """The requests for one model's action chunks, each a batch of one."""
 
-    `frames`: 1 to K frames of (256, 256, 3) uint8 bytes, newest last; zeros fill the unused older slots
-    before them. `noise`: (H, 25) float32.
-    """
-    context_length = facts.context_length
-    unused = context_length - len(frames)
-    stacked = frames[0] if context_length == 1 else b"".join([_UNUSED_SLOT] * unused + list(frames))
-    # Triton then answers with the very version that the facts describe, or refuses.
-    version = "" if facts.version is None else str(facts.version)
-    request = service_pb2.ModelInferRequest(model_name=facts.model, model_version=version)
-    for name, datatype, shape, data in (
-        ("frames", "UINT8", (1, context_length, *FRAME_SHAPE), stacked),
-        ("frame_count", "INT64", (1, 1), len(frames).to_bytes(8, "little")),
-        ("game_id", "INT64", (1, 1), game_id.to_bytes(8, "little")),
-        ("noise", "FP32", (1, facts.horizon, ACTION_WIDTH), noise.astype("<f4", copy=False).tobytes()),
-    ):
-        request.inputs.add(name=name, datatype=datatype, shape=shape)
-        request.raw_input_contents.append(data)
-    for name in _OUTPUT_WIDTHS:
-        request.outputs.add(name=name)
-    return request
+    def __init__(self, facts: ModelFacts) -> None:
+        self.facts = facts
+        # Triton then answers with the very version that the facts describe, or refuses.
+        version = "" if facts.version is None else str(facts.version)
+        head = service_pb2.ModelInferRequest(model_name=facts.model, model_version=version)
+        for name in _OUTPUT_WIDTHS:
+            head.outputs.add(name=name)
+        others = service_pb2.ModelInferRequest()
+        others.inputs.add(name="frame_count", datatype="INT64", shape=(1, 1))
+        others.inputs.add(name="game_id", datatype="INT64", shape=(1, 1))
+        others.inputs.add(name="noise", datatype="FP32", shape=(1, facts.horizon, ACTION_WIDTH))
+        self._frames_bytes = facts.context_length * FRAME_BYTES
+        # Fields may come in any order, but inputs and their raw contents in the same: frames first.
+        self._head = head.SerializeToString()
+        self._other_inputs = others.SerializeToString()
+        self._frames_input = _field(_INPUT, self._frames_tensor().SerializeToString())
+        self._frames_tag = _RAW_INPUT + _varint(self._frames_bytes)
+        self._between = _RAW_INPUT + _varint(8)
+        self._noise_tag = _RAW_INPUT + _varint(4 * facts.horizon * ACTION_WIDTH)
+
+    def message(
+        self,
+        frames: Sequence[Frame],
+        game_id: int,
+        noise: NDArray[np.float32],
+        *,
+        request_id: str = "",
+        timeout_us: int = 0,
+        slot: Slot | None = None,
+    ) -> bytes:
+        """Return a request, a serialised ModelInferRequest.
+
+        `frames`: 1 to K frames, newest last; zeros fill the unused older slots before them. `noise`: (H, 25)
+        float32. `request_id`: what Triton's log calls it. `timeout_us`: microseconds for which it may wait in
+        Triton's queue, 0 for as long as the model's config says. `slot`: shared memory that holds what
+        `stacked` returns; the message then only refers to it.
+        """
+        parts: list[Frame] = [self._head]
+        if request_id:
+            parts.append(_field(_ID, request_id.encode()))
+        if timeout_us:
+            parts.append(_timeout(timeout_us))
+        if slot is None:
+            parts += (self._frames_input, self._other_inputs, self._frames_tag, *self.stacked(frames))
+        else:
+            tensor = self._frames_tensor()
+            tensor.parameters["shared_memory_region"].string_param = slot.region
+            tensor.parameters["shared_memory_offset"].int64_param = slot.offset
+            tensor.parameters["shared_memory_byte_size"].int64_param = self._frames_bytes
+            parts += (_field(_INPUT, tensor.SerializeToString()), self._other_inputs)
+        parts += (
+            self._between,
+            len(frames).to_bytes(8, "little"),
+            self._between,
+            game_id.to_bytes(8, "little"),
+            self._noise_tag,
+            noise.astype("<f4", copy=False).tobytes(),
+        )
+        return b"".join(parts)
+
+    def stacked(self, frames: Sequence[Frame]) -> list[Frame]:
+        """Return the K slots that the model sees for 1 to K frames."""
+        return [_UNUSED_SLOT] * (self.facts.context_length - len(frames)) + list(frames)
+
+    def _frames_tensor(self) -> service_pb2.ModelInferRequest.InferInputTensor:
+        return service_pb2.ModelInferRequest.InferInputTensor(
+            name="frames", datatype="UINT8", shape=(1, self.facts.context_length, *FRAME_SHAPE)
+        )
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def _field(tag: bytes, content: bytes) -> bytes:
+    return tag + _varint(len(content)) + content
+
+
+def _timeout(timeout_us: int) -> bytes:
+    """Return the parameter "timeout" as protobuf writes an entry of the map `parameters`."""
+    value = b"\x10" + _varint(timeout_us)
+    return _field(b"\x22", b"\x0a\x07timeout" + _field(b"\x12", value))
 
 
 def action_chunk(facts: ModelFacts, response: service_pb2.ModelInferResponse) -> ActionChunk:

@@ -88,7 +88,7 @@ def test_metrics_are_in_the_text_format_of_prometheus(tiny_stack: Stack) -> None
     assert status == 200
     assert content_type.startswith("text/plain; version=0.0.4")
     families = {family.name for family in text_string_to_metric_families(text)}
-    names = ("requests", "stage_seconds", "clients", "in_flight")
+    names = ("requests", "request_seconds", "stage_seconds", "clients", "players", "in_flight", "triton_up")
     assert {f"nitrogen_gateway_{name}" for name in names} <= families
 
 
@@ -107,11 +107,11 @@ def test_requests_are_counted_by_port_type_and_outcome(
     tiny_stack: Stack, work: Callable[[Stack], None], port: str, request_type: str, outcome: str, count: int
 ) -> None:
     name = "nitrogen_gateway_requests_total"
-    labels = {"port": port, "type": request_type, "outcome": outcome}
+    labels = {"port": port, "access": "anonymous", "type": request_type, "outcome": outcome}
     assert growth(tiny_stack, name, lambda: work(tiny_stack), **labels) == count
 
 
-@pytest.mark.parametrize("stage", ["decode", "infer", "total"])
+@pytest.mark.parametrize("stage", ["receive", "decode", "queue", "infer", "encode", "send", "total"])
 @pytest.mark.parametrize(("work", "port", "count"), [(zmq_predicts, "zmq", 3), (tcp_predicts, "tcp", 2)])
 def test_latencies_are_measured_by_stage(
     tiny_stack: Stack, stage: str, work: Callable[[Stack], None], port: str, count: int
@@ -122,7 +122,7 @@ def test_latencies_are_measured_by_stage(
 
 def test_open_connections_are_counted(tiny_stack: Stack) -> None:
     def clients() -> float:
-        return sample(tiny_stack, "nitrogen_gateway_clients", port="tcp")
+        return sample(tiny_stack, "nitrogen_gateway_clients", port="tcp", access="anonymous")
 
     wait_until(lambda: clients() == 0, 5, "the connections of earlier tests are gone")
     with JsonClient(tiny_stack.tcp_port) as one, JsonClient(tiny_stack.tcp_port) as other:

@@ -196,8 +196,8 @@ def test_predicts_are_counted_by_model_and_made_up_names_as_one(gateway: Gateway
         for number in range(3):
             ask("predict", model=f"made up {number}")
     _, text = page(gateway, "/metrics")
-    assert 'nitrogen_gateway_model_predicts_total{model="nitrogen-fast",outcome="ok"}' in text
-    assert 'nitrogen_gateway_model_predicts_total{model="unknown",outcome="bad_request"}' in text
+    assert 'nitrogen_gateway_model_predicts_total{model="nitrogen-fast",outcome="ok",version="1"}' in text
+    assert 'nitrogen_gateway_model_predicts_total{model="unknown",outcome="bad_request",version=""}' in text
     assert "made up" not in text
 
 

@@ -1,10 +1,13 @@
-"""The timed model's Triton, one for all tests that only use it."""
+"""The timed model's Triton, one for all tests that only use it, and gateways in front of it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from gateway.server import Gateway
+from gateway.settings import GatewaySettings
 from tests.gateway.timed_triton import TimedTriton
 
 
@@ -17,3 +20,23 @@ async def timed_triton(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
         yield triton
     finally:
         await triton.kill()
+
+
+StartGateway = Callable[..., Any]
+
+
+@pytest_asyncio.fixture
+async def start_gateway(timed_triton: TimedTriton) -> AsyncIterator[StartGateway]:
+    """Starts gateways in this process, on ports of their own, with a test's settings."""
+    gateways: list[Gateway] = []
+
+    async def start(**settings: Any) -> Gateway:  # noqa: ANN401
+        ports: dict[str, Any] = {"zmq_port": 0, "tcp_port": 0, "http_port": 0, "host": "127.0.0.1"}
+        gateway = Gateway(GatewaySettings(**{"triton": timed_triton.endpoint, **ports, **settings}))
+        await gateway.start()
+        gateways.append(gateway)
+        return gateway
+
+    yield start
+    for gateway in gateways:
+        await gateway.stop()

@@ -118,3 +118,26 @@ def test_any_bytes_have_an_answer_that_their_size_field_gives(head: bytes) -> No
     size = bmp_size(head)
     if size not in (None, NEED_MORE_BYTES):
         assert size == int.from_bytes(head[2:6], "little")
+
+
+@settings(max_examples=500)
+@given(
+    st.sampled_from([bmp(), bmp(dib=12), bmp(depth=32, compression=3), bmp(height=-3, gap=12)]),
+    st.lists(st.tuples(st.integers(0, 33), st.integers(0, 255)), min_size=1, max_size=3),
+)
+def test_a_mutated_header_that_is_still_believed_agrees_with_itself(
+    data: bytes, changes: list[tuple[int, int]]
+) -> None:
+    mutated = bytearray(data)
+    for where, value in changes:
+        mutated[where] = value
+    size = bmp_size(mutated)
+    if size is None:
+        return
+    offset, dib, *_ = struct.unpack_from("<II", mutated, 10)
+    width, height = struct.unpack_from("<HH" if dib == 12 else "<ii", mutated, 18)
+    depth = struct.unpack_from("<H", mutated, 24 if dib == 12 else 28)[0]
+    rows = (width * depth + 31) // 32 * 4 * abs(height)
+    assert size == int.from_bytes(mutated[2:6], "little")
+    assert offset + rows <= size <= offset + rows + 2**16
+    assert bmp_size(mutated[:34]) == size

@@ -2,9 +2,8 @@
 
 import io
 import json
-import re
 import time
-from itertools import pairwise
+import tracemalloc
 
 import numpy as np
 import PIL.Image
@@ -13,20 +12,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import FramingError, RequestError
-from gateway.protocol.json_dialect import MAX_HORIZON, JsonDialect, encode_reply
+from gateway.protocol.json_dialect import JsonDialect
 from gateway.protocol.messages import (
     FRAME_BYTES,
     UNSET,
-    ActionChunk,
+    Event,
+    Hello,
     ImageFile,
     RawFrame,
-    Reply,
     Request,
-    Timing,
 )
+from tests.gateway.streams import CUTS, assert_cuts_do_not_matter, receive_into_buffers
 
 RAW = np.random.default_rng(1).integers(0, 256, FRAME_BYTES, dtype=np.uint8).tobytes()
-Event = Request | RequestError
 
 
 def line(**fields: object) -> bytes:
@@ -41,11 +39,6 @@ def bmp_file(width: int = 16, height: int = 9) -> bytes:
 
 def receive_all(data: bytes, dialect: JsonDialect | None = None) -> list[Event]:
     return (dialect or JsonDialect()).receive(data)
-
-
-def shown(events: list[Event]) -> list[object]:
-    """The events in a form that can be compared: errors by their class and text."""
-    return [(type(event), str(event)) if isinstance(event, RequestError) else event for event in events]
 
 
 # Requests.
@@ -123,7 +116,21 @@ def test_many_requests_come_in_their_order() -> None:
     ]
 
 
+def test_a_hello_is_an_event_that_does_not_show_its_token() -> None:
+    (event,) = receive_all(line(type="hello", token="s3cret"))
+    assert event == Hello("s3cret")
+    assert "s3cret" not in repr(event)
+
+
 # Errors that leave the stream in step.
+
+
+@pytest.mark.parametrize("token", [{}, {"token": None}, {"token": 5}, {"token": ["s3cret"]}])
+def test_a_hello_without_a_token_is_an_error(token: dict[str, object]) -> None:
+    error, after = receive_all(line(type="hello", **token) + line(type="info"))
+    assert type(error) is RequestError
+    assert "s3cret" not in str(error)
+    assert after == Request("info")
 
 
 @pytest.mark.parametrize("wrong", [{"seed": -1}, {"seed": 1.5}, {"game": []}, {"timing": "yes"}])
@@ -152,6 +159,7 @@ FRAMING = {
     "a number": b"17\n",
     "nested without end": b"[" * 50_000 + b"\n",
     "nested objects": b'{"a":' * 10_000 + b"\n",
+    "17 deep": b'{"type": "reset", "a": ' + b"[" * 16 + b"]" * 16 + b"}\n",
     "number of 5,000 digits": b'{"type": "info", "seed": ' + b"9" * 5000 + b"}\n",
     "no type": b"{}\n",
     "unknown type": line(type="predicted"),
@@ -200,6 +208,20 @@ def test_the_limits_are_keywords() -> None:
     assert isinstance(error, FramingError)
 
 
+def test_nesting_is_counted_outside_of_texts_and_up_to_the_limit() -> None:
+    deep = b'{"type": "reset", "a": ' + b"[" * 15 + b"]" * 15 + b"}\n"
+    assert receive_all(deep) == [Request("reset")]
+    assert receive_all(line(type="reset", a='\\"' + "[{" * 50)) == [Request("reset")]
+    assert receive_all(line(type="reset", a=[[] for _ in range(50)])) == [Request("reset")]
+    (error,) = JsonDialect(max_header_depth=15).receive(deep)
+    assert isinstance(error, FramingError)
+    assert "15 deep" in str(error)
+
+
+def test_names_may_repeat_and_numbers_need_not_be_finite() -> None:
+    assert receive_all(b'{"type": "info", "a": NaN, "type": "reset"}\n') == [Request("reset")]
+
+
 # The end of the stream.
 
 
@@ -245,20 +267,9 @@ def small_dialect() -> JsonDialect:
 
 
 @settings(max_examples=300)
-@given(st.lists(PARTS, max_size=6).map(b"".join), st.lists(st.integers(0, 400), max_size=8))
+@given(st.lists(PARTS, max_size=6).map(b"".join), CUTS)
 def test_any_cut_of_the_stream_gives_the_same_events(data: bytes, cuts: list[int]) -> None:
-    whole = small_dialect()
-    expected = shown(whole.receive(data))
-    bytewise = small_dialect()
-    found = [event for byte in data for event in bytewise.receive(bytes([byte]))]
-    assert shown(found) == expected
-    cut = small_dialect()
-    edges = sorted({0, len(data), *(min(where, len(data)) for where in cuts)})
-    found = [event for start, end in pairwise(edges) for event in cut.receive(data[start:end])]
-    assert shown(found) == expected
-    assert whole.inside_request == bytewise.inside_request == cut.inside_request
-    ends = [dialect.receive_eof() for dialect in (whole, bytewise, cut)]
-    assert len({str(end) for end in ends}) == 1
+    assert_cuts_do_not_matter(small_dialect, data, cuts)
 
 
 @settings(max_examples=300)
@@ -267,7 +278,7 @@ def test_arbitrary_bytes_give_events_only(parts: list[bytes]) -> None:
     dialect = JsonDialect()
     for part in parts:
         for event in dialect.receive(part):
-            assert isinstance(event, (Request, RequestError))
+            assert isinstance(event, Event)
     end = dialect.receive_eof()
     assert end is None or isinstance(end, FramingError)
 
@@ -289,7 +300,7 @@ FIELD_VALUES = (
 @given(st.dictionaries(FIELDS, FIELD_VALUES))
 def test_arbitrary_headers_give_events_only(fields: dict[str, object]) -> None:
     for event in receive_all(line(**fields) + RAW):
-        assert isinstance(event, (Request, RequestError))
+        assert isinstance(event, Event)
 
 
 def test_small_pieces_of_a_large_image_cost_linear_time() -> None:
@@ -304,91 +315,38 @@ def test_small_pieces_of_a_large_image_cost_linear_time() -> None:
     assert time.process_time() - start < 2
 
 
-# Replies.
+def test_an_announced_length_takes_no_memory_before_its_bytes_come() -> None:
+    tracemalloc.start()
+    dialects = [JsonDialect() for _ in range(100)]
+    for dialect in dialects:
+        dialect.receive(line(type="predict", len=32 * 2**20) + bytes(1000))
+        assert dialect.body_buffer() is not None
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 * 0.3 * 2**20
 
 
-def chunk(steps: int, value: float = -1.0) -> ActionChunk:
-    sticks = np.full((steps, 2), value, np.float32)
-    return ActionChunk(sticks, sticks, np.ones((steps, 21), np.float32))
+def test_a_large_image_is_received_in_place() -> None:
+    body = np.random.default_rng(3).bytes(3 * 2**20)
+    dialect = JsonDialect()
+    assert dialect.body_buffer() is None
+    assert dialect.receive(line(type="predict", len=len(body)) + body[:777]) == []
+    assert dialect.inside_request
+    assert not dialect.inside_header
+    tracemalloc.start()
+    events = receive_into_buffers(dialect, memoryview(body)[777:])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert events == [Request("predict", ImageFile(body))]
+    assert dialect.body_buffer() is None
+    assert peak < 2.5 * len(body)
+    with pytest.raises(ValueError, match="no body"):
+        dialect.body_received(1)
 
 
-def test_a_chunk_is_one_line_in_the_order_of_the_existing_server() -> None:
-    j_left = np.array([[0.5, -0.25], [1, 0]], np.float32)
-    j_right = np.array([[-1e-5, 1e-5], [-0.0006, 0.9999]], np.float32)
-    buttons = np.zeros((2, 21), np.float32)
-    buttons[1, 18] = 1
-    assert encode_reply(Reply(chunk=ActionChunk(j_left, j_right, buttons))) == (
-        b'{"status":"ok","pred":{"j_left":[[0.500,-0.250],[1.000,0.000]],'
-        b'"j_right":[[0.000,0.000],[-0.001,1.000]],'
-        b'"buttons":[[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0],'
-        b'[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,1,0,0]]},"repeat":1}\n'
-    )
-
-
-@pytest.mark.parametrize("steps", [1, 2, 18, 52])
-def test_the_largest_reply_has_71_bytes_and_76_a_step(steps: int) -> None:
-    assert len(encode_reply(Reply(chunk=chunk(steps)))) == 71 + 76 * steps
-
-
-def test_the_released_models_reply_fits_one_ethernet_segment_and_any_fits_4095() -> None:
-    assert len(encode_reply(Reply(chunk=chunk(18)))) <= 1448
-    assert len(encode_reply(Reply(chunk=chunk(MAX_HORIZON)))) <= 4095
-    assert 71 + 76 * (MAX_HORIZON + 1) > 4095
-
-
-def test_a_longer_horizon_is_an_error_that_says_so() -> None:
-    reply = json.loads(encode_reply(Reply(chunk=chunk(53))))
-    assert reply["status"] == "error"
-    assert "53" in reply["message"]
-    assert "52" in reply["message"]
-
-
-@given(st.lists(st.floats(-1, 1, width=32), min_size=4, max_size=4))
-def test_sticks_are_within_half_a_thousandth_and_match_the_agents_pattern(values: list[float]) -> None:
-    sticks = np.array(values, np.float32).reshape(2, 1, 2)
-    text = encode_reply(
-        Reply(chunk=ActionChunk(sticks[0], sticks[1], np.zeros((1, 21), np.float32)))
-    ).decode()
-    assert "e-" not in text
-    assert "-0.000" not in text
-    numbers = [float(number) for number in re.findall(r"[-\d.]+", text[text.index('"j_left"') :])]
-    assert np.abs(np.array(numbers[:4]) - values).max() <= 0.0005001
-    assert numbers[4:] == [0] * 21 + [1]  # the buttons and repeat
-
-
-@pytest.mark.parametrize("layout", ["strided", "float64"])
-def test_arrays_of_any_layout_are_written_alike(layout: str) -> None:
-    wide = np.random.default_rng(2).uniform(-1, 1, (18, 25)).astype(np.float32)
-    wide[:, 4:] = wide[:, 4:] > 0
-    plain = ActionChunk(wide[:, :2].copy(), wide[:, 2:4].copy(), wide[:, 4:].copy())
-    if layout == "float64":
-        wide = wide.astype(np.float64)  # type: ignore[assignment]
-    other = ActionChunk(wide[:, :2], wide[:, 2:4], wide[:, 4:])
-    assert encode_reply(Reply(chunk=other)) == encode_reply(Reply(chunk=plain))
-
-
-def test_other_replies() -> None:
-    assert encode_reply(Reply()) == b'{"status":"ok"}\n'
-    assert encode_reply(Reply(info={"a": None, "b": 1.5})) == b'{"status":"ok","info":{"a":null,"b":1.5}}\n'
-    assert encode_reply(Reply(error='a "b"\n')) == b'{"status":"error","message":"a \\"b\\"\\n"}\n'
-
-
-def test_timing_follows_the_chunk() -> None:
-    reply = encode_reply(Reply(chunk=chunk(1), timing=Timing(0.00001, 17.25, 18)))
-    assert reply.endswith(b'"repeat":1,"timing":{"decode_ms":0.000,"infer_ms":17.250,"total_ms":18.000}}\n')
-
-
-@given(
-    st.text(alphabet=st.characters(exclude_categories=()))
-    | st.sampled_from(["x" * 10_000, "€" * 3000, "\U0001f600" * 999])
-)
-def test_error_lines_are_short_valid_json(message: str) -> None:
-    reply = encode_reply(Reply(error=message))
-    assert len(reply) <= 1400
-    assert reply.count(b"\n") == 1
-    assert reply.endswith(b"\n")
-    found = json.loads(reply)["message"]
-    if len(message) < 100:
-        assert found == message
-    else:
-        assert message.startswith(found.removesuffix("..."))
+def test_what_a_request_holds_is_no_part_of_the_chunk_it_came_with() -> None:
+    scratch = bytearray(line(type="predict", len=4) + b"abcd")
+    (event,) = JsonDialect().receive(memoryview(scratch))
+    scratch[:] = bytes(len(scratch))
+    scratch.clear()  # which an exported view would prevent
+    assert event == Request("predict", ImageFile(b"abcd"))

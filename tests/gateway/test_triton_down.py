@@ -138,8 +138,9 @@ def test_health_readiness_and_metrics(gateway: Running) -> None:
         status, metrics = http_get(gateway, "/metrics")
     assert status == 200
     outcome = TritonUnavailableError.outcome
-    assert f'nitrogen_gateway_requests_total{{outcome="{outcome}",port="tcp",type="info"}}' in metrics
-    assert 'nitrogen_gateway_clients{port="tcp"} 1.0' in metrics
+    labels = f'access="anonymous",outcome="{outcome}",port="tcp",type="info"'
+    assert f"nitrogen_gateway_requests_total{{{labels}}}" in metrics
+    assert 'nitrogen_gateway_clients{access="anonymous",port="tcp"} 1.0' in metrics
     assert 'nitrogen_gateway_in_flight{port="tcp"} 0.0' in metrics
 
 

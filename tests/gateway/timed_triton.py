@@ -34,14 +34,25 @@ class TimedTriton:
     """A Triton of its own, with the same ports at each start.
 
     `folder`: an empty one for its repository, backends and log. `instances`: requests that run at once.
-    `loaded`: the models that are loaded at each start. `flags`: more flags of Triton's.
+    `loaded`: the models that are loaded at each start. `flags`: more flags of Triton's. `batching`: whether
+    the repository's own dynamic batching and queue policy are left in the config; `queue_size`: in place of
+    the policy's own.
     """
 
     def __init__(
-        self, folder: Path, instances: int, loaded: Sequence[str] = ("nitrogen",), flags: Sequence[str] = ()
+        self,
+        folder: Path,
+        instances: int,
+        loaded: Sequence[str] = ("nitrogen",),
+        flags: Sequence[str] = (),
+        *,
+        batching: bool = False,
+        queue_size: int | None = None,
     ) -> None:
         self._repository = folder / "repository"
         self._instances = instances
+        self._batching = batching
+        self._queue_size = queue_size
         self._log = folder / "triton.log"
         self._ports = TritonPorts(*_free_ports(3))
         self.endpoint = f"{HOST}:{self._ports.grpc}"
@@ -72,7 +83,12 @@ class TimedTriton:
         """
         config = text_format.Parse(CONFIG.read_text(), model_config_pb2.ModelConfig())
         config.backend = "python"
-        config.ClearField("dynamic_batching")
+        if not self._batching:
+            config.ClearField("dynamic_batching")
+        if self._queue_size is not None:
+            # Batches of one, so that what waits is in the queue and not in a batch.
+            config.max_batch_size = 1
+            config.dynamic_batching.default_queue_policy.max_queue_size = self._queue_size
         config.instance_group[0].count = self._instances
         config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_CPU
         config.input[0].dims[0] = context_length
@@ -110,9 +126,17 @@ class TimedTriton:
 
     async def kill(self) -> None:
         """Kill the server without a word to its clients, and wait until nothing of it is left."""
+        self.strike()
+        await self._server.stop()
+
+    def strike(self) -> None:
+        """Kill the server without a word to its clients; `kill` then waits until nothing of it is left."""
         for pid in _server_pids(self._ports.grpc):
             os.kill(pid, signal.SIGKILL)
-        await self._server.stop()
+
+    def log(self) -> str:
+        """What Triton has logged, over all its starts."""
+        return self._log.read_text(errors="replace")
 
     async def begun(self) -> int:
         """Inferences that the model has begun since Triton's start."""
@@ -143,8 +167,7 @@ class TimedTriton:
         return self._calls("RepositoryIndex")
 
     def _calls(self, method: str) -> int:
-        log = self._log.read_text(errors="replace")
-        return len(re.findall(rf"Process for {method}, rpc_ok=1, \d+ step START", log))
+        return len(re.findall(rf"Process for {method}, rpc_ok=1, \d+ step START", self.log()))
 
     async def _metric(self, name: str) -> int:
         url = f"http://{HOST}:{self._ports.metrics}/metrics"

@@ -1,4 +1,4 @@
-"""Port 5555's messages: pickles to requests, replies to pickles."""
+"""Port 5555's older messages: pickles to requests, replies to pickles."""
 
 import io
 import pickle
@@ -7,17 +7,16 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.errors import ImageError, RequestError
+from gateway.errors import ImageError
 from gateway.protocol.messages import Pixels, Reply, Request
-from gateway.protocol.options import describe, read_options
+from gateway.protocol.options import describe
 from gateway.protocol.pickles.reader import read_pickle
 from gateway.protocol.pickles.values import PickledImage
+from gateway.protocol.plain_values import WANTED_PIXELS, fields_of, pixels_of, request_of
 
 REPLY_PROTOCOL = 4
 
-_TYPES = ("predict", "reset", "info")
 _CHANNELS = {"RGB": 3, "RGBA": 4, "L": 1, "P": 1}
-_WANTED = "send uint8 RGB pixels of shape (H, W, 3), or a PIL image of mode RGB"
 
 
 def decode_request(data: bytes | memoryview) -> Request:
@@ -31,15 +30,7 @@ def decode_request(data: bytes | memoryview) -> Request:
         ImageError: the image has a dtype, shape, mode or size that is not taken.
         RequestError: the pickle is torn or malformed, or is not a request.
     """
-    fields = read_pickle(data)
-    if not isinstance(fields, dict):
-        raise RequestError(f'a request must be a dict with a "type", not {describe(fields)}')
-    type_ = fields.get("type")
-    if not isinstance(type_, str) or type_ not in _TYPES:
-        raise RequestError(f'unknown request type {describe(type_)}; send "predict", "reset" or "info"')
-    options = read_options(fields)
-    image = _pixels(fields) if type_ == "predict" else None
-    return options.request(type_, image)  # type: ignore[arg-type]  # in _TYPES
+    return request_of(read_pickle(data), _pixels)
 
 
 def encode_reply(reply: Reply) -> bytes:
@@ -47,24 +38,8 @@ def encode_reply(reply: Reply) -> bytes:
 
     The chunk's arrays arrive as writable float32 arrays of shapes (T, 2), (T, 2) and (T, 21).
     """
-    message: dict[str, Any] = {"status": "ok"}
-    if reply.error is not None:
-        message = {"status": "error", "message": reply.error}
-    elif reply.chunk is not None:
-        chunk = reply.chunk
-        pred = {"j_left": chunk.j_left, "j_right": chunk.j_right, "buttons": chunk.buttons}
-        message |= {"pred": pred, "repeat": 1}
-    elif reply.info is not None:
-        message["info"] = dict(reply.info)
-    if reply.timing is not None:
-        timing = reply.timing
-        message["timing"] = {
-            "decode_ms": round(timing.decode_ms, 3),
-            "infer_ms": round(timing.infer_ms, 3),
-            "total_ms": round(timing.total_ms, 3),
-        }
     buffer = io.BytesIO()
-    _ReplyPickler(buffer, protocol=REPLY_PROTOCOL).dump(message)
+    _ReplyPickler(buffer, protocol=REPLY_PROTOCOL).dump(fields_of(reply, _as_it_is))
     return buffer.getvalue()
 
 
@@ -82,28 +57,16 @@ class _ReplyPickler(pickle.Pickler):
         return NotImplemented
 
 
-def _pixels(fields: dict[Any, object]) -> Pixels:
-    if "image" not in fields:
-        raise ImageError(f"a predict request needs an image; {_WANTED}")
-    image = fields["image"]
+def _as_it_is(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    return array
+
+
+def _pixels(image: object) -> Pixels:
     if isinstance(image, PickledImage):
         image = _pixels_of_pil(image)
     if not isinstance(image, np.ndarray):
-        raise ImageError(f"the image is {describe(image)}; {_WANTED}")
-    if image.dtype != np.uint8:
-        raise ImageError(f"the image has dtype {image.dtype} and shape {image.shape}; {_WANTED}")
-    if image.size == 0:
-        raise ImageError(f"the image has no pixels (shape {image.shape}); {_WANTED}")
-    match image.shape:
-        case (_, _, 3):
-            return Pixels(image)
-        case (_, _, 4):
-            return Pixels(image[:, :, :3])
-        case (_, _, 1) | (_, _):
-            height, width = image.shape[:2]
-            return Pixels(np.broadcast_to(image.reshape(height, width, 1), (height, width, 3)))
-        case _:
-            raise ImageError(f"the image has shape {image.shape}; {_WANTED}")
+        raise ImageError(f"the image is {describe(image)}; {WANTED_PIXELS}, or a PIL image of mode RGB")
+    return pixels_of(image)
 
 
 def _pixels_of_pil(image: PickledImage) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from gateway.errors import RequestError, UnsafePickleError
 MAX_DIMENSIONS = 8
 MAX_PALETTE_BYTES = 1024
 MAX_NAME_CHARACTERS = 100
+MAX_SHOWN_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +92,8 @@ def find_global(module: object, name: object) -> Global:
         raise RequestError("the pickle is malformed: a global's name is not text")
     found = ALLOWED_GLOBALS.get((module, name))
     if found is None:
-        shown = ascii(f"{module[:MAX_NAME_CHARACTERS]}.{name[:MAX_NAME_CHARACTERS]}")
+        # Escapes make a character up to ten long.
+        shown = ascii(f"{module[:MAX_NAME_CHARACTERS]}.{name[:MAX_NAME_CHARACTERS]}")[:MAX_SHOWN_CHARACTERS]
         raise UnsafePickleError(
             f"the pickle names {shown}, which is not allowed; send a dict of plain values with the image "
             "as a numpy array or a PIL image"

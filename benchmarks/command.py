@@ -1,0 +1,48 @@
+"""What the measurements' command lines have in common: cores, signals, and errors as one sentence."""
+
+import os
+import signal
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from benchmarks.ways import LoadError
+from standalone.errors import StandaloneError
+
+T = TypeVar("T")
+
+
+def run_command(command: Callable[[], int]) -> None:
+    """Exit with what `command` returns, or with the sentence of what went wrong."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        sys.exit(command())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except (LoadError, StandaloneError) as error:
+        sys.exit(str(error))
+
+
+def use_cores(count: int) -> int:
+    """Keep this process, and all that it starts, to `count` of the cores; how many there are then."""
+    allowed = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, allowed[:count])
+    return len(os.sched_getaffinity(0))
+
+
+def progress(words: str) -> None:
+    """Tell on stderr what is measured now."""
+    sys.stderr.write(f"{words}\n")
+    sys.stderr.flush()
+
+
+def spread(values: Sequence[float]) -> float:
+    """Return the distance from the least to the greatest value, relative to their median."""
+    return (max(values) - min(values)) / statistics.median(values)
+
+
+def rotated(items: Sequence[T], by: int) -> list[T]:
+    """Return the items in their order, but beginning with another one."""
+    start = by % len(items)
+    return [*items[start:], *items[:start]]

@@ -1,0 +1,236 @@
+"""The ways to a model: gRPC straight to Triton, and what the gateway's two ports speak.
+
+A way is a context manager that connects and yields a function: it sends one frame and waits for the actions.
+"""
+
+import io
+import json
+import pickle
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import msgpack
+import numpy as np
+import PIL.Image
+import tritonclient.grpc
+import zmq
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from gateway.protocol.messages import FRAME_SHAPE
+from gateway.triton.facts import ACTION_WIDTH, ModelFacts, facts_from_config
+
+HOST = "127.0.0.1"
+TIMEOUT_S = 30
+_OUTPUTS = ("j_left", "j_right", "buttons", "actions")
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the clients find the model; `triton` is the port of its gRPC service."""
+
+    model: str
+    triton: int
+    zmq: int
+    tcp: int
+
+
+class LoadError(Exception):
+    """A client did not get its actions."""
+
+
+Ask = Callable[[], None]
+Connect = Callable[[Endpoints], AbstractContextManager[Ask]]
+
+
+@contextmanager
+def direct_grpc(endpoints: Endpoints) -> Iterator[Ask]:
+    """The inputs that the gateway sends, through Triton's own client."""
+    with tritonclient.grpc.InferenceServerClient(f"{HOST}:{endpoints.triton}") as client:
+        facts = facts_from_config(client.get_model_config(endpoints.model).config)
+        frames, frame_count, game_id = _inputs(facts)
+        random = np.random.default_rng()
+        outputs = [tritonclient.grpc.InferRequestedOutput(name) for name in _OUTPUTS]
+
+        def ask() -> None:
+            noise = random.standard_normal((1, facts.horizon, ACTION_WIDTH), dtype=np.float32)
+            inputs = []
+            for name, array, datatype in (
+                ("frames", frames, "UINT8"),
+                ("frame_count", frame_count, "INT64"),
+                ("game_id", game_id, "INT64"),
+                ("noise", noise, "FP32"),
+            ):
+                tensor = tritonclient.grpc.InferInput(name, array.shape, datatype)
+                tensor.set_data_from_numpy(array)
+                inputs.append(tensor)
+            result = client.infer(endpoints.model, inputs, outputs=outputs, client_timeout=TIMEOUT_S)
+            if result.as_numpy("buttons").shape[:2] != (1, facts.horizon):
+                raise LoadError("Triton's reply has no buttons")
+
+        yield ask
+
+
+@contextmanager
+def prebuilt_grpc(endpoints: Endpoints) -> Iterator[Ask]:
+    """The same request again and again, made once: gRPC without a client's own work."""
+    options = [("grpc.max_send_message_length", -1), ("grpc.enable_http_proxy", 0)]
+    with grpc.insecure_channel(f"{HOST}:{endpoints.triton}", options=options) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        config = stub.ModelConfig(service_pb2.ModelConfigRequest(name=endpoints.model)).config
+        facts = facts_from_config(config)
+        frames, frame_count, game_id = _inputs(facts)
+        noise = np.random.default_rng(0).standard_normal((1, facts.horizon, ACTION_WIDTH), dtype=np.float32)
+        request = service_pb2.ModelInferRequest(model_name=endpoints.model)
+        for name, array, datatype in (
+            ("frames", frames, "UINT8"),
+            ("frame_count", frame_count, "INT64"),
+            ("game_id", game_id, "INT64"),
+            ("noise", noise, "FP32"),
+        ):
+            request.inputs.add(name=name, datatype=datatype, shape=array.shape)
+            request.raw_input_contents.append(array.tobytes())
+        for name in _OUTPUTS:
+            request.outputs.add(name=name)
+
+        def ask() -> None:
+            response = stub.ModelInfer(request, timeout=TIMEOUT_S)
+            if len(response.raw_output_contents) != len(_OUTPUTS):
+                raise LoadError("Triton's reply has not all outputs")
+
+        yield ask
+
+
+@contextmanager
+def zmq_pickle(
+    endpoints: Endpoints, context: "zmq.Context[zmq.Socket[bytes]] | None" = None
+) -> Iterator[Ask]:
+    """The deployed Python client: a REQ socket, the frame as a numpy array.
+
+    `context`: one that many sockets share, with its threads; else a client has its own.
+    """
+    frame = random_frame()
+    with request_socket(endpoints.zmq, context) as client:
+
+        def ask() -> None:
+            client.send(pickle.dumps({"type": "predict", "image": frame}))
+            _require_ok(pickle.loads(client.recv()))
+
+        yield ask
+
+
+@contextmanager
+def zmq_msgpack(endpoints: Endpoints) -> Iterator[Ask]:
+    """A new Python client: a REQ socket, msgpack with the frame's bytes."""
+    image = {"shape": list(FRAME_SHAPE), "dtype": "uint8", "data": random_frame().tobytes()}
+    with request_socket(endpoints.zmq) as client:
+
+        def ask() -> None:
+            client.send(msgpack.packb({"type": "predict", "image": image}))
+            _require_ok(_unpacked(client.recv()))
+
+        yield ask
+
+
+@contextmanager
+def tcp_json(endpoints: Endpoints) -> Iterator[Ask]:
+    """The JSON dialect with a raw frame."""
+    message = predict_line()
+    with connected(endpoints.tcp) as client, client.makefile("rb") as replies:
+
+        def ask() -> None:
+            client.sendall(message)
+            _require_ok(json.loads(replies.readline()))
+
+        yield ask
+
+
+@contextmanager
+def tcp_bizhawk(endpoints: Endpoints) -> Iterator[Ask]:
+    """BizHawk's built-in sockets: a PNG screenshot behind its length."""
+    screenshot = png(240, 256)
+    message = b"%d " % len(screenshot) + screenshot
+    with connected(endpoints.tcp) as client, client.makefile("rb") as replies:
+
+        def ask() -> None:
+            client.sendall(message)
+            _require_ok(json.loads(read_framed(replies)))
+
+        yield ask
+
+
+def random_frame() -> Any:  # noqa: ANN401 - an array
+    """Return a frame (256, 256, 3), uint8, of random pixels."""
+    return np.random.default_rng(0).integers(0, 256, FRAME_SHAPE, np.uint8)
+
+
+def predict_pickle() -> bytes:
+    """Return a predict of the ZeroMQ port, with a random frame."""
+    return pickle.dumps({"type": "predict", "image": random_frame()})
+
+
+def predict_line() -> bytes:
+    """Return a predict of the TCP port, with a random raw frame."""
+    return b'{"type": "predict"}\n' + bytes(random_frame())
+
+
+def png(height: int, width: int) -> bytes:
+    """Return a picture with areas of one colour, as games have them, as a PNG file."""
+    blocks = np.random.default_rng(0).integers(0, 256, (-(-height // 16), -(-width // 16), 3), np.uint8)
+    picture = blocks.repeat(16, axis=0).repeat(16, axis=1)[:height, :width]
+    file = io.BytesIO()
+    PIL.Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()
+
+
+def read_framed(stream: io.BufferedIOBase) -> bytes:
+    """Return the next payload of BizHawk's framing: its length in decimal, a space, and so many bytes."""
+    digits = b""
+    while (byte := stream.read(1)) != b" ":
+        if not byte.isdigit():
+            raise LoadError(f"the gateway's reply begins with {digits + byte!r}, not with its length")
+        digits += byte
+    return stream.read(int(digits))
+
+
+@contextmanager
+def connected(port: int) -> Iterator[socket.socket]:
+    """A TCP connection that sends at once what it is given."""
+    with socket.create_connection((HOST, port), timeout=TIMEOUT_S) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        yield client
+
+
+@contextmanager
+def request_socket(
+    port: int, context: "zmq.Context[zmq.Socket[bytes]] | None" = None
+) -> Iterator["zmq.Socket[bytes]"]:
+    """A REQ socket of the gateway's ZeroMQ port, in a context of its own unless one is given."""
+    with nullcontext(context) if context else zmq.Context() as own, own.socket(zmq.REQ) as client:
+        client.linger = 0
+        client.rcvtimeo = TIMEOUT_S * 1000
+        client.connect(f"tcp://{HOST}:{port}")
+        yield client
+
+
+def _inputs(facts: ModelFacts) -> tuple[Any, Any, Any]:
+    """Return frames, their number and the game's id, each with the batch dimension."""
+    shape = (1, facts.context_length, *FRAME_SHAPE)
+    frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    return frames, np.array([[facts.context_length]], np.int64), np.zeros((1, 1), np.int64)
+
+
+def _unpacked(reply: bytes) -> dict[str, Any]:
+    try:
+        unpacked: dict[str, Any] = msgpack.unpackb(reply)
+    except ValueError:  # a gateway that knows no msgpack answers with a pickle
+        unpacked = {"status": "error", "message": f"the gateway's reply is no msgpack: {reply[:20]!r}"}
+    return unpacked
+
+
+def _require_ok(reply: dict[str, Any]) -> None:
+    if reply["status"] != "ok":
+        raise LoadError(reply["message"])

@@ -1,0 +1,124 @@
+"""Checking port 8080's pages, and Triton itself."""
+
+import http.client
+from collections.abc import Iterator
+
+import grpc
+from prometheus_client.parser import text_string_to_metric_families
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from gateway.commands.probing import Finding, ForeignError, Place, ProbeError, connect, finding, shown
+
+_MOST_PAGE_BYTES = 4 * 2**20
+_PREFIX = "nitrogen_gateway_"
+
+
+def check_http(place: Place) -> Iterator[Finding]:
+    """Yield what works on the HTTP port and what does not.
+
+    Raises:
+        ProbeError: there is no connection, or another program listens there.
+    """
+    where = f"http {place.port}"
+    connect(place).close()
+    yield finding(where, "/healthz", lambda: _plain_page(place, "/healthz"))
+    yield finding(where, "/readyz", lambda: _plain_page(place, "/readyz"))
+    yield finding(where, "/metrics", lambda: _metrics(place))
+
+
+def check_triton(place: Place, model: str, *, is_named: bool) -> Iterator[Finding]:
+    """Yield whether Triton's gRPC port answers, and whether it serves the model.
+
+    `is_named`: whether the caller has named the port; else it is no failure when it cannot be reached.
+
+    Raises:
+        ProbeError: there is no connection, or no Triton.
+    """
+    where = f"triton {place.port}"
+    try:
+        connect(place).close()
+    except ProbeError:
+        if is_named:
+            raise
+        hint = f"not reached at {place}, which only the gateway has to; --triton HOST:PORT names another"
+        yield Finding(where, "connection", "note", hint)
+        return
+    with grpc.insecure_channel(str(place), options=(("grpc.enable_http_proxy", 0),)) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        yield finding(where, "server live", lambda: _server_live(stub, place))
+        yield finding(where, f"model {model} ready", lambda: _model_ready(stub, place, model))
+
+
+def _page(place: Place, path: str) -> tuple[int, str]:
+    """Return a page's status and text."""
+    connection = http.client.HTTPConnection(place.host, place.port, timeout=place.timeout_s)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read(_MOST_PAGE_BYTES).decode(errors="replace")
+    except TimeoutError:
+        raise ForeignError(
+            f"no page within {place.timeout_s:g} s: the gateway is stuck, or another program listens there"
+        ) from None
+    except (http.client.HTTPException, OSError) as error:
+        reason = shown(str(error)) or type(error).__name__
+        raise ForeignError(f"no HTTP on {place} ({reason}): is it another port?") from None
+    finally:
+        connection.close()
+
+
+def _plain_page(place: Place, path: str) -> str:
+    status, text = _page(place, path)
+    if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+        raise ProbeError(f"503: {shown(text.strip())}")
+    if status != http.HTTPStatus.OK:
+        raise ForeignError(f"status {status}: is another program's HTTP server on {place}?")
+    return shown(text.strip())
+
+
+def _metrics(place: Place) -> str:
+    status, text = _page(place, "/metrics")
+    if status != http.HTTPStatus.OK or _PREFIX not in text:
+        raise ProbeError(f"status {status}, and no metrics of a NitroGen gateway: is it another program?")
+    try:
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    except ValueError as error:
+        raise ProbeError(f"the page is no Prometheus text ({shown(str(error))})") from None
+    versions = {s.labels["version"] for s in samples if s.name == f"{_PREFIX}build_info"}
+    players = sum(s.value for s in samples if s.name == f"{_PREFIX}players")
+    parts = [f"version {', '.join(sorted(versions)) or 'unknown'}", f"{players:.0f} players"]
+    down = {s.labels["endpoint"] for s in samples if s.name == f"{_PREFIX}triton_up" and not s.value}
+    if down:
+        parts.append(f"the gateway cannot use Triton at {', '.join(sorted(down))}")
+    return shown("; ".join(parts))
+
+
+def _server_live(stub: service_pb2_grpc.GRPCInferenceServiceStub, place: Place) -> str:
+    try:
+        response = stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=place.timeout_s)
+    except grpc.RpcError as error:
+        raise _no_triton(error, place) from None
+    if not response.live:
+        raise ProbeError("Triton answers that it is not live: look at its log")
+    return "live"
+
+
+def _model_ready(stub: service_pb2_grpc.GRPCInferenceServiceStub, place: Place, model: str) -> str:
+    request = service_pb2.ModelReadyRequest(name=model)
+    try:
+        response = stub.ModelReady(request, timeout=place.timeout_s)
+    except grpc.RpcError as error:
+        raise _no_triton(error, place) from None
+    if not response.ready:
+        raise ProbeError(f"Triton does not serve the model {model!r}: load it, or name another with --model")
+    return "ready"
+
+
+def _no_triton(error: grpc.RpcError, place: Place) -> ProbeError:
+    code = error.code()
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return ForeignError(
+            f"no answer within {place.timeout_s:g} s, but a connection: is it Triton's gRPC port?"
+        )
+    details = (error.details() or "no details").rpartition("last error: ")[2]
+    return ForeignError(f"{code.name} ({shown(details)}): is {place} Triton's gRPC port, without TLS?")

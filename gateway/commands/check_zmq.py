@@ -1,0 +1,224 @@
+"""Checking port 5555 as its clients use it: pickles with PIL images and arrays, msgpack, CURVE keys."""
+
+import io
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import numpy as np
+import PIL.Image
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from gateway.commands.probing import (
+    Finding,
+    Place,
+    ProbeError,
+    connect,
+    finding,
+    median_of_predicts,
+    model_in,
+    shown,
+    shown_bytes,
+    test_frame,
+)
+
+# A ZMTP 3 greeting: signature, version, mechanism (20 bytes), as-server, filler.
+_SIGNATURE = b"\xff\0\0\0\0\0\0\0\1\x7f"
+_GREETING = _SIGNATURE + b"\3\0" + b"NULL".ljust(20, b"\0") + bytes(32)
+_MOST_REPLY_BYTES = 16 * 2**20
+_FAILURES = {
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "this client is not let in: its key or its address is not allowed",
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the keys do not fit: check --server-key and --client-key",
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "the keys do not fit: check --server-key and --client-key",
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CurveClient:
+    """A client's pair of CURVE keys and the gateway's public one, in Z85."""
+
+    public: bytes
+    secret: bytes
+    server: bytes
+
+
+def check_zmq(place: Place, keys: CurveClient | None, *, takes_pickle: bool) -> Iterator[Finding]:
+    """Yield what works on the ZeroMQ port and what does not.
+
+    Raises:
+        ProbeError: there is no connection, the keys are missing, or another program listens there.
+    """
+    where = f"zmq {place.port}"
+    _check_mechanism(_mechanism(place), keys)
+    frame = test_frame()
+    pil = PIL.Image.fromarray(frame)
+    array = {"shape": list(frame.shape), "dtype": "uint8", "data": frame.tobytes()}
+    kinds: list[tuple[str, object, _Format]] = [("msgpack", array, _MSGPACK)]
+    if takes_pickle:
+        kinds = [("pickle, PIL image", pil, _PICKLE), ("pickle, numpy array", frame, _PICKLE), *kinds]
+        yield finding(where, "pickle, info", lambda: _info(place, keys, _PICKLE))
+    else:
+        yield finding(where, "msgpack, info", lambda: _info(place, keys, _MSGPACK))
+    for what, image, form in kinds:
+        yield finding(where, what, lambda image=image, form=form: _predicts(place, keys, image, form))  # type: ignore[misc]
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """How requests are written and replies read."""
+
+    pack: Callable[[dict[str, object]], bytes]
+    unpack: Callable[[bytes], object]
+
+
+def _info(place: Place, keys: CurveClient | None, form: _Format) -> str:
+    with _Client(place, keys) as client:
+        return model_in(client.ask({"type": "info"}, form))
+
+
+def _predicts(place: Place, keys: CurveClient | None, image: object, form: _Format) -> str:
+    with _Client(place, keys) as client:
+        return median_of_predicts(lambda: client.ask({"type": "predict", "image": image}, form))
+
+
+def _mechanism(place: Place) -> str:
+    """Return how the port wants clients to show who they are: "NULL" (not at all) or "CURVE"."""
+    received = b""
+    with connect(place) as connection:
+        try:
+            connection.sendall(_GREETING)
+            deadline = time.monotonic() + place.timeout_s
+            while len(received) < len(_GREETING):
+                connection.settimeout(max(0.01, deadline - time.monotonic()))
+                part = connection.recv(len(_GREETING) - len(received))
+                if not part:
+                    break
+                received += part
+        except OSError:
+            pass  # what was received, or that nothing was, tells enough
+    if not received:
+        raise ProbeError(
+            f"{place} takes connections but says nothing, or closes them: another program listens there, or "
+            "the gateway lets this machine not in (--allow)"
+        )
+    if received[:1] != _SIGNATURE[:1] or received[9:10] != _SIGNATURE[9:10]:
+        raise ProbeError(
+            f"another program listens on {place}: it answers with {shown_bytes(received)}, which is not "
+            f"ZeroMQ; name the gateway's port with {place.flag}"
+        )
+    return received[12:32].rstrip(b"\0").decode("latin1")
+
+
+def _check_mechanism(mechanism: str, keys: CurveClient | None) -> None:
+    if mechanism == "CURVE" and keys is None:
+        raise ProbeError("the gateway asks for keys (CURVE): give --client-key and --server-key")
+    if mechanism == "NULL" and keys is not None:
+        raise ProbeError("the gateway asks for no keys: leave them out, or start it with --curve-keys")
+    if mechanism not in ("NULL", "CURVE"):
+        raise ProbeError(f"another program's ZeroMQ listens there: it wants {shown(mechanism)!r}")
+
+
+class _Client:
+    """A REQ socket as the deployed clients have it, that also notices why it gets no reply."""
+
+    def __init__(self, place: Place, keys: CurveClient | None) -> None:
+        self._place = place
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.REQ)
+        self._socket.linger = 0
+        self._socket.setsockopt(zmq.IPV6, 1)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, _MOST_REPLY_BYTES)
+        if keys is not None:
+            self._socket.curve_publickey = keys.public
+            self._socket.curve_secretkey = keys.secret
+            self._socket.curve_serverkey = keys.server
+        self._events = self._socket.get_monitor_socket()
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._events, zmq.POLLIN)
+        self._socket.connect(f"tcp://{place}")
+
+    def __enter__(self) -> "_Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.disable_monitor()
+        self._context.destroy(linger=0)
+
+    def ask(self, fields: dict[str, object], form: _Format) -> Any:  # noqa: ANN401 - whatever came
+        """Send a request; return its reply."""
+        self._socket.send(form.pack(fields))
+        deadline = time.monotonic() + self._place.timeout_s
+        while (remaining_s := deadline - time.monotonic()) > 0:
+            ready = dict(self._poller.poll(round(remaining_s * 1000) + 1))
+            if self._socket in ready:
+                return form.unpack(self._socket.recv())
+            if self._events in ready:
+                event = zmq.Event(recv_monitor_message(self._events)["event"])
+                if event in _FAILURES:
+                    raise ProbeError(_FAILURES[event])
+        raise ProbeError(
+            f"no reply within {self._place.timeout_s:g} s: the gateway is stuck, its model is slower than "
+            "--timeout, or it is another program's ZeroMQ"
+        )
+
+
+class _ReplyReader(pickle.Unpickler):
+    """Reads a reply, in which nothing but arrays of float32 is called by its name."""
+
+    def find_class(self, module: str, name: str) -> object:
+        """Return what builds an array, or the bytes below it."""
+        if (module, name) == ("numpy", "ndarray"):
+            return _array
+        if (module, name) == ("builtins", "bytearray"):
+            return _buffer
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which no gateway does")
+
+
+def _array(shape: object, dtype: object, buffer: object) -> object:
+    if not isinstance(shape, tuple) or dtype != "<f4" or not isinstance(buffer, bytes):
+        raise pickle.UnpicklingError("it holds an array that is not of float32")
+    return np.frombuffer(buffer, "<f4").reshape(shape)
+
+
+def _buffer(content: object) -> object:
+    if not isinstance(content, bytes):
+        raise pickle.UnpicklingError("it holds a buffer that is not of bytes")
+    return content
+
+
+def _unpickle(reply: bytes) -> object:
+    try:
+        return _ReplyReader(io.BytesIO(reply)).load()
+    except Exception as error:  # whatever a pickle can do wrong
+        raise ProbeError(
+            f"the reply is no pickle of a gateway's ({shown(str(error))}): is it another program?"
+        ) from None
+
+
+def _unpack(reply: bytes) -> object:
+    try:
+        fields = msgpack.unpackb(reply)
+    except Exception:  # whatever the bytes are, they are no msgpack
+        fields = None
+    if not isinstance(fields, dict):
+        # A gateway that does not know msgpack takes it for a pickle, and answers with one.
+        return _unpickle(reply)
+    if isinstance(fields.get("pred"), dict):
+        fields["pred"] = {name: _msgpack_array(array) for name, array in fields["pred"].items()}
+    return fields
+
+
+def _msgpack_array(array: object) -> object:
+    match array:
+        case {"shape": list(shape), "dtype": "float32", "data": bytes(data)}:
+            return np.frombuffer(data, "<f4").reshape(shape)
+    return array
+
+
+_PICKLE = _Format(pickle.dumps, _unpickle)
+_MSGPACK = _Format(msgpack.packb, _unpack)

@@ -1,0 +1,184 @@
+"""What all checks of a running gateway share: findings, connecting with a reason, and measured requests."""
+
+import errno
+import io
+import socket
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from gateway.protocol.messages import FRAME_SHAPE
+from gateway.telemetry.logs import one_line
+
+REQUESTS = 5
+_MOST_CHARACTERS = 300
+_BUTTONS = 21
+
+
+class ProbeError(Exception):
+    """Something does not work; the message says why, as far as it can be seen, and what to do."""
+
+
+class ForeignError(ProbeError):
+    """What listens there is no gateway's port, so that nothing else is worth trying on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. `where`: the port. `what`: what was tried. "note" neither works nor fails."""
+
+    where: str
+    what: str
+    state: Literal["ok", "FAIL", "note"]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A port of a gateway. `timeout_s`: for connecting, and for each reply. `flag` sets the port's number."""
+
+    host: str
+    port: int
+    timeout_s: float
+    flag: str
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def finding(where: str, what: str, probe: Callable[[], str]) -> Finding:
+    """Return what came of a probe, which returns the detail of its success or raises a ProbeError.
+
+    Raises:
+        ForeignError: nothing else is worth trying on this port.
+    """
+    try:
+        return Finding(where, what, "ok", probe())
+    except ForeignError:
+        raise
+    except ProbeError as problem:
+        return Finding(where, what, "FAIL", str(problem))
+
+
+def connect(place: Place) -> socket.socket:
+    """Return a connection to a port.
+
+    Raises:
+        ProbeError: there is none to be had; the message tells the causes apart.
+    """
+    try:
+        return socket.create_connection((place.host, place.port), place.timeout_s)
+    except ConnectionRefusedError:
+        problem = (
+            f"refused: nothing listens on {place}; start the gateway, or name its port with {place.flag}"
+        )
+    except TimeoutError:
+        problem = (
+            f"no connection to {place} within {place.timeout_s:g} s: the machine is off, or a firewall "
+            "drops the packets"
+        )
+    except socket.gaierror as error:
+        problem = f"the name {place.host!r} cannot be resolved ({error.strerror}): check it"
+    except OSError as error:
+        hint = "check the address and the network" if error.errno != errno.EMFILE else "close some programs"
+        problem = f"no connection to {place} ({error.strerror or error}): {hint}"
+    raise ProbeError(problem)
+
+
+def median_of_predicts(ask: Callable[[], Mapping[str, Any]]) -> str:
+    """Return the detail of working predicts: the median latency, and how many steps came.
+
+    Raises:
+        ProbeError: a reply was not what a predict gets.
+    """
+    seconds = []
+    steps = 0
+    for _ in range(REQUESTS):
+        began = time.perf_counter()
+        reply = ask()
+        seconds.append(time.perf_counter() - began)
+        steps = steps_of(reply)
+    return f"{statistics.median(seconds) * 1000:.1f} ms, {steps} steps"
+
+
+def steps_of(reply: Mapping[str, Any]) -> int:
+    """Return how many steps a predict's reply has.
+
+    Raises:
+        ProbeError: it is an error reply, or not shaped as the protocols say.
+    """
+    fields = require_ok(reply)
+    try:
+        pred = fields["pred"]
+        shapes = [np.shape(pred[name]) for name in ("j_left", "j_right", "buttons")]
+        steps = shapes[0][0]
+        if shapes != [(steps, 2), (steps, 2), (steps, _BUTTONS)]:
+            raise ValueError
+    except (LookupError, TypeError, ValueError):
+        raise ProbeError(
+            "the reply says ok, but has no two sticks and 21 buttons: is that a NitroGen gateway?"
+        ) from None
+    return int(steps)
+
+
+def require_ok(reply: object) -> Mapping[str, Any]:
+    """Return a reply that says ok.
+
+    Raises:
+        ProbeError: it is an error reply, whose text is told, or no reply of a gateway.
+    """
+    if not isinstance(reply, Mapping) or reply.get("status") not in ("ok", "error"):
+        raise ProbeError(f"the reply is not a gateway's ({shown(repr(reply))}): is it another program?")
+    if reply["status"] == "error":
+        raise ProbeError(f"error reply: {shown(str(reply.get('message')))}")
+    return reply
+
+
+def model_in(reply: object) -> str:
+    """Return, in a few words, which model an info reply tells of.
+
+    Raises:
+        ProbeError: it is no info reply.
+    """
+    info = require_ok(reply).get("info")
+    if not isinstance(info, Mapping):
+        raise ProbeError("the reply says ok, but has no info: is that a NitroGen gateway?")
+    parts = [f"checkpoint {info.get('ckpt_path')}"]
+    parts += [f"{name} {info[name]}" for name in ("model", "version") if info.get(name) is not None]
+    return shown(", ".join(parts))
+
+
+def shown(text: str) -> str:
+    """Return a text from elsewhere as one short line that is safe to print."""
+    line = one_line(text)
+    return line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS]}..."
+
+
+def shown_bytes(data: bytes) -> str:
+    """Return the beginning of some bytes, safe to print."""
+    return repr(data[:40])[1:]
+
+
+def test_frame() -> NDArray[np.uint8]:
+    """Return a picture that is no game's, (256, 256, 3) uint8 RGB."""
+    rows, columns = np.indices(FRAME_SHAPE[:2])
+    return np.stack([rows, columns, (rows + columns) // 2], axis=2).astype(np.uint8)
+
+
+def test_png(height: int, width: int) -> bytes:
+    """Return such a picture of another size, as a PNG file."""
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(test_frame()).resize((width, height)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def report(findings: Sequence[Finding]) -> str:
+    """Return findings as lines of a table, whose columns are the same for all ports."""
+    return "".join(f"{one.state:<4}  {one.where:<12}  {one.what:<20}  {one.detail}\n" for one in findings)

@@ -1,0 +1,113 @@
+"""`nitrogen-gateway render`: a recording as an MP4 film, the pad beside the frame."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import PIL.Image
+
+from gateway.commands.film import pictures, write_film
+from gateway.telemetry.recording_format import (
+    RecordingError,
+    client_of,
+    is_recording,
+    read_recording,
+    safe_name,
+)
+
+_MOST_LISTED = 20
+
+
+class RenderError(Exception):
+    """The film cannot be made; the message says why and what to do."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the command; return 0, or 1 with a sentence on stderr when there is no film."""
+    arguments = _parser().parse_args(words)
+    try:
+        return _render(arguments.folder, arguments.client, arguments.output, arguments.fps)
+    except RenderError as error:
+        sys.stderr.write(f"nitrogen-gateway render: {error}\n")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nitrogen-gateway render", description="Make a film of what --record has written."
+    )
+    parser.add_argument("folder", type=Path, help="the folder that was given to --record")
+    parser.add_argument(
+        "--client",
+        help="only this client's predicts: as its name stands in the files' names, or its beginning",
+    )
+    parser.add_argument("--output", type=Path, default=Path("recording.mp4"), help="the film (%(default)s)")
+    parser.add_argument(
+        "--fps", type=_frames_per_second, default=30, help="steps shown per second (%(default)s)"
+    )
+    return parser
+
+
+def _frames_per_second(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 240:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 240")
+    return int(text)
+
+
+def _render(folder: Path, client: str | None, output: Path, fps: int) -> int:
+    paths = _find(folder, client)
+    skipped: list[str] = []
+    under_way = output.with_name(f".{output.name}.part")
+    try:
+        count = write_film(under_way, _all_pictures(paths, skipped), fps)
+        if count:
+            under_way.replace(output)
+    except ImportError:
+        raise RenderError(
+            "the library PyAV is missing: install it with pip install 'nitrogen-triton[render]'"
+        ) from None
+    except OSError as error:
+        raise RenderError(f"the film {str(output)!r} cannot be written ({error})") from error
+    finally:
+        under_way.unlink(missing_ok=True)
+    for problem in skipped:
+        sys.stderr.write(f"nitrogen-gateway render: left out: {problem}\n")
+    if count == 0:
+        raise RenderError(f"none of the {len(paths)} recordings in {str(folder)!r} can be read")
+    predicts = len(paths) - len(skipped)
+    sys.stdout.write(f"{output}: {predicts} predicts, {count} pictures, {count / fps:.1f} s\n")
+    return 0
+
+
+def _find(folder: Path, client: str | None) -> list[Path]:
+    """Return the recordings to show, the oldest first.
+
+    Raises:
+        RenderError: there are none, or there is no such folder.
+    """
+    if not folder.is_dir():
+        raise RenderError(f"{str(folder)!r} is no folder: give the one that --record names")
+    names = sorted(path.name for path in folder.iterdir() if is_recording(path.name))
+    if not names:
+        raise RenderError(f"there are no recordings in {str(folder)!r}: give the folder that --record names")
+    chosen = names
+    if client is not None:
+        chosen = [name for name in names if client_of(name).startswith(safe_name(client))]
+    if not chosen:
+        clients = sorted({client_of(name) for name in names})
+        listed = ", ".join(clients[:_MOST_LISTED]) + (", ..." if len(clients) > _MOST_LISTED else "")
+        raise RenderError(f"no recording is of a client {client!r}; there are: {listed}")
+    return [folder / name for name in chosen]
+
+
+def _all_pictures(paths: Sequence[Path], skipped: list[str]) -> Iterator[PIL.Image.Image]:
+    """Yield all predicts' pictures; what cannot be read is noted in `skipped`."""
+    for path in paths:
+        try:
+            predict = read_recording(path)
+        except (RecordingError, OSError) as error:
+            # The gateway may just have deleted it to stay below its limit.
+            skipped.append(str(error))
+            continue
+        yield from pictures(predict)

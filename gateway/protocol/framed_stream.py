@@ -1,0 +1,177 @@
+"""What port 5556's dialects share: a stream of headers, and of bodies whose length is then known.
+
+A dialect says how a header is read and what a body means. The transport gives it chunks by `receive`, or lets
+the kernel write the rest of a body straight into its buffer, with `body_buffer` and `body_received`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TypedDict, Unpack
+
+from gateway.errors import FramingError, RequestError
+from gateway.protocol.messages import Event, Reply
+
+# A body's buffer grows with what arrives: Python fills a bytearray with zeros, so that one of the announced
+# length would take that much memory for the price of a header.
+_FIRST_BUFFER_BYTES = 2**18
+_NOTHING = memoryview(b"")
+
+
+class Limits(TypedDict, total=False):
+    """How long, and how deeply nested, a JSON text may be, and how long an image file."""
+
+    max_header_bytes: int
+    max_header_depth: int
+    max_image_bytes: int
+
+
+_DEFAULTS = Limits(max_header_bytes=65_536, max_header_depth=16, max_image_bytes=32 * 2**20)
+
+
+class Body:
+    """A body of `length` bytes on its way; `finish` makes an event of it, or raises a RequestError."""
+
+    __slots__ = ("data", "finish", "length", "received")
+
+    def __init__(self, length: int, finish: Callable[[bytearray], Event]) -> None:
+        self.length = length
+        self.finish = finish
+        self.received = 0
+        self.data = bytearray(min(length, _FIRST_BUFFER_BYTES))
+
+    @property
+    def complete(self) -> bool:
+        """Whether all bytes are there."""
+        return self.received == self.length
+
+    def take(self, chunk: memoryview | bytearray) -> int:
+        """Copy what belongs to the body from a chunk's beginning; returns how many bytes that were."""
+        taken = 0
+        while taken < len(chunk) and not self.complete:
+            with self.buffer() as free:
+                count = min(len(free), len(chunk) - taken)
+                free[:count] = chunk[taken : taken + count]
+            taken += count
+            self.received += count
+        return taken
+
+    def buffer(self) -> memoryview:
+        """Where the next bytes belong: at least one, not always all that are missing."""
+        if self.received == len(self.data):
+            self.data.extend(bytes(min(len(self.data), self.length - len(self.data))))
+        return memoryview(self.data)[self.received :]
+
+
+class FramedStream(ABC):
+    """One connection's parser: bytes in, events out, in their order."""
+
+    def __init__(self, **limits: Unpack[Limits]) -> None:
+        checked = _DEFAULTS | limits
+        self.max_header_bytes = checked["max_header_bytes"]
+        self.max_header_depth = checked["max_header_depth"]
+        self.max_image_bytes = checked["max_image_bytes"]
+        self._rest = _NOTHING  # of the chunk that is being received
+        self._body: Body | None = None
+        self._failed = False
+
+    @abstractmethod
+    def encode(self, reply: Reply) -> bytes:
+        """The reply's bytes in this dialect."""
+
+    @abstractmethod
+    def _read_header(self) -> Event | Body | None:
+        """The event, or the body's beginning, that the next bytes make; None when more are needed.
+
+        Raises:
+            FramingError: they make neither.
+        """
+
+    @abstractmethod
+    def _unfinished(self) -> tuple[str, int] | None:
+        """Outside of a body: the name of what has begun, and how many of its bytes are held."""
+
+    @property
+    def inside_header(self) -> bool:
+        """Whether a header has begun and is not complete."""
+        unfinished = None if self._failed or self._body is not None else self._unfinished()
+        return unfinished is not None and unfinished[0] != "an image"
+
+    @property
+    def inside_request(self) -> bool:
+        """Whether a header or a body has begun and is not complete."""
+        return not self._failed and (self._body is not None or self._unfinished() is not None)
+
+    @property
+    def inside_image(self) -> bool:
+        """Whether an image has begun and is not complete: what comes can be no command."""
+        return not self._failed and self._body is not None
+
+    def receive(self, data: bytes | memoryview) -> list[Event]:
+        """The events that `data` completes; what has to be kept of it is copied.
+
+        A `FramingError` is the last event of a connection: everything after it is ignored. Any other
+        `RequestError` leaves the stream in step.
+        """
+        events: list[Event] = []
+        self._rest = memoryview(data)
+        try:
+            while not self._failed and (event := self._next_event()) is not None:
+                events.append(event)
+        finally:
+            self._rest = _NOTHING
+        return events
+
+    def body_buffer(self) -> memoryview | None:
+        """Where the next bytes of a body belong, never empty; None outside of a body.
+
+        What the view has no room for belongs into the next call's. It must be let go of before any other
+        method than `body_received` is called.
+        """
+        return None if self._body is None else self._body.buffer()
+
+    def body_received(self, count: int) -> list[Event]:
+        """The events that `count` bytes, written to the beginning of `body_buffer()`, complete."""
+        if self._body is None:
+            raise ValueError(f"{count} bytes were received into the buffer of no body")
+        self._body.received += count
+        return self.receive(b"")
+
+    def receive_eof(self) -> RequestError | None:
+        """The error of a stream that ends inside a request, or None where it may end."""
+        if not self.inside_request:
+            return None
+        unfinished = self._unfinished() if self._body is None else ("an image", self._body.received)
+        where, held = unfinished or ("a request", 0)
+        self._failed, self._body = True, None
+        return FramingError(
+            f"the stream ended inside {where}, after {held} of its bytes; send whole requests"
+        )
+
+    def _look(self, count: int) -> bytes:
+        """Up to `count` of the next bytes."""
+        return bytes(self._rest[:count])
+
+    def _take(self, count: int) -> bytes:
+        """Up to `count` of the next bytes, which are thereby used up."""
+        taken = bytes(self._rest[:count])
+        self._rest = self._rest[count:]
+        return taken
+
+    def _next_event(self) -> Event | None:
+        try:
+            if self._body is None:
+                found = self._read_header()
+                if not isinstance(found, Body):
+                    return found
+                self._body = found
+            body = self._body
+            self._rest = self._rest[body.take(self._rest) :]
+            if not body.complete:
+                return None
+            self._body = None
+            return body.finish(body.data)
+        except FramingError as error:
+            self._failed, self._body = True, None
+            return error
+        except RequestError as error:
+            return error

@@ -1,0 +1,41 @@
+"""JSON objects of clients on port 5556, of a nesting that is bounded before they are parsed."""
+
+import json
+import re
+
+from gateway.errors import RequestError
+from gateway.protocol.options import describe
+
+# A whole string, so that brackets within it do not count, or one bracket.
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+
+
+def parse_object(text: bytes, max_depth: int) -> dict[str, object]:
+    """The fields of a JSON object; of a name that occurs twice the last value counts.
+
+    Raises:
+        RequestError: the text is not UTF-8, no JSON, nested deeper than `max_depth`, or no object.
+    """
+    try:
+        decoded = text.decode()
+        _check_depth(decoded, max_depth)
+        fields = json.loads(decoded)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"it is no JSON ({error})") from error
+    if not isinstance(fields, dict):
+        raise RequestError(f"it must be a JSON object, not {describe(fields)}")
+    return fields
+
+
+def _check_depth(text: str, max_depth: int) -> None:
+    if text.count("{") + text.count("[") <= max_depth:
+        return
+    depth = 0
+    for found in _STRING_OR_BRACKET.finditer(text):
+        first = found[0][0]
+        if first in "[{":
+            depth += 1
+            if depth > max_depth:
+                raise RequestError(f"it is nested more than {max_depth} deep")
+        elif first != '"':
+            depth -= 1

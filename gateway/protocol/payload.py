@@ -1,0 +1,41 @@
+"""A message of port 5555 is a pickle or msgpack; its first byte tells which, and its reply is the same.
+
+A msgpack map begins with 0x81 to 0x8f, 0xde or 0xdf. A pickle begins with 0x80 (protocol 2 and later), or
+with an ASCII character (0 and 1: `(` and `}` for a dict). So everything from 0x81 on is msgpack and
+everything below is pickle; an empty msgpack map, 0x80, would be no request anyway.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.errors import UnsafePickleError
+from gateway.protocol import msgpack_codec
+from gateway.protocol.messages import Reply, Request
+from gateway.protocol.pickles import codec as pickle_codec
+
+_FIRST_OF_MSGPACK = 0x81
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadFormat:
+    """How a message is read and its reply written; both raise what the codecs' functions raise."""
+
+    decode_request: Callable[[bytes | memoryview], Request]
+    encode_reply: Callable[[Reply], bytes]
+
+
+def _refuse_pickle(_: bytes | memoryview) -> Request:
+    raise UnsafePickleError("pickles are not taken by this gateway: send msgpack (docs/protocols.md)")
+
+
+PICKLE = PayloadFormat(pickle_codec.decode_request, pickle_codec.encode_reply)
+# The message is not read at all; writing a pickle is harmless, and it is what the sender can read.
+REFUSED_PICKLE = PayloadFormat(_refuse_pickle, pickle_codec.encode_reply)
+MSGPACK = PayloadFormat(msgpack_codec.decode_request, msgpack_codec.encode_reply)
+
+
+def format_of(payload: bytes | memoryview, *, takes_pickle: bool = True) -> PayloadFormat:
+    """The format of a message, by its first byte; an empty one counts as a pickle."""
+    if len(payload) > 0 and payload[0] >= _FIRST_OF_MSGPACK:
+        return MSGPACK
+    return PICKLE if takes_pickle else REFUSED_PICKLE

@@ -1,0 +1,82 @@
+"""Requests and replies as dicts of plain values, which is what pickles and msgpack both carry."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.errors import ImageError, RequestError
+from gateway.protocol.messages import Image, Pixels, Reply, Request
+from gateway.protocol.options import describe, read_options
+
+WANTED_PIXELS = "send uint8 RGB pixels of shape (H, W, 3)"
+
+_TYPES = ("predict", "reset", "info")
+
+
+def request_of(fields: object, read_image: Callable[[object], Image]) -> Request:
+    """The request that a message's value describes; `read_image` makes an image of its field "image".
+
+    Raises:
+        ImageError: there is no image, or `read_image` did not take it.
+        RequestError: the value is no request, or an option is wrong.
+    """
+    if not isinstance(fields, dict):
+        raise RequestError(f'a request must be a dict with a "type", not {describe(fields)}')
+    type_ = fields.get("type")
+    if not isinstance(type_, str) or type_ not in _TYPES:
+        raise RequestError(f'unknown request type {describe(type_)}; send "predict", "reset" or "info"')
+    options = read_options(fields)
+    if type_ == "predict" and "image" not in fields:
+        raise ImageError(f"a predict request needs an image; {WANTED_PIXELS}")
+    image = read_image(fields["image"]) if type_ == "predict" else None
+    return options.request(type_, image)  # type: ignore[arg-type]  # in _TYPES
+
+
+def pixels_of(array: NDArray[np.generic]) -> Pixels:
+    """An array's pixels as (H, W, 3) uint8: grey is repeated over the channels, alpha is dropped.
+
+    Nothing is copied: the pixels may be a read-only or strided view.
+
+    Raises:
+        ImageError: the array has another dtype or shape, or no pixels.
+    """
+    if array.dtype != np.uint8:
+        raise ImageError(f"the image has dtype {array.dtype} and shape {array.shape}; {WANTED_PIXELS}")
+    if array.size == 0:
+        raise ImageError(f"the image has no pixels (shape {array.shape}); {WANTED_PIXELS}")
+    pixels = cast(NDArray[np.uint8], array)
+    match pixels.shape:
+        case (_, _, 3):
+            return Pixels(pixels)
+        case (_, _, 4):
+            return Pixels(pixels[:, :, :3])
+        case (_, _, 1) | (_, _):
+            height, width = pixels.shape[:2]
+            return Pixels(np.broadcast_to(pixels.reshape(height, width, 1), (height, width, 3)))
+        case _:
+            raise ImageError(f"the image has shape {array.shape}; {WANTED_PIXELS}")
+
+
+def fields_of(reply: Reply, write_array: Callable[[NDArray[np.float32]], object]) -> dict[str, Any]:
+    """The dict that carries a reply; `write_array` makes of an array what the format has for it."""
+    if reply.error is not None:
+        fields: dict[str, Any] = {"status": "error", "message": reply.error}
+    else:
+        fields = {"status": "ok"}
+        if reply.chunk is not None:
+            chunk = reply.chunk
+            arrays = {"j_left": chunk.j_left, "j_right": chunk.j_right, "buttons": chunk.buttons}
+            fields["pred"] = {name: write_array(array) for name, array in arrays.items()}
+            fields["repeat"] = 1
+        elif reply.info is not None:
+            fields["info"] = dict(reply.info)
+    if reply.timing is not None:
+        timing = reply.timing
+        fields["timing"] = {
+            "decode_ms": round(timing.decode_ms, 3),
+            "infer_ms": round(timing.infer_ms, 3),
+            "total_ms": round(timing.total_ms, 3),
+        }
+    return fields

@@ -1,0 +1,226 @@
+"""The log: one line per event on stderr, for people or as JSON, whatever texts clients choose.
+
+Names and messages of clients end up in the log, so control characters are written as escapes: nobody can
+begin a line of his own, or speak to the operator's terminal. Lines that repeat are cut short.
+"""
+
+import json
+import logging
+import math
+import re
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, TextIO
+
+LogFormat = Literal["human", "json"]
+
+MOST_CHARACTERS = 4000
+_MOST_TRACEBACK_CHARACTERS = 20_000
+# Controls, line and paragraph separators, marks that reorder text, and halves of surrogate pairs.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_OF_EVERY_RECORD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+
+# Lines of one kind that are written within the window; the others are only counted.
+_MOST_REPEATS = 10
+_WINDOW_S = 10.0
+# Kinds of lines that are remembered at once; those beyond are taken for one kind.
+_MOST_KINDS = 1000
+
+
+def configure_logging(level: str, form: LogFormat = "human") -> None:
+    """Send the log of the whole process to stderr, from `level` ("debug" to "error") on.
+
+    `form`: "human", or "json" for one JSON object per line with `time`, `level`, `logger`, `message`, the
+    fields that were given as `extra`, and `exception` with the traceback.
+    """
+    handler = LimitedHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else HumanFormatter())
+    root = logging.getLogger()
+    for former in list(root.handlers):
+        root.removeHandler(former)
+        former.close()
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    logging.captureWarnings(True)
+
+
+def one_line(text: str) -> str:
+    """Return a text without anything that could end a line or steer a terminal, escaped where need be."""
+    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+class HumanFormatter(logging.Formatter):
+    """Time, level, logger and message; then the request's id, and an exception's traceback on the line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        parts = [f"{self.formatTime(record)} {record.levelname} {record.name}: {_message(record)}"]
+        request_id = getattr(record, "request_id", None)
+        if request_id is not None:
+            parts.append(f"[request {request_id}]")
+        if (trace := _traceback(record)) is not None:
+            parts.append("| " + " | ".join(line.strip() for line in trace.splitlines()))
+        return one_line(" ".join(parts))
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line, in ASCII."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        fields: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": _message(record),
+        }
+        for name, value in vars(record).items():
+            if name not in _OF_EVERY_RECORD and name not in fields:
+                fields[name] = _plain(value)
+        if (trace := _traceback(record)) is not None:
+            fields["exception"] = trace
+        return json.dumps(fields)
+
+
+@dataclass(slots=True)
+class _Kind:
+    """How often one kind of line came since `since`; `sample` stands for those that were left out."""
+
+    since: float
+    count: int = 0
+    left_out: int = 0
+    sample: logging.LogRecord | None = None
+
+
+class LimitedHandler(logging.StreamHandler[TextIO]):
+    """Writes at most ten lines of one kind within ten seconds, then one that says how many were left out.
+
+    Lines are of one kind when their template is the same, or, without arguments, their place in the code.
+    Debug lines are all written: who asks for them wants them.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        window_s: float = _WINDOW_S,
+        most: int = _MOST_REPEATS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(stream)
+        self._window_s = window_s
+        self._most = most
+        self._clock = clock
+        # In the order of their windows' beginnings.
+        self._kinds: dict[object, _Kind] = {}
+        self._timer: threading.Timer | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record's line, unless it is one of too many."""
+        if record.levelno > logging.DEBUG and self._is_left_out(record):
+            return
+        super().emit(record)
+
+    def tell(self, *, at_end: bool = False) -> None:
+        """Write, for each kind whose window is over, how many lines were left out."""
+        self.acquire()
+        try:
+            oldest = self._clock() - self._window_s
+            over = [key for key, kind in self._kinds.items() if at_end or kind.since <= oldest]
+            for key in over:
+                kind = self._kinds.pop(key)
+                if kind.left_out and kind.sample is not None:
+                    super().emit(_summary(kind.sample, kind.left_out, self._window_s))
+        finally:
+            self.release()
+
+    def close(self) -> None:
+        """Tell what was left out so far, and close."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.tell(at_end=True)
+        super().close()
+
+    def _is_left_out(self, record: logging.LogRecord) -> bool:
+        """Count a line of its kind; the handler's lock is held."""
+        key = (record.name, record.msg) if record.args else (record.pathname, record.lineno)
+        now = self._clock()
+        if key not in self._kinds and len(self._kinds) >= _MOST_KINDS:
+            self.tell()
+            key = key if len(self._kinds) < _MOST_KINDS else ("", "")
+        kind = self._kinds.get(key)
+        if kind is None or now - kind.since >= self._window_s:
+            self.tell()
+            kind = self._kinds[key] = _Kind(now)
+        kind.count += 1
+        if kind.count <= self._most:
+            return False
+        kind.left_out += 1
+        kind.sample = record
+        if kind.left_out == 1:
+            self._tell_later()
+        return True
+
+    def _tell_later(self) -> None:
+        """Have a thread write the summaries when the window is over, for then no line may come to do it."""
+        if self._timer is None or not self._timer.is_alive():
+            self._timer = threading.Timer(self._window_s, self._tell_in_time)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _tell_in_time(self) -> None:
+        self.acquire()
+        try:
+            self.tell()
+            self._timer = None
+            if any(kind.left_out for kind in self._kinds.values()):
+                self._tell_later()
+        finally:
+            self.release()
+
+
+def _summary(sample: logging.LogRecord, count: int, window_s: float) -> logging.LogRecord:
+    """Return the record that stands for those that were left out; `sample` is one of them."""
+    return logging.LogRecord(
+        sample.name,
+        sample.levelno,
+        sample.pathname,
+        sample.lineno,
+        "%d more like this within %g s, the last one: %s",
+        (count, window_s, _message(sample)),
+        None,
+    )
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return the record's text, cut to a bounded length, also when its arguments do not fit its template."""
+    try:
+        text = record.getMessage()
+    except Exception:  # the arguments' own __str__ may raise anything; the line matters more
+        text = f"{record.msg} (with arguments that do not fit)"
+    if len(text) > MOST_CHARACTERS:
+        return f"{text[:MOST_CHARACTERS]}... ({len(text)} characters)"
+    return text
+
+
+def _traceback(record: logging.LogRecord) -> str | None:
+    """Return an exception's traceback, without its beginning where it is long; None without exception."""
+    exception = record.exc_info[1] if record.exc_info else None
+    if exception is None:
+        return None
+    text = "".join(traceback.format_exception(exception)).strip()
+    return text if len(text) <= _MOST_TRACEBACK_CHARACTERS else f"...{text[-_MOST_TRACEBACK_CHARACTERS:]}"
+
+
+def _plain(value: object) -> object:
+    """Return a value that every reader of JSON takes."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    text = str(value)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."

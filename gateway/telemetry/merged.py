@@ -1,0 +1,51 @@
+"""One page of metrics for several worker processes: each worker's samples, told apart by a label."""
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+_LABEL = "worker"
+
+
+def merge_expositions(texts: Mapping[str, str]) -> bytes:
+    """Return the pages of several workers as one, in Prometheus' text format.
+
+    `texts`: each worker's page by the worker's name. Every sample gets the label `worker` with that name;
+    every metric has its help and type once. A page that cannot be read is left out whole.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Merged(texts))
+    return generate_latest(registry)
+
+
+class _Merged(Collector):
+    """The workers' metrics, as `generate_latest` takes them."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+
+    def collect(self) -> Iterator[Metric]:
+        merged: dict[str, Metric] = {}
+        for worker, text in self._texts.items():
+            for family in _families(text):
+                into = merged.get(family.name)
+                if into is None:
+                    into = merged[family.name] = Metric(family.name, family.documentation, family.type)
+                for sample in family.samples:
+                    labels = {_LABEL: worker, **sample.labels}
+                    into.samples.append(sample._replace(labels=labels))
+        yield from merged.values()
+
+    def describe(self) -> list[Metric]:
+        """Return nothing: what the pages hold is not known before they are read."""
+        return []
+
+
+def _families(text: str) -> list[Metric]:
+    try:
+        return list(text_string_to_metric_families(text))
+    except ValueError:
+        return []

@@ -1,0 +1,125 @@
+"""Recording predicts on disk, beside the event loop: what cannot be written in time is left out.
+
+A recording may be missing, never late: handing one over takes microseconds, a disk that is slow or full costs
+recordings and nothing else.
+"""
+
+import logging
+import os
+import queue
+import threading
+from pathlib import Path
+
+from gateway.errors import StartError
+from gateway.telemetry.exchange import Exchange
+from gateway.telemetry.kept_recordings import KeptRecordings
+from gateway.telemetry.metrics import RecordingCounts
+from gateway.telemetry.recording_format import pack, recording_name
+
+logger = logging.getLogger(__name__)
+
+# What may wait for the disk: some seconds of many players.
+_MOST_WAITING_BYTES = 64 * 2**20
+_MOST_WAITING = 512
+
+
+class Recorder:
+    """Writes predicts into a folder, of which the oldest go once all have `max_bytes`.
+
+    `counts`: the metrics' figures. `writers`: how many processes write into the folder.
+
+    Raises:
+        StartError: the folder cannot be made or written to.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int, counts: RecordingCounts, writers: int = 1) -> None:
+        self._folder = folder
+        self._counts = counts
+        self._kept = KeptRecordings(folder, max_bytes, writers)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"--record is {str(folder)!r}, and it cannot be made ({error})") from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise StartError(f"--record is {str(folder)!r}, and this user may not write there")
+        self._waiting: queue.SimpleQueue[Exchange | None] = queue.SimpleQueue()
+        # Each grows in one thread only, so that no lock is needed.
+        self._taken_in = self._taken_in_bytes = 0
+        self._done = self._done_bytes = 0
+        self._closed = False
+        self._abandoned = False
+        self._thread = threading.Thread(target=self._write_all, name="record", daemon=True)
+        self._thread.start()
+
+    def record(self, exchange: Exchange) -> None:
+        """Take a predict to write; never waits, drops it when too much waits already. For one thread."""
+        size = _size(exchange)
+        waiting_bytes = self._taken_in_bytes - self._done_bytes
+        if (
+            self._closed
+            or self._taken_in - self._done >= _MOST_WAITING
+            or waiting_bytes + size > _MOST_WAITING_BYTES
+        ):
+            self._counts.dropped += 1
+            logger.warning(
+                "a predict was not recorded: %d are waiting for the disk", self._taken_in - self._done
+            )
+            return
+        self._taken_in += 1
+        self._taken_in_bytes += size
+        self._waiting.put(exchange)
+
+    def close(self, timeout_s: float = 3.0) -> None:
+        """Write what waits, for at most `timeout_s` seconds; call it beside the event loop."""
+        if self._closed:
+            return
+        self._closed = True
+        self._waiting.put(None)
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            self._abandoned = True
+            logger.warning(
+                "%d predicts were not recorded: the disk took longer than %g s",
+                self._taken_in - self._done,
+                timeout_s,
+            )
+            self._counts.dropped += self._taken_in - self._done
+
+    def _write_all(self) -> None:
+        """Write what comes, until the recorder is closed."""
+        self._first_look()
+        while (exchange := self._waiting.get()) is not None and not self._abandoned:
+            self._write(exchange)
+            self._done += 1
+            self._done_bytes += _size(exchange)
+
+    def _first_look(self) -> None:
+        try:
+            self._kept.make_room(0)
+        except OSError as error:
+            logger.warning("the recordings in %s cannot be looked at: %s", self._folder, error)
+        self._counts.kept_bytes = self._kept.kept_bytes
+
+    def _write(self, exchange: Exchange) -> None:
+        counts = self._counts
+        try:
+            size = self._kept.write(recording_name(exchange), pack(exchange))
+        except OSError as error:
+            counts.failed += 1
+            logger.warning("a predict could not be recorded in %s: %s", self._folder, error)
+        except Exception:
+            counts.failed += 1
+            logger.exception("a predict could not be recorded, in a way that was not foreseen")
+        else:
+            counts.written += 1
+            counts.written_bytes += size
+        counts.kept_bytes = self._kept.kept_bytes
+
+
+def _size(exchange: Exchange) -> int:
+    """Return about how many bytes an exchange holds in memory."""
+    image = exchange.request.image
+    held = 4096 if exchange.frame is None else 4096 + len(exchange.frame)
+    if image is None:
+        return held
+    return held + (image.rgb.nbytes if hasattr(image, "rgb") else len(image.data))

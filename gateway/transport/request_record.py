@@ -1,0 +1,108 @@
+"""One request on its way through a session: its times, its frames and its reply."""
+
+import asyncio
+import itertools
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from gateway.protocol.messages import Reply, Request, Timing
+from gateway.telemetry.exchange import Exchange
+from gateway.telemetry.metrics import Stages
+
+# Tells the requests of this process from those of another, or of an earlier one, in logs kept together.
+_PROCESS = secrets.token_hex(3)
+_numbers = itertools.count(1)
+
+
+def next_request_id() -> str:
+    """Return an id that stands for one request in logs, recordings, traces and Triton's own log."""
+    return f"{_PROCESS}-{next(_numbers):x}"
+
+
+class RequestRecord:
+    """One request on its way; times are of `time.perf_counter`, finer than the event loop's clock."""
+
+    __slots__ = (
+        "accepted",
+        "answered",
+        "arrival",
+        "dispatched",
+        "encode",
+        "encoded",
+        "frames",
+        "id",
+        "is_admitted",
+        "outcome",
+        "problem",
+        "receive_s",
+        "reply",
+        "request",
+        "send",
+        "task",
+    )
+
+    def __init__(
+        self,
+        id_: str,
+        send: Callable[[bytes], None],
+        encode: Callable[[Reply], bytes],
+        arrival: float,
+        receive_s: float,
+    ) -> None:
+        self.id = id_
+        self.send = send
+        self.encode = encode
+        self.receive_s = receive_s
+        self.arrival = self.accepted = self.dispatched = self.answered = self.encoded = arrival
+        self.request: Request | None = None
+        self.frames: tuple[bytes | bytearray, ...] = ()
+        self.problem: Exception | None = None
+        self.reply: bytes | None = None
+        self.outcome = "ok"
+        self.is_admitted = False
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def kind(self) -> str:
+        """What it was, for metrics: the request's type, or why there is none."""
+        if self.request is not None:
+            return self.request.type
+        return "control" if self.outcome == "ok" else "unknown"
+
+    def with_timing(self, reply: Reply, now: float) -> Reply:
+        """Note that the answer is there, and add the gateway's times to it where they were asked for."""
+        self.answered = now
+        if self.request is None or not self.request.timing:
+            return reply
+        milliseconds = (self.accepted - self.arrival, now - self.accepted, now - self.arrival)
+        return replace(reply, timing=Timing(*(1000 * seconds for seconds in milliseconds)))
+
+    def encode_reply(self, reply: Reply) -> None:
+        """Make the reply's bytes."""
+        self.reply = self.encode(reply)
+        self.encoded = time.perf_counter()
+
+    def stages(self, sent: float) -> Stages:
+        """Return where the time went of a predict that got its actions."""
+        return Stages(
+            receive_s=self.receive_s,
+            decode_s=self.accepted - self.arrival,
+            queue_s=self.dispatched - self.accepted,
+            infer_s=self.answered - self.dispatched,
+            encode_s=self.encoded - self.answered,
+            send_s=sent - self.encoded,
+            total_s=sent - self.arrival,
+        )
+
+    def exchange(self, port: str, client: str, reply: Reply) -> Exchange:
+        """Return what a recording holds of a predict."""
+        assert self.request is not None  # noqa: S101 - for the type checker
+        total_s = time.perf_counter() - self.arrival
+        frame = bytes(self.frames[-1]) if self.frames else None
+        return Exchange(time.time() - total_s, port, client, self.id, self.request, frame, reply, total_s)
+
+    def tags(self, client: str) -> dict[str, str]:
+        """Return the fields of a log line about this request."""
+        return {"request_id": self.id, "client": client}

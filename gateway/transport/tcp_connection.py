@@ -1,0 +1,342 @@
+"""One connection of port 5556: bytes to its dialect, requests to its session, each reply as one write."""
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import socket
+import ssl
+import struct
+import time
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+from gateway.contexts import FrameContext
+from gateway.errors import (
+    AccessError,
+    FramingError,
+    GatewayError,
+    ServerError,
+    TritonUnavailableError,
+)
+from gateway.protocol.bizhawk_dialect import BizHawkDialect
+from gateway.protocol.json_dialect import encode_reply
+from gateway.protocol.messages import Event, Hello, Reply, Request
+from gateway.protocol.tcp_dialects import Dialect, dialect_for
+from gateway.transport.session import Session
+
+if TYPE_CHECKING:
+    from gateway.transport.tcp_server import TcpServer
+
+logger = logging.getLogger(__name__)
+
+# How long a connection that ends with an error is still read, lest unread bytes destroy the error's way out.
+_DISCARD_S = 2.0
+_DISCARD_WHEN_STOPPING_S = 0.3
+# EmuHawk stands still meanwhile.
+_DISCARD_BIZHAWK_S = 0.5
+
+Incoming = Event | GatewayError
+
+STOPPING = TritonUnavailableError("the gateway is stopping: connect again in a moment")
+_NO_TOKEN = AccessError(
+    'this port wants a token: send {"type": "hello", "token": "..."} first; its operator has the token'
+)
+
+
+class TcpConnection(asyncio.BufferedProtocol):
+    """One connection. An image's bytes are received straight into the buffer that its request then holds.
+
+    `refusal`: why it may not be used, which it is told with the first thing that it sends.
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(self, server: "TcpServer") -> None:
+        self.closed = asyncio.Event()
+        self.address = ""
+        self._server = server
+        self._settings = server.settings
+        self._loop = asyncio.get_running_loop()
+        self._dialect: Dialect | None = None
+        self._body: memoryview | None = None
+        self._refusal: AccessError | None = None
+        self._needs_token = server.token is not None
+        # Requests that arrived in one read but exceed what may be in flight, with their times of arrival.
+        self._backlog: deque[tuple[Incoming, float, float]] = deque()
+        self._pumping = False
+        # Until TLS stands, replies have no transport to go by.
+        self._is_handshaking = False
+        self._read_paused = False
+        self._write_paused = False
+        # No request is taken any more; the connection closes when the last reply is out.
+        self._ending = False
+        self._eof = False
+        self._finished = False
+        self._discard_s = _DISCARD_S
+        # Times of `time.perf_counter`.
+        self._last_active = time.perf_counter()
+        self._began: float | None = None  # the first byte of a request that is not complete
+        self._untaken = 0  # bytes of replies that the client had not taken when last looked at
+        self._untaken_since = self._last_active
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Set the socket's options, and register the connection or note why it is refused."""
+        self.transport = cast(asyncio.Transport, transport)
+        connected = transport.get_extra_info("socket")
+        # A reply leaves as one segment, at once; a client that vanished is noticed.
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+        address, port = transport.get_extra_info("peername")[:2]
+        self.address = address
+        self._session = Session(
+            self._server.plane,
+            FrameContext(),
+            self._server.metrics,
+            self._server.limits,
+            port="tcp",
+            client=f"{address}:{port}",
+            on_progress=self._pump,
+            record=self._server.record,
+        )
+        self._refusal = self._server.enter(self)
+        if self._server.tls is not None:
+            # Not a byte of the handshake may arrive here.
+            self.transport.pause_reading()
+            self._is_handshaking = True
+            self._handshake = asyncio.create_task(self._start_tls(self._server.tls))
+
+    async def _start_tls(self, context: ssl.SSLContext) -> None:
+        """Go on in TLS. It begins only now, so that connections that never do are counted like all others."""
+        try:
+            encrypted = await self._loop.start_tls(
+                self.transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=self._settings.header_timeout_s,
+                ssl_shutdown_timeout=_DISCARD_S,
+            )
+        except (OSError, ssl.SSLError) as error:
+            logger.info("%s did not speak TLS: %s", self.address, error)
+            self._server.metrics.refused("tls")
+            self.transport.abort()
+            # The protocol beneath tells nobody of a connection that is lost before its handshake is over.
+            self.connection_lost(error)
+            return
+        if encrypted is not None:
+            self.transport = encrypted
+            self._last_active = time.perf_counter()
+            self._is_handshaking = False
+            self._pump()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Drop the client's requests: nobody waits for them."""
+        if self.closed.is_set():
+            return
+        self._ending = self._finished = True
+        self._backlog.clear()
+        self._session.close()
+        self._server.leave(self)
+        self.closed.set()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the next bytes go: into the image that is arriving, else into the shared scratch."""
+        self._body = None if self._dialect is None or self._ending else self._dialect.body_buffer()
+        return self._server.scratch if self._body is None else self._body
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take bytes; those after the end of the requests are discarded."""
+        if self._ending:
+            return
+        now = self._last_active = time.perf_counter()
+        if self._began is None:
+            self._began = now
+        try:
+            if self._body is not None and self._dialect is not None:
+                self._body = None
+                events = self._dialect.body_received(nbytes)
+            else:
+                events = self._received(self._server.scratch[:nbytes])
+        except Exception:
+            logger.exception("the dialect failed in a way that was not foreseen")
+            events = [FramingError("internal error")]
+        if events:
+            self._take(events, now)
+
+    def _received(self, data: memoryview) -> list[Event]:
+        if self._dialect is None:
+            settings = self._settings
+            self._dialect = dialect_for(
+                data[0],
+                max_header_bytes=settings.max_header_bytes,
+                max_header_depth=settings.max_header_depth,
+                max_image_bytes=settings.max_image_bytes,
+            )
+        if self._refusal is not None:
+            return [self._refusal]
+        events = self._dialect.receive(data)
+        if self._needs_token and not events and self._dialect.inside_image:
+            # An image before the token: nothing of it is kept.
+            return [_NO_TOKEN]
+        return events
+
+    def _take(self, events: list[Event], now: float) -> None:
+        began = now if self._began is None else self._began
+        for event in events:
+            self._backlog.append((event, now, now - began))
+            began = now
+        assert self._dialect is not None  # noqa: S101 - for the type checker
+        self._began = now if self._dialect.inside_request else None
+        self._pump()
+
+    def eof_received(self) -> bool:
+        """Note that the client has sent all it will; True keeps the connection for the replies."""
+        self._eof = True
+        if self._finished:
+            self.transport.close()
+        elif not self._ending:
+            problem = None if self._dialect is None else self._dialect.receive_eof()
+            if problem is not None:
+                self._refuse(problem)
+            self._end()
+        return True
+
+    def pause_writing(self) -> None:
+        """Take no more requests from a client that does not read its replies."""
+        self._write_paused = True
+        self._pump()
+
+    def resume_writing(self) -> None:
+        """Go on: the client reads again."""
+        self._write_paused = False
+        self._pump()
+
+    def stop(self) -> None:
+        """Take no more requests; tell an idle client, and close when the last reply is out."""
+        if not self._ending:
+            if not self._backlog and not self._session.in_flight:
+                self._refuse(STOPPING)
+            self._discard_s = _DISCARD_WHEN_STOPPING_S
+            self._end()
+
+    def abandon(self) -> None:
+        """Answer what still waits with an error, and close."""
+        if self._finished:
+            return
+        self._session.abandon(STOPPING)
+        while self._backlog:
+            self._backlog.popleft()
+            self._session.submit(STOPPING, self._write, self._encode)
+        self._pump()
+
+    def check_times(self, now: float) -> None:
+        """End a connection that is too slow, silent for too long, or does not take its replies."""
+        if self._is_stuck(now):
+            logger.info("%s does not take its replies: dropped", self._session.client)
+            self._server.metrics.refused("slow_reader")
+            self.transport.abort()
+        elif self._ending:
+            return
+        elif self._began is not None and not self._read_paused:
+            self._check_request(now - self._began)
+        elif now - self._last_active > self._settings.tcp_idle_s and not self._session.in_flight:
+            idle_s = now - self._last_active
+            self._refuse(
+                ServerError(f"no request for {idle_s:.0f} s: the connection is closed, connect again")
+            )
+            self._end()
+        elif self._needs_token and now - self._last_active > self._settings.header_timeout_s:
+            self._refuse(_NO_TOKEN)
+            self._pump()
+
+    def _check_request(self, seconds: float) -> None:
+        settings = self._settings
+        if seconds > settings.request_timeout_s:
+            what, allowed = "the request", settings.request_timeout_s
+        elif seconds > settings.header_timeout_s and (self._dialect is None or self._dialect.inside_header):
+            what, allowed = "the header", settings.header_timeout_s
+        else:
+            return
+        self._refuse(FramingError(f"{what} did not arrive completely within {allowed:g} s: send it again"))
+        self._pump()
+
+    def _is_stuck(self, now: float) -> bool:
+        """Whether the client has taken nothing of its replies for too long."""
+        untaken = self.transport.get_write_buffer_size()
+        if untaken == 0 or untaken < self._untaken:
+            self._untaken_since = now
+        self._untaken = untaken
+        return untaken > 0 and now - self._untaken_since > self._settings.take_timeout_s
+
+    def _encode(self, reply: Reply) -> bytes:
+        return encode_reply(reply) if self._dialect is None else self._dialect.encode(reply)
+
+    def _refuse(self, problem: GatewayError) -> None:
+        self._backlog.append((problem, time.perf_counter(), 0.0))
+
+    def _end(self) -> None:
+        self._ending = True
+        self._pump()
+
+    def _pump(self) -> None:
+        """Move requests from the backlog into the session as far as the limits allow."""
+        if self._pumping or self._finished or self._is_handshaking:
+            return
+        self._pumping = True
+        limit = self._settings.max_in_flight_per_client
+        while self._backlog and self._session.in_flight < limit and not self._write_paused:
+            incoming, arrival, receive_s = self._backlog.popleft()
+            if self._needs_token or isinstance(incoming, Hello):
+                incoming = self._admit(incoming)
+            if isinstance(incoming, FramingError | AccessError):
+                self._ending = True
+                self._backlog.clear()
+            self._session.submit(incoming, self._write, self._encode, arrival=arrival, receive_s=receive_s)
+        self._pumping = False
+        busy = bool(self._backlog) or self._session.in_flight >= limit or self._write_paused
+        if self._ending and not self._backlog and not self._session.in_flight:
+            self._finish()
+        elif busy != self._read_paused and not self._ending:
+            self._read_paused = busy
+            (self.transport.pause_reading if busy else self.transport.resume_reading)()
+
+    def _admit(self, incoming: Incoming) -> Request | Reply | GatewayError:
+        """Check a hello's token; what comes before it, where one is needed, is refused."""
+        if isinstance(incoming, Hello):
+            token = self._server.token
+            if token is not None and not hmac.compare_digest(incoming.token.encode(), token):
+                self._server.metrics.refused("token")
+                return AccessError("the token is wrong: ask the gateway's operator for the right one")
+            self._needs_token = False
+            return Reply()
+        if not isinstance(incoming, AccessError):
+            self._server.metrics.refused("token")
+            return _NO_TOKEN
+        return incoming
+
+    def _finish(self) -> None:
+        """Close, after all replies; what an erring client still sends is read and thrown away first."""
+        self._finished = True
+        if isinstance(self._dialect, BizHawkDialect):
+            self._discard_s = min(self._discard_s, _DISCARD_BIZHAWK_S)
+        if self._read_paused and not self._eof:
+            self.transport.resume_reading()
+        if self._eof or self.transport.is_closing():
+            self.transport.close()
+        elif self.transport.can_write_eof():
+            with contextlib.suppress(OSError):
+                self.transport.write_eof()
+        self._loop.call_later(self._discard_s, self._abort)
+
+    def _abort(self) -> None:
+        if isinstance(self._dialect, BizHawkDialect) and not self._eof:
+            # EmuHawk takes the end of the stream for silence and waits for ever; a reset it understands.
+            connected = self.transport.get_extra_info("socket")
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+    def _write(self, reply: bytes) -> None:
+        self._last_active = time.perf_counter()
+        self.transport.write(reply)

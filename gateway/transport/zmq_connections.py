@@ -1,0 +1,163 @@
+"""The connections of port 5555, as libzmq's monitor tells of them: counted, and cut beyond the limits."""
+
+import asyncio
+import logging
+import socket
+import struct
+from collections import Counter
+from collections.abc import Callable
+
+import zmq
+
+from gateway.settings import GatewaySettings
+from gateway.telemetry.metrics import PortMetrics
+from gateway.transport.networks import Networks
+from gateway.transport.zmq_descriptors import connection_of
+
+logger = logging.getLogger(__name__)
+
+_EVENTS = zmq.Event.ACCEPTED | zmq.Event.DISCONNECTED | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+_EVENTS_AT_ONCE = 64
+_EVENT = struct.Struct("=HI")  # what happened, and to which descriptor or why
+# zmq.h: a client without CURVE, or with another key for the server than its own.
+_NOT_OURS = frozenset({0x11000001, 0x11000002})
+
+
+class Connection:
+    """One open connection.
+
+    `identity`: that of its messages, empty before the first. `heard`: whether a whole message has come since
+    somebody last looked. `received`, `unread`: bytes that had come by then, and those since.
+    """
+
+    __slots__ = ("address", "heard", "identity", "received", "unread")
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.identity = b""
+        self.heard = True
+        self.received = 0
+        self.unread = 0
+
+
+class Connections:
+    """The open connections of a ROUTER socket, by their descriptors.
+
+    `on_closed` is called with the identity of a connection that has ended.
+    """
+
+    def __init__(
+        self, settings: GatewaySettings, metrics: PortMetrics, on_closed: Callable[[bytes], None]
+    ) -> None:
+        self.open: dict[int, Connection] = {}
+        self._settings = settings
+        self._metrics = metrics
+        self._on_closed = on_closed
+        self._networks = Networks(settings.networks)
+        self._per_address: Counter[str] = Counter()
+        self._woken = False
+
+    def __len__(self) -> int:
+        return len(self.open)
+
+    def attach(
+        self, context: "zmq.Context[zmq.Socket[bytes]]", router: "zmq.Socket[bytes]", port: int
+    ) -> None:
+        """Begin to follow a socket's connections; before it listens on `port`."""
+        self._loop = asyncio.get_running_loop()
+        self._router = router
+        self._port = port
+        address = f"inproc://monitor-{id(self)}"
+        router.monitor(address, _EVENTS)
+        self._monitor = context.socket(zmq.PAIR)
+        # Without a limit, because libzmq stands still while the monitor's queue is full.
+        self._monitor.rcvhwm = 0
+        self._monitor.linger = 0
+        self._monitor.connect(address)
+        self._loop.add_reader(self._monitor.FD, self._read)
+        self._wake()
+
+    def detach(self) -> None:
+        """Follow the connections no more."""
+        self._loop.remove_reader(self._monitor.FD)
+        # In this order: libzmq would wait for ever for a reader that has gone.
+        self._router.disable_monitor()
+        self._monitor.close()
+
+    def heard(self, descriptor: int, identity: bytes) -> None:
+        """Note that a whole message came from a connection."""
+        connection = self.open.get(descriptor)
+        if connection is not None:
+            connection.heard = True
+            connection.identity = identity
+
+    def cut(self, descriptor: int, reason: str) -> None:
+        """End a connection; `reason` is counted."""
+        with connection_of(descriptor, self._port) as connection:
+            if connection is not None:
+                self._refuse(connection, reason)
+
+    def _wake(self) -> None:
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon(self._read_again)
+
+    def _read_again(self) -> None:
+        self._woken = False
+        if not self._monitor.closed:
+            self._read()
+
+    def _read(self) -> None:
+        for _ in range(_EVENTS_AT_ONCE):
+            try:
+                event, value = _EVENT.unpack(self._monitor.recv_multipart(zmq.NOBLOCK)[0])
+            except zmq.Again:
+                return
+            if event == zmq.Event.ACCEPTED:
+                self._enter(value)
+            elif event == zmq.Event.DISCONNECTED:
+                self._leave(value)
+            elif value in _NOT_OURS:
+                self._metrics.refused("key")
+                logger.info("a connection without the right keys is refused")
+        self._wake()
+
+    def _enter(self, descriptor: int) -> None:
+        """Count a new connection, or cut it."""
+        self._leave(descriptor)
+        with connection_of(descriptor, self._port) as connection:
+            if connection is None:
+                return
+            address = connection.getpeername()[0]
+            reason = self._refusal(address)
+            if reason is None:
+                self.open[descriptor] = Connection(address)
+                self._per_address[address] += 1
+            else:
+                self._refuse(connection, reason)
+
+    def _refusal(self, address: str) -> str | None:
+        if not self._networks.allows(address):
+            return "network"
+        if len(self.open) >= self._settings.max_clients:
+            return "clients"
+        if self._per_address[address] >= self._settings.max_connections_per_address:
+            return "connections"
+        return None
+
+    def _refuse(self, connection: socket.socket, reason: str) -> None:
+        self._metrics.refused(reason)
+        try:
+            logger.info("a connection from %s is refused: %s", connection.getpeername()[0], reason)
+            connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            logger.debug("a refused connection has gone by itself")
+
+    def _leave(self, descriptor: int) -> None:
+        connection = self.open.pop(descriptor, None)
+        if connection is None:
+            return
+        self._per_address[connection.address] -= 1
+        if not self._per_address[connection.address]:
+            del self._per_address[connection.address]
+        self._on_closed(connection.identity)

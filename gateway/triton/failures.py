@@ -1,0 +1,75 @@
+"""What a failed call to Triton means: gRPC's status and Triton's own words become one of our errors."""
+
+import re
+
+import grpc
+
+from gateway.errors import (
+    BusyError,
+    DeadlineError,
+    ModelError,
+    NotServedError,
+    ServerError,
+    TritonUnavailableError,
+)
+
+_MAX_DETAIL_CHARACTERS = 300
+# How Triton begins its refusal of a model, or a version of one, that it does not serve.
+_NOT_SERVED = "Request for unknown model"
+# What it says, all with the status UNAVAILABLE, of a request that its queue did not take, or kept too long.
+_QUEUE_FULL = "Exceeds maximum queue size"
+_QUEUED_TOO_LONG = "Request timeout expired"
+_NO_REGION = "Unable to find shared memory region"
+_REQUEST_ID = re.compile(r"^\[request id: [^\]]*\] ")
+
+
+class SharedMemoryLostError(ModelError):
+    """Triton does not know the shared memory that a request names: it has started anew."""
+
+
+def failure(error: grpc.aio.AioRpcError, where: str, timeout_s: float, subject: str) -> ServerError:
+    """Return the error for a failed call.
+
+    `where`: Triton's endpoints. `timeout_s`: the call's timeout in seconds. `subject`: what it was about.
+    """
+    detail, code, place = _detail(error), error.code(), f"Triton at {where}"
+    late = f"{place} gave no answer within {timeout_s:.1f} s: send the request again"
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineError(late)
+    if detail.startswith(_NO_REGION):
+        return SharedMemoryLostError(f"{place} does not know the gateway's shared memory ({detail})")
+    # A version that was swapped for another is UNAVAILABLE, as is a Triton that has gone.
+    if code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED) or (
+        code is grpc.StatusCode.UNAVAILABLE and detail.startswith(_NOT_SERVED)
+    ):
+        return NotServedError(f"{place} does not serve {subject} ({detail})")
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return _unavailable(detail, place, late)
+    if code is grpc.StatusCode.CANCELLED:
+        return TritonUnavailableError(f"the call to {place} was cancelled: send the request again")
+    return ModelError(f"{place} failed on {subject} ({code.name}: {detail})")
+
+
+def _unavailable(detail: str, place: str, late: str) -> ServerError:
+    if detail.startswith(_QUEUE_FULL):
+        return BusyError(f"{place} has as many requests waiting as it takes: send the request again later")
+    if detail.startswith(_QUEUED_TOO_LONG):
+        return DeadlineError(late)
+    if "CERTIFICATE_VERIFY_FAILED" in detail or "Hostname Verification Check failed" in detail:
+        return TritonUnavailableError(
+            f"the certificate of {place} is not trusted ({detail}): give the authority that signed it as "
+            "--triton-tls-ca, and check that the certificate names this host"
+        )
+    if "Ssl handshake failed" in detail or "SSL_ERROR" in detail:
+        return TritonUnavailableError(
+            f"{place} does not speak TLS with the gateway ({detail}): check --triton-tls, and Triton's "
+            "--grpc-use-ssl"
+        )
+    return TritonUnavailableError(f"{place} is unavailable ({detail}): check that it runs there")
+
+
+def _detail(error: grpc.aio.AioRpcError) -> str:
+    lines = (error.details() or "no details").strip().splitlines()
+    # A TorchScript traceback says what happened in its last line, everything else in its first.
+    line = lines[-1] if "Traceback" in lines[0] else lines[0]
+    return _REQUEST_ID.sub("", line.rpartition("last error: ")[2])[:_MAX_DETAIL_CHARACTERS]

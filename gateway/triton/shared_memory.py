@@ -1,0 +1,258 @@
+"""Frames handed to a Triton on the same host through system shared memory, instead of the connection.
+
+One region for each gateway process, registered with Triton whenever that has (re)started. A request takes a
+free slot of it; where there is none, or the region is not registered yet, its frames go over the connection.
+
+A slot is free again once Triton has answered. After a request that was cancelled or timed out, Triton may
+still read the slot: it is left alone until the connection is lost or `_QUARANTINE_S` have passed, which no
+request outlives in Triton's queue.
+
+A gateway that is killed leaves its region behind. Each holds a lock on its own as long as it lives, so the
+next one that starts can tell, removes the file, and has Triton forget it.
+"""
+
+import asyncio
+import fcntl
+import ipaddress
+import logging
+import mmap
+import os
+import secrets
+import socket
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tritonclient.grpc import service_pb2
+
+from gateway.errors import ModelError, ServerError, StartError
+from gateway.protocol.messages import FRAME_BYTES
+
+if TYPE_CHECKING:
+    from gateway.triton.connection import TritonConnection
+
+logger = logging.getLogger(__name__)
+
+FOLDER = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lies on Linux
+PREFIX = "nitrogen_gateway_frames_"
+# Frames that fit into a slot; a request with a longer context goes over the connection.
+SLOT_FRAMES = 4
+# 24 MiB in all, for Docker gives a container 64 MiB. More requests than this wait in Triton's queue anyway.
+MOST_SLOTS = 32
+_SLOT_BYTES = SLOT_FRAMES * FRAME_BYTES
+_QUARANTINE_S = 60.0
+_CALL_TIMEOUT_S = 2.0
+_RETRY_S = 0.5
+_POLL_S = 0.05
+_SUBJECT = "shared memory"
+
+
+def require_local(endpoints: Sequence[str]) -> None:
+    """Raise StartError unless there is one endpoint, and it is on this host."""
+    if len(endpoints) != 1:
+        raise StartError(
+            f"--triton-shared-memory needs one Triton, and --triton names {len(endpoints)}: leave one of the "
+            "two settings out"
+        )
+    host, _, port = endpoints[0].rpartition(":")
+    try:
+        addresses = {entry[4] for entry in socket.getaddrinfo(host.strip("[]"), int(port))}
+    except OSError:
+        addresses = set()
+    if not addresses or not all(_is_local(str(address[0])) for address in addresses):
+        raise StartError(
+            f"--triton-shared-memory needs a Triton on this host, and --triton is {endpoints[0]!r}: name it "
+            "by an address of this host, such as 127.0.0.1:8001, or leave the setting out"
+        )
+
+
+def _is_local(address: str) -> bool:
+    if ipaddress.ip_address(address).is_loopback:
+        return True
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))  # works for addresses of this host only
+        except OSError:
+            return False
+    return True
+
+
+class Slot:
+    """A request's place in the region; whoever took it calls `release` once."""
+
+    __slots__ = ("_frames", "number", "offset", "region")
+
+    def __init__(self, frames: "SharedFrames", region: str, number: int) -> None:
+        self._frames = frames
+        self.region = region
+        self.number = number
+        self.offset = number * _SLOT_BYTES
+
+    def release(self, *, answered: bool) -> None:
+        """Give the slot back; `answered`: whether Triton has answered, so that it reads it no more."""
+        self._frames.take_back(self.number, answered=answered)
+
+
+class SharedFrames:
+    """The shared memory of one gateway.
+
+    `wanted`: how many requests there may be at once; the region has no more than `MOST_SLOTS` slots.
+    """
+
+    def __init__(self, connection: "TritonConnection", wanted: int) -> None:
+        self.name = ""
+        self._connection = connection
+        self._slots = min(wanted, MOST_SLOTS)
+        self._free = deque(range(self._slots))
+        self._left: deque[tuple[float, int]] = deque()
+        # The connection's epoch in which Triton was told of the region.
+        self._epoch = -1
+        self._unregistered = asyncio.Event()
+
+    def open(self) -> None:
+        """Make the region, after removing those of gateways that were killed.
+
+        Raises:
+            StartError: there is no room for it.
+        """
+        remove_left_overs()
+        size = self._slots * _SLOT_BYTES
+        try:
+            self._file, self.name = _locked_file()
+            try:
+                # Reserved now: a write to memory that is not there would end the process.
+                os.posix_fallocate(self._file, 0, size)
+                self._memory = mmap.mmap(self._file, size)
+            except OSError:
+                (FOLDER / self.name).unlink()
+                os.close(self._file)
+                raise
+        except OSError as error:
+            raise StartError(
+                f"--triton-shared-memory needs {size} bytes in {FOLDER}: {error.strerror}; make it larger "
+                "(in Docker --shm-size), or leave the setting out"
+            ) from None
+        self._unregistered.set()
+
+    async def close(self) -> None:
+        """Have Triton forget the region, and remove it."""
+        (FOLDER / self.name).unlink(missing_ok=True)
+        if self._epoch == self._connection.epoch:
+            await self._forget()
+        self._memory.close()
+        os.close(self._file)
+
+    def take(self, frames: Sequence[bytes | bytearray | memoryview]) -> Slot | None:
+        """Return a slot that holds the frames one after the other; None when they must go another way."""
+        if self._epoch != self._connection.epoch:
+            return None
+        while self._left and time.monotonic() - self._left[0][0] > _QUARANTINE_S:
+            self._free.append(self._left.popleft()[1])
+        if not self._free or len(frames) > SLOT_FRAMES:
+            return None
+        slot = Slot(self, self.name, self._free.popleft())
+        place = slot.offset
+        for frame in frames:
+            self._memory[place : place + FRAME_BYTES] = frame
+            place += FRAME_BYTES
+        return slot
+
+    def take_back(self, number: int, *, answered: bool) -> None:
+        """Take a slot back from its request."""
+        if answered:
+            self._free.append(number)
+        else:
+            self._left.append((time.monotonic(), number))
+
+    def lost(self) -> None:
+        """Have the region registered again: Triton may not know it."""
+        self._epoch = -1
+        self._unregistered.set()
+
+    async def keep_registered(self) -> None:
+        """Tell Triton of the region, again whenever it does not know it; runs until cancelled."""
+        reported = ""
+        while True:
+            await self._unregistered.wait()
+            self._unregistered.clear()
+            epoch = self._connection.epoch
+            if epoch == self._epoch:
+                continue
+            try:
+                await self._register()
+            except ServerError as error:
+                if str(error) != reported:
+                    logger.warning("frames go to Triton over the connection for now: %s", error)
+                reported = str(error)
+                await asyncio.sleep(_RETRY_S)
+                self._unregistered.set()
+                continue
+            logger.info("frames go to Triton through the shared memory %s", self.name)
+            reported = ""
+            self._epoch = epoch
+            # Nothing of the connection's former life reads them any more.
+            while self._left:
+                self._free.append(self._left.popleft()[1])
+
+    async def _register(self) -> None:
+        status = await self._connection.call(
+            "SystemSharedMemoryStatus",
+            service_pb2.SystemSharedMemoryStatusRequest(),
+            _CALL_TIMEOUT_S,
+            _SUBJECT,
+        )
+        for name in status.regions:
+            if name.startswith(PREFIX) and not (FOLDER / name).exists():
+                await self._unregister(name)
+        if self.name not in status.regions:
+            request = service_pb2.SystemSharedMemoryRegisterRequest(
+                name=self.name, key=f"/{self.name}", offset=0, byte_size=self._slots * _SLOT_BYTES
+            )
+            await self._connection.call("SystemSharedMemoryRegister", request, _CALL_TIMEOUT_S, _SUBJECT)
+
+    async def _forget(self) -> None:
+        """Unregister the region; Triton refuses while a request that ended just now is not quite done."""
+        give_up = time.monotonic() + _CALL_TIMEOUT_S
+        while True:
+            try:
+                return await self._unregister(self.name)
+            except ServerError as error:
+                if not isinstance(error, ModelError) or time.monotonic() > give_up:
+                    logger.warning("Triton keeps the shared memory until it ends: %s", error)
+                    return None
+            await asyncio.sleep(_POLL_S)
+
+    async def _unregister(self, name: str) -> None:
+        request = service_pb2.SystemSharedMemoryUnregisterRequest(name=name)
+        await self._connection.call("SystemSharedMemoryUnregister", request, _CALL_TIMEOUT_S, _SUBJECT)
+
+
+def remove_left_overs() -> None:
+    """Remove the regions of gateways that are no more."""
+    for path in FOLDER.glob(f"{PREFIX}*"):
+        try:
+            file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        except OSError:
+            continue  # another user's, or gone by now
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+        except OSError:
+            continue  # its gateway lives
+        finally:
+            os.close(file)
+
+
+def _locked_file() -> tuple[int, str]:
+    """Return a new file with its owner's lock on it, and its name."""
+    while True:
+        name = f"{PREFIX}{os.getpid()}_{secrets.token_hex(4)}"
+        file = os.open(FOLDER / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        # Another gateway that started at this moment may have taken it for a left-over.
+        if os.fstat(file).st_nlink:
+            return file, name
+        os.close(file)

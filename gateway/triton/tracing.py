@@ -1,0 +1,98 @@
+"""OpenTelemetry traces of the calls to Triton: one span each, sent to a collector in batches.
+
+By hand, because the instrumentation of gRPC's asyncio client would wrap every channel of the process, and
+knows neither the model nor the request. Triton continues the trace: it finds `traceparent` in the metadata.
+The libraries are imported only when a collector is set.
+"""
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import grpc
+
+from gateway.errors import StartError
+
+Metadata = tuple[tuple[str, str], ...]
+
+_SERVICE_NAME = "nitrogen-gateway"
+_TIMEOUT_S = 2
+
+
+class Tracer(Protocol):
+    """What makes the spans."""
+
+    def span(self, method: str, model: str, request_id: str) -> Any:  # noqa: ANN401 - a context manager
+        """Return the context of one call; entered, it gives the call's metadata."""
+
+    def close(self) -> None:
+        """Send what is left; takes up to a few seconds without a collector."""
+
+
+def start_tracing(endpoint: str) -> Tracer:
+    """Return a tracer that sends to the collector at `endpoint`, HOST:PORT of its gRPC service.
+
+    Raises:
+        StartError: the libraries are not installed.
+    """
+    try:
+        return _OpenTelemetry(endpoint)
+    except ImportError as error:
+        raise StartError(
+            f"--otlp-endpoint needs a package that is not installed ({error.name}): install "
+            "nitrogen-triton[gateway,tracing], or leave the setting out"
+        ) from None
+
+
+class _OpenTelemetry:
+    def __init__(self, endpoint: str) -> None:
+        self._trace = importlib.import_module("opentelemetry.trace")
+        resources = importlib.import_module("opentelemetry.sdk.resources")
+        sdk = importlib.import_module("opentelemetry.sdk.trace")
+        export = importlib.import_module("opentelemetry.sdk.trace.export")
+        otlp = importlib.import_module("opentelemetry.exporter.otlp.proto.grpc.trace_exporter")
+        context = importlib.import_module("opentelemetry.trace.propagation.tracecontext")
+        exporter = otlp.OTLPSpanExporter(endpoint=endpoint, insecure=True, timeout=_TIMEOUT_S)
+        self._provider = sdk.TracerProvider(
+            resource=resources.Resource.create({"service.name": _SERVICE_NAME}), shutdown_on_exit=False
+        )
+        self._provider.add_span_processor(export.BatchSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer(__name__)
+        self._propagator = context.TraceContextTextMapPropagator()
+
+    @contextmanager
+    def span(self, method: str, model: str, request_id: str) -> Iterator[Metadata]:
+        attributes = {
+            "rpc.system": "grpc",
+            "rpc.service": "inference.GRPCInferenceService",
+            "rpc.method": method,
+            "nitrogen.model": model,
+            "nitrogen.request_id": request_id,
+        }
+        kind = self._trace.SpanKind.CLIENT
+        with self._tracer.start_as_current_span(
+            f"Triton {method}",
+            kind=kind,
+            attributes={key: value for key, value in attributes.items() if value},
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            carrier: dict[str, str] = {}
+            self._propagator.inject(carrier)
+            code = grpc.StatusCode.OK
+            try:
+                yield tuple(carrier.items())
+            except grpc.aio.AioRpcError as error:
+                code = error.code()
+                span.set_status(self._trace.StatusCode.ERROR, error.details())
+                raise
+            except BaseException:
+                code = grpc.StatusCode.CANCELLED
+                span.set_status(self._trace.StatusCode.ERROR, "the caller has gone, or its deadline passed")
+                raise
+            finally:
+                span.set_attribute("rpc.grpc.status_code", code.value[0])
+
+    def close(self) -> None:
+        self._provider.shutdown()

@@ -1,0 +1,210 @@
+"""Two Tritons behind one gateway process, under sixteen clients: one dies, both die, they come back."""
+
+import asyncio
+import json
+import pickle
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zmq.asyncio
+
+from tests.gateway.timed_triton import TimedTriton
+from tests.stack import free_port
+
+FRAME = bytes(196_608)
+INFERENCE = 1  # hundredths of a second
+CLIENTS_OF_EACH_PORT = 8
+ERROR_WITHIN_S = 4.0
+BACK_WITHIN_S = 2.0
+
+
+@dataclass
+class Client:
+    """A client in closed loop. `answers`: when each came, whether it was ok, and what it said if not."""
+
+    port: str
+    answers: list[tuple[float, bool, str]] = field(default_factory=list)
+    longest_s: float = 0.0
+
+    def answered(self, begun: float, reply: dict[str, object]) -> None:
+        now = time.monotonic()
+        self.longest_s = max(self.longest_s, now - begun)
+        self.answers.append((now, reply["status"] == "ok", str(reply.get("message", ""))))
+
+    def count(self, *, ok: bool) -> int:
+        return sum(was_ok is ok for _, was_ok, _ in self.answers)
+
+    def errors(self) -> list[str]:
+        return [message for _, ok, message in self.answers if not ok]
+
+    async def play_tcp(self, port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        header = json.dumps({"type": "predict", "game": INFERENCE}).encode() + b"\n"
+        try:
+            while True:
+                begun = time.monotonic()
+                writer.write(header + FRAME)
+                self.answered(begun, json.loads(await reader.readline()))
+                await asyncio.sleep(0.02)
+        finally:
+            writer.close()
+
+    async def play_zmq(self, port: int) -> None:
+        image = np.zeros((256, 256, 3), np.uint8)
+        payload = pickle.dumps({"type": "predict", "image": image, "game": INFERENCE})
+        with zmq.asyncio.Context() as context, context.socket(zmq.REQ) as client:
+            client.linger = 0
+            client.connect(f"tcp://127.0.0.1:{port}")
+            while True:
+                begun = time.monotonic()
+                await client.send(payload)
+                self.answered(begun, pickle.loads(await client.recv()))
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def gateway_of(*tritons: TimedTriton) -> AsyncIterator[dict[str, int]]:
+    """A gateway process; its ports."""
+    ports = {name: free_port() for name in ("zmq", "tcp", "http")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "--host=127.0.0.1"),
+        "--triton=" + ",".join(triton.endpoint for triton in tritons),
+        *(f"--{name}-port={port}" for name, port in ports.items()),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+
+    def is_ready() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{ports['http']}/readyz", timeout=5):
+                return True
+        except urllib.error.URLError:
+            return False
+
+    try:
+        async with asyncio.timeout(20):
+            while not await asyncio.to_thread(is_ready):  # noqa: ASYNC110 - the page has to be asked
+                await asyncio.sleep(0.05)
+        yield ports
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def until_each(clients: list[Client], count: int, *, ok: bool) -> None:
+    """Wait until each client has got this many more replies that are ok, or errors."""
+    wanted = [client.count(ok=ok) + count for client in clients]
+    async with asyncio.timeout(30):
+        while any(  # noqa: ASYNC110 - clients have no event for it
+            client.count(ok=ok) < want for client, want in zip(clients, wanted, strict=True)
+        ):
+            await asyncio.sleep(0.01)
+
+
+@dataclass
+class Story:
+    """What was seen, in its order."""
+
+    begun_at_first: list[int]
+    errors_with_one_dead: list[str]
+    begun_when_back: int
+    errors_with_one_back: list[str]
+    errors_with_both_dead: list[list[str]]
+    longest_s: float
+    back_after_s: float
+
+
+async def tell(folder: Path) -> Story:
+    tritons = [TimedTriton(folder / name, instances=4) for name in ("a", "b")]
+    first, second = tritons
+    clients = [Client(port) for port in ("zmq", "tcp") for _ in range(CLIENTS_OF_EACH_PORT)]
+    players: list[asyncio.Task[None]] = []
+
+    def errors() -> list[str]:
+        return [message for client in clients for message in client.errors()]
+
+    try:
+        await asyncio.gather(*(triton.start() for triton in tritons))
+        async with gateway_of(*tritons) as ports:
+            players += [
+                asyncio.create_task(
+                    client.play_tcp(ports["tcp"]) if client.port == "tcp" else client.play_zmq(ports["zmq"])
+                )
+                for client in clients
+            ]
+            await until_each(clients, 5, ok=True)
+            begun_at_first = [await triton.begun() for triton in tritons]
+            first.strike()
+            await until_each(clients, 20, ok=True)
+            errors_with_one_dead = errors()
+            await first.kill()
+            await first.start()
+            await first.wait_until_begun(50)
+            begun_when_back = await first.begun()
+            await until_each(clients, 5, ok=True)
+            errors_with_one_back = errors()
+            for triton in tritons:
+                triton.strike()
+            await until_each(clients, 3, ok=False)
+            await asyncio.gather(*(triton.kill() for triton in tritons))
+            longest_s = max(client.longest_s for client in clients)
+            errors_with_both_dead = [client.errors() for client in clients]
+            await second.start()
+            ready = time.monotonic()
+            await until_each(clients, 1, ok=True)
+            back = max(
+                next(when for when, ok, _ in client.answers if ok and when > ready) for client in clients
+            )
+            for player in players:
+                player.cancel()
+            await asyncio.gather(*players, return_exceptions=True)
+    finally:
+        await asyncio.gather(*(triton.kill() for triton in tritons))
+    return Story(
+        begun_at_first,
+        errors_with_one_dead,
+        begun_when_back,
+        errors_with_one_back,
+        errors_with_both_dead,
+        longest_s,
+        back - ready,
+    )
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    folder = tmp_path_factory.mktemp("two")
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+    return asyncio.run(tell(folder))
+
+
+def test_both_tritons_are_used(story: Story) -> None:
+    assert min(story.begun_at_first) > sum(story.begun_at_first) / 4
+
+
+def test_no_client_sees_an_error_when_one_triton_is_killed(story: Story) -> None:
+    assert story.errors_with_one_dead == []
+
+
+def test_a_triton_that_comes_back_is_used_again(story: Story) -> None:
+    assert story.begun_when_back >= 50
+    assert story.errors_with_one_back == []
+
+
+def test_every_client_gets_errors_in_time_when_both_are_killed(story: Story) -> None:
+    assert story.longest_s < ERROR_WITHIN_S
+    for errors in story.errors_with_both_dead:
+        assert len(errors) >= 3
+        assert "Triton" in errors[0]
+
+
+def test_every_client_gets_actions_soon_after_a_triton_is_ready(story: Story) -> None:
+    assert story.back_after_s < BACK_WITHIN_S

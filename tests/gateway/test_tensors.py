@@ -1,0 +1,96 @@
+"""The requests that are written by hand are what protobuf would have written."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tritonclient.grpc import service_pb2
+
+from gateway.protocol.messages import FRAME_BYTES, FRAME_SHAPE
+from gateway.triton.facts import ModelFacts
+from gateway.triton.tensors import Frame, RequestTemplate
+
+
+def facts(horizon: int, context_length: int, version: int | None, model: str = "nitrogen") -> ModelFacts:
+    return ModelFacts(
+        model=model,
+        version=version,
+        checkpoint_path="ng.pt",
+        sha256="",
+        horizon=horizon,
+        context_length=context_length,
+        games=(),
+        old_layout=False,
+        action_interleaving=False,
+        inference_steps=1,
+        cfg_scale=1.0,
+    )
+
+
+def ordinary(
+    facts: ModelFacts,
+    frames: list[bytes],
+    game_id: int,
+    noise: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    request_id: str,
+    timeout_us: int,
+) -> service_pb2.ModelInferRequest:
+    """The request as protobuf's own classes build it."""
+    request = service_pb2.ModelInferRequest(
+        model_name=facts.model, model_version="" if facts.version is None else str(facts.version)
+    )
+    request.id = request_id
+    if timeout_us:
+        request.parameters["timeout"].int64_param = timeout_us
+    unused = bytes(FRAME_BYTES) * (facts.context_length - len(frames))
+    for name, datatype, shape, data in (
+        ("frames", "UINT8", (1, facts.context_length, *FRAME_SHAPE), unused + b"".join(frames)),
+        ("frame_count", "INT64", (1, 1), np.int64(len(frames)).tobytes()),
+        ("game_id", "INT64", (1, 1), np.int64(game_id).tobytes()),
+        ("noise", "FP32", (1, *noise.shape), noise.tobytes()),
+    ):
+        request.inputs.add(name=name, datatype=datatype, shape=shape)
+        request.raw_input_contents.append(data)
+    for name in ("j_left", "j_right", "buttons", "actions"):
+        request.outputs.add(name=name)
+    return request
+
+
+@given(
+    horizon=st.integers(1, 200),
+    context_length=st.integers(1, 3),
+    count=st.integers(1, 3),
+    version=st.none() | st.integers(1, 2**40),
+    model=st.text(st.characters(codec="utf-8"), min_size=1, max_size=200),
+    game_id=st.integers(0, 2**63 - 1),
+    request_id=st.text(st.characters(codec="utf-8"), max_size=300),
+    timeout_us=st.integers(0, 2**63 - 1),
+    seed=st.integers(0, 2**32),
+)
+def test_a_request_is_the_one_that_protobuf_builds(
+    horizon: int,
+    context_length: int,
+    count: int,
+    version: int | None,
+    model: str,
+    game_id: int,
+    request_id: str,
+    timeout_us: int,
+    seed: int,
+) -> None:
+    about = facts(horizon, context_length, version, model)
+    random = np.random.default_rng(seed)
+    frames = [random.bytes(FRAME_BYTES) for _ in range(min(count, context_length))]
+    noise = random.standard_normal((horizon, 25), dtype=np.float32)
+    message = RequestTemplate(about).message(
+        frames, game_id, noise, request_id=request_id, timeout_us=timeout_us
+    )
+    parsed = service_pb2.ModelInferRequest.FromString(message)
+    assert parsed == ordinary(about, frames, game_id, noise, request_id, timeout_us)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_frames_are_any_kind_of_bytes(kind: type[Frame]) -> None:
+    frame, noise = np.random.default_rng(0).bytes(FRAME_BYTES), np.zeros((18, 25), np.float32)
+    template = RequestTemplate(facts(18, 2, 1))
+    assert template.message([kind(frame)], 0, noise) == template.message([frame], 0, noise)

@@ -1,0 +1,137 @@
+"""A gateway without a Triton, which answers `reset`, and the clients of its ZeroMQ port that tests need."""
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import msgpack
+import zmq
+import zmq.asyncio
+
+from gateway.server import Gateway
+from gateway.settings import GatewaySettings
+
+WITHIN_S = 15
+RESET = bytes(msgpack.packb({"type": "reset"}))
+# Nobody listens there, so each try is refused at once.
+_NO_TRITON = "127.0.0.1:1"
+
+
+@asynccontextmanager
+async def lone_gateway(**settings: Any) -> AsyncIterator[Gateway]:  # noqa: ANN401
+    """A gateway in this process, on ports of its own."""
+    ports: dict[str, Any] = {"zmq_port": 0, "tcp_port": 0, "http_port": 0, "host": "127.0.0.1"}
+    gateway = Gateway(GatewaySettings(**{"triton": _NO_TRITON, **ports, **settings}))
+    await gateway.start()
+    try:
+        yield gateway
+    finally:
+        await gateway.stop()
+
+
+@contextmanager
+def peer(
+    gateway: Gateway,
+    kind: int = zmq.REQ,
+    host: str = "127.0.0.1",
+    **options: Any,  # noqa: ANN401
+) -> Iterator["zmq.asyncio.Socket"]:
+    """A client's socket; `options` are set before it connects."""
+    with zmq.asyncio.Context() as context, context.socket(kind) as client:
+        client.linger = 0
+        client.ipv6 = True
+        for name, value in options.items():
+            setattr(client, name, value)
+        client.connect(f"tcp://{host}:{gateway.zmq_port}")
+        yield client
+
+
+async def ask(client: "zmq.asyncio.Socket", message: bytes = RESET) -> dict[str, Any]:
+    """Send a msgpack message by a REQ socket; the reply."""
+    await client.send(message)
+    return await reply_of(client)
+
+
+async def reply_of(client: "zmq.asyncio.Socket") -> dict[str, Any]:
+    """The next reply, which is msgpack."""
+    parts = await asyncio.wait_for(client.recv_multipart(), WITHIN_S)
+    reply: dict[str, Any] = msgpack.unpackb(parts[-1])
+    return reply
+
+
+async def until(condition: Callable[[], object], what: str, within_s: float = WITHIN_S) -> None:
+    """Wait for a condition, which is asked again and again."""
+    try:
+        async with asyncio.timeout(within_s):
+            while not condition():  # noqa: ASYNC110 - it is not told of
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"not within {within_s} s: {what}") from None
+
+
+def metric(gateway: Gateway, sample: str) -> float:
+    """The value of a sample of the gateway's metrics, 0 for one that is not there yet."""
+    for line in gateway.metrics.exposition().decode().splitlines():
+        if line.startswith(f"{sample} "):
+            return float(line.rpartition(" ")[2])
+    return 0.0
+
+
+def refused(gateway: Gateway, reason: str) -> float:
+    """How often the ZeroMQ port has refused something for a reason."""
+    return metric(gateway, f'nitrogen_gateway_refused_total{{port="zmq",reason="{reason}"}}')
+
+
+def clients(gateway: Gateway, access: str = "anonymous") -> float:
+    """How many connections to the ZeroMQ port the metrics show."""
+    return metric(gateway, f'nitrogen_gateway_clients{{access="{access}",port="zmq"}}') or metric(
+        gateway, f'nitrogen_gateway_clients{{port="zmq",access="{access}"}}'
+    )
+
+
+class RawPeer:
+    """A DEALER written by hand, which does what no library would; ZMTP 3.0 (RFC 23) without security."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def connect(cls, gateway: Gateway, receive_bytes: int | None = None) -> "RawPeer":
+        """Connect and shake hands. `receive_bytes`: the size of the receiving buffer."""
+        connection = socket.socket()
+        if receive_bytes is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", gateway.zmq_port))
+        # A small limit, so that what nobody reads stays in the kernel's buffer.
+        peer = cls(*await asyncio.open_connection(sock=connection, limit=1024))
+        peer.writer.write(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31))
+        await peer.reader.readexactly(64)
+        ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
+        peer.writer.write(b"\x04" + bytes([len(ready)]) + ready)
+        size = (await peer.reader.readexactly(2))[1]
+        await peer.reader.readexactly(size)
+        return peer
+
+    @staticmethod
+    def part(data: bytes, *, more: bool = False) -> bytes:
+        """One part of a message, as it travels."""
+        return struct.pack(">BQ", 2 + more, len(data)) + data
+
+    async def ends(self) -> bool:
+        """Whether the gateway closes the connection, after whatever it still sends."""
+        try:
+            while await asyncio.wait_for(self.reader.read(65_536), WITHIN_S):
+                pass
+        except ConnectionError:
+            pass
+        return True
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self.writer.close()
+        await asyncio.gather(self.writer.wait_closed(), return_exceptions=True)
