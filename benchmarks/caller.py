@@ -13,7 +13,7 @@ from typing import Any, Self
 import msgpack
 import zmq
 
-from benchmarks.ways import HOST, TIMEOUT_S, Endpoints, LoadError, connected, read_framed, request_socket
+from benchmarks.ways import HOST, TIMEOUT_S, Endpoints, connected, read_framed, request_socket
 
 _STALLED = 20  # connections of one caller that have stopped in the middle of a request
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST, and everything in flight is lost

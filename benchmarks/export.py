@@ -25,8 +25,9 @@ import torch
 import tritonclient.grpc
 from torch import Tensor
 
-from benchmarks.direct import infer, running_triton
+from benchmarks.direct import infer
 from benchmarks.make_checkpoint import make_released_size
+from benchmarks.triton import running_triton
 from export.checkpoint.reader import Checkpoint, read_checkpoint
 from export.formats.self_check import Inputs, check_inputs
 from export.network.model import NitroGen, decode

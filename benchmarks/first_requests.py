@@ -15,7 +15,8 @@ from pathlib import Path
 
 import tritonclient.grpc
 
-from benchmarks.direct import infer, running_triton
+from benchmarks.direct import infer
+from benchmarks.triton import running_triton
 from export.checkpoint.reader import read_checkpoint
 from export.formats.self_check import check_inputs
 from export.publish import ExportOptions, build, choose_sampling, export_checkpoint

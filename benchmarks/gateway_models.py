@@ -11,7 +11,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from benchmarks.direct import running_triton
+from benchmarks.triton import running_triton
 from standalone.published import Wanted, publish
 
 TINY = Path(__file__).parents[1] / "tests" / "data" / "golden" / "tiny" / "ng.pt"

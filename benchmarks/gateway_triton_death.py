@@ -9,7 +9,6 @@ import asyncio
 import os
 import signal
 import tempfile
-import threading
 import time
 import urllib.error
 import urllib.request

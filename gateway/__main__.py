@@ -5,7 +5,6 @@ Without a command it serves; `keys`, `check` and `render` are small programs of 
 
 import asyncio
 import importlib
-import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,8 @@ from gateway.command_line import parse_settings
 from gateway.errors import StartError
 from gateway.server import Gateway, run
 from gateway.settings import GatewaySettings
-
+from gateway.telemetry.logs import configure_logging
+from gateway.workers import Workers, run_workers
 
 # Imported only when asked for: the gateway itself needs none of their libraries.
 _COMMANDS = ("check", "keys", "render")
@@ -36,9 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StartError as error:
         sys.stderr.write(f"nitrogen-gateway: {error}\n")
         return 2
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    configure_logging(settings.log_level, settings.log_format)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run_until_signal(settings))
@@ -52,10 +50,13 @@ async def _run_until_signal(settings: GatewaySettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await run(settings, stop, _announce)
+    if settings.workers > 1:
+        await run_workers(settings, stop, _announce)
+    else:
+        await run(settings, stop, _announce)
 
 
-def _announce(gateway: Gateway) -> None:
+def _announce(gateway: Gateway | Workers) -> None:
     """Say on stdout that the ports are open, in the words of the server that this one replaces."""
     sys.stdout.write(
         f"ZMQ Server running on port {gateway.zmq_port}\n"

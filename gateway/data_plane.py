@@ -136,7 +136,7 @@ class DataPlane:
         return Reply(chunk=await self._predict(model, request, frames, deadline, request_id))
 
     def counted_as(self, name: str | None) -> tuple[str, int]:
-        """Return a request's model and version (0 if unknown) for metrics; there are only as many as models."""
+        """Return a request's model and version (0 if unknown) for metrics; only known ones are told."""
         model = self._models.known(name)
         if model is None:
             return "unknown", 0

@@ -22,8 +22,6 @@ from gateway.protocol.messages import (
 )
 
 MAX_IMAGE_PIXELS = 2**25
-# A side's limit also bounds what padding to a square and PIL's resize in two passes can allocate.
-MIN_SIDE_LIMIT = 2**13
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
@@ -36,8 +34,8 @@ def to_frame(image: Image, max_pixels: int = MAX_IMAGE_PIXELS) -> Frame:
     `Pixels` are stretched by PIL's antialiased BILINEAR. `ImageFile`s are decoded by cv2, brought to a square
     by their resize mode and then resized by INTER_AREA. What is 256x256 already is not resized.
 
-    `max_pixels`: the largest image; a side may have its square root, or MIN_SIDE_LIMIT where that is more. A
-    file's header is compared with it before the file is decoded.
+    `max_pixels`: the largest image; padded to a square it may have twice as many. A file's header is compared
+    with it before the file is decoded.
 
     Raises:
         ImageError: bytes that are no PNG, JPEG, BMP or WebP file, or an image beyond the limits.
@@ -94,7 +92,8 @@ def _decode(data: bytes | bytearray, max_pixels: int) -> Frame:
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
-    max_side = max(MIN_SIDE_LIMIT, math.isqrt(max_pixels))
+    # Padding to a square fills in what a long side asks for.
+    max_side = math.isqrt(2 * max_pixels)
     if max(height, width) > max_side or height * width > max_pixels:
         raise ImageError(
             f"the image is {width}x{height}; send at most {max_pixels} pixels, {max_side} a side"

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 from gateway.data_plane import DataPlane
 from gateway.settings import GatewaySettings
@@ -29,11 +30,13 @@ _GRACE_S = 6.0
 class Gateway:
     """One gateway. It starts, and stays up, without a Triton too; its requests then get error replies.
 
+    `http_socket`: a Unix socket for health and metrics, instead of the settings' HTTP port.
+
     Raises:
         StartError: a file that the settings name is not usable.
     """
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, http_socket: Path | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self._connection = TritonConnection.from_settings(settings)
@@ -54,7 +57,7 @@ class Gateway:
         record = None if self._recorder is None else self._recorder.record
         self._zmq = ZmqServer(self._plane, settings, zmq_metrics, admission, record)
         self._tcp = TcpServer(self._plane, settings, tcp_metrics, admission, record)
-        self._http = HttpServer(self._plane, self.metrics, settings)
+        self._http = HttpServer(self._plane.ready, self._exposition, settings, http_socket)
         self._started = False
 
     @property
@@ -94,6 +97,7 @@ class Gateway:
             await self._tcp.start()
             undo.push_async_callback(self._tcp.stop, 0)
             await self._http.start()
+            self.metrics.lag.start()
             undo.pop_all()
         self._started = True
         logger.info(
@@ -117,10 +121,14 @@ class Gateway:
         await asyncio.sleep(self.settings.drain_delay_s)
         await asyncio.gather(self._zmq.stop(_GRACE_S), self._tcp.stop(_GRACE_S))
         await self._http.stop()
+        self.metrics.lag.stop()
         await self.models.close()
         await self._connection.close()
         await self._close_inside()
         logger.info("stopped")
+
+    async def _exposition(self) -> bytes:
+        return self.metrics.exposition()
 
     async def _close_inside(self) -> None:
         self._plane.close()
@@ -128,13 +136,18 @@ class Gateway:
             await asyncio.to_thread(self._recorder.close)
 
 
-async def run(settings: GatewaySettings, stop: asyncio.Event, on_ready: Callable[[Gateway], None]) -> None:
+async def run(
+    settings: GatewaySettings,
+    stop: asyncio.Event,
+    on_ready: Callable[[Gateway], None],
+    http_socket: Path | None = None,
+) -> None:
     """Run a gateway until `stop` is set; `on_ready` is called once it listens.
 
     Raises:
         StartError: a port cannot be bound, or a file that the settings name is not usable.
     """
-    gateway = Gateway(settings)
+    gateway = Gateway(settings, http_socket)
     await gateway.start()
     try:
         on_ready(gateway)

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import logging
 import signal
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from export.flags import add_models_dir, positive
 from gateway.command_line import parse_settings
 from gateway.errors import StartError
 from gateway.server import Gateway
+from gateway.telemetry.logs import configure_logging
 from standalone.errors import StandaloneError
 from standalone.published import Wanted
 from standalone.serve import ServeOptions, serve
@@ -28,9 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; 0, or 1 after one sentence on stderr when something cannot start."""
     try:
         options = _parse(arguments)
-        logging.basicConfig(
-            level=options.gateway.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
+        configure_logging(options.gateway.log_level, options.gateway.log_format)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve_until_signal(options))
     except (StandaloneError, StartError) as error:

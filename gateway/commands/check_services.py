@@ -1,16 +1,29 @@
 """Checking port 8080's pages, and Triton itself."""
 
-import http.client
+import http
+import re
+import time
 from collections.abc import Iterator
 
 import grpc
 from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from gateway.commands.probing import Finding, ForeignError, Place, ProbeError, connect, finding, shown
+from gateway.commands.probing import (
+    Finding,
+    ForeignError,
+    Place,
+    ProbeError,
+    connect,
+    finding,
+    shown,
+    shown_bytes,
+)
 
 _MOST_PAGE_BYTES = 4 * 2**20
 _PREFIX = "nitrogen_gateway_"
+_HTTP = b"HTTP/1."
+_STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
 
 
 def check_http(place: Place) -> Iterator[Finding]:
@@ -50,21 +63,37 @@ def check_triton(place: Place, model: str, *, is_named: bool) -> Iterator[Findin
 
 
 def _page(place: Place, path: str) -> tuple[int, str]:
-    """Return a page's status and text."""
-    connection = http.client.HTTPConnection(place.host, place.port, timeout=place.timeout_s)
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        return response.status, response.read(_MOST_PAGE_BYTES).decode(errors="replace")
-    except TimeoutError:
+    """Return a page's status and text; there is a deadline, so that a trickle is no page."""
+    received = b""
+    deadline = time.monotonic() + place.timeout_s
+    with connect(place) as connection:
+        try:
+            connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {place}\r\n\r\n".encode())
+            while len(received) < _MOST_PAGE_BYTES:
+                connection.settimeout(max(0.001, deadline - time.monotonic()))
+                part = connection.recv(65_536)
+                if not part:
+                    break
+                received += part
+                if received[: len(_HTTP)] != _HTTP[: len(received)]:
+                    break
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+        except TimeoutError:
+            raise ForeignError(
+                f"no page within {place.timeout_s:g} s: the gateway is stuck, or another program listens there"
+            ) from None
+        except OSError as error:
+            raise ForeignError(
+                f"the connection broke ({error.strerror or error}): does another program listen on {place}?"
+            ) from None
+    status = _STATUS.match(received)
+    if status is None:
         raise ForeignError(
-            f"no page within {place.timeout_s:g} s: the gateway is stuck, or another program listens there"
-        ) from None
-    except (http.client.HTTPException, OSError) as error:
-        reason = shown(str(error)) or type(error).__name__
-        raise ForeignError(f"no HTTP on {place} ({reason}): is it another port?") from None
-    finally:
-        connection.close()
+            f"another program listens on {place}: it answers with {shown_bytes(received)}, which is not HTTP; "
+            f"name the gateway's port with {place.flag}"
+        )
+    return int(status[1]), received.partition(b"\r\n\r\n")[2].decode(errors="replace")
 
 
 def _plain_page(place: Place, path: str) -> str:

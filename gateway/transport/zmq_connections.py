@@ -55,6 +55,7 @@ class Connections:
         self._on_closed = on_closed
         self._networks = Networks(settings.networks)
         self._per_address: Counter[str] = Counter()
+        self._is_closing = False
         self._woken = False
 
     def __len__(self) -> int:
@@ -83,6 +84,10 @@ class Connections:
         # In this order: libzmq would wait for ever for a reader that has gone.
         self._router.disable_monitor()
         self._monitor.close()
+
+    def refuse_all(self) -> None:
+        """Let nobody new in from now on, and keep those who are."""
+        self._is_closing = True
 
     def heard(self, descriptor: int, identity: bytes) -> None:
         """Note that a whole message came from a connection."""
@@ -137,6 +142,8 @@ class Connections:
                 self._refuse(connection, reason)
 
     def _refusal(self, address: str) -> str | None:
+        if self._is_closing:
+            return "stopping"
         if not self._networks.allows(address):
             return "network"
         if len(self.open) >= self._settings.max_clients:

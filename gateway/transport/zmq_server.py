@@ -117,6 +117,7 @@ class ZmqServer:
         """Take no more requests, give those in flight `grace_s` seconds, answer the rest with an error."""
         self._stopping = True
         # Still bound: to unbind would close the connections of those that wait for a reply.
+        self._connections.refuse_all()
         clients = list(self._clients.values())
         if clients:
             draining = [asyncio.create_task(client.session.drain()) for client in clients]

@@ -87,9 +87,7 @@ def refused(gateway: Gateway, reason: str) -> float:
 
 def clients(gateway: Gateway, access: str = "anonymous") -> float:
     """How many connections to the ZeroMQ port the metrics show."""
-    return metric(gateway, f'nitrogen_gateway_clients{{access="{access}",port="zmq"}}') or metric(
-        gateway, f'nitrogen_gateway_clients{{port="zmq",access="{access}"}}'
-    )
+    return metric(gateway, f'nitrogen_gateway_clients{{access="{access}",port="zmq"}}')
 
 
 class RawPeer:

@@ -1,0 +1,22 @@
+"""A Triton of one's own."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from standalone.ports import require_free_port
+from standalone.triton_server import HOST, TritonPorts, local_triton
+
+
+@contextmanager
+def running_triton(folder: Path, models: list[str]) -> Iterator[int]:
+    """Serve models of `folder`/repository; the port of Triton's gRPC service on `HOST`."""
+    ports = TritonPorts(*(require_free_port(HOST, 0, "") for _ in range(3)))
+    triton = local_triton(folder / "repository", models, ports, folder)
+    with asyncio.Runner() as runner:
+        try:
+            runner.run(triton.start())
+            yield ports.grpc
+        finally:
+            runner.run(triton.stop())

@@ -1,0 +1,142 @@
+"""`--workers`: several processes behind one set of ports, which look like one gateway from outside."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.timed_triton import TimedTriton
+from tests.stack import JsonClient, PickleClient, free_port, wait_until
+
+FRAME = bytes(196_608)
+
+
+@dataclass
+class Running:
+    """A gateway of two workers."""
+
+    process: subprocess.Popen[bytes]
+    zmq: int
+    tcp: int
+    http: int
+
+    def page(self, path: str) -> tuple[int, str]:
+        """The status and the text of a page."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=10) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def worker_pids(self) -> list[int]:
+        """Process ids of the workers."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(child) for child in children]
+
+    def answered(self) -> dict[str, float]:
+        """Predicts answered well, by worker."""
+        pattern = r"^nitrogen_gateway_requests_total\{(.*)\} (\S+)$"
+        counts: dict[str, float] = {}
+        for labels, value in re.findall(pattern, self.page("/metrics")[1], re.MULTILINE):
+            if 'type="predict"' in labels and 'outcome="ok"' in labels:
+                worker = re.findall(r'worker="(\d+)"', labels)[0]
+                counts[worker] = counts.get(worker, 0) + float(value)
+        return counts
+
+
+@contextmanager
+def running(triton: str, *flags: str) -> Iterator[Running]:
+    zmq, tcp, http = free_port(), free_port(), free_port()
+    command = [sys.executable, "-m", "gateway", f"--triton={triton}", "--host=127.0.0.1", "--workers=2"]
+    command += [f"--zmq-port={zmq}", f"--tcp-port={tcp}", f"--http-port={http}", *flags]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        assert b"port" in process.stdout.readline()
+        yield Running(process, zmq, tcp, http)
+    finally:
+        process.terminate()
+        process.wait(15)
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def gateway(timed_triton: TimedTriton) -> Iterator[Running]:
+    with running(timed_triton.endpoint) as gateway:
+        wait_until(lambda: gateway.page("/readyz")[0] == 200, 20, "a worker is ready")
+        yield gateway
+
+
+def play(gateway: Running) -> None:
+    """One request on each port, each by a connection of its own."""
+    with JsonClient(gateway.tcp) as lines:
+        assert lines.request({"type": "predict"}, FRAME)["status"] == "ok"
+    with PickleClient(gateway.zmq) as pickles:
+        assert pickles.request(type="info")["status"] == "ok"
+
+
+def test_the_kernel_shares_out_the_connections(gateway: Running) -> None:
+    for _ in range(40):
+        play(gateway)
+    assert len(gateway.answered()) == 2
+    assert sum(gateway.answered().values()) == 40
+
+
+def test_a_worker_that_dies_is_started_again(gateway: Running) -> None:
+    victim, survivor = gateway.worker_pids()
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: victim not in gateway.worker_pids(), 10, "the dead worker has gone")
+    for _ in range(10):
+        play(gateway)
+    wait_until(lambda: len(gateway.worker_pids()) == 2, 20, "another worker runs")
+    assert survivor in gateway.worker_pids()
+    wait_until(lambda: len(set(re.findall(r'worker="(\d+)"', gateway.page("/metrics")[1]))) == 2, 20, "both")
+
+
+def test_a_signal_ends_them_all(timed_triton: TimedTriton) -> None:
+    with running(timed_triton.endpoint) as gateway:
+        pids = gateway.worker_pids()
+        with JsonClient(gateway.tcp) as idle:
+            gateway.process.send_signal(signal.SIGTERM)
+            assert "stopping" in json.loads(idle.line())["message"]
+        assert gateway.process.wait(10) == 0
+        assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_workers_end_with_their_parent(timed_triton: TimedTriton) -> None:
+    with running(timed_triton.endpoint) as gateway:
+        pids = gateway.worker_pids()
+        gateway.process.kill()
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 15, "no worker is left")
+
+
+@pytest.mark.parametrize("flag", ["--zmq-port", "--tcp-port"])
+def test_a_port_in_use_is_one_sentence(gateway: Running, flag: str) -> None:
+    port = {"--zmq-port": gateway.zmq, "--tcp-port": gateway.tcp}[flag]
+    command = [sys.executable, "-m", "gateway", "--host=127.0.0.1", "--workers=2", "--zmq-port=0"]
+    command += ["--tcp-port=0", "--http-port=0", f"{flag}={port}"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 1
+    assert f"port {port} is in use" in ended.stderr
+
+
+def test_what_stops_a_worker_stops_the_start(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("")
+    command = [sys.executable, "-m", "gateway", "--host=127.0.0.1", "--workers=2", "--zmq-port=0"]
+    command += ["--tcp-port=0", "--http-port=0", f"--tcp-token-file={token}"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 1
+    assert "is empty" in ended.stderr
+    assert "Traceback" not in ended.stderr
