@@ -31,6 +31,10 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.first_requests
 	$(BIN)/python -m benchmarks.gateway
 
+# Some ten minutes; wants two cores without other work.
+bench-gateway: $(INSTALLED)
+	$(BIN)/python -m benchmarks.gateway_report --output docs/gateway-figures.md
+
 fuzz: $(INSTALLED)
 	$(PIP) --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)

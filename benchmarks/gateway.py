@@ -192,9 +192,13 @@ def main() -> int:
         metavar="WORD",
         help="measure only the ways whose name holds this, and direct gRPC",
     )
+    parser.add_argument(
+        "--workers", type=int, nargs="*", default=[], help="more gateways, of so many workers"
+    )
     options = parser.parse_args()
     load_average, cores = os.getloadavg()[0], use_cores(options.cores)
-    ways = [way for way in ALL_WAYS if way is DIRECT or options.only in way.name]
+    every_way = (*ALL_WAYS, *(way for count in options.workers for way in _by_workers(count)))
+    ways = [way for way in every_way if way is DIRECT or options.only in way.name]
     print(
         f"model: {options.checkpoint or 'identity'}; {options.rounds} rounds of {options.seconds:g} s; "
         f"{cores} cores; load average before: {load_average:.1f}\n"
@@ -213,6 +217,12 @@ def main() -> int:
     for way, problem in failures.items():
         progress(f"{way.name} failed: {problem}")
     return 1 if failures else 0
+
+
+def _by_workers(count: int) -> list[Way]:
+    """Return the ways through a gateway of so many workers."""
+    variant = Variant(f"{count} workers", (f"--workers={count}",), processes=count)
+    return [Way(f"{way.name}, {variant.name}", way.connect, variant) for way in (ZMQ_PICKLE, TCP_JSON)]
 
 
 def _row(throughput: Throughput, way: Way) -> str:

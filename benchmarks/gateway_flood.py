@@ -115,7 +115,7 @@ def _flood_by_zmq(connection: Connection, endpoints: Endpoints, outstanding: int
             client.send_multipart([b"", message])
         connection.send("ready")
         while not connection.poll():
-            if not client.poll(1000 * _LISTEN_S):
+            if not client.poll(round(1000 * _LISTEN_S)):
                 continue
             # Pickles name the keys of a dict: a reply with actions holds "pred".
             if b"pred" in client.recv_multipart()[-1]:

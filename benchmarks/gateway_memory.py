@@ -21,15 +21,19 @@ from benchmarks.gateway_process import RunningGateway, running_gateway
 REQUESTS = 100_000
 PARTS = 10
 _CLIENTS = 3
-_SETTLE_S = 2.5  # the gateway reads on for two seconds after an error that ends a connection
+SETTLE_S = 2.5  # the gateway reads on for two seconds after an error that ends a connection
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Resident memory in bytes after each part of the requests, and how many there were of each kind."""
+    """Resident memory in bytes after each part of the requests, and how many there were of each kind.
+
+    `errors`: what the gateway logged as errors of its own.
+    """
 
     resident_bytes: Sequence[int]
     kinds: Counter[str]
+    errors: Sequence[str]
     seconds: float
 
     @property
@@ -38,8 +42,12 @@ class Memory:
         return self.resident_bytes[-1] / self.resident_bytes[0] - 1
 
 
-def measure_memory(gateway: RunningGateway, requests: int, kinds: Sequence[str] | None = None) -> Memory:
-    """Send requests of all kinds, or of some, in `PARTS` parts; the gateway has `all_kinds.FLAGS`.
+def measure_memory(
+    gateway: RunningGateway, requests: int, settle_s: float = SETTLE_S, kinds: Sequence[str] | None = None
+) -> Memory:
+    """Send so many requests or a few more, of all kinds or of some, in `PARTS` parts.
+
+    `gateway`: one with `all_kinds.FLAGS`. `settle_s`: seconds after each part before the memory is read.
 
     Raises:
         LoadError: a request did not end as its kind has to.
@@ -47,7 +55,7 @@ def measure_memory(gateway: RunningGateway, requests: int, kinds: Sequence[str] 
     begin = time.monotonic()
     sent: Counter[str] = Counter()
     resident = []
-    share = requests // PARTS // _CLIENTS
+    share = -(-requests // (PARTS * _CLIENTS))
     with ProcessPoolExecutor(_CLIENTS, multiprocessing.get_context("forkserver")) as pool:
         for part in range(PARTS):
             waiting = [
@@ -56,10 +64,10 @@ def measure_memory(gateway: RunningGateway, requests: int, kinds: Sequence[str] 
             ]
             for one in waiting:
                 sent += one.result()
-            time.sleep(_SETTLE_S)
+            time.sleep(settle_s)
             resident.append(gateway.resident_bytes())
             progress(f"{sent.total()} requests: {resident[-1] / 2**20:.1f} MiB")
-    return Memory(resident, sent, time.monotonic() - begin)
+    return Memory(resident, sent, gateway.errors(), time.monotonic() - begin)
 
 
 def _send(gateway: RunningGateway, count: int, seed: int, names: Sequence[str] | None) -> Counter[str]:
@@ -82,11 +90,14 @@ def main() -> int:
         served_model(None) as served,
         running_gateway(served.model, [served.grpc_port], flags=FLAGS) as gateway,
     ):
-        memory = measure_memory(gateway, options.requests, names)
+        memory = measure_memory(gateway, options.requests, kinds=names)
     print(f"{memory.kinds.total()} requests of {len(memory.kinds)} kinds in {memory.seconds:.0f} s")
     print("resident MiB:", *(f"{size / 2**20:.1f}" for size in memory.resident_bytes))
     print(f"growth after the warm-up: {memory.growth:.1%}")
-    return 0
+    print(f"errors that the gateway logged: {len(memory.errors)}")
+    for error in memory.errors[:3]:
+        print(f"  {error[:1000]}")
+    return 1 if memory.errors else 0
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -42,11 +43,12 @@ TWO_WORKERS = Variant("2 workers", ("--workers=2",), processes=2)
 
 @dataclass(frozen=True)
 class RunningGateway:
-    """A gateway's ports, and the process that keeps it."""
+    """A gateway's ports, the process that keeps it, and the file with its errors."""
 
     endpoints: Endpoints
     http_port: int
     keeper_pid: int
+    log: Path
 
     def is_ready(self) -> bool:
         """Whether the gateway would answer a request with actions."""
@@ -55,6 +57,11 @@ class RunningGateway:
                 return bool(response.read())
         except (urllib.error.URLError, OSError):
             return False
+
+    def errors(self) -> list[str]:
+        """What the gateway has logged as errors: nothing that a client does may be one."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [line for line in lines if " ERROR " in line]
 
     def pids(self) -> list[int]:
         """Process ids of the gateway and its workers."""
@@ -102,21 +109,36 @@ def running_gateway(
         *(*_MANY_CLIENTS, *variant.flags, *flags),
     ]
     keeping = [sys.executable, keeper.__file__, f"nitrogen_gateway_{os.getpid()}_", "", "5"]
-    process = subprocess.Popen(
-        [*keeping, *command], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
-    )
     endpoints = Endpoints(model, triton_ports[0], zmq_port, tcp_port)
-    gateway = RunningGateway(endpoints, http_port, process.pid)
-    try:
-        give_up = time.monotonic() + READY_WITHIN_S
-        while not gateway.is_ready():
-            if process.poll() is not None or time.monotonic() > give_up:
-                raise LoadError(f"the gateway did not become ready with {' '.join(command[3:])}")
-            time.sleep(0.1)
-        _require(variant, gateway)
-        yield gateway
-    finally:
-        process.communicate()  # closes its standard input, the keeper's sign to end
+    with tempfile.NamedTemporaryFile(prefix="gateway-", suffix=".log") as log:
+        process = subprocess.Popen(
+            [*keeping, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
+        )
+        gateway = RunningGateway(endpoints, http_port, process.pid, Path(log.name))
+        try:
+            _wait_until_ready(gateway, process, [*variant.flags, *flags])
+            _require(variant, gateway)
+            yield gateway
+        finally:
+            process.communicate()  # closes its standard input, the keeper's sign to end
+
+
+def _wait_until_ready(
+    gateway: RunningGateway, process: subprocess.Popen[bytes], flags: Sequence[str]
+) -> None:
+    give_up = time.monotonic() + READY_WITHIN_S
+    while not gateway.is_ready():
+        if process.poll() is not None or time.monotonic() > give_up:
+            said = gateway.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            raise LoadError(
+                f"the gateway did not become ready with {' '.join(flags) or 'no flags of its own'}: "
+                f"{said[-1] if said else 'it said nothing'}"
+            )
+        time.sleep(0.1)
 
 
 def _require(variant: Variant, gateway: RunningGateway) -> None:

@@ -18,6 +18,8 @@ from benchmarks.ways import Ask, Connect, Endpoints, LoadError
 
 _WARM_UP_REQUESTS = 3
 _END_WITHIN_S = 2
+# What the commands import: read once, not by each of the clients.
+_IMPORTED = [__name__, "benchmarks.all_kinds", "benchmarks.gateway_models"]
 _LEAD_S = 0.05  # from the word "go" to the common start, in which the word reaches every client
 
 
@@ -172,14 +174,14 @@ def start_process(function: Callable[..., Any], *arguments: object) -> tuple[Bas
 def _forkserver() -> ForkServerContext:
     # Forked from a server that has imported everything, for 32 interpreters take long to start.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(_IMPORTED)
     return context
 
 
 def _receive(connection: Connection) -> Any:  # noqa: ANN401 - what the protocol has next
     try:
         answer = connection.recv()
-    except EOFError:
+    except (EOFError, ConnectionError):
         answer = LoadError("a load client has died")
     if isinstance(answer, LoadError):
         raise answer

@@ -77,6 +77,10 @@ class ContextStore(Generic[Key]):
             self._contexts.popitem(last=False)
         return context
 
+    def drop(self, key: Key) -> None:
+        """Drop the context of a client that cannot come back."""
+        self._contexts.pop(key, None)
+
     def purge(self) -> None:
         """Drop the contexts that have been idle for too long."""
         self._purge(self._clock())

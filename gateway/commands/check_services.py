@@ -81,7 +81,7 @@ def _page(place: Place, path: str) -> tuple[int, str]:
                     raise TimeoutError
         except TimeoutError:
             raise ForeignError(
-                f"no page within {place.timeout_s:g} s: the gateway is stuck, or another program listens there"
+                f"no page within {place.timeout_s:g} s: the gateway is stuck, or it is another program"
             ) from None
         except OSError as error:
             raise ForeignError(
@@ -90,7 +90,7 @@ def _page(place: Place, path: str) -> tuple[int, str]:
     status = _STATUS.match(received)
     if status is None:
         raise ForeignError(
-            f"another program listens on {place}: it answers with {shown_bytes(received)}, which is not HTTP; "
+            f"another program listens on {place}: it answers with {shown_bytes(received)}, and not in HTTP; "
             f"name the gateway's port with {place.flag}"
         )
     return int(status[1]), received.partition(b"\r\n\r\n")[2].decode(errors="replace")

@@ -26,9 +26,11 @@ from gateway.commands.probing import (
     test_frame,
 )
 
-# A ZMTP 3 greeting: signature, version, mechanism (20 bytes), as-server, filler.
+# A ZMTP 3 greeting: signature, version, mechanism (20 bytes), as-server, filler. Its mechanism is told to
+# whoever has sent a signature and a version; one that has sent another mechanism is cut off untold.
 _SIGNATURE = b"\xff\0\0\0\0\0\0\0\1\x7f"
-_GREETING = _SIGNATURE + b"\3\0" + b"NULL".ljust(20, b"\0") + bytes(32)
+_OPENING = _SIGNATURE + b"\3"
+_GREETING_BYTES = 64
 _MOST_REPLY_BYTES = 16 * 2**20
 _FAILURES = {
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: "this client is not let in: its key or its address is not allowed",
@@ -90,11 +92,11 @@ def _mechanism(place: Place) -> str:
     received = b""
     with connect(place) as connection:
         try:
-            connection.sendall(_GREETING)
+            connection.sendall(_OPENING)
             deadline = time.monotonic() + place.timeout_s
-            while len(received) < len(_GREETING):
+            while len(received) < _GREETING_BYTES:
                 connection.settimeout(max(0.01, deadline - time.monotonic()))
-                part = connection.recv(len(_GREETING) - len(received))
+                part = connection.recv(_GREETING_BYTES - len(received))
                 if not part:
                     break
                 received += part

@@ -1,8 +1,8 @@
 """A message of port 5555 is a pickle or msgpack; its first byte tells which, and its reply is the same.
 
 A msgpack map begins with 0x81 to 0x8f, 0xde or 0xdf. A pickle begins with 0x80 (protocol 2 and later), or
-with an ASCII character (0 and 1: `(` and `}` for a dict). So everything from 0x81 on is msgpack and
-everything below is pickle; an empty msgpack map, 0x80, would be no request anyway.
+with an ASCII character (0 and 1: `(` and `}` for a dict). Anything else counts as a pickle, as it did before
+there was msgpack; an empty msgpack map, 0x80, would be no request anyway.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from gateway.protocol import msgpack_codec
 from gateway.protocol.messages import Reply, Request
 from gateway.protocol.pickles import codec as pickle_codec
 
-_FIRST_OF_MSGPACK = 0x81
+_FIRST_BYTES_OF_MAPS = frozenset({*range(0x81, 0x90), 0xDE, 0xDF})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ MSGPACK = PayloadFormat(msgpack_codec.decode_request, msgpack_codec.encode_reply
 
 
 def format_of(payload: bytes | memoryview, *, takes_pickle: bool = True) -> PayloadFormat:
-    """The format of a message, by its first byte; an empty one counts as a pickle."""
-    if len(payload) > 0 and payload[0] >= _FIRST_OF_MSGPACK:
+    """The format of a message, by its first byte; what is neither counts as a pickle."""
+    if len(payload) > 0 and payload[0] in _FIRST_BYTES_OF_MAPS:
         return MSGPACK
     return PICKLE if takes_pickle else REFUSED_PICKLE

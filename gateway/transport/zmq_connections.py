@@ -18,23 +18,29 @@ logger = logging.getLogger(__name__)
 
 _EVENTS = zmq.Event.ACCEPTED | zmq.Event.DISCONNECTED | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
 _EVENTS_AT_ONCE = 64
+_MOST_READS = 16
 _EVENT = struct.Struct("=HI")  # what happened, and to which descriptor or why
 # zmq.h: a client without CURVE, or with another key for the server than its own.
 _NOT_OURS = frozenset({0x11000001, 0x11000002})
+
+# Who a client is: its key, or its address where it has none, and its identity.
+ClientKey = tuple[str, bytes]
 
 
 class Connection:
     """One open connection.
 
-    `identity`: that of its messages, empty before the first. `heard`: whether a whole message has come since
-    somebody last looked. `received`, `unread`: bytes that had come by then, and those since.
+    `user`, `client`: the user id of its messages, and whose they are; empty and None before the first.
+    `heard`: whether a whole message has come since somebody last looked. `received`, `unread`: bytes that had
+    come by then, and those since.
     """
 
-    __slots__ = ("address", "heard", "identity", "received", "unread")
+    __slots__ = ("address", "client", "heard", "received", "unread", "user")
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.identity = b""
+        self.user = ""
+        self.client: ClientKey | None = None
         self.heard = True
         self.received = 0
         self.unread = 0
@@ -43,11 +49,11 @@ class Connection:
 class Connections:
     """The open connections of a ROUTER socket, by their descriptors.
 
-    `on_closed` is called with the identity of a connection that has ended.
+    `on_closed` is called with the client of a connection that has ended.
     """
 
     def __init__(
-        self, settings: GatewaySettings, metrics: PortMetrics, on_closed: Callable[[bytes], None]
+        self, settings: GatewaySettings, metrics: PortMetrics, on_closed: Callable[[ClientKey], None]
     ) -> None:
         self.open: dict[int, Connection] = {}
         self._settings = settings
@@ -89,12 +95,21 @@ class Connections:
         """Let nobody new in from now on, and keep those who are."""
         self._is_closing = True
 
-    def heard(self, descriptor: int, identity: bytes) -> None:
-        """Note that a whole message came from a connection."""
+    def heard(self, descriptor: int, user: str, client: ClientKey) -> None:
+        """Note that a whole message came by a connection; `user`: its user id, no other connection's."""
         connection = self.open.get(descriptor)
-        if connection is not None:
-            connection.heard = True
-            connection.identity = identity
+        if connection is None or connection.user != user:
+            # The descriptor has been given to a new connection, of which the monitor has told by now.
+            for _ in range(_MOST_READS):
+                if self._read_some():
+                    break
+            else:
+                self._wake()
+            connection = self.open.get(descriptor)
+            if connection is None or connection.user not in ("", user):
+                return
+            connection.user, connection.client = user, client
+        connection.heard = True
 
     def cut(self, descriptor: int, reason: str) -> None:
         """End a connection; `reason` is counted."""
@@ -113,11 +128,16 @@ class Connections:
             self._read()
 
     def _read(self) -> None:
+        if not self._read_some():
+            self._wake()
+
+    def _read_some(self) -> bool:
+        """Read what the monitor tells; return whether that was all."""
         for _ in range(_EVENTS_AT_ONCE):
             try:
                 event, value = _EVENT.unpack(self._monitor.recv_multipart(zmq.NOBLOCK)[0])
             except zmq.Again:
-                return
+                return True
             if event == zmq.Event.ACCEPTED:
                 self._enter(value)
             elif event == zmq.Event.DISCONNECTED:
@@ -125,7 +145,7 @@ class Connections:
             elif value in _NOT_OURS:
                 self._metrics.refused("key")
                 logger.info("a connection without the right keys is refused")
-        self._wake()
+        return False
 
     def _enter(self, descriptor: int) -> None:
         """Count a new connection, or cut it."""
@@ -167,4 +187,5 @@ class Connections:
         self._per_address[connection.address] -= 1
         if not self._per_address[connection.address]:
             del self._per_address[connection.address]
-        self._on_closed(connection.identity)
+        if connection.client is not None:
+            self._on_closed(connection.client)

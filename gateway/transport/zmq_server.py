@@ -25,7 +25,7 @@ from gateway.transport.networks import Networks
 from gateway.transport.session import Decoder, Session, SessionLimits
 from gateway.transport.tcp_server import cannot_bind
 from gateway.transport.zmq_access import AccessControl
-from gateway.transport.zmq_connections import Connections
+from gateway.transport.zmq_connections import ClientKey, Connections
 from gateway.transport.zmq_keys import CurveKeys
 from gateway.transport.zmq_memory import watch_memory
 from gateway.transport.zmq_socket import listening_socket, router_socket
@@ -42,6 +42,9 @@ _LARGE_BYTES = 2**20
 WAITING_REFUSALS = 4
 # How much incomplete messages may take of memory, in messages of the largest size.
 _INCOMPLETE_MESSAGES = 8
+
+# How long clients are told that the gateway stops, before the socket is closed.
+_LAST_WORDS_S = 1.0
 
 _STOPPING = TritonUnavailableError("the gateway is stopping: send the request again in a moment")
 
@@ -76,7 +79,7 @@ class ZmqServer:
         self._record = record
         self._limits = SessionLimits(settings.zmq_deadline_s, settings.max_at_triton_per_client, admission)
         self._keys = None if settings.curve_keys is None else CurveKeys(settings.curve_keys)
-        self._contexts: ContextStore[tuple[str, bytes]] = ContextStore(
+        self._contexts: ContextStore[ClientKey] = ContextStore(
             settings.max_contexts, settings.context_idle_s, time.monotonic
         )
         self._connections = Connections(settings, metrics, self._forget_closed)
@@ -118,12 +121,16 @@ class ZmqServer:
         self._stopping = True
         # Still bound: to unbind would close the connections of those that wait for a reply.
         self._connections.refuse_all()
+        told_long_enough = self._loop.time() + (_LAST_WORDS_S if grace_s and len(self._connections) else 0)
         clients = list(self._clients.values())
         if clients:
             draining = [asyncio.create_task(client.session.drain()) for client in clients]
             await asyncio.wait(draining, timeout=grace_s)
         for client in clients:
             client.session.abandon(_STOPPING)
+        # A request that meets a closed socket gets no reply, and a REQ client waits for it for ever. So those
+        # that play are told first.
+        await asyncio.sleep(told_long_enough - self._loop.time())
         self._receive()
         self._watcher.cancel()
         self._loop.remove_reader(self._socket.FD)
@@ -195,7 +202,9 @@ class ZmqServer:
     def _client(self, head: zmq.Frame) -> _Client:
         """Return the client of a message, by its first frame, which libzmq made."""
         identity, user = head.bytes, str(head.get("User-Id"))
-        self._connections.heard(int(head.get(zmq.SRCFD)), identity)
+        _, address, curve_key = user.split(" ", 2)
+        key = (address if self._keys is None else curve_key, identity)
+        self._connections.heard(int(head.get(zmq.SRCFD)), user, key)
         client = self._clients.get(identity)
         if client is not None and client.user != user:
             # It came back by another connection; a reply to what it asked by the old one would be taken for
@@ -204,11 +213,9 @@ class ZmqServer:
             client = None
         if client is None:
             client = _Client(identity, user)
-            _, address, key = user.split(" ", 2)
-            owner = address if self._keys is None else key
             client.session = Session(
                 self._plane,
-                self._contexts.get((owner, identity)),
+                self._contexts.get(key),
                 self._metrics,
                 self._limits,
                 port="zmq",
@@ -249,9 +256,13 @@ class ZmqServer:
         if client.session.in_flight == 0 and self._clients.get(client.identity) is client:
             del self._clients[client.identity]
 
-    def _forget_closed(self, identity: bytes) -> None:
-        """Drop the requests of a client that has gone and, without its own identity, cannot come back."""
+    def _forget_closed(self, key: ClientKey) -> None:
+        """Forget a client that has gone and, having an identity of libzmq's making, cannot come back."""
+        _, identity = key
+        if not identity.startswith(b"\0"):
+            return
         client = self._clients.get(identity)
-        if client is not None and identity.startswith(b"\0"):
+        if client is not None:
             client.session.close()
             self._forget_idle(client)
+        self._contexts.drop(key)

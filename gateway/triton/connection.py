@@ -89,7 +89,7 @@ class TritonConnection:
             self.shared_frames.open()
         self._open()
         self._closing: set[asyncio.Task[None]] = set()
-        self._tasks = [asyncio.create_task(self._watch())]
+        self._tasks: list[asyncio.Task[None]] = []
         if len(self._endpoints) > 1 and not all(map(is_address, self._endpoints)):
             self._tasks.append(asyncio.create_task(self._follow_names()))
         if self.shared_frames is not None:
@@ -98,9 +98,10 @@ class TritonConnection:
 
     async def close(self) -> None:
         """Cancel the calls in flight and close the channel."""
-        for task in (*self._tasks, *self._closing):
+        tasks = (*self._tasks, *self._closing, self._watcher)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._closing, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self.shared_frames is not None:
             await self.shared_frames.close()
         await self._liveness.close()
@@ -160,20 +161,20 @@ class TritonConnection:
             "SystemSharedMemoryStatus": stub.SystemSharedMemoryStatus,
             "SystemSharedMemoryUnregister": stub.SystemSharedMemoryUnregister,
         }
+        self._watcher = asyncio.create_task(self._watch(self._channel))
 
     def _channel_to(self, target: str, options: Options) -> grpc.aio.Channel:
         if self._credentials is None:
             return grpc.aio.insecure_channel(target, options=options)
         return grpc.aio.secure_channel(target, self._credentials, options=options)
 
-    async def _watch(self) -> None:
+    async def _watch(self, channel: grpc.aio.Channel) -> None:
         """Open a new epoch whenever the channel leaves READY, and keep it connecting."""
         while True:
-            channel = self._channel
             state = channel.get_state(try_to_connect=True)
             await channel.wait_for_state_change(state)
             # Every return is a change, even when the channel is READY again by now.
-            if state is grpc.ChannelConnectivity.READY and channel is self._channel:
+            if state is grpc.ChannelConnectivity.READY:
                 logger.warning("the connection to Triton at %s is lost", self.endpoint)
                 self._new_epoch()
 
@@ -195,6 +196,7 @@ class TritonConnection:
             if target != self._target:
                 logger.info("Triton at %s has other addresses: %s", self.endpoint, target)
                 self._target, replaced = target, self._channel
+                self._watcher.cancel()
                 self._open()
                 self._new_epoch()
                 closing = asyncio.create_task(replaced.close(_REPLACED_S))

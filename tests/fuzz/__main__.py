@@ -5,6 +5,7 @@ kept in var/fuzz/TARGET/, shown, and makes the exit code 1.
 """
 
 import argparse
+import importlib
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,8 @@ def fuzz(name: str, seconds: int) -> bool:
         made.mkdir(parents=True)
     for known, data in read_corpus(name).items():
         (grown / known).write_bytes(data)
+    for number, seed in enumerate(getattr(importlib.import_module(f"tests.fuzz.{name}"), "SEEDS", ())):
+        (grown / f"seed-{number}").write_bytes(seed)
     engine = [sys.executable, "-m", "tests.fuzz.engine", name, *_LIMITS, f"-artifact_prefix={folder}/"]
     run = subprocess.run(
         [*engine, f"-max_total_time={seconds}", "-print_final_stats=1", str(grown)], check=False

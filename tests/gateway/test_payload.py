@@ -40,7 +40,7 @@ def test_stored_pickles_of_real_clients_count_as_pickles(archive: Path) -> None:
         assert {format_of(file.read(name)) for name in file.namelist()} == {PICKLE}
 
 
-@pytest.mark.parametrize("nothing", [b"", b"\x80"])
+@pytest.mark.parametrize("nothing", [b"", b"\x80", b"\xff", b"\x93\x01\x02\x03"])
 def test_what_is_neither_gets_an_error_as_a_pickle(nothing: bytes) -> None:
     format_ = format_of(nothing)
     with pytest.raises(RequestError):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
@@ -56,6 +56,7 @@ def ordinary(
     return request
 
 
+@settings(max_examples=40)
 @given(
     horizon=st.integers(1, 200),
     context_length=st.integers(1, 3),

@@ -153,6 +153,26 @@ async def test_names_among_several_endpoints_are_looked_up(pair: list[TimedTrito
         assert len(await answers(plane, 5, 5)) == 5
 
 
+async def test_names_that_have_got_other_addresses_are_followed(
+    pair: list[TimedTriton], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = f"ipv4:{pair[0].endpoint}"
+
+    async def looked_up(*_: object) -> str:
+        return target
+
+    monkeypatch.setattr("gateway.triton.connection.resolve", looked_up)
+    port = pair[0].endpoint.rpartition(":")[2]
+    async with plane_before(f"localhost:{port}", f"localhost:{port}") as (plane, connection, _):
+        await answer(plane)
+        begun, epoch = await pair[1].begun(), connection.epoch
+        target = f"ipv4:{pair[1].endpoint}"
+        async with asyncio.timeout(10):
+            while await pair[1].begun() == begun:
+                await answer(plane)
+        assert connection.epoch > epoch
+
+
 @pytest.mark.parametrize(
     ("endpoints", "target"),
     [

@@ -120,6 +120,14 @@ async def test_a_client_that_comes_back_by_its_identity_finds_its_context(
             assert frames_seen(await ask(client, predict())) == 1
 
 
+async def test_identities_are_remembered_up_to_a_number() -> None:
+    async with lone_gateway(max_contexts=5) as gateway:
+        for number in range(8):
+            with peer(gateway, routing_id=b"player %d" % number) as client:
+                assert await ask(client) == {"status": "ok"}
+        assert len(gateway._zmq._contexts) == 5
+
+
 async def test_a_late_reply_is_not_taken_for_that_to_the_next_request(
     start_gateway: StartGateway, timed_triton: TimedTriton
 ) -> None:

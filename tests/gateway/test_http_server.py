@@ -1,0 +1,62 @@
+"""Port 8080 by itself: what /readyz says while the gateway serves, cannot serve, and is about to stop."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from gateway.settings import GatewaySettings
+from gateway.telemetry.http_server import HttpServer
+
+
+class State:
+    """What the pages are made of."""
+
+    reason: str | None = None
+
+
+@pytest.fixture
+def state() -> State:
+    return State()
+
+
+@pytest_asyncio.fixture
+async def server(state: State) -> AsyncIterator[HttpServer]:
+    async def ready() -> str | None:
+        return state.reason
+
+    async def exposition() -> bytes:
+        return b"metric 1\n"
+
+    settings = GatewaySettings(host="127.0.0.1", http_port=0)
+    server = HttpServer(ready, exposition, settings)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+async def page(server: HttpServer, path: str) -> tuple[int, str]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{server.port}{path}") as response,
+    ):
+        return response.status, await response.text()
+
+
+async def test_ready(server: HttpServer) -> None:
+    assert await page(server, "/readyz") == (200, "ready\n")
+
+
+async def test_not_ready_with_the_reason(server: HttpServer, state: State) -> None:
+    state.reason = "Triton is away"
+    assert await page(server, "/readyz") == (503, "Triton is away\n")
+
+
+async def test_about_to_stop_but_alive(server: HttpServer) -> None:
+    server.draining = True
+    assert await page(server, "/readyz") == (503, "stopping\n")
+    assert await page(server, "/healthz") == (200, "ok\n")
+    assert await page(server, "/metrics") == (200, "metric 1\n")
