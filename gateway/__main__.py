@@ -5,6 +5,7 @@ Without a command it serves; `keys`, `check` and `render` are small programs of 
 
 import asyncio
 import importlib
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -47,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _run_until_signal(settings: GatewaySettings) -> None:
+    # Each client needs a descriptor, and the usual soft limit of 1,024 is less than --max-clients.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -110,7 +110,7 @@ class GatewaySettings(BaseSettings):
     max_image_pixels: Annotated[int, Field(ge=65536, le=2**30)] = 2**25
     """Largest image, in pixels; a file that would decode to more is refused before it is decoded."""
     header_timeout_s: Seconds = 5.0
-    """TCP port: seconds in which a JSON line that has begun must be complete; TLS has as long to begin."""
+    """Seconds in which a header that has begun must be complete, and a handshake (TLS, ZeroMQ) too."""
     request_timeout_s: Seconds = 10.0
     """TCP port: seconds in which a request that has begun must arrive completely."""
     take_timeout_s: Seconds = 10.0

@@ -162,7 +162,7 @@ class Metrics(Collector):
     def _of_clients(self) -> Iterator[Metric]:
         clients = GaugeMetricFamily(
             f"{_PREFIX}clients",
-            "TCP connections that are open; ZeroMQ clients seen lately.",
+            "Connections that are open.",
             labels=("port", "access"),
         )
         players = GaugeMetricFamily(
