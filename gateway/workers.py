@@ -22,7 +22,7 @@ from gateway.errors import StartError
 from gateway.settings import GatewaySettings
 from gateway.telemetry.http_server import HttpServer
 from gateway.telemetry.merged import merge_expositions
-from gateway.transport.tcp_server import cannot_bind
+from gateway.transport.listening import cannot_bind
 
 logger = logging.getLogger(__name__)
 

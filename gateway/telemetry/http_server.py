@@ -6,7 +6,7 @@ from pathlib import Path
 from aiohttp import web
 
 from gateway.settings import GatewaySettings
-from gateway.transport.tcp_server import cannot_bind
+from gateway.transport.listening import cannot_bind
 
 
 class HttpServer:

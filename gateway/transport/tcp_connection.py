@@ -5,7 +5,6 @@ import contextlib
 import hmac
 import logging
 import socket
-import ssl
 import struct
 import time
 from collections import deque
@@ -47,14 +46,16 @@ _NO_TOKEN = AccessError(
 class TcpConnection(asyncio.BufferedProtocol):
     """One connection. An image's bytes are received straight into the buffer that its request then holds.
 
-    `refusal`: why it may not be used, which it is told with the first thing that it sends.
+    `address`: the client's, when the server has counted the connection already (TLS), else "". A refused
+    client is told why with the first thing that it sends.
     """
 
     transport: asyncio.Transport
 
-    def __init__(self, server: "TcpServer") -> None:
+    def __init__(self, server: "TcpServer", address: str = "") -> None:
         self.closed = asyncio.Event()
-        self.address = ""
+        self.is_open = False
+        self.address = address
         self._server = server
         self._settings = server.settings
         self._loop = asyncio.get_running_loop()
@@ -65,8 +66,6 @@ class TcpConnection(asyncio.BufferedProtocol):
         # Requests that arrived in one read but exceed what may be in flight, with their times of arrival.
         self._backlog: deque[tuple[Incoming, float, float]] = deque()
         self._pumping = False
-        # Until TLS stands, replies have no transport to go by.
-        self._is_handshaking = False
         self._read_paused = False
         self._write_paused = False
         # No request is taken any more; the connection closes when the last reply is out.
@@ -89,7 +88,6 @@ class TcpConnection(asyncio.BufferedProtocol):
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
         address, port = transport.get_extra_info("peername")[:2]
-        self.address = address
         self._session = Session(
             self._server.plane,
             FrameContext(),
@@ -100,41 +98,14 @@ class TcpConnection(asyncio.BufferedProtocol):
             on_progress=self._pump,
             record=self._server.record,
         )
-        self._refusal = self._server.enter(self)
-        if self._server.tls is not None:
-            # Not a byte of the handshake may arrive here.
-            self.transport.pause_reading()
-            self._is_handshaking = True
-            self._handshake = asyncio.create_task(self._start_tls(self._server.tls))
-
-    async def _start_tls(self, context: ssl.SSLContext) -> None:
-        """Go on in TLS. It begins only now, so that connections that never do are counted like all others."""
-        try:
-            encrypted = await self._loop.start_tls(
-                self.transport,
-                self,
-                context,
-                server_side=True,
-                ssl_handshake_timeout=self._settings.header_timeout_s,
-                ssl_shutdown_timeout=_DISCARD_S,
-            )
-        except (OSError, ssl.SSLError) as error:
-            logger.info("%s did not speak TLS: %s", self.address, error)
-            self._server.metrics.refused("tls")
-            self.transport.abort()
-            # The protocol beneath tells nobody of a connection that is lost before its handshake is over.
-            self.connection_lost(error)
-            return
-        if encrypted is not None:
-            self.transport = encrypted
-            self._last_active = time.perf_counter()
-            self._is_handshaking = False
-            self._pump()
+        self.is_open = True
+        if not self.address:
+            self.address = address
+            self._refusal = self._server.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Drop the client's requests: nobody waits for them."""
-        if self.closed.is_set():
-            return
+        self.is_open = False
         self._ending = self._finished = True
         self._backlog.clear()
         self._session.close()
@@ -282,7 +253,7 @@ class TcpConnection(asyncio.BufferedProtocol):
 
     def _pump(self) -> None:
         """Move requests from the backlog into the session as far as the limits allow."""
-        if self._pumping or self._finished or self._is_handshaking:
+        if self._pumping or self._finished:
             return
         self._pumping = True
         limit = self._settings.max_in_flight_per_client

@@ -1,8 +1,8 @@
 """Port 5556: who may connect, how many, and for how long; a connection itself is `tcp_connection`."""
 
 import asyncio
-import errno
 import logging
+import socket
 import ssl
 import time
 from collections import Counter
@@ -15,19 +15,20 @@ from gateway.settings import GatewaySettings
 from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.metrics import PortMetrics
 from gateway.transport.admission import Admission
+from gateway.transport.listening import listening_socket
 from gateway.transport.networks import Networks
 from gateway.transport.session import SessionLimits
 from gateway.transport.tcp_connection import TcpConnection
 
 logger = logging.getLogger(__name__)
 
-_BACKLOG = 1024
 # Headers, and the first part of an image that comes with one, are received here; the rest in its own place.
 _SCRATCH_BYTES = 16 * 2**10
 _LONGEST_PAUSE_BETWEEN_CHECKS_S = 0.5
 # Refused connections that are held until they have been told why; beyond them nobody is told.
 _MOST_REFUSED = 64
 _LAST_WORDS_S = 0.6
+_PAUSE_AFTER_REFUSAL_S = 0.1
 
 
 class TcpServer:
@@ -53,7 +54,9 @@ class TcpServer:
         self._connections: set[TcpConnection] = set()
         self._refused: set[TcpConnection] = set()
         self._per_address: Counter[str] = Counter()
-        self.tls = tls_context(settings.tcp_tls_cert, settings.tcp_tls_key)
+        self._server: asyncio.Server | None = None
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._tls = tls_context(settings.tcp_tls_cert, settings.tcp_tls_key)
         metrics.count_clients_by(lambda: len(self._connections))
 
     async def start(self) -> None:
@@ -64,24 +67,25 @@ class TcpServer:
         """
         settings = self.settings
         loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(
-                lambda: TcpConnection(self),
-                settings.host,
-                settings.tcp_port,
-                backlog=_BACKLOG,
-                reuse_port=settings.workers > 1,
-            )
-        except OSError as error:
-            raise cannot_bind(error, settings.host, settings.tcp_port, "--tcp-port") from error
-        self.port = int(self._server.sockets[0].getsockname()[1])
-        self._checker = asyncio.create_task(self._check_times())
+        self._listener = listening_socket(
+            settings.host, settings.tcp_port, "--tcp-port", shared=settings.workers > 1
+        )
+        self.port = int(self._listener.getsockname()[1])
+        self._tasks = [asyncio.create_task(self._check_times())]
+        if self._tls is None:
+            self._server = await loop.create_server(lambda: TcpConnection(self), sock=self._listener)
+        else:
+            self._tasks.append(asyncio.create_task(self._accept_tls(self._tls)))
 
     async def stop(self, grace_s: float) -> None:
         """Take no more requests, give those in flight `grace_s` seconds, answer the rest with an error."""
-        self._server.close()
-        self._checker.cancel()
-        connections = [*self._connections, *self._refused]
+        for task in [*self._tasks, *self._handshakes]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._handshakes, return_exceptions=True)
+        if self._server is not None:
+            self._server.close()
+        self._listener.close()
+        connections = self._open()
         for connection in connections:
             connection.stop()
         closed = [asyncio.create_task(connection.closed.wait()) for connection in connections]
@@ -93,7 +97,7 @@ class TcpServer:
             _, open_still = await asyncio.wait(closed, timeout=_LAST_WORDS_S)
             for waiter in open_still:
                 waiter.cancel()
-        for connection in [*self._connections, *self._refused]:
+        for connection in self._open():
             connection.transport.abort()
 
     def enter(self, connection: TcpConnection) -> AccessError | None:
@@ -133,6 +137,45 @@ class TcpServer:
             if not self._per_address[connection.address]:
                 del self._per_address[connection.address]
 
+    async def _accept_tls(self, context: ssl.SSLContext) -> None:
+        """Accept connections by hand, so that one counts before its handshake, which may never come."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, peer = await loop.sock_accept(self._listener)
+            except OSError as error:
+                logger.warning("a connection could not be accepted: %s", error)
+                await asyncio.sleep(_PAUSE_AFTER_REFUSAL_S)
+                continue
+            connection = TcpConnection(self, address=str(peer[0]))
+            if self.enter(connection) is not None:
+                # Nobody is told before TLS stands.
+                self._refused.discard(connection)
+                accepted.close()
+                continue
+            task = asyncio.create_task(self._handshake(connection, accepted, context))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+
+    async def _handshake(
+        self, connection: TcpConnection, accepted: socket.socket, context: ssl.SSLContext
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(
+                lambda: connection,
+                accepted,
+                ssl=context,
+                ssl_handshake_timeout=self.settings.header_timeout_s,
+                ssl_shutdown_timeout=_LAST_WORDS_S,
+            )
+        except (OSError, ssl.SSLError) as error:
+            logger.info("%s did not speak TLS: %r", connection.address, error)
+            self.metrics.refused("tls")
+        finally:
+            if not connection.is_open:
+                self.leave(connection)
+
     async def _check_times(self) -> None:
         """Look at all connections' times again and again: one timer for all costs less than one for each."""
         settings = self.settings
@@ -146,8 +189,12 @@ class TcpServer:
         while True:
             await asyncio.sleep(pause_s)
             now = time.perf_counter()
-            for connection in [*self._connections, *self._refused]:
+            for connection in self._open():
                 connection.check_times(now)
+
+    def _open(self) -> list[TcpConnection]:
+        """Return all connections, but those whose handshake is not over."""
+        return [one for one in (*self._connections, *self._refused) if one.is_open]
 
 
 def read_token(path: Path | None) -> bytes | None:
@@ -183,12 +230,3 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
             f"--tcp-tls-cert {certificate} is no PEM certificate with its key ({error}): check both files"
         ) from error
     return context
-
-
-def cannot_bind(error: OSError, host: str, port: int, flag: str) -> StartError:
-    """Return the sentence for a port that cannot be bound."""
-    if error.errno == errno.EADDRINUSE:
-        return StartError(
-            f"port {port} is in use on {host}: stop the program that has it, or choose another with {flag}"
-        )
-    return StartError(f"cannot listen on {host} port {port} ({error}): check --host and {flag}")

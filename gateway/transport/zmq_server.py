@@ -21,14 +21,14 @@ from gateway.settings import GatewaySettings
 from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.metrics import PortMetrics
 from gateway.transport.admission import Admission
+from gateway.transport.listening import listening_socket
 from gateway.transport.networks import Networks
 from gateway.transport.session import Decoder, Session, SessionLimits
-from gateway.transport.tcp_server import cannot_bind
 from gateway.transport.zmq_access import AccessControl
 from gateway.transport.zmq_connections import ClientKey, Connections
 from gateway.transport.zmq_keys import CurveKeys
 from gateway.transport.zmq_memory import watch_memory
-from gateway.transport.zmq_socket import listening_socket, router_socket
+from gateway.transport.zmq_socket import router_socket
 
 logger = logging.getLogger(__name__)
 
@@ -98,10 +98,9 @@ class ZmqServer:
         """
         settings = self._settings
         self._loop = asyncio.get_running_loop()
-        try:
-            listener = listening_socket(settings)
-        except OSError as error:
-            raise cannot_bind(error, settings.host, settings.zmq_port, "--zmq-port") from error
+        listener = listening_socket(
+            settings.host, settings.zmq_port, "--zmq-port", shared=settings.workers > 1
+        )
         self.port = int(listener.getsockname()[1])
         self._context = zmq.Context()
         self._socket = router_socket(self._context, settings, self._keys, most_waiting=self._most_waiting)

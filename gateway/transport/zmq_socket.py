@@ -1,36 +1,15 @@
 """The ROUTER socket of port 5555 and its options, each with its reason."""
 
-import socket
-
 import zmq
 
 from gateway.settings import GatewaySettings
 from gateway.transport.zmq_access import DOMAIN
 from gateway.transport.zmq_keys import CurveKeys
 
-_BACKLOG = 1024
 # How long replies may still travel when the socket, or a connection, is closed.
 _LINGER_MS = 300
 # Requests of one client that libzmq holds before it stops reading from it; the event loop takes them at once.
 _MOST_UNTAKEN = 4
-
-
-def listening_socket(settings: GatewaySettings) -> socket.socket:
-    """Return a socket that is bound to the port but for libzmq; several processes can share the port.
-
-    Raises:
-        OSError: the port or the host cannot be bound.
-    """
-    is_ipv6 = ":" in settings.host
-    listener = socket.create_server(
-        (settings.host, settings.zmq_port),
-        family=socket.AF_INET6 if is_ipv6 else socket.AF_INET,
-        dualstack_ipv6=is_ipv6,
-        backlog=_BACKLOG,
-        reuse_port=settings.workers > 1,
-    )
-    listener.setblocking(False)
-    return listener
 
 
 def router_socket(
