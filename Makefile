@@ -10,7 +10,7 @@ SERVE_FLAGS ?=
 # For each target of `make fuzz`.
 FUZZ_SECONDS ?= 600
 
-.PHONY: demo serve test lint bench fuzz clean $(VENV)
+.PHONY: demo serve test lint bench bench-gateway fuzz clean $(VENV)
 
 demo: $(INSTALLED)
 	$(BIN)/python -m standalone --demo $(SERVE_FLAGS)

@@ -26,11 +26,13 @@ class RequestRecord:
 
     __slots__ = (
         "accepted",
+        "answer",
         "answered",
         "arrival",
         "dispatched",
         "encode",
         "encoded",
+        "frame",
         "frames",
         "id",
         "is_admitted",
@@ -59,6 +61,8 @@ class RequestRecord:
         self.request: Request | None = None
         self.frames: tuple[bytes | bytearray, ...] = ()
         self.problem: Exception | None = None
+        self.frame: bytes | bytearray | None = None
+        self.answer = Reply()
         self.reply: bytes | None = None
         self.outcome = "ok"
         self.is_admitted = False
@@ -96,12 +100,14 @@ class RequestRecord:
             total_s=sent - self.arrival,
         )
 
-    def exchange(self, port: str, client: str, reply: Reply) -> Exchange:
-        """Return what a recording holds of a predict."""
+    def exchange(self, port: str, client: str) -> Exchange:
+        """Return what a recording holds of a predict that has got its reply."""
         assert self.request is not None  # noqa: S101 - for the type checker
         total_s = time.perf_counter() - self.arrival
-        frame = bytes(self.frames[-1]) if self.frames else None
-        return Exchange(time.time() - total_s, port, client, self.id, self.request, frame, reply, total_s)
+        frame = None if self.frame is None else bytes(self.frame)
+        return Exchange(
+            time.time() - total_s, port, client, self.id, self.request, frame, self.answer, total_s
+        )
 
     def tags(self, client: str) -> dict[str, str]:
         """Return the fields of a log line about this request."""

@@ -180,6 +180,7 @@ class Session:
 
     def _accept(self, record: RequestRecord, request: Request, frame: bytes | bytearray | None) -> None:
         record.request = request
+        record.frame = frame
         record.frames = self._plane.accept(request, frame, self._context)
         record.accepted = time.perf_counter()
 
@@ -243,13 +244,8 @@ class Session:
             reply, outcome = self._failure(record, problem)
             record.encode_reply(reply)
         record.outcome = outcome
+        record.answer = reply
         self._release(record)
-        request = record.request
-        if request is not None and request.type == "predict":
-            self.metrics.played(self._client)
-            self.metrics.model_answered(*self._plane.counted_as(request.model), outcome)
-            if self._record is not None:
-                self._record(record.exchange(self._port, self._client, reply))
         record.frames = ()
 
     def _release(self, record: RequestRecord) -> None:
@@ -265,16 +261,25 @@ class Session:
                 break
             record = self._queue.popleft()
             record.send(record.reply or b"")
-            now = time.perf_counter()
-            kind = record.kind
-            self.metrics.answered(kind, record.outcome, now - record.arrival)
-            if record.outcome == "ok" and kind == "predict":
-                self.metrics.stages(record.stages(now))
-            if logger.isEnabledFor(logging.DEBUG):
-                logger.debug("%s: %s", kind, record.outcome, extra=record.tags(self._client))
+            self._count(record)
         else:
             self._loop.call_soon(self._flush)
         self._on_progress()
+
+    def _count(self, record: RequestRecord) -> None:
+        """Show a request that has got its reply; the client does not wait for that."""
+        now = time.perf_counter()
+        kind, outcome, request = record.kind, record.outcome, record.request
+        self.metrics.answered(kind, outcome, now - record.arrival)
+        if request is not None and request.type == "predict":
+            self.metrics.played(self._client)
+            self.metrics.model_answered(*self._plane.counted_as(request.model), outcome)
+            if outcome == "ok":
+                self.metrics.stages(record.stages(now))
+            if self._record is not None:
+                self._record(record.exchange(self._port, self._client))
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s: %s", kind, outcome, extra=record.tags(self._client))
 
     def _failure(self, record: RequestRecord, problem: Exception) -> tuple[Reply, str]:
         """Return the reply for a request that failed, and the metrics' outcome; log what was wrong."""

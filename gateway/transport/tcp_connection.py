@@ -87,7 +87,8 @@ class TcpConnection(asyncio.BufferedProtocol):
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
-        address, port = transport.get_extra_info("peername")[:2]
+        # A client that has hung up already has no address any more.
+        address, port = (transport.get_extra_info("peername") or ("unknown", 0))[:2]
         self._session = Session(
             self._server.plane,
             FrameContext(),
