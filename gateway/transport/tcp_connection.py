@@ -208,7 +208,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         if self._is_stuck(now):
             logger.info("%s does not take its replies: dropped", self._session.client)
             self._server.metrics.refused("slow_reader")
-            self.transport.abort()
+            self.abort()
         elif self._ending:
             return
         elif self._began is not None and not self._read_paused:
@@ -297,14 +297,15 @@ class TcpConnection(asyncio.BufferedProtocol):
             self.transport.resume_reading()
         if self._eof or self.transport.is_closing():
             self.transport.close()
-        elif self.transport.can_write_eof():
+        elif not isinstance(self._dialect, BizHawkDialect) and self.transport.can_write_eof():
             with contextlib.suppress(OSError):
                 self.transport.write_eof()
-        self._loop.call_later(self._discard_s, self._abort)
+        self._loop.call_later(self._discard_s, self.abort)
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Close the connection now, whatever is on its way."""
         if isinstance(self._dialect, BizHawkDialect) and not self._eof:
-            # EmuHawk takes the end of the stream for silence and waits for ever; a reset it understands.
+            # EmuHawk takes the end of the stream for silence and asks for ever; a reset it understands.
             connected = self.transport.get_extra_info("socket")
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()

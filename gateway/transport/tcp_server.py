@@ -98,7 +98,7 @@ class TcpServer:
             for waiter in open_still:
                 waiter.cancel()
         for connection in self._open():
-            connection.transport.abort()
+            connection.abort()
 
     def enter(self, connection: TcpConnection) -> AccessError | None:
         """Count a new connection; return why it is refused, or None."""
@@ -113,7 +113,7 @@ class TcpServer:
         logger.info("a connection from %s is refused: %s", address, refusal)
         self._refused.add(connection)
         if len(self._refused) > _MOST_REFUSED:
-            connection.transport.abort()
+            connection.abort()
         return AccessError(refusal)
 
     def _objection(self, address: str) -> tuple[str, str] | None:
