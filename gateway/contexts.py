@@ -4,6 +4,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from gateway.protocol.messages import Frame
+
 Key = TypeVar("Key", bound=Hashable)
 
 # How many frames a context keeps while Triton has never told the model's context length.
@@ -20,14 +22,12 @@ class FrameContext:
 
     def __init__(self) -> None:
         self._model = ""
-        self._older: deque[bytes | bytearray] = deque()
+        self._older: deque[Frame] = deque()
 
     def __len__(self) -> int:
         return len(self._older)
 
-    def append(
-        self, model: str, frame: bytes | bytearray, context_length: int
-    ) -> tuple[bytes | bytearray, ...]:
+    def append(self, model: str, frame: Frame, context_length: int) -> tuple[Frame, ...]:
         """Add a frame for a model; return its last `context_length` frames or fewer, newest last.
 
         `frame`: (256, 256, 3) uint8, row-major. At most `context_length - 1` frames stay here.
@@ -37,6 +37,9 @@ class FrameContext:
             self._older.clear()
         while len(self._older) >= context_length:
             self._older.popleft()
+        if context_length > 1 and isinstance(frame, memoryview):
+            # A view would keep the message that it is part of, however large that is.
+            frame = bytes(frame)
         frames = (*self._older, frame)
         if context_length > 1:
             self._older.append(frame)

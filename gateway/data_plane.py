@@ -22,6 +22,7 @@ from gateway.protocol.messages import (
     FRAME_SHAPE,
     UNSET,
     ActionChunk,
+    Frame,
     Image,
     Pixels,
     RawFrame,
@@ -32,7 +33,6 @@ from gateway.protocol.messages import (
 from gateway.triton.facts import ACTION_WIDTH, ModelFacts
 from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
-from gateway.triton.tensors import Frame
 
 T = TypeVar("T")
 
@@ -46,12 +46,16 @@ _REFUSED_FOR_S = 1.0
 _REFUSAL_PAUSE_S = 0.02
 
 
-def frame_at_hand(image: Image) -> bytes | bytearray | None:
-    """Return the image's frame, (256, 256, 3) uint8 bytes, when that takes no decoding and no resizing."""
+def frame_at_hand(image: Image) -> Frame | None:
+    """Return the image's frame, (256, 256, 3) uint8 bytes, when that takes no decoding and no resizing.
+
+    It is not copied where the image's own memory is row-major.
+    """
     if isinstance(image, RawFrame):
         return image.data
     if isinstance(image, Pixels) and image.rgb.shape == FRAME_SHAPE:
-        return image.rgb.tobytes()
+        rgb = image.rgb
+        return rgb.data.cast("B") if rgb.flags.c_contiguous else rgb.tobytes()
     return None
 
 
@@ -99,9 +103,7 @@ class DataPlane:
         """
         return await self.in_thread(lambda: to_frame(image, self._max_image_pixels).tobytes())
 
-    def accept(
-        self, request: Request, frame: bytes | bytearray | None, context: FrameContext
-    ) -> tuple[bytes | bytearray, ...]:
+    def accept(self, request: Request, frame: Frame | None, context: FrameContext) -> tuple[Frame, ...]:
         """Let a request act on its client's context; return the frames that its inference sees, newest last.
 
         `frame`: (256, 256, 3) uint8 bytes, of a predict.

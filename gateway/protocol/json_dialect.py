@@ -56,6 +56,9 @@ class JsonDialect(FramedStream):
     def __init__(self, **limits: Unpack[Limits]) -> None:
         super().__init__(**limits)
         self._line = bytearray()
+        # Most clients send the same line each time.
+        self._known_line = b""
+        self._known: Event | _Predict = FramingError("the header line is empty")
         # Set while it is not known whether a raw frame or a BMP file follows the line; then its first bytes.
         self._unsized: _Predict | None = None
         self._head = bytearray()
@@ -97,6 +100,11 @@ class JsonDialect(FramedStream):
         return line
 
     def _read_line(self, line: bytes) -> Event | _Predict:
+        if line != self._known_line:
+            self._known_line, self._known = line, self._understand(line)
+        return self._known
+
+    def _understand(self, line: bytes) -> Event | _Predict:
         try:
             fields = parse_object(line, self.max_header_depth)
         except RequestError as error:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from gateway.protocol.messages import Reply, Request, Timing
+from gateway.protocol.messages import Frame, Reply, Request, Timing
 from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.metrics import Stages
 
@@ -59,9 +59,9 @@ class RequestRecord:
         self.receive_s = receive_s
         self.arrival = self.accepted = self.dispatched = self.answered = self.encoded = arrival
         self.request: Request | None = None
-        self.frames: tuple[bytes | bytearray, ...] = ()
+        self.frames: tuple[Frame, ...] = ()
         self.problem: Exception | None = None
-        self.frame: bytes | bytearray | None = None
+        self.frame: Frame | None = None
         self.answer = Reply()
         self.reply: bytes | None = None
         self.outcome = "ok"

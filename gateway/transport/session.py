@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from gateway.contexts import FrameContext
 from gateway.data_plane import DataPlane, frame_at_hand
 from gateway.errors import BusyError, DeadlineError, GatewayError
-from gateway.protocol.messages import Reply, Request
+from gateway.protocol.messages import Frame, Reply, Request
 from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.metrics import Port, PortMetrics
 from gateway.transport.admission import Admission
@@ -178,7 +178,7 @@ class Session:
         self._accept(record, incoming, frame)
         return True
 
-    def _accept(self, record: RequestRecord, request: Request, frame: bytes | bytearray | None) -> None:
+    def _accept(self, record: RequestRecord, request: Request, frame: Frame | None) -> None:
         record.request = request
         record.frame = frame
         record.frames = self._plane.accept(request, frame, self._context)

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from gateway.errors import BusyError, DeadlineError, GatewayError, ModelError, NotServedError
-from gateway.protocol.messages import ActionChunk
+from gateway.protocol.messages import ActionChunk, Frame
 from gateway.triton.connection import TritonConnection
 from gateway.triton.facts import ModelFacts, facts_from_config
 from gateway.triton.failures import SharedMemoryLostError
 from gateway.triton.shared_memory import Slot
-from gateway.triton.tensors import Frame, RequestTemplate, action_chunk
+from gateway.triton.tensors import RequestTemplate, action_chunk
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,9 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from gateway.errors import ModelError
-from gateway.protocol.messages import FRAME_BYTES, FRAME_SHAPE, ActionChunk
+from gateway.protocol.messages import FRAME_BYTES, FRAME_SHAPE, ActionChunk, Frame
 from gateway.triton.facts import ACTION_WIDTH, BUTTON_COUNT, STICK_WIDTH, ModelFacts
 from gateway.triton.shared_memory import Slot
-
-# Exactly FRAME_BYTES bytes, (256, 256, 3) uint8.
-Frame = bytes | bytearray | memoryview
 
 _UNUSED_SLOT = bytes(FRAME_BYTES)
 _OUTPUT_WIDTHS = {

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.contexts import ContextStore, FrameContext
+from gateway.protocol.messages import FRAME_BYTES
 
 
 class Clock:
@@ -84,3 +85,12 @@ def test_use_keeps_a_context_and_purge_drops_the_others() -> None:
     store.purge()
     assert len(store) == 1
     assert store.get(b"1") is kept
+
+
+def test_a_context_does_not_keep_the_message_that_a_frame_came_in() -> None:
+    message = bytes(10 * FRAME_BYTES)
+    context = FrameContext()
+    kept = context.append("nitrogen", memoryview(message)[:FRAME_BYTES], 3)
+    assert isinstance(kept[0], bytes)
+    seen_once = FrameContext().append("nitrogen", memoryview(message)[:FRAME_BYTES], 1)
+    assert isinstance(seen_once[0], memoryview)

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
-from gateway.protocol.messages import FRAME_BYTES, FRAME_SHAPE
+from gateway.protocol.messages import FRAME_BYTES, FRAME_SHAPE, Frame
 from gateway.triton.facts import ModelFacts
-from gateway.triton.tensors import Frame, RequestTemplate
+from gateway.triton.tensors import RequestTemplate
 
 
 def facts(horizon: int, context_length: int, version: int | None, model: str = "nitrogen") -> ModelFacts:
