@@ -5,14 +5,13 @@ Without a command it serves; `keys`, `check` and `render` are small programs of 
 
 import asyncio
 import importlib
-import resource
 import signal
 import sys
 from collections.abc import Sequence
 
 import uvloop
 
-from gateway.command_line import parse_settings
+from gateway.command_line import allow_many_connections, parse_settings
 from gateway.errors import StartError
 from gateway.server import Gateway, run
 from gateway.settings import GatewaySettings
@@ -38,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"nitrogen-gateway: {error}\n")
         return 2
     configure_logging(settings.log_level, settings.log_format)
+    allow_many_connections()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run_until_signal(settings))
@@ -48,9 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _run_until_signal(settings: GatewaySettings) -> None:
-    # Each client needs a descriptor, and the usual soft limit of 1,024 is less than --max-clients.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 from collections.abc import Sequence
 from typing import Any, Literal, get_args, get_origin
 
@@ -30,6 +31,12 @@ _FILES = (
     "tcp_tls_cert",
     "tcp_tls_key",
 )
+
+
+def allow_many_connections() -> None:
+    """Raise this process's limit of open files: the usual one is less than `--max-clients`."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def parse_settings(arguments: Sequence[str]) -> GatewaySettings:

@@ -24,7 +24,7 @@ from gateway.triton.registry import ModelRegistry
 logger = logging.getLogger(__name__)
 
 # Seconds that requests in flight get when the gateway stops: longer than TCP clients wait for a reply.
-_GRACE_S = 6.0
+_GRACE_S = 5.0
 
 
 class Gateway:
@@ -48,7 +48,6 @@ class Gateway:
         self.metrics.watch_decoding(self._plane.decoding)
         admission = Admission(settings.max_in_flight)
         zmq_metrics = self.metrics.port("zmq", "authorised" if settings.curve_keys else "anonymous")
-        tcp_metrics = self.metrics.port("tcp", "authorised" if settings.tcp_token_file else "anonymous")
         self._recorder = None
         if settings.record is not None:
             self._recorder = Recorder(
@@ -56,7 +55,7 @@ class Gateway:
             )
         record = None if self._recorder is None else self._recorder.record
         self._zmq = ZmqServer(self._plane, settings, zmq_metrics, admission, record)
-        self._tcp = TcpServer(self._plane, settings, tcp_metrics, admission, record)
+        self._tcp = TcpServer(self._plane, settings, self.metrics, admission, record)
         self._http = HttpServer(self._plane.ready, self._exposition, settings, http_socket)
         self._started = False
 
@@ -120,11 +119,9 @@ class Gateway:
         self._http.draining = True
         await asyncio.sleep(self.settings.drain_delay_s)
         await asyncio.gather(self._zmq.stop(_GRACE_S), self._tcp.stop(_GRACE_S))
-        await self._http.stop()
         self.metrics.lag.stop()
         await self.models.close()
-        await self._connection.close()
-        await self._close_inside()
+        await asyncio.gather(self._http.stop(), self._connection.close(), self._close_inside())
         logger.info("stopped")
 
     async def _exposition(self) -> bytes:

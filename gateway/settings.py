@@ -60,7 +60,8 @@ class GatewaySettings(BaseSettings):
     triton_tls: bool = False
     """Speak TLS to Triton."""
     triton_tls_ca: Path | None = None
-    """PEM file with the authority that Triton's certificate is checked against; the system's by default."""
+    """PEM file with the authority that Triton's certificate is checked against; by default
+    the public ones that gRPC brings."""
     triton_tls_cert: Path | None = None
     """PEM file with the gateway's own certificate, for a Triton that asks for one (mutual TLS)."""
     triton_tls_key: Path | None = None

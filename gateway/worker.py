@@ -34,8 +34,9 @@ def main(http_socket: Path) -> int:
 async def _run(settings: GatewaySettings, http_socket: Path) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # Signals to the whole group are the parent's, which first lets load balancers know.
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        signal.signal(number, signal.SIG_IGN)
 
     def parent_ended() -> None:
         loop.remove_reader(sys.stdin.fileno())

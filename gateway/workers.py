@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import signal
 import socket
 import sys
 import tempfile
@@ -81,9 +80,9 @@ class Workers:
     async def stop(self) -> None:
         """Let the workers finish what is in flight, as one gateway would, and end them."""
         self._http.draining = True
-        await asyncio.sleep(self._settings.drain_delay_s)
         for keeper in self._keepers:
             keeper.cancel()
+        await asyncio.sleep(self._settings.drain_delay_s)
         await self._resources.aclose()
         await self._http.stop()
 
@@ -118,7 +117,8 @@ class Workers:
     async def _stop_workers(self) -> None:
         running = [process for process in self._processes.values() if process.returncode is None]
         for process in running:
-            process.send_signal(signal.SIGTERM)
+            assert process.stdin is not None  # noqa: S101 - it was made with a pipe
+            process.stdin.close()
         ends = [asyncio.create_task(process.wait()) for process in running]
         if ends:
             await asyncio.wait(ends, timeout=_STOP_WITHIN_S)

@@ -10,7 +10,7 @@ import uvloop
 
 from export.checkpoint.source import DEFAULT_CHECKPOINT
 from export.flags import add_models_dir, positive
-from gateway.command_line import parse_settings
+from gateway.command_line import allow_many_connections, parse_settings
 from gateway.errors import StartError
 from gateway.server import Gateway
 from gateway.telemetry.logs import configure_logging
@@ -29,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options = _parse(arguments)
         configure_logging(options.gateway.log_level, options.gateway.log_format)
+        allow_many_connections()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve_until_signal(options))
     except (StandaloneError, StartError) as error:

@@ -39,6 +39,10 @@ async def serve(options: ServeOptions, on_ready: Callable[[Gateway], None]) -> N
     Raises:
         StandaloneError: when a part cannot start; `gateway.errors.StartError` when that part is the gateway.
     """
+    if options.gateway.workers > 1:
+        raise StandaloneError(
+            "NITROGEN_WORKERS is for a gateway of its own: leave it out, or start python -m gateway --workers"
+        )
     find_triton_wheel()
     ports = _free_ports(options)
     version = await publish(options.wanted or await make_demo_checkpoint(), options.repository)

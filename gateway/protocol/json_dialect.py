@@ -56,9 +56,9 @@ class JsonDialect(FramedStream):
     def __init__(self, **limits: Unpack[Limits]) -> None:
         super().__init__(**limits)
         self._line = bytearray()
-        # Most clients send the same line each time.
+        # Most clients send the same line before each image.
         self._known_line = b""
-        self._known: Event | _Predict = FramingError("the header line is empty")
+        self._known = _Predict("pad", Options(), None, 0)
         # Set while it is not known whether a raw frame or a BMP file follows the line; then its first bytes.
         self._unsized: _Predict | None = None
         self._head = bytearray()
@@ -100,9 +100,12 @@ class JsonDialect(FramedStream):
         return line
 
     def _read_line(self, line: bytes) -> Event | _Predict:
-        if line != self._known_line:
-            self._known_line, self._known = line, self._understand(line)
-        return self._known
+        if line == self._known_line:
+            return self._known
+        found = self._understand(line)
+        if isinstance(found, _Predict) and len(line) <= _WINDOW_BYTES:
+            self._known_line, self._known = line, found
+        return found
 
     def _understand(self, line: bytes) -> Event | _Predict:
         try:

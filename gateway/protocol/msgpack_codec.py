@@ -118,7 +118,7 @@ def _shape(value: object) -> tuple[int, ...]:
 def _file(fields: dict[Any, object]) -> ImageFile:
     file, mode = fields["file"], fields.get("resize_mode", "pad")
     if not isinstance(file, bytes):
-        raise ImageError(f"the image's file is {describe(file)}; send a PNG, JPEG or BMP file's bytes")
+        raise ImageError(f"the image's file is {describe(file)}; send a PNG, JPEG, BMP or WebP file's bytes")
     if not isinstance(mode, str) or mode not in RESIZE_MODES:
         allowed = ", ".join(sorted(RESIZE_MODES))
         raise ImageError(f"the image's resize_mode is {describe(mode)}; send one of {allowed}")

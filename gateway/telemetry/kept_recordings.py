@@ -1,8 +1,8 @@
 """A folder of recordings, kept below a size: the oldest go first.
 
-Several gateways, or workers of one, may write into the same folder. Each looks at the whole folder before it
-has written its share of the headroom, so together they stay below the limit. Files that are no recordings are
-neither counted nor touched.
+The workers of one gateway write into the same folder. Each looks at the whole folder before it has written
+its share of the headroom, so together they stay below the limit; further gateways may exceed it by as much as
+their headroom. Files that are no recordings are neither counted nor touched.
 """
 
 import os

@@ -55,6 +55,7 @@ class TcpConnection(asyncio.BufferedProtocol):
     def __init__(self, server: "TcpServer", address: str = "") -> None:
         self.closed = asyncio.Event()
         self.is_open = False
+        self.is_authorised = False
         self.address = address
         self._server = server
         self._settings = server.settings
@@ -281,7 +282,10 @@ class TcpConnection(asyncio.BufferedProtocol):
             if token is not None and not hmac.compare_digest(incoming.token.encode(), token):
                 self._server.metrics.refused("token")
                 return AccessError("the token is wrong: ask the gateway's operator for the right one")
-            self._needs_token = False
+            if token is not None:
+                self._needs_token = False
+                self.is_authorised = True
+                self._session.metrics = self._server.authorised_metrics
             return Reply()
         if not isinstance(incoming, AccessError):
             self._server.metrics.refused("token")

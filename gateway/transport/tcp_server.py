@@ -13,7 +13,7 @@ from gateway.data_plane import DataPlane
 from gateway.errors import AccessError, StartError
 from gateway.settings import GatewaySettings
 from gateway.telemetry.exchange import Exchange
-from gateway.telemetry.metrics import PortMetrics
+from gateway.telemetry.metrics import Metrics
 from gateway.transport.admission import Admission
 from gateway.transport.listening import listening_socket
 from gateway.transport.networks import Networks
@@ -38,13 +38,13 @@ class TcpServer:
         self,
         plane: DataPlane,
         settings: GatewaySettings,
-        metrics: PortMetrics,
+        metrics: Metrics,
         admission: Admission,
         record: Callable[[Exchange], None] | None = None,
     ) -> None:
         self.plane = plane
         self.settings = settings
-        self.metrics = metrics
+        self.metrics = metrics.port("tcp")
         self.record = record
         self.limits = SessionLimits(settings.tcp_deadline_s, settings.max_at_triton_per_client, admission)
         self.token = read_token(settings.tcp_token_file)
@@ -57,7 +57,12 @@ class TcpServer:
         self._server: asyncio.Server | None = None
         self._handshakes: set[asyncio.Task[None]] = set()
         self._tls = tls_context(settings.tcp_tls_cert, settings.tcp_tls_key)
-        metrics.count_clients_by(lambda: len(self._connections))
+        self.metrics.count_clients_by(lambda: sum(not one.is_authorised for one in self._connections))
+        if self.token is not None:
+            self.authorised_metrics = metrics.port("tcp", "authorised")
+            self.authorised_metrics.count_clients_by(
+                lambda: sum(one.is_authorised for one in self._connections)
+            )
 
     async def start(self) -> None:
         """Bind the port and begin to serve, in the running event loop.

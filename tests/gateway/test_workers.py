@@ -108,6 +108,7 @@ def test_a_signal_ends_them_all(timed_triton: TimedTriton) -> None:
     with running(timed_triton.endpoint) as gateway:
         pids = gateway.worker_pids()
         with JsonClient(gateway.tcp) as idle:
+            assert idle.request({"type": "info"})["status"] == "ok"
             gateway.process.send_signal(signal.SIGTERM)
             assert "stopping" in json.loads(idle.line())["message"]
         assert gateway.process.wait(10) == 0
