@@ -104,9 +104,7 @@ class Balancer:
             self._writers.add(writer)
             with contextlib.suppress(OSError):
                 member = self._ready[self._turn % len(self._ready)] if self._ready else self._members[0]
-                reader_there, writer_there = await asyncio.open_connection(
-                    "127.0.0.1", getattr(member, kind)
-                )
+                reader_there, writer_there = await asyncio.open_connection("127.0.0.1", getattr(member, kind))
                 self._writers.add(writer_there)
                 await asyncio.gather(_copy(reader, writer_there), _copy(reader_there, writer))
                 self._writers.discard(writer_there)

@@ -1,5 +1,6 @@
 """A start that cannot succeed ends with exit code 1 and one sentence that says why and what to do."""
 
+import os
 import re
 import shutil
 import socket
@@ -159,3 +160,9 @@ def test_missing_stub_for_this_python_is_named_with_the_pythons_that_have_one(tm
     sentence = start_with(links, tmp_path)
     assert f"no stub for Python {THIS_PYTHON}" in sentence
     assert [entry.name for entry in others if entry.name not in sentence] == []
+
+
+def test_several_workers_are_not_for_the_standalone(tmp_path: Path) -> None:
+    sentence = failed_start(tmp_path, CHECKPOINT, env={**os.environ, "NITROGEN_WORKERS": "2"})
+    assert "NITROGEN_WORKERS" in sentence
+    assert "--workers" in sentence
