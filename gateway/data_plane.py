@@ -114,7 +114,10 @@ class DataPlane:
             return ()
         name = self._models.default.name if request.model is None else request.model
         model = self._models.known(name)
-        facts = model.known_facts if model else None
+        if model is None:
+            # Not a model of Triton's, as far as is known: made-up names are not remembered.
+            return (frame,)
+        facts = model.known_facts
         return context.append(name, frame, facts.context_length if facts else UNKNOWN_CONTEXT_LENGTH)
 
     async def answer(

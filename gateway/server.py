@@ -118,10 +118,12 @@ class Gateway:
         self._started = False
         self._http.draining = True
         await asyncio.sleep(self.settings.drain_delay_s)
-        await asyncio.gather(self._zmq.stop(_GRACE_S), self._tcp.stop(_GRACE_S))
-        self.metrics.lag.stop()
-        await self.models.close()
-        await asyncio.gather(self._http.stop(), self._connection.close(), self._close_inside())
+        try:
+            await asyncio.gather(self._zmq.stop(_GRACE_S), self._tcp.stop(_GRACE_S))
+        finally:
+            self.metrics.lag.stop()
+            await self.models.close()
+            await asyncio.gather(self._http.stop(), self._connection.close(), self._close_inside())
         logger.info("stopped")
 
     async def _exposition(self) -> bytes:

@@ -113,11 +113,11 @@ class GatewaySettings(BaseSettings):
     header_timeout_s: Seconds = 5.0
     """Seconds in which a header that has begun must be complete, and a handshake (TLS, ZeroMQ) too."""
     request_timeout_s: Seconds = 10.0
-    """TCP port: seconds in which a request that has begun must arrive completely."""
+    """Seconds in which a request that has begun must arrive completely."""
     take_timeout_s: Seconds = 10.0
     """Seconds after which a client that does not take its replies is dropped."""
-    tcp_idle_s: Seconds = 3600.0
-    """TCP port: seconds without a request after which a connection is closed."""
+    idle_timeout_s: Seconds = 3600.0
+    """Seconds without a request after which a connection is closed; ZeroMQ clients open another."""
     max_clients: Count = 2000
     """Connections on each of the two ports; further ones are refused."""
     max_connections_per_address: Count = 256

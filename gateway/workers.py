@@ -111,8 +111,8 @@ class Workers:
             await asyncio.sleep(_PAUSE_S)
             try:
                 await self._start_worker(name)
-            except StartError as error:
-                logger.error("%s", error)
+            except (StartError, OSError, ValueError) as error:
+                logger.error("worker %s was not started: %s", name, error)
 
     async def _stop_workers(self) -> None:
         running = [process for process in self._processes.values() if process.returncode is None]

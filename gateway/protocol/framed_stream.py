@@ -14,6 +14,8 @@ from gateway.protocol.messages import Event, Reply
 # A body's buffer grows with what arrives: Python fills a bytearray with zeros, so that one of the announced
 # length would take that much memory for the price of a header.
 _FIRST_BUFFER_BYTES = 2**18
+# Wrong requests in a row: each costs an exception, and no client has a reason for so many.
+_MOST_WRONG = 32
 _NOTHING = memoryview(b"")
 
 
@@ -72,6 +74,7 @@ class FramedStream(ABC):
         self.max_image_bytes = checked["max_image_bytes"]
         self._rest = _NOTHING  # of the chunk that is being received
         self._body: Body | None = None
+        self._wrong = 0
         self._failed = False
 
     @abstractmethod
@@ -106,6 +109,11 @@ class FramedStream(ABC):
         """Whether an image has begun and is not complete: what comes can be no command."""
         return not self._failed and self._body is not None
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the body that is arriving."""
+        return 0 if self._body is None else len(self._body.data)
+
     def receive(self, data: bytes | memoryview) -> list[Event]:
         """The events that `data` completes; what has to be kept of it is copied.
 
@@ -117,6 +125,10 @@ class FramedStream(ABC):
         try:
             while not self._failed and (event := self._next_event()) is not None:
                 events.append(event)
+                self._wrong = self._wrong + 1 if isinstance(event, RequestError) else 0
+                if self._wrong > _MOST_WRONG and not self._failed:
+                    self._failed, self._body = True, None
+                    events.append(FramingError(f"more than {_MOST_WRONG} wrong requests in a row: mend them"))
         finally:
             self._rest = _NOTHING
         return events

@@ -57,7 +57,7 @@ class JsonDialect(FramedStream):
         super().__init__(**limits)
         self._line = bytearray()
         # Most clients send the same line before each image.
-        self._known_line = b""
+        self._known_line: bytes | None = None
         self._known = _Predict("pad", Options(), None, 0)
         # Set while it is not known whether a raw frame or a BMP file follows the line; then its first bytes.
         self._unsized: _Predict | None = None

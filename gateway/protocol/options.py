@@ -11,6 +11,7 @@ OPTION_NAMES = ("seed", "game", "timing", "model")
 
 MAX_SEED_BITS = 4096
 MAX_MODEL_CHARACTERS = 255  # a client's context remembers the name
+MAX_GAME_CHARACTERS = 1000  # of the longest known, 40 or so; recordings hold it
 MAX_SHOWN_CHARACTERS = 60
 
 
@@ -78,6 +79,8 @@ def _seed(value: object) -> int:
 
 
 def _game(value: object) -> str | int | None:
+    if isinstance(value, str) and len(value) > MAX_GAME_CHARACTERS:
+        raise RequestError(f"game must have at most {MAX_GAME_CHARACTERS} characters, not {len(value)}")
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, Integral) and not isinstance(value, bool):

@@ -1,5 +1,7 @@
 """Port 8080: health for whoever restarts the gateway, readiness for whoever sends it players, metrics."""
 
+import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -7,6 +9,19 @@ from aiohttp import web
 
 from gateway.settings import GatewaySettings
 from gateway.transport.listening import cannot_bind
+
+# Operators' programs ask every few seconds; the pages share the event loop with the players.
+_MOST_CONNECTIONS = 64
+_LONGEST_CONNECTION_S = 60.0
+_READY_FOR_S = 0.1
+
+
+class _TurnedAway(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close it."""
+        transport.close()
 
 
 class HttpServer:
@@ -29,6 +44,10 @@ class HttpServer:
         self._settings = settings
         self._path = path
         self.draining = False
+        self._server: asyncio.Server | None = None
+        self._one_page = asyncio.Lock()
+        # What was answered last, and when, by the event loop's clock.
+        self._last_reason: tuple[float, str | None] = (-math.inf, None)
         application = web.Application()
         application.add_routes(
             [
@@ -52,27 +71,46 @@ class HttpServer:
             self.port = 0
             return
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            self._server = await asyncio.get_running_loop().create_server(self._connection, host, port)
         except OSError as error:
             await self._runner.cleanup()
             raise cannot_bind(error, host, port, "--http-port") from error
-        self.port = int(self._runner.addresses[0][1])
+        self.port = int(self._server.sockets[0].getsockname()[1])
+
+    def _connection(self) -> asyncio.Protocol:
+        """Return what serves a new connection; it has a limited life, and there are not many at once."""
+        handlers = self._runner.server
+        assert handlers is not None  # noqa: S101 - set up before anybody connects
+        if len(handlers.connections) >= _MOST_CONNECTIONS:
+            return _TurnedAway()
+        handler = handlers()
+        asyncio.get_running_loop().call_later(_LONGEST_CONNECTION_S, handler.force_close)
+        return handler
 
     async def stop(self) -> None:
         """Close the port and its connections."""
+        if self._server is not None:
+            self._server.close()
         await self._runner.cleanup()
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        reason = "stopping" if self.draining else await self._ready()
+        now = asyncio.get_running_loop().time()
+        if now - self._last_reason[0] > _READY_FOR_S:
+            self._last_reason = now, await self._ready()
+        reason = "stopping" if self.draining else self._last_reason[1]
         return (
             web.Response(text="ready\n") if reason is None else web.Response(text=f"{reason}\n", status=503)
         )
 
     async def _metrics(self, _: web.Request) -> web.Response:
+        async with self._one_page:
+            # Others get the event loop between two pages.
+            await asyncio.sleep(0)
+            page = await self._exposition()
         return web.Response(
-            body=await self._exposition(),
+            body=page,
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )

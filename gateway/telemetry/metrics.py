@@ -192,7 +192,9 @@ class Metrics(Collector):
         yield up
         if self._decoding is not None:
             yield GaugeMetricFamily(
-                f"{_PREFIX}decoding_queue", "Images and large messages that are being decoded, or wait for a thread.", self._decoding()
+                f"{_PREFIX}decoding_queue",
+                "Images and large messages that are being decoded, or wait for a thread.",
+                self._decoding(),
             )
         yield GaugeMetricFamily(
             f"{_PREFIX}event_loop_lag_seconds",

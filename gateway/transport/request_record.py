@@ -37,11 +37,13 @@ class RequestRecord:
         "id",
         "is_admitted",
         "outcome",
+        "preparation",
         "problem",
         "receive_s",
         "reply",
         "request",
         "send",
+        "size",
         "task",
     )
 
@@ -66,6 +68,8 @@ class RequestRecord:
         self.reply: bytes | None = None
         self.outcome = "ok"
         self.is_admitted = False
+        self.size = 0
+        self.preparation: asyncio.Task[None] | None = None
         self.task: asyncio.Task[None] | None = None
 
     @property

@@ -47,8 +47,9 @@ class SessionLimits:
 class Session:
     """The requests of one client.
 
-    `port`, `client`: their names in logs and recordings. `on_progress` is called after replies were sent,
-    and when the session may have become idle. `record`: takes what a recording holds of each predict.
+    `port`, `client`: their names in logs and recordings. `address`: the client's machine. `on_progress` is
+    called after replies were sent, and when the session may have become idle. `record`: takes what a
+    recording holds of each predict.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Session:
         limits: SessionLimits,
         *,
         port: Port,
+        address: str,
         client: str,
         on_progress: Callable[[], None],
         record: Callable[[Exchange], None] | None = None,
@@ -68,6 +70,7 @@ class Session:
         self._context = context
         self._limits = limits
         self._port = port
+        self._address = address
         self._client = client
         self._on_progress = on_progress
         self._record = record
@@ -77,7 +80,9 @@ class Session:
         self._turns = asyncio.Semaphore(limits.at_triton)
         # The newest request that is still being decoded; it acts on the context after all earlier ones.
         self._preparing: asyncio.Task[None] | None = None
-        self._preparations = 0
+        self._preparations: set[asyncio.Task[None]] = set()
+        # One at a time, so that a client's images take turns with the others' at the decoders.
+        self._decoder = asyncio.Semaphore(1)
 
     @property
     def client(self) -> str:
@@ -87,7 +92,7 @@ class Session:
     @property
     def in_flight(self) -> int:
         """Requests that wait for their reply; decoding that outlives its deadline counts as well."""
-        return max(len(self._queue), self._preparations)
+        return max(len(self._queue), len(self._preparations))
 
     @property
     def admitted(self) -> int:
@@ -102,6 +107,7 @@ class Session:
         *,
         arrival: float | None = None,
         receive_s: float = 0.0,
+        size: int = 0,
         beside: bool = False,
     ) -> None:
         """Take the client's next request; `send` will be called once, with the bytes of its reply.
@@ -109,8 +115,8 @@ class Session:
         `incoming`: the request, its reply where that is known already, what was wrong with it, or the call
         that decodes it. `encode`: a reply's bytes
         in the request's own format. `arrival`: when its last byte came, by `time.perf_counter`; now by
-        default; `receive_s`: how long it took to come. `beside`: whether decoding takes long enough to run
-        beside the event loop.
+        default; `receive_s`: how long it took to come. `size`: its bytes. `beside`: whether decoding takes
+        long enough to run beside the event loop.
         """
         arrival = time.perf_counter() if arrival is None else arrival
         record = RequestRecord(next_request_id(), send, encode, arrival, receive_s)
@@ -122,7 +128,8 @@ class Session:
             return
         taken: Request | Decoder | Exception = incoming
         if not isinstance(incoming, GatewayError):
-            record.is_admitted = self._limits.admission.admits(self._admitted)
+            record.is_admitted = self._limits.admission.admits(self._address, self._admitted, size)
+            record.size = size
             if not record.is_admitted:
                 taken = BusyError("the gateway is busy with as many requests as it takes: try again soon")
             else:
@@ -140,7 +147,9 @@ class Session:
         if not self._accept_at_once(record, taken):
             preparation = asyncio.create_task(self._prepare(record, taken, self._preparing))
             self._preparing = preparation
-            self._preparations += 1
+            self._preparations.add(preparation)
+            preparation.add_done_callback(self._prepared)
+            record.preparation = preparation
         record.task = asyncio.create_task(self._serve(record, preparation))
 
     async def drain(self) -> None:
@@ -167,6 +176,8 @@ class Session:
             self._release(record)
             self.metrics.dropped()
         self._queue.clear()
+        for preparation in self._preparations:
+            preparation.cancel()
 
     def _accept_at_once(self, record: RequestRecord, incoming: Request | Decoder) -> bool:
         """Let a request that needs no decoding act on the context, unless earlier ones are not that far."""
@@ -190,10 +201,11 @@ class Session:
         """Decode beside the event loop, then act on the context when all earlier requests have."""
         frame = None
         try:
-            request = incoming if isinstance(incoming, Request) else await self._plane.in_thread(incoming)
-            record.request = request
-            if request.image is not None:
-                frame = frame_at_hand(request.image) or await self._plane.frame(request.image)
+            async with self._decoder:
+                request = incoming if isinstance(incoming, Request) else await self._plane.in_thread(incoming)
+                record.request = request
+                if request.image is not None:
+                    frame = frame_at_hand(request.image) or await self._plane.frame(request.image)
         except Exception as problem:
             # _serve, at the request's edge, raises it again.
             record.problem = problem
@@ -201,8 +213,10 @@ class Session:
             await asyncio.wait((earlier,))
         if record.problem is None:
             self._accept(record, request, frame)
-        self._preparations -= 1
-        if self._preparing is asyncio.current_task():
+
+    def _prepared(self, preparation: asyncio.Task[None]) -> None:
+        self._preparations.discard(preparation)
+        if self._preparing is preparation:
             self._preparing = None
         if not self._queue:
             self._on_progress()
@@ -249,10 +263,13 @@ class Session:
         record.frames = ()
 
     def _release(self, record: RequestRecord) -> None:
-        if record.is_admitted:
+        """Count a request as no longer worked on, once its decoding is over as well."""
+        if record.preparation is not None and not record.preparation.done():
+            record.preparation.add_done_callback(lambda _: self._release(record))
+        elif record.is_admitted:
             record.is_admitted = False
             self._admitted -= 1
-            self._limits.admission.release()
+            self._limits.admission.release(self._address, record.size)
 
     def _flush(self) -> None:
         """Send the replies whose turn it is."""

@@ -20,7 +20,7 @@ from gateway.errors import (
 )
 from gateway.protocol.bizhawk_dialect import BizHawkDialect
 from gateway.protocol.json_dialect import encode_reply
-from gateway.protocol.messages import Event, Hello, Reply, Request
+from gateway.protocol.messages import Event, Hello, ImageFile, RawFrame, Reply, Request
 from gateway.protocol.tcp_dialects import Dialect, dialect_for
 from gateway.transport.session import Session
 
@@ -34,6 +34,9 @@ _DISCARD_S = 2.0
 _DISCARD_WHEN_STOPPING_S = 0.3
 # EmuHawk stands still meanwhile.
 _DISCARD_BIZHAWK_S = 0.5
+
+# Requests that are taken in one go, so that a read full of tiny ones leaves the event loop to others.
+_REQUESTS_AT_ONCE = 8
 
 Incoming = Event | GatewayError
 
@@ -67,6 +70,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         # Requests that arrived in one read but exceed what may be in flight, with their times of arrival.
         self._backlog: deque[tuple[Incoming, float, float]] = deque()
         self._pumping = False
+        self._pump_is_due = False
         self._read_paused = False
         self._write_paused = False
         # No request is taken any more; the connection closes when the last reply is out.
@@ -96,6 +100,7 @@ class TcpConnection(asyncio.BufferedProtocol):
             self._server.metrics,
             self._server.limits,
             port="tcp",
+            address=address,
             client=f"{address}:{port}",
             on_progress=self._pump,
             record=self._server.record,
@@ -174,7 +179,8 @@ class TcpConnection(asyncio.BufferedProtocol):
             if problem is not None:
                 self._refuse(problem)
             self._end()
-        return True
+        # TLS has no half that stays open.
+        return self.transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """Take no more requests from a client that does not read its replies."""
@@ -198,10 +204,13 @@ class TcpConnection(asyncio.BufferedProtocol):
         """Answer what still waits with an error, and close."""
         if self._finished:
             return
+        # Else each reply that goes out would move more of the backlog into the session.
+        self._pumping = True
         self._session.abandon(STOPPING)
-        while self._backlog:
-            self._backlog.popleft()
+        for _ in range(len(self._backlog)):
             self._session.submit(STOPPING, self._write, self._encode)
+        self._backlog.clear()
+        self._pumping = False
         self._pump()
 
     def check_times(self, now: float) -> None:
@@ -212,9 +221,11 @@ class TcpConnection(asyncio.BufferedProtocol):
             self.abort()
         elif self._ending:
             return
+        elif self._refusal is not None and now - self._last_active > self._settings.header_timeout_s:
+            self.abort()
         elif self._began is not None and not self._read_paused:
             self._check_request(now - self._began)
-        elif now - self._last_active > self._settings.tcp_idle_s and not self._session.in_flight:
+        elif now - self._last_active > self._settings.idle_timeout_s and not self._session.in_flight:
             idle_s = now - self._last_active
             self._refuse(
                 ServerError(f"no request for {idle_s:.0f} s: the connection is closed, connect again")
@@ -259,27 +270,53 @@ class TcpConnection(asyncio.BufferedProtocol):
             return
         self._pumping = True
         limit = self._settings.max_in_flight_per_client
-        while self._backlog and self._session.in_flight < limit and not self._write_paused:
+        taken = 0
+        while (
+            self._backlog
+            and self._session.in_flight < limit
+            and not self._write_paused
+            and taken < _REQUESTS_AT_ONCE
+        ):
+            taken += 1
             incoming, arrival, receive_s = self._backlog.popleft()
             if self._needs_token or isinstance(incoming, Hello):
                 incoming = self._admit(incoming)
             if isinstance(incoming, FramingError | AccessError):
                 self._ending = True
                 self._backlog.clear()
-            self._session.submit(incoming, self._write, self._encode, arrival=arrival, receive_s=receive_s)
+            self._session.submit(
+                incoming,
+                self._write,
+                self._encode,
+                arrival=arrival,
+                receive_s=receive_s,
+                size=_size(incoming),
+            )
         self._pumping = False
+        if taken == _REQUESTS_AT_ONCE and self._backlog and not self._pump_is_due:
+            self._pump_is_due = True
+            self._loop.call_soon(self._pump_again)
         busy = bool(self._backlog) or self._session.in_flight >= limit or self._write_paused
         if self._ending and not self._backlog and not self._session.in_flight:
             self._finish()
         elif busy != self._read_paused and not self._ending:
             self._read_paused = busy
+            if self._began is not None:
+                # The time in which the gateway does not read is not the client's.
+                self._began = time.perf_counter()
             (self.transport.pause_reading if busy else self.transport.resume_reading)()
+
+    def _pump_again(self) -> None:
+        self._pump_is_due = False
+        self._pump()
 
     def _admit(self, incoming: Incoming) -> Request | Reply | GatewayError:
         """Check a hello's token; what comes before it, where one is needed, is refused."""
         if isinstance(incoming, Hello):
             token = self._server.token
-            if token is not None and not hmac.compare_digest(incoming.token.encode(), token):
+            # Halves of surrogate pairs are no UTF-8, and JSON can bring them.
+            given = incoming.token.encode("utf-8", "surrogatepass")
+            if token is not None and not hmac.compare_digest(given, token):
                 self._server.metrics.refused("token")
                 return AccessError("the token is wrong: ask the gateway's operator for the right one")
             if token is not None:
@@ -308,7 +345,7 @@ class TcpConnection(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Close the connection now, whatever is on its way."""
-        if isinstance(self._dialect, BizHawkDialect) and not self._eof:
+        if self.is_open and isinstance(self._dialect, BizHawkDialect) and not self._eof:
             # EmuHawk takes the end of the stream for silence and asks for ever; a reset it understands.
             connected = self.transport.get_extra_info("socket")
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -317,3 +354,14 @@ class TcpConnection(asyncio.BufferedProtocol):
     def _write(self, reply: bytes) -> None:
         self._last_active = time.perf_counter()
         self.transport.write(reply)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the image that is arriving."""
+        return 0 if self._dialect is None else self._dialect.held_bytes
+
+
+def _size(incoming: object) -> int:
+    """Return the bytes of a request's image."""
+    image = incoming.image if isinstance(incoming, Request) else None
+    return len(image.data) if isinstance(image, RawFrame | ImageFile) else 0

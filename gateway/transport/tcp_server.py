@@ -29,6 +29,7 @@ _LONGEST_PAUSE_BETWEEN_CHECKS_S = 0.5
 _MOST_REFUSED = 64
 _LAST_WORDS_S = 0.6
 _PAUSE_AFTER_REFUSAL_S = 0.1
+_MOST_ARRIVING_BYTES = 2**30
 
 
 class TcpServer:
@@ -188,7 +189,7 @@ class TcpServer:
             settings.header_timeout_s,
             settings.request_timeout_s,
             settings.take_timeout_s,
-            settings.tcp_idle_s,
+            settings.idle_timeout_s,
         )
         pause_s = min(_LONGEST_PAUSE_BETWEEN_CHECKS_S, shortest_s / 4)
         while True:
@@ -196,6 +197,17 @@ class TcpServer:
             now = time.perf_counter()
             for connection in self._open():
                 connection.check_times(now)
+            self._check_memory()
+
+    def _check_memory(self) -> None:
+        """Drop who holds most while the images that are arriving take too much in all."""
+        held = {connection: connection.held_bytes for connection in self._open()}
+        while sum(held.values()) > _MOST_ARRIVING_BYTES:
+            greatest = max(held, key=held.__getitem__)
+            logger.warning("%s is cut: unfinished images take too much memory", greatest.address)
+            self.metrics.refused("memory")
+            greatest.abort()
+            del held[greatest]
 
     def _open(self) -> list[TcpConnection]:
         """Return all connections, but those whose handshake is not over."""
@@ -229,7 +241,7 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key, password="")  # else it asks on the terminal
     except (OSError, ssl.SSLError) as error:
         raise StartError(
             f"--tcp-tls-cert {certificate} is no PEM certificate with its key ({error}): check both files"

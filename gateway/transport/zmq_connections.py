@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import struct
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -32,10 +33,11 @@ class Connection:
 
     `user`, `client`: the user id of its messages, and whose they are; empty and None before the first.
     `heard`: whether a whole message has come since somebody last looked. `received`, `unread`: bytes that had
-    come by then, and those since.
+    come by then, and those since. `heard_at`, `begun_at`: when the last message was noticed, and one that is
+    not complete; times of `time.monotonic`.
     """
 
-    __slots__ = ("address", "client", "heard", "received", "unread", "user")
+    __slots__ = ("address", "begun_at", "client", "heard", "heard_at", "received", "unread", "user")
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -44,6 +46,8 @@ class Connection:
         self.heard = True
         self.received = 0
         self.unread = 0
+        self.heard_at = time.monotonic()
+        self.begun_at: float | None = None
 
 
 class Connections:

@@ -27,17 +27,17 @@ from gateway.transport.session import Decoder, Session, SessionLimits
 from gateway.transport.zmq_access import AccessControl
 from gateway.transport.zmq_connections import ClientKey, Connections
 from gateway.transport.zmq_keys import CurveKeys
-from gateway.transport.zmq_memory import watch_memory
 from gateway.transport.zmq_socket import router_socket
+from gateway.transport.zmq_watch import watch_connections
 
 logger = logging.getLogger(__name__)
 
-_MESSAGES_AT_ONCE = 32
+_MESSAGES_AT_ONCE = 8
 # A request has one part, or two with REQ's empty one; more are an error and are not kept.
 _MOST_PARTS = 3
 _PARTS_SKIPPED_AT_ONCE = 1000
 # Messages above this size are read beside the event loop; a frame of 256x256 is well below.
-_LARGE_BYTES = 2**20
+_LARGE_BYTES = 2**18
 # How many refusals may wait for their turn, in multiples of the requests that a client may have in flight.
 WAITING_REFUSALS = 4
 # How much incomplete messages may take of memory, in messages of the largest size.
@@ -111,7 +111,12 @@ class ZmqServer:
         self._socket.bind(f"tcp://*:{self.port}")
         self._loop.add_reader(self._socket.FD, self._receive)
         self._watcher = asyncio.create_task(
-            watch_memory(self._connections, _INCOMPLETE_MESSAGES * settings.max_message_bytes)
+            watch_connections(
+                self._connections,
+                _INCOMPLETE_MESSAGES * settings.max_message_bytes,
+                idle_timeout_s=settings.idle_timeout_s,
+                request_timeout_s=settings.request_timeout_s,
+            )
         )
         self._wake()
 
@@ -195,6 +200,7 @@ class ZmqServer:
             self._incoming(payload, session.admitted, format_),
             functools.partial(self._send, envelope),
             format_.encode_reply,
+            size=len(payload[0]),
             beside=len(payload) == 1 and len(payload[0]) > _LARGE_BYTES,
         )
 
@@ -218,6 +224,7 @@ class ZmqServer:
                 self._metrics,
                 self._limits,
                 port="zmq",
+                address=address,
                 client=f"{address}/{identity.hex()}",
                 on_progress=functools.partial(self._forget_idle, client),
                 record=self._record,

@@ -102,10 +102,14 @@ class TritonConnection:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(self._close_shared_frames(), self._liveness.close(), self._close_tracer())
+        await self._channel.close()
+
+    async def _close_shared_frames(self) -> None:
         if self.shared_frames is not None:
             await self.shared_frames.close()
-        await self._liveness.close()
-        await self._channel.close()
+
+    async def _close_tracer(self) -> None:
         if self._tracer is not None:
             await asyncio.to_thread(self._tracer.close)
 
@@ -141,6 +145,12 @@ class TritonConnection:
                 return await self._methods[method](request, timeout=timeout_s, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             raise failure(error, self.endpoint, timeout_s, subject) from error
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Not the caller: the channel was replaced or closed under the call.
+            raise TritonUnavailableError("the call to Triton was cut short: send the request again") from None
         except grpc.aio.UsageError as error:
             raise TritonUnavailableError("the gateway is stopping: send the request again") from error
 

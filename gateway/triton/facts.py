@@ -160,7 +160,8 @@ def _check_tensors(
 
 
 def _typed(data_type: int, dims: tuple[int, ...]) -> str:
-    return f"{model_config_pb2.DataType.Name(data_type)} {list(dims)}"
+    known = data_type in model_config_pb2.DataType.values()
+    return f"{model_config_pb2.DataType.Name(data_type) if known else data_type} {list(dims)}"
 
 
 class _Parameters:

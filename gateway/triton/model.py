@@ -188,7 +188,9 @@ class TritonModel:
             facts = facts_from_config(response.config)
         finally:
             self._reading = None
-        if facts != self._facts:
+        if facts == self._facts:
+            facts = self._facts  # the same object: what was made of it stays good
+        else:
             logger.info(
                 "Triton at %s serves %s (version %s): checkpoint %s, horizon %d, context of %d, %d games",
                 self._connection.endpoint,

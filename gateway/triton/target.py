@@ -113,7 +113,7 @@ async def resolve(endpoints: Sequence[str], known: str = "") -> str:
         port = int(endpoint.rpartition(":")[2])
         try:
             found = await loop.getaddrinfo(_host(endpoint), port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             logger.warning("%s of --triton cannot be looked up: %s", endpoint, error)
             if known:
                 return known

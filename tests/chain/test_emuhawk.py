@@ -177,7 +177,7 @@ def test_a_gateway_that_stops_in_the_middle_of_a_game_never_makes_it_spin(tiny_s
 
 
 def test_a_connection_that_was_idle_for_too_long_is_made_anew(tiny_stack: Stack) -> None:
-    with gateway(tiny_stack, "--tcp-idle-s=0.2") as (_, port), EmuHawk(port) as emuhawk:
+    with gateway(tiny_stack, "--idle-timeout-s=0.2") as (_, port), EmuHawk(port) as emuhawk:
         assert play(emuhawk)["status"] == "ok"
         assert emuhawk.wait_for_reset(20)
         # EmuHawk by itself: the screenshot cannot be sent, so it is sent over a new connection.

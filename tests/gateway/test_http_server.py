@@ -1,5 +1,6 @@
 """Port 8080 by itself: what /readyz says while the gateway serves, cannot serve, and is about to stop."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -36,6 +37,16 @@ async def server(state: State) -> AsyncIterator[HttpServer]:
         yield server
     finally:
         await server.stop()
+
+
+async def test_connections_are_limited(server: HttpServer) -> None:
+    silent = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(64)]
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    for _, one in [*silent, (reader, writer)]:
+        one.close()
+        await one.wait_closed()
+    assert await page(server, "/healthz") == (200, "ok\n")
 
 
 async def page(server: HttpServer, path: str) -> tuple[int, str]:

@@ -350,3 +350,8 @@ def test_what_a_request_holds_is_no_part_of_the_chunk_it_came_with() -> None:
     scratch[:] = bytes(len(scratch))
     scratch.clear()  # which an exported view would prevent
     assert event == Request("predict", ImageFile(b"abcd"))
+
+
+def test_an_empty_line_is_no_request() -> None:
+    (event,) = JsonDialect().receive(b"\n")
+    assert isinstance(event, FramingError)

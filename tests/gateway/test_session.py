@@ -4,6 +4,7 @@ A real Triton serves them; a request's game is how many hundredths of a second i
 `timed_triton`).
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -32,6 +33,7 @@ class Client:
         deadline_s: float = 20,
         at_triton: int = 100,
         admission: Admission | None = None,
+        address: str = "10.0.0.1",
     ) -> None:
         self.replies: list[Reply] = []
         self._encoded: list[Reply] = []
@@ -41,6 +43,7 @@ class Client:
             Metrics().port("zmq"),
             SessionLimits(deadline_s, at_triton, admission or Admission(1000)),
             port="zmq",
+            address=address,
             client="somebody",
             on_progress=lambda: None,
         )
@@ -221,7 +224,9 @@ async def test_a_client_that_floods_leaves_triton_to_the_others(
 
 async def test_the_second_half_is_for_clients_that_have_nothing_in_flight(plane: DataPlane) -> None:
     admission = Admission(4)
-    flood, player, late = (Client(plane, admission=admission) for _ in range(3))
+    flood, player, late = (
+        Client(plane, admission=admission, address=f"10.0.0.{number}") for number in range(3)
+    )
     for _ in range(4):
         flood.predict(raw(1), 10)
     for _ in range(2):
@@ -252,3 +257,38 @@ async def test_a_late_answer_is_discarded(plane: DataPlane) -> None:
         await client.session.drain()
     assert [reply.error is not None for reply in client.replies] == [True, False, True, False, True]
     assert [newest for _, newest, _ in client.seen()] == [2, 4]
+
+
+async def test_an_address_gets_no_more_than_half(plane: DataPlane) -> None:
+    admission = Admission(4)
+    clients = [Client(plane, admission=admission) for _ in range(3)]
+    elsewhere = Client(plane, admission=admission, address="10.0.0.2")
+    for client in (*clients, elsewhere):
+        client.predict(raw(1), 10)
+    for client in (*clients, elsewhere):
+        await client.session.drain()
+    refused = [client.replies[0].error is not None for client in (*clients, elsewhere)]
+    assert refused == [False, False, True, False]
+    assert (admission.count, admission.bytes) == (0, 0)
+
+
+async def test_decoding_ends_with_its_client(plane: DataPlane) -> None:
+    admission = Admission(100)
+    for _ in range(5):
+        client = Client(plane, admission=admission)
+        for value in range(8):
+            client.predict(large(value))
+        client.session.close()
+    async with asyncio.timeout(10):
+        while plane.decoding() or admission.count:  # noqa: ASYNC110 - threads end it
+            await asyncio.sleep(0.01)
+
+
+async def test_a_clients_images_take_turns_with_others(plane: DataPlane) -> None:
+    flood, player = Client(plane), Client(plane)
+    for value in range(12):
+        flood.predict(large(value))
+    player.predict(large(1))
+    await player.session.drain()
+    assert len(flood.replies) < 12
+    await flood.session.drain()

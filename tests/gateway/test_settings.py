@@ -47,7 +47,7 @@ def test_settings_do_not_change() -> None:
         (["--zmq-port", "70000"], ["--zmq-port", "'70000'", "0 up to 65535"]),
         (["--tcp-port=x"], ["--tcp-port", "'x'", "whole number"]),
         (["--tcp-deadline-s", "0"], ["--tcp-deadline-s", "'0'", "above 0"]),
-        (["--tcp-idle-s", "nan"], ["--tcp-idle-s", "'nan'", "a number"]),
+        (["--idle-timeout-s", "nan"], ["--idle-timeout-s", "'nan'", "a number"]),
         (["--triton", "localhost"], ["--triton", "'localhost'", "HOST:PORT"]),
         (["--triton", "localhost:99999"], ["--triton", "HOST:PORT"]),
         (["--log-level", "loud"], ["--log-level", "'loud'", "debug, info"]),

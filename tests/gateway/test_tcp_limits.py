@@ -168,7 +168,7 @@ async def test_a_flood_of_one_client_is_not_anothers_wait(
 async def test_all_clients_together_are_bounded(
     start_gateway: StartGateway, timed_triton: TimedTriton
 ) -> None:
-    gateway = await start_gateway(max_in_flight=2)
+    gateway = await start_gateway(max_in_flight=4)
     begun = await timed_triton.begun()
     never = f'{{"type": "predict", "game": {NEVER}}}\n'.encode() + FRAME
     players = [await connect(gateway) for _ in range(3)]
@@ -320,3 +320,44 @@ async def test_a_reset_connection_leaves_nothing_behind(start_gateway: StartGate
     last = await connect(gateway)
     assert (await last.ask(b'{"type": "info"}\n'))["status"] == "ok"
     await last.close()
+
+
+@pytest.mark.parametrize("tiny", [b"0 ", b"2 {}", b"{}\n", b'{"type": "reset"}\n'])
+async def test_a_flood_of_tiny_requests_leaves_the_gateway_to_others(
+    start_gateway: StartGateway, tiny: bytes
+) -> None:
+    gateway = await start_gateway()
+    flood, player = await connect(gateway), await connect(gateway)
+    flooding = asyncio.create_task(send_for_ever(flood, tiny * 10_000))
+    for _ in range(5):
+        assert (await player.ask(PREDICT))["status"] == "ok"
+    flooding.cancel()
+    await asyncio.gather(flooding, return_exceptions=True)
+    flood.writer.transport.abort()
+    for client in (flood, player):
+        await client.close()
+
+
+async def send_for_ever(client: Client, data: bytes) -> None:
+    while True:
+        client.writer.write(data)
+        await client.writer.drain()
+
+
+async def test_a_gateway_stops_with_a_backlog_too(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(triton="127.0.0.1:1", tcp_deadline_s=60)
+    client = await connect(gateway)
+    client.writer.write(b'{"type": "info"}\n' * 900)
+    assert (await client.line())["status"] == "error"
+    await asyncio.wait_for(gateway.stop(), WITHIN_S)
+    await client.close()
+
+
+@pytest.mark.parametrize("token", ["\\ud800", "\\u0000"])
+async def test_a_token_that_is_no_text_is_a_wrong_one(
+    start_gateway: StartGateway, token_file: Path, token: str
+) -> None:
+    client = await connect(await start_gateway(tcp_token_file=token_file))
+    reply = await client.ask(f'{{"type": "hello", "token": "{token}"}}\n'.encode())
+    assert "token is wrong" in reply["message"]
+    await client.close()

@@ -225,7 +225,7 @@ def test_many_small_requests_in_one_write(gateway: Running) -> None:
 
 
 def test_an_idle_connection_is_told_then_closed() -> None:
-    with running_gateway("--tcp-idle-s", "0.5") as gateway, tcp_client(gateway) as (_, lines):
+    with running_gateway("--idle-timeout-s", "0.5") as gateway, tcp_client(gateway) as (_, lines):
         assert "no request for" in json.loads(lines.readline())["message"]
         assert lines.read() == b""
 

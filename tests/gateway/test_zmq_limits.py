@@ -13,7 +13,7 @@ import zmq
 
 from gateway.errors import StartError
 from gateway.server import Gateway
-from gateway.transport.zmq_memory import resident_bytes
+from gateway.transport.zmq_watch import resident_bytes
 from tests.gateway.zmq_peers import (
     RESET,
     WITHIN_S,

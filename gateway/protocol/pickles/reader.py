@@ -11,7 +11,7 @@ from gateway.errors import RequestError, UnsafePickleError
 from gateway.protocol.pickles.machine import Machine
 from gateway.protocol.pickles.opcodes import STEPS
 
-MAX_OPCODES = 20_000
+MAX_OPCODES = 4_000
 MAX_INT_BITS = 4096
 
 _STOP = pickle.STOP[0]
