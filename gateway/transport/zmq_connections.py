@@ -17,7 +17,12 @@ from gateway.transport.zmq_descriptors import connection_of
 
 logger = logging.getLogger(__name__)
 
-_EVENTS = zmq.Event.ACCEPTED | zmq.Event.DISCONNECTED | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+_EVENTS = (
+    zmq.Event.ACCEPTED
+    | zmq.Event.DISCONNECTED
+    | zmq.Event.HANDSHAKE_FAILED_PROTOCOL
+    | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+)
 _EVENTS_AT_ONCE = 64
 _MOST_READS = 16
 _EVENT = struct.Struct("=HI")  # what happened, and to which descriptor or why
@@ -43,7 +48,7 @@ class Connection:
         self.address = address
         self.user = ""
         self.client: ClientKey | None = None
-        self.heard = True
+        self.heard = False
         self.received = 0
         self.unread = 0
         self.heard_at = time.monotonic()
@@ -146,6 +151,10 @@ class Connections:
                 self._enter(value)
             elif event == zmq.Event.DISCONNECTED:
                 self._leave(value)
+            elif event == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL:
+                # It hung up in the middle: a program that speaks something else, or a client that saw first
+                # that the keys do not fit.
+                self._metrics.refused("handshake")
             elif value in _NOT_OURS:
                 self._metrics.refused("key")
                 logger.info("a connection without the right keys is refused")

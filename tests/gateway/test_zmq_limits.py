@@ -235,3 +235,21 @@ async def test_a_host_that_is_none_is_named() -> None:
     with pytest.raises(StartError, match=r"203\.0\.113\.1.*--host"):
         async with lone_gateway(host="203.0.113.1"):
             pass
+
+
+async def test_a_silent_connection_is_closed_and_comes_back_by_itself() -> None:
+    async with lone_gateway(idle_timeout_s=0.5) as gateway:
+        with peer(gateway) as client:
+            assert (await ask(client))["status"] == "ok"
+            await until(lambda: refused(gateway, "idle") >= 1, "the silent connection is closed")
+            assert (await ask(client))["status"] == "ok"
+
+
+async def test_a_message_that_dribbles_is_cut() -> None:
+    async with lone_gateway(request_timeout_s=0.5) as gateway:
+        slow = await RawPeer.connect(gateway)
+        whole = slow.part(bytes(1_000_000))
+        slow.writer.write(whole[:200_000])
+        assert await slow.ends()
+        assert refused(gateway, "slow_sender") == 1
+        await slow.close()
