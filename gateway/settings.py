@@ -119,11 +119,12 @@ class GatewaySettings(BaseSettings):
     idle_timeout_s: Seconds = 3600.0
     """Seconds without a request after which a connection is closed; ZeroMQ clients open another."""
     max_clients: Count = 2000
-    """Connections on each of the two ports; further ones are refused."""
+    """Connections on each of the two ports, and of each worker; further ones are refused."""
     max_connections_per_address: Count = 256
-    """Connections from one address on each of the two ports; further ones are refused."""
+    """Connections from one address on each of the two ports, and of each worker; further ones are refused."""
     max_in_flight: Count = 512
-    """Requests worked on at once, of all clients; the second half is for clients that have no other."""
+    """Requests worked on at once by each worker; the second half is for clients that have no other, and no
+    address gets more than half."""
     max_in_flight_per_client: Annotated[int, Field(gt=0, le=10_000)] = 16
     """Requests of one client that are worked on at once; beyond them ZeroMQ clients get an error reply, and
     TCP clients are not read."""
@@ -136,7 +137,7 @@ class GatewaySettings(BaseSettings):
     drain_delay_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
     """Seconds for which /readyz says 503 before the ports close at the end, for a load balancer to notice."""
     record: Path | None = None
-    """Folder in which every predict is recorded: image, frame, parameters and reply."""
+    """Folder in which predicts are recorded, as far as the disk keeps up: image, frame, parameters, reply."""
     record_max_bytes: Bytes = 10 * 2**30
     """Size of the recordings at which the oldest go."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -5,9 +5,8 @@ follow (clients, endpoints, queues) is asked when the metrics are read.
 """
 
 import importlib.metadata
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -15,10 +14,8 @@ from prometheus_client.registry import Collector
 
 from gateway.telemetry.instruments import Distributions, Tally
 from gateway.telemetry.loop_lag import LoopLag
-from gateway.telemetry.players import WINDOW_S, RecentClients
-
-Port = Literal["zmq", "tcp"]
-Access = Literal["anonymous", "authorised"]
+from gateway.telemetry.players import WINDOW_S
+from gateway.telemetry.port_metrics import Access, Port, PortMetrics
 
 _PREFIX = "nitrogen_gateway_"
 # Seconds: from a small model on a GPU to the longest deadline.
@@ -26,24 +23,6 @@ _SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 
 _LONG_SECONDS = (*_SECONDS, 10.0, 30.0)
 # Requests: the usual largest batches of a model, and multiples of them.
 _BATCHES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0, 128.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """Where a predict's time went, in seconds.
-
-    `receive_s`: from its first byte to its last. `decode_s`: until its frame was in the client's context.
-    `queue_s`: until it was sent to Triton. `infer_s`: until Triton's answer was there. `encode_s`: making the
-    reply's bytes. `send_s`: handing them to the socket. `total_s`: from its last byte to that.
-    """
-
-    receive_s: float
-    decode_s: float
-    queue_s: float
-    infer_s: float
-    encode_s: float
-    send_s: float
-    total_s: float
 
 
 @dataclass(slots=True)
@@ -110,7 +89,7 @@ class Metrics(Collector):
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
 
-    def port(self, port: Port, access: Access = "anonymous") -> "PortMetrics":
+    def port(self, port: Port, access: Access = "anonymous") -> PortMetrics:
         """Return the metrics of one port's clients that have, or have not, shown who they are."""
         found = self._ports.get((port, access))
         if found is None:
@@ -222,83 +201,6 @@ class Metrics(Collector):
         yield GaugeMetricFamily(
             f"{_PREFIX}recordings_kept_bytes", "Bytes of recordings in the folder.", counts.kept_bytes
         )
-
-
-class PortMetrics:
-    """The metrics of one port's clients; `in_flight`, `players` and `clients` are what `Metrics` reads."""
-
-    def __init__(
-        self,
-        port: Port,
-        access: Access,
-        requests: Tally,
-        predicts: Tally,
-        refusals: Tally,
-        dropped: Tally,
-        seconds: Distributions,
-        stages: Distributions,
-    ) -> None:
-        self.port = port
-        self._access = access
-        self._requests = requests
-        self._predicts = predicts
-        self._refusals = refusals
-        self._dropped = dropped
-        self._seconds = seconds
-        self._receive = stages.of(port, "receive")
-        self._decode = stages.of(port, "decode")
-        self._queue = stages.of(port, "queue")
-        self._infer = stages.of(port, "infer")
-        self._encode = stages.of(port, "encode")
-        self._send = stages.of(port, "send")
-        self._total = stages.of(port, "total")
-        self.clients: Callable[[], float] | None = None
-        self.players = RecentClients()
-        self.in_flight = 0
-
-    def count_clients_by(self, count: Callable[[], float]) -> None:
-        """Take the number of clients from `count` whenever the metrics are read."""
-        self.clients = count
-
-    def played(self, client: Hashable) -> None:
-        """Note that a client sent a predict; `client` tells it from the port's others."""
-        self.players.saw(client)
-
-    def refused(self, reason: str) -> None:
-        """Count a connection or request as refused at the door; `reason` is one of a bounded set."""
-        self._refusals.add((self.port, reason))
-
-    def begun(self) -> None:
-        """Count a request as in flight."""
-        self.in_flight += 1
-
-    def dropped(self) -> None:
-        """Count a request as gone with its client, unanswered."""
-        self.in_flight -= 1
-        self._dropped.add((self.port, self._access))
-
-    def answered(self, request_type: str, outcome: str, total_s: float) -> None:
-        """Count a request as answered, `total_s` seconds after its last byte."""
-        self.in_flight -= 1
-        self._requests.add((self.port, self._access, request_type, outcome))
-        self._seconds.of(self.port, request_type).observe(total_s)
-
-    def model_answered(self, model: str, version: int, outcome: str) -> None:
-        """Count a predict as answered.
-
-        `model`: one of a bounded set of names. `version`: that of the model which answered, 0 for none.
-        """
-        self._predicts.add((model, str(version) if version else "", outcome))
-
-    def stages(self, stages: Stages) -> None:
-        """Record where the time of a predict that got its actions went."""
-        self._receive.observe(stages.receive_s)
-        self._decode.observe(stages.decode_s)
-        self._queue.observe(stages.queue_s)
-        self._infer.observe(stages.infer_s)
-        self._encode.observe(stages.encode_s)
-        self._send.observe(stages.send_s)
-        self._total.observe(stages.total_s)
 
 
 def _version() -> str:

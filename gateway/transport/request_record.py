@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from gateway.protocol.messages import Frame, Reply, Request, Timing
 from gateway.telemetry.exchange import Exchange
-from gateway.telemetry.metrics import Stages
+from gateway.telemetry.port_metrics import Stages
 
 # Tells the requests of this process from those of another, or of an earlier one, in logs kept together.
 _PROCESS = secrets.token_hex(3)

@@ -17,7 +17,7 @@ from gateway.data_plane import DataPlane, frame_at_hand
 from gateway.errors import BusyError, DeadlineError, GatewayError
 from gateway.protocol.messages import Frame, Reply, Request
 from gateway.telemetry.exchange import Exchange
-from gateway.telemetry.metrics import Port, PortMetrics
+from gateway.telemetry.port_metrics import Port, PortMetrics
 from gateway.transport.admission import Admission
 from gateway.transport.request_record import RequestRecord, next_request_id
 

@@ -15,7 +15,6 @@ from gateway.errors import (
     AccessError,
     FramingError,
     GatewayError,
-    ServerError,
     TritonUnavailableError,
 )
 from gateway.protocol.bizhawk_dialect import BizHawkDialect
@@ -23,6 +22,7 @@ from gateway.protocol.json_dialect import encode_reply
 from gateway.protocol.messages import Event, Hello, ImageFile, RawFrame, Reply, Request
 from gateway.protocol.tcp_dialects import Dialect, dialect_for
 from gateway.transport.session import Session
+from gateway.transport.tcp_times import ConnectionTimes
 
 if TYPE_CHECKING:
     from gateway.transport.tcp_server import TcpServer
@@ -78,11 +78,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         self._eof = False
         self._finished = False
         self._discard_s = _DISCARD_S
-        # Times of `time.perf_counter`.
-        self._last_active = time.perf_counter()
-        self._began: float | None = None  # the first byte of a request that is not complete
-        self._untaken = 0  # bytes of replies that the client had not taken when last looked at
-        self._untaken_since = self._last_active
+        self._times = ConnectionTimes(server.settings)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Set the socket's options, and register the connection or note why it is refused."""
@@ -128,9 +124,9 @@ class TcpConnection(asyncio.BufferedProtocol):
         """Take bytes; those after the end of the requests are discarded."""
         if self._ending:
             return
-        now = self._last_active = time.perf_counter()
-        if self._began is None:
-            self._began = now
+        now = self._times.active = time.perf_counter()
+        if self._times.began is None:
+            self._times.began = now
         try:
             if self._body is not None and self._dialect is not None:
                 self._body = None
@@ -161,12 +157,12 @@ class TcpConnection(asyncio.BufferedProtocol):
         return events
 
     def _take(self, events: list[Event], now: float) -> None:
-        began = now if self._began is None else self._began
+        began = now if self._times.began is None else self._times.began
         for event in events:
             self._backlog.append((event, now, now - began))
             began = now
         assert self._dialect is not None  # noqa: S101 - for the type checker
-        self._began = now if self._dialect.inside_request else None
+        self._times.began = now if self._dialect.inside_request else None
         self._pump()
 
     def eof_received(self) -> bool:
@@ -215,44 +211,26 @@ class TcpConnection(asyncio.BufferedProtocol):
 
     def check_times(self, now: float) -> None:
         """End a connection that is too slow, silent for too long, or does not take its replies."""
-        if self._is_stuck(now):
+        if self._times.is_stuck(self.transport.get_write_buffer_size(), now):
             logger.info("%s does not take its replies: dropped", self._session.client)
             self._server.metrics.refused("slow_reader")
             self.abort()
         elif self._ending:
             return
-        elif self._refusal is not None and now - self._last_active > self._settings.header_timeout_s:
+        elif self._refusal is not None and self._times.is_silent(now):
             self.abort()
-        elif self._began is not None and not self._read_paused:
-            self._check_request(now - self._began)
-        elif now - self._last_active > self._settings.idle_timeout_s and not self._session.in_flight:
-            idle_s = now - self._last_active
-            self._refuse(
-                ServerError(f"no request for {idle_s:.0f} s: the connection is closed, connect again")
-            )
+        elif self._times.began is not None and not self._read_paused:
+            inside_header = self._dialect is None or self._dialect.inside_header
+            self._end_with(self._times.slow_request(now, inside_header=inside_header))
+        elif not self._session.in_flight and (idle := self._times.idle(now)) is not None:
+            self._end_with(idle)
+        elif self._needs_token and self._times.is_silent(now):
+            self._end_with(_NO_TOKEN)
+
+    def _end_with(self, problem: GatewayError | None) -> None:
+        if problem is not None:
+            self._refuse(problem)
             self._end()
-        elif self._needs_token and now - self._last_active > self._settings.header_timeout_s:
-            self._refuse(_NO_TOKEN)
-            self._pump()
-
-    def _check_request(self, seconds: float) -> None:
-        settings = self._settings
-        if seconds > settings.request_timeout_s:
-            what, allowed = "the request", settings.request_timeout_s
-        elif seconds > settings.header_timeout_s and (self._dialect is None or self._dialect.inside_header):
-            what, allowed = "the header", settings.header_timeout_s
-        else:
-            return
-        self._refuse(FramingError(f"{what} did not arrive completely within {allowed:g} s: send it again"))
-        self._pump()
-
-    def _is_stuck(self, now: float) -> bool:
-        """Whether the client has taken nothing of its replies for too long."""
-        untaken = self.transport.get_write_buffer_size()
-        if untaken == 0 or untaken < self._untaken:
-            self._untaken_since = now
-        self._untaken = untaken
-        return untaken > 0 and now - self._untaken_since > self._settings.take_timeout_s
 
     def _encode(self, reply: Reply) -> bytes:
         return encode_reply(reply) if self._dialect is None else self._dialect.encode(reply)
@@ -301,9 +279,9 @@ class TcpConnection(asyncio.BufferedProtocol):
             self._finish()
         elif busy != self._read_paused and not self._ending:
             self._read_paused = busy
-            if self._began is not None:
+            if self._times.began is not None:
                 # The time in which the gateway does not read is not the client's.
-                self._began = time.perf_counter()
+                self._times.began = time.perf_counter()
             (self.transport.pause_reading if busy else self.transport.resume_reading)()
 
     def _pump_again(self) -> None:
@@ -352,7 +330,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         self.transport.abort()
 
     def _write(self, reply: bytes) -> None:
-        self._last_active = time.perf_counter()
+        self._times.active = time.perf_counter()
         self.transport.write(reply)
 
     @property

@@ -11,7 +11,7 @@ import logging
 import zmq
 from zmq.auth import Authenticator
 
-from gateway.telemetry.metrics import PortMetrics
+from gateway.telemetry.port_metrics import PortMetrics
 from gateway.transport.networks import Networks
 from gateway.transport.zmq_keys import CurveKeys
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import zmq
 
 from gateway.settings import GatewaySettings
-from gateway.telemetry.metrics import PortMetrics
+from gateway.telemetry.port_metrics import PortMetrics
 from gateway.transport.networks import Networks
 from gateway.transport.zmq_descriptors import connection_of
 

@@ -19,7 +19,7 @@ from gateway.errors import BusyError, GatewayError, RequestError, TritonUnavaila
 from gateway.protocol.payload import PayloadFormat, format_of
 from gateway.settings import GatewaySettings
 from gateway.telemetry.exchange import Exchange
-from gateway.telemetry.metrics import PortMetrics
+from gateway.telemetry.port_metrics import PortMetrics
 from gateway.transport.admission import Admission
 from gateway.transport.listening import listening_socket
 from gateway.transport.networks import Networks

@@ -8,8 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.merged import merge_expositions
-from gateway.telemetry.metrics import Metrics, Stages
+from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.players import RecentClients
+from gateway.telemetry.port_metrics import Stages
 
 STAGES = Stages(
     receive_s=0.001, decode_s=0.002, queue_s=0.003, infer_s=0.3, encode_s=0.004, send_s=0.005, total_s=0.4

@@ -1,0 +1,106 @@
+"""What is counted of the requests of one port's clients."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.telemetry.instruments import Distributions, Tally
+from gateway.telemetry.players import RecentClients
+
+Port = Literal["zmq", "tcp"]
+Access = Literal["anonymous", "authorised"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Where a predict's time went, in seconds.
+
+    `receive_s`: from its first byte to its last. `decode_s`: until its frame was in the client's context.
+    `queue_s`: until it was sent to Triton. `infer_s`: until Triton's answer was there. `encode_s`: making the
+    reply's bytes. `send_s`: handing them to the socket. `total_s`: from its last byte to that.
+    """
+
+    receive_s: float
+    decode_s: float
+    queue_s: float
+    infer_s: float
+    encode_s: float
+    send_s: float
+    total_s: float
+
+
+class PortMetrics:
+    """The metrics of one port's clients; `in_flight`, `players` and `clients` are what `Metrics` reads."""
+
+    def __init__(
+        self,
+        port: Port,
+        access: Access,
+        requests: Tally,
+        predicts: Tally,
+        refusals: Tally,
+        dropped: Tally,
+        seconds: Distributions,
+        stages: Distributions,
+    ) -> None:
+        self.port = port
+        self._access = access
+        self._requests = requests
+        self._predicts = predicts
+        self._refusals = refusals
+        self._dropped = dropped
+        self._seconds = seconds
+        self._receive = stages.of(port, "receive")
+        self._decode = stages.of(port, "decode")
+        self._queue = stages.of(port, "queue")
+        self._infer = stages.of(port, "infer")
+        self._encode = stages.of(port, "encode")
+        self._send = stages.of(port, "send")
+        self._total = stages.of(port, "total")
+        self.clients: Callable[[], float] | None = None
+        self.players = RecentClients()
+        self.in_flight = 0
+
+    def count_clients_by(self, count: Callable[[], float]) -> None:
+        """Take the number of clients from `count` whenever the metrics are read."""
+        self.clients = count
+
+    def played(self, client: Hashable) -> None:
+        """Note that a client sent a predict; `client` tells it from the port's others."""
+        self.players.saw(client)
+
+    def refused(self, reason: str) -> None:
+        """Count a connection or request as refused at the door; `reason` is one of a bounded set."""
+        self._refusals.add((self.port, reason))
+
+    def begun(self) -> None:
+        """Count a request as in flight."""
+        self.in_flight += 1
+
+    def dropped(self) -> None:
+        """Count a request as gone with its client, unanswered."""
+        self.in_flight -= 1
+        self._dropped.add((self.port, self._access))
+
+    def answered(self, request_type: str, outcome: str, total_s: float) -> None:
+        """Count a request as answered, `total_s` seconds after its last byte."""
+        self.in_flight -= 1
+        self._requests.add((self.port, self._access, request_type, outcome))
+        self._seconds.of(self.port, request_type).observe(total_s)
+
+    def model_answered(self, model: str, version: int, outcome: str) -> None:
+        """Count a predict as answered.
+
+        `model`: one of a bounded set of names. `version`: that of the model which answered, 0 for none.
+        """
+        self._predicts.add((model, str(version) if version else "", outcome))
+
+    def stages(self, stages: Stages) -> None:
+        """Record where the time of a predict that got its actions went."""
+        self._receive.observe(stages.receive_s)
+        self._decode.observe(stages.decode_s)
+        self._queue.observe(stages.queue_s)
+        self._infer.observe(stages.infer_s)
+        self._encode.observe(stages.encode_s)
+        self._send.observe(stages.send_s)
+        self._total.observe(stages.total_s)

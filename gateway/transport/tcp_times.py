@@ -1,0 +1,53 @@
+"""The times of a connection of port 5556, and what they say against it."""
+
+import time
+
+from gateway.errors import FramingError, GatewayError, ServerError
+from gateway.settings import GatewaySettings
+
+
+class ConnectionTimes:
+    """When a connection did what; all times are of `time.perf_counter`.
+
+    `active`: the last byte in either direction. `began`: the first byte of a request that is not complete,
+    None outside of one.
+    """
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._settings = settings
+        self.active = time.perf_counter()
+        self.began: float | None = None
+        # Bytes of replies that the client had not taken when last looked at, and since when.
+        self._untaken = 0
+        self._untaken_since = self.active
+
+    def is_stuck(self, untaken: int, now: float) -> bool:
+        """Whether the client has taken nothing of its replies for too long; `untaken`: bytes that wait."""
+        if untaken == 0 or untaken < self._untaken:
+            self._untaken_since = now
+        self._untaken = untaken
+        return untaken > 0 and now - self._untaken_since > self._settings.take_timeout_s
+
+    def is_silent(self, now: float) -> bool:
+        """Whether nothing came for longer than a header, or a token, may take."""
+        return now - self.active > self._settings.header_timeout_s
+
+    def slow_request(self, now: float, *, inside_header: bool) -> GatewayError | None:
+        """Return what to say to a client whose request takes too long to arrive, None to others."""
+        if self.began is None:
+            return None
+        settings = self._settings
+        if now - self.began > settings.request_timeout_s:
+            what, allowed = "the request", settings.request_timeout_s
+        elif inside_header and now - self.began > settings.header_timeout_s:
+            what, allowed = "the header", settings.header_timeout_s
+        else:
+            return None
+        return FramingError(f"{what} did not arrive completely within {allowed:g} s: send it again")
+
+    def idle(self, now: float) -> GatewayError | None:
+        """Return what to say to a client that has asked nothing for too long, None to others."""
+        idle_s = now - self.active
+        if idle_s <= self._settings.idle_timeout_s:
+            return None
+        return ServerError(f"no request for {idle_s:.0f} s: the connection is closed, connect again")
