@@ -115,7 +115,8 @@ class DataPlane:
         name = self._models.default.name if request.model is None else request.model
         model = self._models.known(name)
         if model is None:
-            # Not a model of Triton's, as far as is known: made-up names are not remembered.
+            # Not a model of Triton's, as far as is known: a switch, but made-up names are not remembered.
+            context.reset()
             return (frame,)
         facts = model.known_facts
         return context.append(name, frame, facts.context_length if facts else UNKNOWN_CONTEXT_LENGTH)
