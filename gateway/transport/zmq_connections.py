@@ -166,7 +166,10 @@ class Connections:
         with connection_of(descriptor, self._port) as connection:
             if connection is None:
                 return
-            address = connection.getpeername()[0]
+            try:
+                address = connection.getpeername()[0]
+            except OSError:
+                return  # it has hung up since; the monitor will not tell of it again
             reason = self._refusal(address)
             if reason is None:
                 self.open[descriptor] = Connection(address)
