@@ -169,7 +169,7 @@ class Connections:
             try:
                 address = connection.getpeername()[0]
             except OSError:
-                return  # it has hung up since; the monitor will not tell of it again
+                return  # it has hung up since
             reason = self._refusal(address)
             if reason is None:
                 self.open[descriptor] = Connection(address)
