@@ -54,11 +54,13 @@ class RequestRecord:
         encode: Callable[[Reply], bytes],
         arrival: float,
         receive_s: float,
+        size: int,
     ) -> None:
         self.id = id_
         self.send = send
         self.encode = encode
         self.receive_s = receive_s
+        self.size = size
         self.arrival = self.accepted = self.dispatched = self.answered = self.encoded = arrival
         self.request: Request | None = None
         self.frames: tuple[Frame, ...] = ()
@@ -68,7 +70,6 @@ class RequestRecord:
         self.reply: bytes | None = None
         self.outcome = "ok"
         self.is_admitted = False
-        self.size = 0
         self.preparation: asyncio.Task[None] | None = None
         self.task: asyncio.Task[None] | None = None
 

@@ -71,7 +71,7 @@ class Session:
         self._limits = limits
         self._port = port
         self._address = address
-        self._client = client
+        self.client = client
         self._on_progress = on_progress
         self._record = record
         self._loop = asyncio.get_running_loop()
@@ -83,11 +83,6 @@ class Session:
         self._preparations: set[asyncio.Task[None]] = set()
         # One at a time, so that a client's images take turns with the others' at the decoders.
         self._decoder = asyncio.Semaphore(1)
-
-    @property
-    def client(self) -> str:
-        """The client's name in logs and recordings."""
-        return self._client
 
     @property
     def in_flight(self) -> int:
@@ -119,7 +114,7 @@ class Session:
         long enough to run beside the event loop.
         """
         arrival = time.perf_counter() if arrival is None else arrival
-        record = RequestRecord(next_request_id(), send, encode, arrival, receive_s)
+        record = RequestRecord(next_request_id(), send, encode, arrival, receive_s, size)
         self._queue.append(record)
         self.metrics.begun()
         if isinstance(incoming, Reply):
@@ -129,7 +124,6 @@ class Session:
         taken: Request | Decoder | Exception = incoming
         if not isinstance(incoming, GatewayError):
             record.is_admitted = self._limits.admission.admits(self._address, self._admitted, size)
-            record.size = size
             if not record.is_admitted:
                 taken = BusyError("the gateway is busy with as many requests as it takes: try again soon")
             else:
@@ -289,20 +283,20 @@ class Session:
         kind, outcome, request = record.kind, record.outcome, record.request
         self.metrics.answered(kind, outcome, now - record.arrival)
         if request is not None and request.type == "predict":
-            self.metrics.played(self._client)
+            self.metrics.played(self.client)
             self.metrics.model_answered(*self._plane.counted_as(request.model), outcome)
             if outcome == "ok":
                 self.metrics.stages(record.stages(now))
             if self._record is not None:
-                self._record(record.exchange(self._port, self._client))
+                self._record(record.exchange(self._port, self.client))
         if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("%s: %s", kind, outcome, extra=record.tags(self._client))
+            logger.debug("%s: %s", kind, outcome, extra=record.tags(self.client))
 
     def _failure(self, record: RequestRecord, problem: Exception) -> tuple[Reply, str]:
         """Return the reply for a request that failed, and the metrics' outcome; log what was wrong."""
-        tags = record.tags(self._client)
+        tags = record.tags(self.client)
         if isinstance(problem, GatewayError):
-            logger.info("%s gets an error: %s", self._client, problem, extra=tags)
+            logger.info("%s gets an error: %s", self.client, problem, extra=tags)
             return Reply(error=str(problem)), problem.outcome
         logger.error("a request failed in a way that was not foreseen", exc_info=problem, extra=tags)
         return Reply(error=f"internal error; the gateway's log has more of request {record.id}"), "internal"

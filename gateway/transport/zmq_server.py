@@ -39,7 +39,7 @@ _PARTS_SKIPPED_AT_ONCE = 1000
 # Messages above this size are read beside the event loop; a frame of 256x256 is well below.
 _LARGE_BYTES = 2**18
 # How many refusals may wait for their turn, in multiples of the requests that a client may have in flight.
-WAITING_REFUSALS = 4
+_WAITING_REFUSALS = 4
 # How much incomplete messages may take of memory, in messages of the largest size.
 _INCOMPLETE_MESSAGES = 8
 
@@ -147,7 +147,7 @@ class ZmqServer:
     @property
     def _most_waiting(self) -> int:
         """Requests of one client, refusals among them, that may wait for their reply."""
-        return (1 + WAITING_REFUSALS) * self._settings.max_in_flight_per_client
+        return (1 + _WAITING_REFUSALS) * self._settings.max_in_flight_per_client
 
     def _wake(self) -> None:
         """Look for messages soon, though the descriptor may not tell of them."""
