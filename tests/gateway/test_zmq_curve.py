@@ -11,7 +11,18 @@ import zmq.utils.z85
 
 from gateway.commands.keys import main as make_keys
 from gateway.errors import StartError
-from tests.gateway.zmq_peers import RESET, ask, clients, lone_gateway, metric, peer, refused, reply_of, until
+from tests.gateway.zmq_peers import (
+    RESET,
+    ask,
+    clients,
+    knock,
+    lone_gateway,
+    metric,
+    peer,
+    refused,
+    reply_of,
+    until,
+)
 from tests.stack import MsgpackClient
 
 
@@ -66,7 +77,7 @@ async def test_a_client_without_the_right_keys_is_refused(keys: Path, who: str) 
             options |= {"curve_serverkey": public}
     async with lone_gateway(curve_keys=keys) as gateway:
         with peer(gateway, **options) as stranger, peer(gateway, **curve(keys, "alice")) as alice:
-            await stranger.send(RESET)
+            await knock(stranger)
             # Either side may be the first to see that the keys do not fit.
             await until(
                 lambda: refused(gateway, "key") + refused(gateway, "handshake") >= 1,
@@ -92,7 +103,7 @@ async def test_a_removed_key_keeps_new_connections_out(keys: Path) -> None:
             assert await ask(early) == {"status": "ok"}
             (keys / "clients" / "alice.key").unlink()
             with peer(gateway, **curve(keys, "alice")) as late:
-                await late.send(RESET)
+                await knock(late)
                 await until(lambda: refused(gateway, "key") == 1, "it is refused")
             assert await ask(early) == {"status": "ok"}
 
@@ -118,7 +129,7 @@ async def test_when_the_folder_vanishes_nobody_new_comes_in(keys: Path) -> None:
             assert await ask(early) == {"status": "ok"}
             shutil.rmtree(keys)
             with peer(gateway, **options) as late:
-                await late.send(RESET)
+                await knock(late)
                 await until(lambda: refused(gateway, "key") == 1, "it is refused")
             assert await ask(early) == {"status": "ok"}
 

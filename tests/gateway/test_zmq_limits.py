@@ -20,6 +20,7 @@ from tests.gateway.zmq_peers import (
     RawPeer,
     ask,
     clients,
+    knock,
     lone_gateway,
     peer,
     refused,
@@ -73,7 +74,7 @@ async def test_a_stranger_to_the_networks_is_cut_off_at_once() -> None:
         assert refused(gateway, "network") == 1
         assert clients(gateway) == 0
         with peer(gateway) as client:
-            await client.send(RESET)
+            await knock(client)
             await until(lambda: refused(gateway, "network") >= 2, "the client is refused")
             assert not await client.poll(0)
 

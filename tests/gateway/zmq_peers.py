@@ -4,7 +4,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import msgpack
@@ -53,6 +53,12 @@ async def ask(client: "zmq.asyncio.Socket", message: bytes = RESET) -> dict[str,
     """Send a msgpack message by a REQ socket; the reply."""
     await client.send(message)
     return await reply_of(client)
+
+
+async def knock(client: "zmq.asyncio.Socket") -> None:
+    """Send a request, unless the client was refused already: then it has no connection, and would wait."""
+    with suppress(zmq.Again):
+        await client.send(RESET, zmq.NOBLOCK)
 
 
 async def reply_of(client: "zmq.asyncio.Socket") -> dict[str, Any]:
