@@ -28,6 +28,7 @@ from torch import Tensor
 from benchmarks.direct import infer
 from benchmarks.make_checkpoint import make_released_size
 from benchmarks.triton import running_triton
+from export.checkpoint.demo import write_demo_checkpoint
 from export.checkpoint.reader import Checkpoint, read_checkpoint
 from export.formats.self_check import Inputs, check_inputs
 from export.network.model import NitroGen, decode
@@ -35,7 +36,6 @@ from export.network.time_tables import time_buckets, time_tables
 from export.publish import WRITERS, ExportOptions, build, choose_sampling
 from export.repository.triton_config import Format
 from export.repository.versions import Version, versions
-from standalone.demo import write_demo_checkpoint
 from standalone.triton_server import HOST
 
 FORMS: dict[str, tuple[Format, str]] = {

@@ -17,10 +17,10 @@ import tritonclient.grpc
 
 from benchmarks.direct import infer
 from benchmarks.triton import running_triton
+from export.checkpoint.demo import write_demo_checkpoint
 from export.checkpoint.reader import read_checkpoint
 from export.formats.self_check import check_inputs
 from export.publish import ExportOptions, build, choose_sampling, export_checkpoint
-from standalone.demo import write_demo_checkpoint
 from standalone.triton_server import HOST
 
 BOUND = 3.0

@@ -7,6 +7,7 @@ ExportError
 ├── OptionError          the command line asks for what this checkpoint cannot do
 ├── RepositoryError      the model repository cannot be read or written as wanted
 ├── ActivationError      a running Triton cannot be made to serve a version
+│   └── TritonNotRunningError  no Triton answers at all
 └── VerificationError    the network's answers, or the saved graph, are not what they have to be
 """
 
@@ -37,6 +38,17 @@ class RepositoryError(ExportError):
 
 class ActivationError(ExportError):
     """Triton cannot be reached, or does not load the version; what it served before goes on."""
+
+
+class TritonNotRunningError(ActivationError):
+    """Nothing answers at Triton's address; `addresses`: what was tried, each with the reason."""
+
+    def __init__(self, addresses: str) -> None:
+        super().__init__(
+            f"no Triton answers at {addresses}: give its gRPC address with --triton, or change only what its "
+            "next start loads with --triton none"
+        )
+        self.addresses = addresses
 
 
 class VerificationError(ExportError):

@@ -1,18 +1,103 @@
-"""What the command lines of export and of the standalone have in common. Free of torch."""
+"""Flags of the command lines of export and of the standalone, and the variables that stand for them.
+
+Every flag that is passed to `taken_from_environment` can be given as a `NITROGEN_*` variable instead: a flag
+wins over its variable, a variable over the default, and an empty variable is none. Free of torch.
+"""
 
 import argparse
+import math
 import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from export.errors import OptionError
+from export.repository.tritons import is_endpoint
+from export.repository.versions import is_model_name
+
+PREFIX = "NITROGEN_"
+_OWN_NAMES = {"--name": f"{PREFIX}MODEL"}  # as the gateway calls it
 
 
-def add_models_dir(parser: argparse.ArgumentParser) -> None:
-    """Add `--models-dir`, whose default is NITROGEN_MODELS_DIR or `models`."""
-    parser.add_argument(
+@dataclass(frozen=True)
+class _Variable:
+    """A variable's text in place of a flag's value, until it is known that the flag was not given."""
+
+    name: str
+    text: str
+    flag: argparse.Action
+
+    def __str__(self) -> str:
+        return self.text
+
+    def value(self) -> Any:  # noqa: ANN401 - whatever the flag's type makes of it
+        try:
+            value = self.flag.type(self.text) if callable(self.flag.type) else self.text
+        except (ValueError, argparse.ArgumentTypeError):
+            value = None
+        choices = self.flag.choices
+        if value is None or (choices is not None and value not in choices):
+            allowed = (
+                f"one of {', '.join(map(str, choices))}"
+                if choices is not None
+                else _ALLOWED.get(self.flag.type, "another value")
+            )
+            raise OptionError(f"{self.name} is {self.text[:200]!r}, but {allowed} is needed")
+        return value
+
+
+@dataclass(frozen=True)
+class Given:
+    """A parsed command line. `values`: by name; `variables`: those that counted, with their texts."""
+
+    values: dict[str, Any]
+    variables: dict[str, str]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={text}" for name, text in self.variables.items())
+
+
+def taken_from_environment(
+    flags: Iterable[argparse.Action], environment: Mapping[str, str] = os.environ
+) -> None:
+    """Have flags, and positionals that may be left out, take their variable's value when not given."""
+    for flag in flags:
+        name = variable_of(flag)
+        flag.help = f"{flag.help} [{name}]"
+        if text := environment.get(name):
+            flag.default = _Variable(name, text, flag)
+
+
+def variable_of(flag: argparse.Action) -> str:
+    """The name of a flag's variable: NITROGEN_MAX_BATCH_SIZE for --max-batch-size."""
+    word = flag.option_strings[-1] if flag.option_strings else flag.dest
+    return _OWN_NAMES.get(word, PREFIX + word.lstrip("-").replace("-", "_").upper())
+
+
+def parse(parser: argparse.ArgumentParser, words: list[str] | None) -> Given:
+    """Parse a command line with the variables of its flags.
+
+    Raises:
+        OptionError: when a variable that counts has a wrong value; it names the variable and what is allowed.
+        SystemExit: as argparse, for a wrong flag or `-h`.
+    """
+    values = vars(parser.parse_args(words))
+    variables = {value.name: value.text for value in values.values() if isinstance(value, _Variable)}
+    return Given(
+        {name: value.value() if isinstance(value, _Variable) else value for name, value in values.items()},
+        variables,
+    )
+
+
+def add_models_dir(parser: argparse.ArgumentParser) -> argparse.Action:
+    """Add `--models-dir`."""
+    return parser.add_argument(
         "--models-dir",
         metavar="DIR",
         type=Path,
-        default=Path(os.environ.get("NITROGEN_MODELS_DIR") or "models"),
-        help="where downloads are kept (NITROGEN_MODELS_DIR)",
+        default=Path("models"),
+        help="where downloads are kept",
     )
 
 
@@ -34,6 +119,53 @@ def whole(text: str) -> int:
     Raises:
         argparse.ArgumentTypeError: when it is none.
     """
-    if not (text.isascii() and text.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number")
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number below 1,000,000,000")
     return int(text)
+
+
+def finite(text: str) -> float:
+    """A finite number, as an argument's type.
+
+    Raises:
+        argparse.ArgumentTypeError: when it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return value
+
+
+def model_name(text: str) -> str:
+    """A model's name, as an argument's type.
+
+    Raises:
+        argparse.ArgumentTypeError: when it is none.
+    """
+    if not is_model_name(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no model name: {_ALLOWED[model_name]} is needed")
+    return text
+
+
+def endpoint(text: str) -> str | None:
+    """Triton's address, or None for the word "none", as an argument's type.
+
+    Raises:
+        argparse.ArgumentTypeError: when it is neither.
+    """
+    if text == "none":
+        return None
+    if not is_endpoint(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8001")
+    return text
+
+
+_ALLOWED: dict[Any, str] = {
+    positive: "a whole number above 0",
+    whole: "a whole number, 0 or more,",
+    finite: "a finite number",
+    model_name: "a name of letters, digits, '.', '_' and '-'",
+}

@@ -14,7 +14,7 @@ import torch
 from export.checkpoint.digest import file_sha256
 from export.checkpoint.lora import Adapter, merge_adapter
 from export.checkpoint.reader import Checkpoint, read_checkpoint
-from export.checkpoint.source import CheckpointSource, find_checkpoint
+from export.checkpoint.source import CheckpointSource, opened_checkpoint
 from export.errors import OptionError, VerificationError
 from export.formats.accuracy import Accuracy
 from export.formats.onnx_graph import load_onnx, save_onnx
@@ -23,17 +23,23 @@ from export.formats.torchscript import load_torchscript, save_torchscript
 from export.network.model import NitroGen, Sampling
 from export.network.precision import Precision, has_bf16_units, lower_precision
 from export.network.weights import load_model
+from export.progress import duration, size
 from export.repository.manifest import GraphFile, Manifest, Requested, Source, write_manifest
 from export.repository.triton_config import (
+    SUFFIXES,
     DeviceKind,
     Facts,
     Format,
     fill_config,
     write_config,
 )
-from export.repository.versions import Version, new_version
+from export.repository.versions import Version, new_version, require_writable_model
 
 logger = logging.getLogger(__name__)
+
+# What a conversion takes with the self-check, as measured with 1.97 GB on two cores (docs/formats.md).
+_FIXED_S = 5.0
+_S_PER_BYTE = 20e-9
 
 _SOFTWARE = ("nitrogen-triton", "torch", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu")
 
@@ -49,8 +55,8 @@ class FormatWriter:
 
 
 WRITERS: dict[Format, FormatWriter] = {
-    "torchscript": FormatWriter("model.pt", "", save_torchscript, load_torchscript),
-    "onnx": FormatWriter("model.onnx", "-onnx", save_onnx, load_onnx),
+    "torchscript": FormatWriter("model.pt", SUFFIXES["torchscript"], save_torchscript, load_torchscript),
+    "onnx": FormatWriter("model.onnx", SUFFIXES["onnx"], save_onnx, load_onnx),
 }
 
 
@@ -101,13 +107,30 @@ def export_checkpoint(options: ExportOptions) -> list[Version]:
     Raises:
         ExportError: one of its subclasses; nothing of the format that failed is published then.
     """
+    with opened_checkpoint(str(options.checkpoint), options.models_dir) as source:
+        return export_source(options, source)
+
+
+def export_source(options: ExportOptions, source: CheckpointSource) -> list[Version]:
+    """The same with a checkpoint that is found already; `options.checkpoint` is not looked at.
+
+    Raises:
+        ExportError: as `export_checkpoint`.
+    """
     if options.precision == "bf16" and "onnx" in options.formats:
         raise OptionError(
             "ONNX Runtime has no bf16 products on CPUs: use --precision fp16 or fp32 for ONNX, "
             "or --format torchscript"
         )
-    source = find_checkpoint(str(options.checkpoint), options.models_dir)
-    logger.info("reading %s", source.path)
+    for form in options.formats:
+        require_writable_model(options.repository, options.name + SUFFIXES[form])
+    weights_bytes = source.path.stat().st_size
+    logger.info(
+        "2 of 3: converting %s (%s), %s (an estimate from its size: two cores took 45 s for 2 GB)",
+        source.path,
+        size(weights_bytes),
+        duration(_FIXED_S + len(options.formats) * _S_PER_BYTE * weights_bytes),
+    )
     checkpoint = read_checkpoint(source.path, options.models_dir, source.sha256)
     adapter = None
     if options.adapter is not None:
@@ -175,6 +198,7 @@ def _publish(form: Format, options: ExportOptions, material: Material) -> Versio
         write_config(config, new.folder)
         manifest = _manifest(form, options, material, facts, files, config.max_batch_size)
         write_manifest(manifest, new.folder)
+        logger.info("3 of 3: publishing version %d of %s in %s", new.number, name, options.repository)
     # Not read again from the repository, where another export may have replaced it by now.
     return Version(options.repository / name / str(new.number), facts, manifest)
 
@@ -228,7 +252,7 @@ def _facts(material: Material, precision: Precision, accuracy: Accuracy) -> Fact
     checkpoint, sampling = material.checkpoint, material.sampling
     config = checkpoint.config
     return Facts(
-        checkpoint_path=str(checkpoint.path),
+        checkpoint_path=material.source.public_path,
         checkpoint_sha256=checkpoint.sha256,
         adapter_sha256=material.adapter.sha256 if material.adapter else "",
         action_horizon=config.model_cfg.action_horizon,
@@ -257,7 +281,13 @@ def _manifest(
         format=form,
         checkpoint=Source(source.origin, source.sha256),
         adapter=Source(str(adapter.folder), adapter.sha256) if adapter else None,
-        requested=Requested(options.steps, options.context_length, options.cfg_scale, options.precision),
+        requested=Requested(
+            options.steps,
+            options.context_length,
+            options.cfg_scale,
+            options.precision,
+            options.max_batch_size,
+        ),
         max_batch_size=max_batch_size,
         device_kind=options.device_kind,
         own_steps=config.model_cfg.num_inference_timesteps,

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import uvloop
 
-from export.checkpoint.source import DEFAULT_CHECKPOINT
-from export.flags import add_models_dir, positive
+from export.checkpoint.source import DEFAULT_CHECKPOINT, DEMO, DEMO_NOTICE
+from export.errors import ExportError
+from export.flags import add_models_dir, finite, parse, positive, taken_from_environment, variable_of
 from gateway.command_line import allow_many_connections, parse_settings
 from gateway.errors import StartError
 from gateway.server import Gateway
@@ -18,10 +19,6 @@ from standalone.errors import StandaloneError
 from standalone.published import Wanted
 from standalone.serve import ServeOptions, serve
 from standalone.triton_server import TritonPorts
-
-_DEMO_NOTICE = """
-*** DEMO: this model is UNTRAINED. It shows that the chain works; its actions mean nothing. ***
-"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,15 +29,15 @@ def main(arguments: list[str] | None = None) -> int:
         allow_many_connections()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve_until_signal(options))
-    except (StandaloneError, StartError) as error:
+    except (ExportError, StandaloneError, StartError) as error:
         sys.stderr.write(f"nitrogen-serve: {error}\n")
         return 1
     return 0
 
 
 async def _serve_until_signal(options: ServeOptions) -> None:
-    if options.wanted is None:
-        sys.stdout.write(_DEMO_NOTICE)
+    if options.wanted.checkpoint == DEMO:
+        sys.stdout.write(f"\n{DEMO_NOTICE}\n")
         sys.stdout.flush()
     serving = asyncio.create_task(serve(options, _announce))
     stopping = asyncio.Event()
@@ -74,14 +71,16 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
     parser = argparse.ArgumentParser(
         prog="nitrogen-serve",
         description="Serve a NitroGen checkpoint: export it if need be, start Triton and the gateway. "
-        "The gateway's other settings are read from NITROGEN_* environment variables.",
+        "A flag with [NITROGEN_...] can be given as that environment variable instead; the flag wins, an "
+        "empty variable is none. The gateway's other settings have such variables too.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument(
+    checkpoint = parser.add_argument(
         "checkpoint",
         nargs="?",
         metavar="CHECKPOINT",
-        help=f"a file, a folder, or a Hugging Face id OWNER/NAME[@REVISION] ({DEFAULT_CHECKPOINT})",
+        help=f"a file, a folder, or a Hugging Face id OWNER/NAME[@REVISION] ({DEFAULT_CHECKPOINT}), or the "
+        "word demo",
     )
     parser.add_argument("--demo", action="store_true", help="serve an untrained model, to try the chain out")
     parser.add_argument(
@@ -91,7 +90,6 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
         default=Path("var", "model_repository"),
         help="Triton's model repository",
     )
-    add_models_dir(parser)
     parser.add_argument(
         "--load",
         metavar="NAME",
@@ -105,21 +103,10 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
         parser.add_argument(
             f"--triton-{name}-port", type=int, default=port, metavar="PORT", help="on 127.0.0.1"
         )
-    own = "if not the checkpoint's"
-    parser.add_argument("--steps", type=positive, metavar="N", help=f"sampler steps, {own}")
-    parser.add_argument("--context", type=positive, metavar="K", help=f"frames seen at once, {own}")
-    parser.add_argument(
-        "--cfg-scale", type=float, default=1.0, metavar="S", help="scale of classifier-free guidance"
-    )
-    parser.add_argument(
-        "--precision",
-        choices=["auto", "fp32", "bf16", "fp16"],
-        help="of weights and matrix products, if not what is published",
-    )
-    parser.add_argument("--lora", metavar="DIR", type=Path, help="a PEFT adapter to merge into the weights")
-    parser.add_argument("--format", choices=["torchscript", "onnx"], default="torchscript")
-    values = vars(parser.parse_args(arguments))
-    if values["checkpoint"] and values["demo"]:
+    taken_from_environment([checkpoint, add_models_dir(parser), *_model_flags(parser)])
+    given = parse(parser, arguments)
+    values = given.values
+    if values["demo"] and values["checkpoint"] and variable_of(checkpoint) not in given.variables:
         parser.error("give either a CHECKPOINT or --demo")
     gateway_flags = [
         f"--{name.replace('_', '-')}={values[name]}"
@@ -127,10 +114,8 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
         if name in values
     ]
     return ServeOptions(
-        wanted=None
-        if values["demo"]
-        else Wanted(
-            checkpoint=values["checkpoint"] or DEFAULT_CHECKPOINT,
+        wanted=Wanted(
+            checkpoint=DEMO if values["demo"] else values["checkpoint"] or DEFAULT_CHECKPOINT,
             models_dir=values["models_dir"],
             steps=values["steps"],
             context=values["context"],
@@ -146,6 +131,27 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
         ),
         gateway=parse_settings(gateway_flags),
     )
+
+
+def _model_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Add what says which model is served, as for `nitrogen-export`."""
+    own = "if not the checkpoint's"
+    return [
+        parser.add_argument("--steps", type=positive, metavar="N", help=f"sampler steps, {own}"),
+        parser.add_argument("--context", type=positive, metavar="K", help=f"frames seen at once, {own}"),
+        parser.add_argument(
+            "--cfg-scale", type=finite, default=1.0, metavar="S", help="scale of classifier-free guidance"
+        ),
+        parser.add_argument(
+            "--precision",
+            choices=["auto", "fp32", "bf16", "fp16"],
+            help="of weights and matrix products, if not what is published",
+        ),
+        parser.add_argument(
+            "--lora", metavar="DIR", type=Path, help="a PEFT adapter to merge into the weights"
+        ),
+        parser.add_argument("--format", choices=["torchscript", "onnx"], default="torchscript", help="form"),
+    ]
 
 
 if __name__ == "__main__":

@@ -7,18 +7,22 @@ memory, the serving process neither.
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from export.checkpoint.digest import adapter_sha256
-from export.checkpoint.source import DEFAULT_CHECKPOINT, find_checkpoint
+from export.checkpoint.source import DEFAULT_CHECKPOINT, DEMO, find_checkpoint
 from export.errors import ExportError
-from export.repository.versions import Version, all_versions, serve_version, served_number
+from export.flags import PREFIX
+from export.repository.reuse import Settings, find_published, serve_again
+from export.repository.triton_config import Format
+from export.repository.versions import Version, all_versions
 from standalone.errors import StandaloneError
 from standalone.keeper import die_with_parent
 
@@ -27,7 +31,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _INTERRUPT_S = 3.0
-MODEL_NAME = "nitrogen"
 DEMO_FOLDER = Path("var", "demo")
 
 
@@ -35,9 +38,9 @@ DEMO_FOLDER = Path("var", "demo")
 class Wanted:
     """What an operator wants served.
 
-    `checkpoint`: a file, a folder or a Hugging Face id. `steps`, `context`: None for the checkpoint's own.
-    `precision`: None for what is published, else export's "auto". `adapter`: folder of a LoRA adapter.
-    `form`: "torchscript" or "onnx".
+    `checkpoint`: a file, a folder, a Hugging Face id or "demo". `steps`, `context`: None for the
+    checkpoint's own. `precision`: None for what is published, else export's "auto". `adapter`: folder of a
+    LoRA adapter. `form`: "torchscript" or "onnx".
     """
 
     checkpoint: str = DEFAULT_CHECKPOINT
@@ -47,22 +50,12 @@ class Wanted:
     cfg_scale: float = 1.0
     precision: str | None = None
     adapter: Path | None = None
-    form: str = "torchscript"
+    form: Format = "torchscript"
 
-    def is_met_by(self, version: Version, checkpoint: str, adapter: str) -> bool:
-        """Whether a version is this one; `checkpoint`, `adapter`: the SHA-256 of each, "" for no adapter."""
-        manifest = version.manifest
-        steps = manifest.own_steps if self.steps is None else self.steps
-        context = manifest.own_context_length if self.context is None else self.context
-        return (
-            version.facts.checkpoint_sha256 == checkpoint
-            and version.facts.adapter_sha256 == adapter
-            and manifest.format == self.form
-            and manifest.steps == steps
-            and manifest.context_length == context
-            and manifest.cfg_scale == self.cfg_scale
-            and self.precision in {None, manifest.precision, manifest.requested.precision}
-        )
+    @property
+    def settings(self) -> Settings:
+        """What a published version is recognised by, beside its checkpoint and adapter."""
+        return Settings(self.form, self.steps, self.context, self.cfg_scale, self.precision)
 
     def export_arguments(self) -> list[str]:
         """The same for the command line of `python -m export`."""
@@ -79,17 +72,6 @@ class Wanted:
         return [self.checkpoint, *given]
 
 
-async def make_demo_checkpoint() -> Wanted:
-    """Write the demo checkpoint into `DEMO_FOLDER`, the same bytes each time.
-
-    Raises:
-        StandaloneError: when it cannot be written.
-    """
-    if await _run("standalone.demo", str(DEMO_FOLDER)) != 0:
-        raise StandaloneError(f"the demo checkpoint cannot be written into {DEMO_FOLDER}: see above")
-    return Wanted(str(DEMO_FOLDER / "ng.pt"))
-
-
 async def publish(wanted: Wanted, repository: Path) -> Version:
     """Make the repository hold what is wanted, and serve it.
 
@@ -99,19 +81,22 @@ async def publish(wanted: Wanted, repository: Path) -> Version:
     Raises:
         StandaloneError: when there is no such checkpoint, or it cannot be exported.
     """
+    if wanted.checkpoint == DEMO:
+        if await _run("export.checkpoint.demo", str(DEMO_FOLDER)) != 0:
+            raise StandaloneError(f"the demo checkpoint cannot be written into {DEMO_FOLDER}: see above")
+        wanted = replace(wanted, checkpoint=str(DEMO_FOLDER / "ng.pt"))
     try:
         source = await _in_daemon_thread(lambda: find_checkpoint(wanted.checkpoint, wanted.models_dir))
         adapter = "" if wanted.adapter is None else adapter_sha256(wanted.adapter)
-        version = _find(repository, wanted, source.sha256, adapter)
+        version = find_published(repository, source.sha256, adapter, wanted.settings)
         if version is None:
             logger.info("exporting %s into %s", source.path, repository)
             if await _run("export", *wanted.export_arguments(), "--repository", str(repository)) != 0:
                 raise StandaloneError(f"{source.path} cannot be exported: see the line above")
-            version = _find(repository, wanted, source.sha256, adapter)
+            version = find_published(repository, source.sha256, adapter, wanted.settings)
         if version is None:
             raise StandaloneError(f"{source.path} changed while it was exported: start again")
-        if served_number(repository, version.model_name) != version.number:
-            serve_version(repository, version.model_name, version.number)
+        serve_again(repository, version)
     except ExportError as error:
         raise StandaloneError(str(error)) from error
     return version
@@ -130,18 +115,6 @@ def published_models(repository: Path, first: str, others: Sequence[str]) -> lis
                 f"--load {name}: {repository} has no such model; its models: {', '.join(present)}"
             )
     return list(dict.fromkeys([first, *(present if "*" in others else others)]))
-
-
-def _find(repository: Path, wanted: Wanted, checkpoint: str, adapter: str) -> Version | None:
-    """The newest version that is what is wanted; the model's usual name comes before others."""
-    fitting = [
-        version for version in all_versions(repository) if wanted.is_met_by(version, checkpoint, adapter)
-    ]
-    return max(
-        fitting,
-        key=lambda version: (version.model_name.removesuffix("-onnx") == MODEL_NAME, version.number),
-        default=None,
-    )
 
 
 async def _in_daemon_thread(work: Callable[[], T]) -> T:
@@ -171,6 +144,8 @@ async def _run(module: str, *arguments: str) -> int:
         module,
         *arguments,
         stdout=asyncio.subprocess.DEVNULL,
+        # Its arguments say it all: a variable that has no flag here must not change what is exported.
+        env={name: text for name, text in os.environ.items() if not name.startswith(PREFIX)},
         preexec_fn=die_with_parent,
     )
     try:

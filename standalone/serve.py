@@ -11,7 +11,7 @@ from gateway.server import Gateway
 from gateway.settings import GatewaySettings
 from standalone.errors import StandaloneError
 from standalone.ports import require_free_port
-from standalone.published import Wanted, make_demo_checkpoint, publish, published_models
+from standalone.published import Wanted, publish, published_models
 from standalone.triton_server import HOST, TritonPorts, local_triton
 from standalone.triton_wheel import find_triton_wheel
 
@@ -22,11 +22,11 @@ logger = logging.getLogger(__name__)
 class ServeOptions:
     """What to serve and where.
 
-    `wanted`: None for the demo. `more_models`: other models of the repository to load, "*" for all.
+    `more_models`: other models of the repository to load, "*" for all.
     `gateway`: its `triton` and `model` are filled in here.
     """
 
-    wanted: Wanted | None
+    wanted: Wanted
     repository: Path
     more_models: tuple[str, ...]
     triton_ports: TritonPorts
@@ -45,7 +45,7 @@ async def serve(options: ServeOptions, on_ready: Callable[[Gateway], None]) -> N
         )
     find_triton_wheel()
     ports = _free_ports(options)
-    version = await publish(options.wanted or await make_demo_checkpoint(), options.repository)
+    version = await publish(options.wanted, options.repository)
     models = published_models(options.repository, version.model_name, options.more_models)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nitrogen-")))

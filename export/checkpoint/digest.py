@@ -3,9 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from tqdm import tqdm
-
 from export.errors import AdapterError
+from export.progress import progress_class
 
 ADAPTER_CONFIG_NAME = "adapter_config.json"
 ADAPTER_WEIGHTS_NAME = "adapter_model.safetensors"
@@ -13,12 +12,17 @@ _CHUNK_BYTES = 1 << 22
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 as hexadecimal digits, with a progress bar for files that take more than a second."""
+    """SHA-256 as hexadecimal digits, with progress for files that take more than a second."""
     digest = hashlib.sha256()
     with (
         path.open("rb") as file,
-        tqdm(
-            total=path.stat().st_size, unit="B", unit_scale=True, desc="hashing", delay=1.0, leave=False
+        progress_class()(
+            total=path.stat().st_size,
+            unit="B",
+            unit_scale=True,
+            desc=f"hashing {path.name}",
+            delay=1.0,
+            leave=False,
         ) as progress,
     ):
         while chunk := file.read(_CHUNK_BYTES):

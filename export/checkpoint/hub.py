@@ -4,16 +4,14 @@
 continues a partial file.
 """
 
-import io
 import logging
 import os
 import shutil
-import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx2
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
@@ -31,14 +29,16 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented,
     build_hf_headers,
     validate_repo_id,
 )
-from tqdm import tqdm
 
 from export.errors import DownloadError
+from export.progress import progress_class, size
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_REVISION = "main"
-PROGRESS_INTERVAL_S = 10
+# After a failure that may pass, so long until it is tried again; a download that gets further starts anew.
+PAUSES_S: tuple[float, ...] = (1.0, 3.0, 10.0)
+_PASSING_STATUSES = (408, 429, 500, 502, 503, 504)
 
 # Its user agent would otherwise fetch a list from the hub first, and keep it in the home folder.
 constants.HF_HUB_DISABLE_TELEMETRY = True
@@ -83,7 +83,12 @@ def describe_file(repository: str, revision: str, target: Path) -> HubFile:
     endpoint = _endpoint()
     url = hf_hub_url(repository, target.name, revision=revision, endpoint=endpoint)
     with _one_sentence(repository, revision, target):
-        metadata = get_hf_file_metadata(url, endpoint=endpoint)
+        for pause_s in (*PAUSES_S, None):
+            try:
+                metadata = get_hf_file_metadata(url, endpoint=endpoint)
+                break
+            except httpx2.HTTPError as error:
+                _pause(pause_s, error)
     if metadata.commit_hash is None or metadata.etag is None:
         raise DownloadError(
             f"{endpoint} does not answer like a Hugging Face hub: check HF_ENDPOINT and the network's proxy, "
@@ -110,19 +115,34 @@ def download(file: HubFile, partial: Path, target: Path) -> None:
     if file.size is None or _bytes_in(partial) > file.size:
         partial.unlink(missing_ok=True)
     _require_space(file, partial, target)
-    logger.info("downloading %s of %s at %s to %s", file.name, file.repository, file.commit, target)
+    logger.info(
+        "downloading %s of %s at %s to %s (%s%s)",
+        file.name,
+        file.repository,
+        file.commit,
+        target,
+        "size unknown" if file.size is None else size(file.size),
+        f", of which {size(_bytes_in(partial))} are here" if _bytes_in(partial) else "",
+    )
+    pauses_s = iter(PAUSES_S)
     while (have := _bytes_in(partial)) != file.size:
         with _one_sentence(file.repository, file.commit, target):
             try:
                 _append(file, partial, have)
+            except HfHubHTTPError as error:
+                _pause(next(pauses_s, None), error)
             except httpx2.TransportError as error:
-                if _bytes_in(partial) <= have:
+                if _bytes_in(partial) > have:
+                    pauses_s = iter(PAUSES_S)
+                    logger.warning("the download of %s broke off (%s): continuing", file.name, _reason(error))
+                elif (pause_s := next(pauses_s, None)) is not None:
+                    _pause(pause_s, error)
+                else:
                     total = "?" if file.size is None else f"{file.size:,}"
                     raise DownloadError(
                         f"the download of {file.name} of {file.repository} broke off after {have:,} "
                         f"of {total} bytes ({_reason(error)}): check the network and start again to continue"
                     ) from error
-                logger.warning("the download of %s broke off (%s): continuing", file.name, _reason(error))
             else:
                 return
 
@@ -138,19 +158,25 @@ def _append(file: HubFile, partial: Path, have: int) -> None:
             resume_size=have,
             headers=headers,
             displayed_filename=file.name,
-            tqdm_class=None if sys.stderr.isatty() else _LoggedProgress,
+            tqdm_class=progress_class(),
         )
 
 
-class _LoggedProgress(tqdm):  # type: ignore[type-arg]  # not generic when it runs
-    """Progress as log lines, for a standard error that is no terminal."""
+def _pause(pause_s: float | None, error: httpx2.HTTPError) -> None:
+    """Wait before another attempt; raise the error when it is not going to pass, or that was the last one."""
+    passes = isinstance(error, httpx2.TransportError) or (
+        isinstance(error, HfHubHTTPError) and error.response.status_code in _PASSING_STATUSES
+    )
+    if pause_s is None or not passes:
+        raise error
+    logger.warning("the hub could not be asked (%s): trying again in %.0f s", _summary(error), pause_s)
+    time.sleep(pause_s)
 
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401  # tqdm's own options
-        super().__init__(**options, file=io.StringIO(), mininterval=PROGRESS_INTERVAL_S)
 
-    def display(self, msg: str | None = None, pos: int | None = None) -> None:
-        """Log the progress instead of drawing it."""
-        logger.info("%s", msg if msg is not None else self)
+def _summary(error: httpx2.HTTPError) -> str:
+    if isinstance(error, HfHubHTTPError):
+        return f"HTTP status {error.response.status_code}"
+    return _reason(error)
 
 
 def _endpoint() -> str:

@@ -1,6 +1,5 @@
 """A file of a Hugging Face repository, kept on disk: downloaded once, checked ever after."""
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -13,11 +12,11 @@ from pathlib import Path
 from export.checkpoint.digest import file_sha256
 from export.checkpoint.hub import HubFile, describe_file, download
 from export.errors import DownloadError
+from export.writable import NO_SPACE, advice
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 2
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -91,10 +90,8 @@ def kept_file(
                 f"no space left for {where}: make room and start again, the download continues where it was"
             )
         else:
-            message = (
-                f"cannot use {where} ({error.strerror or error}): give a folder that can be written "
-                "(--models-dir, NITROGEN_MODELS_DIR)"
-            )
+            other = "give a folder that can be written (--models-dir, NITROGEN_MODELS_DIR)"
+            message = f"cannot use {where} ({error.strerror or error}): {advice(error, other)}"
         raise DownloadError(message) from error
 
 

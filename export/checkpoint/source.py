@@ -1,7 +1,9 @@
-"""Where a checkpoint comes from: a file, a folder or a Hugging Face id. Free of torch."""
+"""Where a checkpoint comes from: a file, a folder, a Hugging Face id or the word "demo". Free of torch."""
 
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,10 @@ from export.checkpoint.kept_file import kept_file
 from export.errors import CheckpointError
 
 DEFAULT_CHECKPOINT = "nvidia/NitroGen"
+DEMO = "demo"  # not a path: a file or folder of this name is ./demo
+DEMO_NOTICE = (
+    "*** DEMO: this model is UNTRAINED. It shows that the chain works; its actions mean nothing. ***"
+)
 CHECKPOINT_NAME = "ng.pt"
 
 _MAX_CHARACTERS = 4000  # of a path, on Linux
@@ -19,11 +25,36 @@ _REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 
 @dataclass(frozen=True)
 class CheckpointSource:
-    """A checkpoint's file. `origin`: its path as text, or `owner/name@commit` when it came from the hub."""
+    """A checkpoint's file.
+
+    `origin`: its path as text, `owner/name@commit` when it came from the hub, or "demo".
+    """
 
     path: Path
     sha256: str
     origin: str
+
+    @property
+    def public_path(self) -> str:
+        """The path that clients are told; the demo's is a temporary one, and different each time."""
+        return DEMO if self.origin == DEMO else str(self.path)
+
+
+@contextmanager
+def opened_checkpoint(wanted: str, models_dir: Path) -> Iterator[CheckpointSource]:
+    """What `find_checkpoint` finds, or for the word "demo" the demo checkpoint, which is gone afterwards.
+
+    Raises:
+        CheckpointError: as `find_checkpoint`, or when the demo checkpoint cannot be written.
+    """
+    if wanted != DEMO:
+        yield find_checkpoint(wanted, models_dir)
+        return
+    # Only here, because torch takes seconds to import.
+    from export.checkpoint.demo import demo_checkpoint  # noqa: PLC0415
+
+    with demo_checkpoint() as path:
+        yield CheckpointSource(path, file_sha256(path), DEMO)
 
 
 def find_checkpoint(wanted: str, models_dir: Path) -> CheckpointSource:

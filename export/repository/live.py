@@ -1,55 +1,74 @@
-"""Switching a running Triton from one published version of a model to another, without a pause.
+"""Switching running Tritons from one published version of a model to another, without a pause.
 
 Triton (with explicit model control) loads the new version beside the old one and moves requests over when
-it is ready; a version that does not load leaves the old one serving.
+it is ready; a version that does not load leaves the old one serving. Several Tritons that read the same
+repository move one after the other, and all go back when one of them cannot.
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import grpc
-from tritonclient.grpc import service_pb2, service_pb2_grpc
-
-from export.errors import ActivationError, RepositoryError
-from export.repository.versions import find_version, history, serve_version
+from export.errors import ActivationError, RepositoryError, TritonNotRunningError
+from export.repository.triton_key import TritonKey
+from export.repository.tritons import Triton, connected_tritons
+from export.repository.versions import Version, find_version, history, serve_version, served_number
 
 logger = logging.getLogger(__name__)
 
-_CONNECT_S = 5.0
-_ASK_S = 10.0
-_LOAD_S = 1800.0  # a large model is warmed up, and TensorRT builds its engines, before a load ends
 
-
-def activate(repository: Path, name: str, number: int, endpoint: str | None) -> None:
-    """Make a running Triton serve a published version, also after its next start.
+def activate(
+    repository: Path,
+    name: str,
+    number: int,
+    endpoint: str | None,
+    *,
+    key: TritonKey | None = None,
+    if_running: bool = False,
+    reload: bool = False,
+) -> None:
+    """Make running Tritons serve a published version, also after their next start.
 
     Args:
         repository: the repository's folder, the one that Triton reads.
         name: the model's name.
         number: the version to serve.
         endpoint: HOST:PORT of Triton's gRPC service; None to change only what the next start loads.
+        key: of its restricted protocols.
+        if_running: whether it is enough that the next start loads the version when no Triton answers.
+        reload: whether a Triton that serves this number has to load it again: its files were replaced.
 
     Raises:
         RepositoryError: when there is no such version, or the repository cannot be written.
-        ActivationError: when Triton cannot be reached, and then nothing is changed; or when it does not load
-            the version, and then the one that it ran before is what it loads next, too.
+        TritonNotRunningError: when no Triton answers, and then nothing is changed.
+        ActivationError: when one does not load the version, and then the one that they ran before is what
+            all run, and load next, too.
     """
-    find_version(repository, name, number)
+    version = find_version(repository, name, number)
     if endpoint is None:
         serve_version(repository, name, number)
         return
-    with _connected(endpoint) as triton:
-        running = _running_version(triton, endpoint, name)
-        _switch(triton, endpoint, repository, name, number, _before(repository, name, running))
+    try:
+        with connected_tritons(endpoint, key) as (tritons, silent):
+            _tell_silent(silent)
+            running = [triton.running_version(name) for triton in tritons]
+            ready = [other for other in running if other is not None]
+            current = next((other for other in ready if other != number), number if ready else None)
+            after = _before(repository, name, current)
+            _move(tritons, repository, version, after, after, reload=reload)
+    except TritonNotRunningError as error:
+        if not if_running:
+            raise
+        if served_number(repository, name) != number:
+            serve_version(repository, name, number)
+        logger.info(
+            "no Triton answers at %s: its next start loads version %d of %s", error.addresses, number, name
+        )
 
 
-def rollback(repository: Path, name: str, endpoint: str | None) -> int:
+def rollback(repository: Path, name: str, endpoint: str | None, *, key: TritonKey | None = None) -> int:
     """Serve the version that was served before the current one.
 
-    `endpoint`: as for `activate`; with one, the current version is the one that Triton runs.
+    `endpoint`, `key`: as for `activate`; with an endpoint, the current version is the one that Triton runs.
 
     Returns:
         Its number.
@@ -61,23 +80,26 @@ def rollback(repository: Path, name: str, endpoint: str | None) -> int:
         past = history(repository, name)[:-1]
         serve_version(repository, name, _last(past, repository, name), after=past[:-1])
         return past[-1]
-    with _connected(endpoint) as triton:
-        running = _running_version(triton, endpoint, name)
-        past = _before(repository, name, running)[:-1]
+    with connected_tritons(endpoint, key) as (tritons, silent):
+        _tell_silent(silent)
+        running = [number for triton in tritons if (number := triton.running_version(name)) is not None]
+        current = running[0] if running else None
+        past = _before(repository, name, current)[:-1]
         target = _last(past, repository, name)
-        _switch(triton, endpoint, repository, name, target, past[:-1], restored=[*past, *running])
+        version = find_version(repository, name, target)
+        _move(tritons, repository, version, past[:-1], [*past, *running[:1]])
         return target
 
 
-def _before(repository: Path, name: str, running: list[int]) -> list[int]:
+def _before(repository: Path, name: str, running: int | None) -> list[int]:
     """Numbers of the versions served so far, the one that Triton runs last.
 
     What was published after it has not been served by this Triton.
     """
     past = history(repository, name)
-    if running and running[0] in past:
-        return past[: past.index(running[0]) + 1]
-    return [*past[:-1], *running] if running else past
+    if running in past:
+        return past[: past.index(running) + 1]
+    return past if running is None else [*past[:-1], running]
 
 
 def _last(past: list[int], repository: Path, name: str) -> int:
@@ -88,60 +110,55 @@ def _last(past: list[int], repository: Path, name: str) -> int:
     return past[-1]
 
 
-def _switch(
-    triton: service_pb2_grpc.GRPCInferenceServiceStub,
-    endpoint: str,
+def _move(
+    tritons: list[Triton],
     repository: Path,
-    name: str,
-    number: int,
+    version: Version,
     after: list[int],
-    restored: list[int] | None = None,
+    before: list[int],
+    *,
+    reload: bool = False,
 ) -> None:
-    """Have Triton read the model's new config, and wait until it serves the version."""
-    before = after if restored is None else restored
-    serve_version(repository, name, number, after=after)
-    try:
-        request = service_pb2.RepositoryModelLoadRequest(model_name=name)
-        what = f"Triton at {endpoint} could not load version {number} of {name}"
-        _call(triton.RepositoryModelLoad, request, what, _LOAD_S)
-        ready_request = service_pb2.ModelReadyRequest(name=name, version=str(number))
-        if not _call(triton.ModelReady, ready_request, what, _ASK_S).ready:
-            raise ActivationError(
-                f"Triton at {endpoint} loaded {name}, but not version {number}: does it read {repository}?"
+    """Have each Triton serve a version, one after the other; those that do already are left alone.
+
+    `after`, `before`: the history of served versions when this succeeds, and when it fails.
+    """
+    name, number = version.model_name, version.number
+    waiting = [triton for triton in tritons if reload or not triton.serves(version)]
+    for triton in tritons:
+        if triton not in waiting:
+            logger.info(
+                "Triton at %s serves version %d of %s already: nothing to load", triton.address, number, name
             )
-    except ActivationError:
-        left = [other for other in before if other != number]
-        if left:
-            serve_version(repository, name, left[-1], after=left[:-1])
-        raise
-    logger.info("Triton at %s serves version %d of %s", endpoint, number, name)
-
-
-@contextmanager
-def _connected(endpoint: str) -> Iterator[service_pb2_grpc.GRPCInferenceServiceStub]:
-    with grpc.insecure_channel(endpoint, options=[("grpc.enable_http_proxy", 0)]) as channel:
+    if served_number(repository, name) != number or waiting:
+        serve_version(repository, name, number, after=after)
+    moved: list[Triton] = []
+    for triton in waiting:
+        logger.info("Triton at %s loads version %d of %s", triton.address, number, name)
         try:
-            grpc.channel_ready_future(channel).result(_CONNECT_S)
-        except grpc.FutureTimeoutError as error:
-            raise ActivationError(
-                f"no Triton answers at {endpoint}: give its gRPC address with --triton, "
-                "or change only what its next start loads with --triton none"
-            ) from error
-        yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            triton.load(name, number, repository)
+        except ActivationError as error:
+            left = [other for other in before if other != number]
+            if not left:
+                raise
+            serve_version(repository, name, left[-1], after=left[:-1])
+            raise ActivationError(f"{error}{_moved_back(moved, repository, name, left[-1])}") from error
+        logger.info("Triton at %s serves version %d of %s", triton.address, number, name)
+        moved.append(triton)
 
 
-def _running_version(
-    triton: service_pb2_grpc.GRPCInferenceServiceStub, endpoint: str, name: str
-) -> list[int]:
-    """The version of a model that Triton has ready; empty when there is none."""
-    request = service_pb2.RepositoryIndexRequest(ready=True)
-    models = _call(triton.RepositoryIndex, request, f"Triton at {endpoint} cannot be asked", _ASK_S).models
-    return sorted(int(model.version) for model in models if model.name == name and model.version)[-1:]
+def _moved_back(moved: list[Triton], repository: Path, name: str, number: int) -> str:
+    """Have Tritons load the version that the model's config names again; what came of it, for a message."""
+    outcomes = []
+    for triton in moved:
+        try:
+            triton.load(name, number, repository)
+            outcomes.append(f"Triton at {triton.address} went back to version {number}")
+        except ActivationError as error:
+            outcomes.append(f"{error}, so it still serves the new version")
+    return "".join(f"; {outcome}" for outcome in outcomes)
 
 
-def _call(method: Callable[..., Any], request: object, what: str, timeout_s: float) -> Any:  # noqa: ANN401 - the stub is untyped
-    try:
-        return method(request, timeout=timeout_s)
-    except grpc.RpcError as error:
-        detail = (error.details() or error.code().name).splitlines()[0]
-        raise ActivationError(f"{what}: {detail}") from error
+def _tell_silent(silent: list[str]) -> None:
+    for address in silent:
+        logger.warning("no Triton answers at %s: it is left out, its next start loads the version", address)

@@ -32,12 +32,16 @@ class GraphFile:
 
 @dataclass(frozen=True)
 class Requested:
-    """What the export was asked for; None stands for the checkpoint's own value."""
+    """What the export was asked for; None stands for the checkpoint's own value, or for the default.
+
+    `max_batch_size`: also None in manifests that were written before it was noted.
+    """
 
     steps: int | None
     context_length: int | None
     cfg_scale: float
     precision: str
+    max_batch_size: int | None = None
 
 
 @dataclass(frozen=True)

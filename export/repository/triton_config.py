@@ -23,6 +23,9 @@ ORIGINALS: dict[Format, Path] = {
     "onnx": _MODELS / "nitrogen-onnx" / CONFIG_NAME,
 }
 
+# Of a model's name, so that the forms of one export are models of their own.
+SUFFIXES: dict[Format, str] = {"torchscript": "", "onnx": "-onnx"}
+
 DeviceKind = Literal["auto", "cpu", "gpu"]
 _KINDS = {
     "auto": model_config_pb2.ModelInstanceGroup.KIND_AUTO,

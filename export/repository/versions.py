@@ -25,6 +25,7 @@ from export.errors import OptionError, RepositoryError
 from export.repository.folder_lock import lock_folder, locked
 from export.repository.manifest import MANIFEST_NAME, Manifest, read_manifest
 from export.repository.triton_config import CONFIG_NAME, Facts, read_config, read_facts
+from export.writable import advice, require_writable
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,28 @@ class Version:
     def number(self) -> int:
         """Triton's version number."""
         return int(self.folder.name)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its graph's files have their full length, which a crash of the machine may prevent."""
+        return all(_has_size(self.folder / name, file.bytes) for name, file in self.manifest.files.items())
+
+
+def is_model_name(name: str) -> bool:
+    """Whether a text can name a model's folder."""
+    return _NAME.fullmatch(name) is not None
+
+
+def require_writable_model(repository: Path, name: str) -> None:
+    """Find out before long work whether a version of a model could be published.
+
+    Raises:
+        RepositoryError: when the repository cannot be written.
+    """
+    try:
+        require_writable(repository / name)
+    except OSError as error:
+        raise _not_written(repository / name, error) from error
 
 
 def versions(repository: Path, name: str) -> list[Version]:
@@ -113,7 +136,7 @@ def new_version(
         RepositoryError: when the version exists, the model is another's, or the repository cannot be written.
             The new version is not published then.
     """
-    if not _NAME.fullmatch(name):
+    if not is_model_name(name):
         raise OptionError(f"--name {name!r} is no model name: use letters, digits, '.', '_' and '-'")
     model_folder = repository / name
     try:
@@ -125,9 +148,7 @@ def new_version(
                 if keep:
                     _remove_oldest(repository, name, keep)
     except OSError as error:
-        raise RepositoryError(
-            f"the version cannot be written into {model_folder}: {error.strerror or error}"
-        ) from error
+        raise _not_written(model_folder, error) from error
 
 
 def serve_version(repository: Path, name: str, number: int, *, after: Sequence[int] | None = None) -> None:
@@ -143,7 +164,8 @@ def serve_version(repository: Path, name: str, number: int, *, after: Sequence[i
             _serve(repository, name, number, after)
     except OSError as error:
         raise RepositoryError(
-            f"version {number} of {name} in {repository} cannot be made the one to serve: {error.strerror}"
+            f"version {number} of {name} in {repository} cannot be made the one to serve "
+            f"({error.strerror or error}): {advice(error, 'choose another --repository')}"
         ) from error
 
 
@@ -165,6 +187,20 @@ def history(repository: Path, name: str) -> list[int]:
         numbers = []
     present = _numbers(model_folder)
     return [number for number in numbers if number in present] if isinstance(numbers, list) else []
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except OSError:
+        return False
+
+
+def _not_written(model_folder: Path, error: OSError) -> RepositoryError:
+    return RepositoryError(
+        f"the version cannot be written into {model_folder}: {error.strerror or error}; "
+        f"{advice(error, 'choose another --repository')}"
+    )
 
 
 def _publish(repository: Path, name: str, new: NewVersion) -> None:

@@ -1,5 +1,6 @@
 """`python -m export` as a user runs it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.golden import checkpoint_path
+from tests.stack import free_port
 
 LIMIT_FILE_SIZE = (
     "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
@@ -14,9 +16,21 @@ LIMIT_FILE_SIZE = (
 RUN_EXPORT = "sys.argv[0] = 'export'; runpy.run_module('export', run_name='__main__', alter_sys=True)"
 
 
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+# Root may write everywhere: without this capability it is a user like any other.
+UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+
+def run(
+    *arguments: str, cwd: Path, before: tuple[str, ...] = (), **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=120
+        [*before, sys.executable, *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
 
 
@@ -51,6 +65,61 @@ def test_a_wrong_flag_is_named(tmp_path: Path, flag: str, value: str) -> None:
 
     assert done.returncode == 2
     assert f"argument {flag}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "problem", "other"),
+    [
+        (
+            "--repository",
+            "the version cannot be written into {}/nitrogen: Permission denied; ",
+            "--repository",
+        ),
+        ("--models-dir", "cannot use {}/nvidia (Permission denied): ", "NITROGEN_MODELS_DIR"),
+    ],
+)
+def test_a_folder_that_may_not_be_written_is_told_before_anything_is_downloaded(
+    tmp_path: Path, flag: str, problem: str, other: str
+) -> None:
+    folder = tmp_path / "mounted"
+    folder.mkdir(mode=0o555)
+    hub = f"http://127.0.0.1:{free_port()}"  # where nobody listens: asking it would be another error
+
+    done = run(
+        "-m",
+        "export",
+        "--repository=r",
+        f"{flag}={folder}",
+        cwd=tmp_path,
+        before=(*UNPRIVILEGED,),
+        HF_ENDPOINT=hub,
+    )
+
+    assert done.returncode == 1
+    sentence = done.stderr.splitlines()[-1]
+    assert sentence.startswith(f"nitrogen-export: {problem.format(folder)}")
+    user, group = os.geteuid(), os.getegid()
+    assert f"this process is user {user}: let it write there (chown -R {user}:{group} {folder}" in sentence
+    assert sentence.rstrip(")").endswith(other)
+
+
+def test_an_error_names_the_variables_that_led_to_it(tmp_path: Path) -> None:
+    done = run("-m", "export", "--repository=r", cwd=tmp_path, NITROGEN_CHECKPOINT="nowhere.pt")
+
+    assert done.returncode == 1
+    first, *_, last = done.stderr.splitlines()
+    assert first == "from the environment: NITROGEN_CHECKPOINT=nowhere.pt"
+    assert last.startswith("nitrogen-export: no checkpoint 'nowhere.pt': give the path of a file")
+    assert last.endswith("(from the environment: NITROGEN_CHECKPOINT=nowhere.pt)")
+
+
+def test_a_wrong_variable_is_one_sentence(tmp_path: Path) -> None:
+    done = run("-m", "export", "--repository=r", cwd=tmp_path, NITROGEN_STEPS="few")
+
+    assert (done.returncode, done.stderr) == (
+        1,
+        "nitrogen-export: NITROGEN_STEPS is 'few', but a whole number above 0 is needed\n",
+    )
 
 
 def test_a_full_disk_publishes_nothing(tmp_path: Path) -> None:

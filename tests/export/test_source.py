@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -189,7 +190,7 @@ def test_the_token_goes_to_the_hub_and_not_to_its_storage(
     assert sent == {"127.0.0.1": "Bearer hf_mine", "localhost": None}
 
 
-def test_without_torch_with_progress_and_within_the_models_folder(
+def test_without_torch_with_progress_in_whole_lines_and_within_the_models_folder(
     hub: HubServer, models: Path, tmp_path: Path
 ) -> None:
     with start_child(hub, models, tmp_path / "home") as child:
@@ -197,7 +198,8 @@ def test_without_torch_with_progress_and_within_the_models_folder(
 
     assert output == f"{sha256(SMALL)} False\n", errors
     assert f"downloading ng.pt of {DEFAULT_CHECKPOINT}" in errors
-    assert "ng.pt: 100%" in errors
+    assert "ng.pt: 100 % of 1.11 kB, " in errors
+    assert "\r" not in errors
     assert not (tmp_path / "home").exists()
     assert all(request.path.endswith("/ng.pt") for request in hub.requests if "/storage/" not in request.path)
 
@@ -280,6 +282,48 @@ def test_two_processes_download_once(hub: HubServer, models: Path, tmp_path: Pat
 
     assert outputs == [f"{sha256(SMALL)} False\n"] * 2
     assert len(hub.byte_requests()) == 1
+
+
+# A network or a hub that fails for a while
+
+
+def test_a_hub_that_is_down_for_a_while_is_asked_again(
+    hub: HubServer, models: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("export.checkpoint.hub.PAUSES_S", (0.1,) * 100)
+    hub.refusal = Refusal(503)
+
+    def recover() -> None:
+        wait_until(lambda: len(hub.requests) > 1, 20, "it is asked again")
+        hub.refusal = None
+
+    recovering = threading.Thread(target=recover)
+    recovering.start()
+    try:
+        assert find_checkpoint(DEFAULT_CHECKPOINT, models).sha256 == sha256(SMALL)
+    finally:
+        recovering.join()
+    assert "the hub could not be asked (HTTP status 503): trying again in" in caplog.text
+
+
+@pytest.mark.parametrize("failure", [Delivery(cut_after=0, reset=True), Delivery(refusal=Refusal(502))])
+def test_a_storage_that_fails_for_a_while_is_asked_again(
+    hub: HubServer, models: Path, monkeypatch: pytest.MonkeyPatch, failure: Delivery
+) -> None:
+    monkeypatch.setattr("export.checkpoint.hub.PAUSES_S", (0.0, 0.0))
+    hub.deliveries += [failure, failure]
+
+    assert find_checkpoint(DEFAULT_CHECKPOINT, models).sha256 == sha256(SMALL)
+    assert len(hub.byte_requests()) == 3
+
+
+def test_what_does_not_pass_is_not_waited_for(
+    hub: HubServer, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("export.checkpoint.hub.PAUSES_S", (1000.0,))
+    with pytest.raises(DownloadError, match="has no repository nvidia/Nothing"):
+        find_checkpoint("nvidia/Nothing", models)
+    assert len(hub.requests) == 1
 
 
 # A file that is wrong

@@ -159,5 +159,5 @@ def test_the_command_line_lists_activates_and_rolls_back(repository: Path) -> No
 
     unreachable = run("activate", "nitrogen", "1", "--triton=127.0.0.1:9")
     assert unreachable.returncode == 1
-    assert "no Triton answers at 127.0.0.1:9: give its gRPC address with --triton" in unreachable.stderr
+    assert "no Triton answers at 127.0.0.1:9 (Connection refused): give its" in unreachable.stderr
     assert served_number(repository, "nitrogen") == 3

@@ -97,7 +97,9 @@ def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
 
 def corrupted(repository: Path) -> Path:
     path = repository / "nitrogen" / "1" / "model.pt"
-    path.write_bytes(path.read_bytes()[:100_000])
+    content = path.read_bytes()
+    # In full length, or it would be exported again.
+    path.write_bytes(content[:100_000] + bytes(len(content) - 100_000))
     return repository
 
 
@@ -160,6 +162,11 @@ def test_missing_stub_for_this_python_is_named_with_the_pythons_that_have_one(tm
     sentence = start_with(links, tmp_path)
     assert f"no stub for Python {THIS_PYTHON}" in sentence
     assert [entry.name for entry in others if entry.name not in sentence] == []
+
+
+def test_wrong_variable_is_named_with_what_is_allowed(tmp_path: Path) -> None:
+    sentence = failed_start(tmp_path, env={**os.environ, "NITROGEN_FORMAT": "both"})
+    assert "NITROGEN_FORMAT is 'both', but one of torchscript, onnx is needed" in sentence
 
 
 def test_several_workers_are_not_for_the_standalone(tmp_path: Path) -> None:

@@ -106,6 +106,22 @@ def test_bf16_is_served_with_float32_in_and_out(tiny_repository: Path, tmp_path:
     assert 0 < difference <= 2 * BOUNDS["bf16"].mean_difference  # a stick is 2x - 1
 
 
+def test_the_flags_that_say_what_is_served_may_come_from_the_environment(tmp_path: Path) -> None:
+    """Those of `nitrogen-export` that this command has no flag of mean nothing to it."""
+    environment = {
+        "NITROGEN_CHECKPOINT": str(checkpoint_path("tiny")),
+        "NITROGEN_STEPS": "2",
+        "NITROGEN_PRECISION": "fp32",
+        "NITROGEN_LORA": "",
+        "NITROGEN_MAX_BATCH_SIZE": "3",
+        "NITROGEN_MODEL": "nitrogen-other",
+    }
+    with running_stack("--repository=r", cwd=tmp_path, env={**os.environ, **environment}) as stack:
+        assert steps(stack) == 2
+    [version] = versions(tmp_path / "r", "nitrogen")
+    assert version.manifest.requested.max_batch_size is None
+
+
 def test_the_models_folder_may_come_from_the_environment(tmp_path: Path) -> None:
     folder = tmp_path / "kept" / "nvidia" / "NitroGen"
     folder.parent.mkdir(parents=True)

@@ -1,16 +1,23 @@
-"""`python -m standalone.demo FOLDER`: an untrained checkpoint in the real file format, to try the chain.
+"""The demo: an untrained checkpoint in the real file format, to try the chain.
 
 The released architecture (layers, steps, horizon) at a reduced width, with deterministic random weights. Its
-actions mean nothing.
+actions mean nothing. `python -m export.checkpoint.demo FOLDER` writes it into a folder.
 """
 
 import json
+import os
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from export.checkpoint.untrained import save_untrained_checkpoint
 from export.checkpoint.vision_config import read_vision_config
+from export.errors import CheckpointError
+from export.repository.folder_lock import lock_folder
 
 SEED = 20251219
 WIDTH = 64
@@ -18,6 +25,7 @@ HEADS = 2
 HORIZON = 18
 CHECKPOINT_NAME = "ng.pt"
 TOWER_NAME = "demo-tower-patch16-256"
+_FOLDER_PREFIX = "nitrogen-demo-"
 
 
 def demo_config() -> dict[str, Any]:
@@ -91,6 +99,51 @@ def write_demo_checkpoint(folder: Path) -> Path:
     path = folder / CHECKPOINT_NAME
     save_untrained_checkpoint(path, config, read_vision_config(tower / "config.json"), SEED)
     return path
+
+
+@contextmanager
+def demo_checkpoint() -> Iterator[Path]:
+    """The demo checkpoint in a temporary folder, which goes at the end; those of killed processes go now.
+
+    Raises:
+        CheckpointError: when it cannot be written.
+    """
+    try:
+        folder, lock = _locked_folder()
+    except OSError as error:
+        raise _not_written(error) from error
+    try:
+        try:
+            path = write_demo_checkpoint(folder)
+        except (OSError, RuntimeError) as error:  # torch's writer raises the latter
+            raise _not_written(error) from error
+        yield path
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked_folder() -> tuple[Path, int]:
+    """A new temporary folder and its lock, which tells others that its process lives."""
+    for abandoned in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
+        with suppress(OSError):  # it lives, has just gone, or is another user's
+            os.close(lock_folder(abandoned, wait=False))
+            shutil.rmtree(abandoned)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX))
+        with suppress(BlockingIOError, FileNotFoundError):  # another process took it for abandoned
+            lock = lock_folder(folder, wait=False)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)
+
+
+def _not_written(error: OSError | RuntimeError) -> CheckpointError:
+    reason = error.strerror if isinstance(error, OSError) else "torch stopped writing, as on a full disk"
+    return CheckpointError(
+        f"the demo checkpoint cannot be written into a temporary folder ({reason}): "
+        "set TMPDIR to a folder that can be written and has 20 MB free"
+    )
 
 
 def main() -> int:

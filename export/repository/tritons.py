@@ -1,0 +1,180 @@
+"""The Tritons behind an address, and the calls that make one of them serve a version. Free of torch."""
+
+import re
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
+
+from export.errors import ActivationError, TritonNotRunningError
+from export.repository.triton_config import CONFIG_NAME, read_config
+from export.repository.triton_key import TritonKey
+from export.repository.versions import Version
+
+_CONNECT_S = 5.0
+_ASK_S = 10.0
+_LOAD_S = 1800.0  # a large model is warmed up, and TensorRT builds its engines, before a load ends
+_ENDPOINT = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/\[\],]+)):([1-9][0-9]{0,4})")
+_RESTRICTED = "This protocol is restricted"
+
+
+def is_endpoint(text: str) -> bool:
+    """Whether a text is HOST:PORT, an IPv6 address in brackets, or several of them with commas between."""
+    return _parts(text) is not None
+
+
+@dataclass(frozen=True)
+class Triton:
+    """A connection to a running Triton; `address`: its own, also when a name stands for several."""
+
+    address: str
+    stub: service_pb2_grpc.GRPCInferenceServiceStub
+    key: TritonKey | None
+
+    def running_version(self, name: str) -> int | None:
+        """The version of a model that it has ready, None when there is none.
+
+        Raises:
+            ActivationError: when it does not answer.
+        """
+        request = service_pb2.RepositoryIndexRequest(ready=True)
+        models = self._call(self.stub.RepositoryIndex, request, "cannot be asked", _ASK_S).models
+        numbers = [int(model.version) for model in models if model.name == name and model.version]
+        return max(numbers, default=None)
+
+    def serves(self, version: Version) -> bool:
+        """Whether it serves just this version: its number, and made from the same.
+
+        Raises:
+            ActivationError: when it does not answer.
+        """
+        if self.running_version(version.model_name) != version.number:
+            return False
+        request = service_pb2.ModelConfigRequest(name=version.model_name, version=str(version.number))
+        config = self._call(self.stub.ModelConfig, request, "cannot be asked", _ASK_S).config
+        return _identity(config) == _identity(read_config(version.folder / CONFIG_NAME))
+
+    def load(self, name: str, number: int, repository: Path) -> None:
+        """Have it read the model's config, and wait until it serves the version that this is to name.
+
+        Raises:
+            ActivationError: when it does not load it; what it served before goes on.
+        """
+        what = f"could not load version {number} of {name}"
+        self._call(
+            self.stub.RepositoryModelLoad,
+            service_pb2.RepositoryModelLoadRequest(model_name=name),
+            what,
+            _LOAD_S,
+        )
+        request = service_pb2.ModelReadyRequest(name=name, version=str(number))
+        if not self._call(self.stub.ModelReady, request, what, _ASK_S).ready:
+            raise ActivationError(
+                f"Triton at {self.address} loaded {name}, but not version {number}: does it read "
+                f"{repository}?"
+            )
+
+    def _call(self, method: Callable[..., Any], request: object, what: str, timeout_s: float) -> Any:  # noqa: ANN401 - the stub is untyped
+        metadata = None if self.key is None else self.key.metadata
+        try:
+            return method(request, timeout=timeout_s, metadata=metadata)
+        except grpc.RpcError as error:
+            detail = (error.details() or error.code().name).splitlines()[0]
+            if _RESTRICTED in detail:
+                reason = (
+                    "it wants a key and got none: give its file with --triton-key-file"
+                    if self.key is None
+                    else f"the key {self.key.name!r} in {self.key.path} is not its key"
+                )
+                detail = f"{reason} ({detail})"
+            raise ActivationError(f"Triton at {self.address} {what}: {detail}") from error
+
+
+@contextmanager
+def connected_tritons(endpoint: str, key: TritonKey | None) -> Iterator[tuple[list[Triton], list[str]]]:
+    """Connections to all Tritons that answer at the addresses of an endpoint, in the addresses' order.
+
+    Args:
+        endpoint: HOST:PORT, or several with commas between; a host may have several addresses.
+        key: of their restricted protocols.
+
+    Returns:
+        The Tritons, at least one, and what did not answer, each with the reason.
+
+    Raises:
+        TritonNotRunningError: when nothing answers.
+        ActivationError: when something answers that does not speak gRPC, or the endpoint is none.
+    """
+    parts = _parts(endpoint)
+    if parts is None:
+        raise ActivationError(f"{endpoint!r} is no address of Triton's gRPC service: give HOST:PORT")
+    addresses, silent = _addresses(parts)
+    with ExitStack() as stack:
+        tritons = []
+        for host, port in addresses:
+            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            reason = _connection_error(host, port)
+            if reason is not None:
+                silent.append(f"{address} ({reason})")
+                continue
+            channel = stack.enter_context(
+                grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+            )
+            try:
+                grpc.channel_ready_future(channel).result(_CONNECT_S)
+            except grpc.FutureTimeoutError as error:
+                raise ActivationError(
+                    f"{address} takes connections, but does not speak gRPC: give the port of Triton's gRPC "
+                    "service with --triton"
+                ) from error
+            tritons.append(Triton(address, service_pb2_grpc.GRPCInferenceServiceStub(channel), key))
+        if not tritons:
+            raise TritonNotRunningError(", ".join(silent))
+        yield tritons, silent
+
+
+def _parts(endpoint: str) -> list[tuple[str, int]] | None:
+    """Hosts and ports of an endpoint; None when it is none."""
+    parts = []
+    for text in endpoint.split(","):
+        found = _ENDPOINT.fullmatch(text)
+        if found is None or int(found[3]) > 65535:
+            return None
+        parts.append((found[1] or found[2], int(found[3])))
+    return parts
+
+
+def _addresses(parts: list[tuple[str, int]]) -> tuple[list[tuple[str, int]], list[str]]:
+    """Every address of some hosts with its port, and the hosts that have none, with the reason."""
+    addresses: dict[tuple[str, int], None] = {}
+    unknown = []
+    for host, port in parts:
+        try:
+            known = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            unknown.append(f"{host}:{port} ({error.strerror})")
+            continue
+        except UnicodeError:
+            unknown.append(f"{host}:{port} (no host's name)")
+            continue
+        addresses |= {(str(sockaddr[0]), int(sockaddr[1])): None for *_, sockaddr in known}
+    return list(addresses), unknown
+
+
+def _connection_error(host: str, port: int) -> str | None:
+    """Why nobody takes a connection at an address, which gRPC does not tell soon; None when it is taken."""
+    try:
+        socket.create_connection((host, port), timeout=_CONNECT_S).close()
+    except OSError as error:
+        return error.strerror or "no answer in time"
+    return None
+
+
+def _identity(config: model_config_pb2.ModelConfig) -> tuple[dict[str, str], int]:
+    """What tells a version from another one with the same number."""
+    return {key: value.string_value for key, value in config.parameters.items()}, config.max_batch_size

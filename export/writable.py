@@ -1,0 +1,50 @@
+"""Whether a folder can be written, and what to tell the user when it cannot. Free of torch."""
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def require_writable(folder: Path) -> None:
+    """Find out before long work whether a folder, or the one in which it is going to be made, can be written.
+
+    Raises:
+        OSError: when it cannot.
+    """
+    existing = _existing(folder)
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
+    if os.statvfs(existing).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(existing))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing))
+
+
+def _existing(path: Path) -> Path:
+    """A path, or the nearest folder above it that is there."""
+    for existing in (path, *path.parents):
+        with suppress(PermissionError):  # it may be there, but cannot be seen
+            if existing.exists():
+                return existing
+    return path
+
+
+def advice(error: OSError, other: str) -> str:
+    """What to do about a folder or file that cannot be written; `other`: how to choose another one."""
+    where = f" {_existing(Path(error.filename))}" if error.filename else ""
+    match error.errno:
+        case errno.EACCES | errno.EPERM:
+            user, group = os.geteuid(), os.getegid()
+            return (
+                f"this process is user {user}: let it write there (chown -R {user}:{group}{where}, of a "
+                f"mounted folder on the host), or {other}"
+            )
+        case errno.EROFS:
+            return f"it is mounted read-only: mount it writable, or {other}"
+        case number if number in NO_SPACE:
+            return f"make room and start again, or {other}"
+        case _:
+            return other

@@ -1,0 +1,184 @@
+"""`--reuse`: what is published as it is wanted is not exported again."""
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from export.errors import OptionError
+from export.export_command import run_export
+from export.repository.reuse import Settings, find_published
+from export.repository.versions import history, served_number, versions
+from tests.export.light_versions import CHECKPOINT, publish_light
+from tests.stack import wait_until
+
+MADE = Settings(steps=1, precision="fp32")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    return tmp_path / "repository"
+
+
+def run(repository: Path, *words: str) -> None:
+    run_export(
+        [str(CHECKPOINT), f"--repository={repository}", "--reuse", "--steps=1", "--precision=fp32", *words]
+    )
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`nitrogen`, version 1; not to be changed."""
+    repository = tmp_path_factory.mktemp("published") / "repository"
+    publish_light(repository, 1, asked_batch_size=2)
+    return repository
+
+
+def found(repository: Path, settings: Settings, name: str | None = None, *, adapter: str = "") -> bool:
+    [version] = versions(repository, "nitrogen")
+    return find_published(repository, version.facts.checkpoint_sha256, adapter, settings, name) is not None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        MADE,
+        replace(MADE, precision=None),
+        replace(MADE, context_length=1),
+        replace(MADE, max_batch_size=2),
+        replace(MADE, device_kind="auto"),
+    ],
+)
+def test_the_same_settings_are_found(published: Path, settings: Settings) -> None:
+    assert found(published, settings)
+    assert found(published, settings, "nitrogen")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        replace(MADE, steps=2),
+        replace(MADE, steps=None),
+        replace(MADE, context_length=2),
+        replace(MADE, cfg_scale=2.0),
+        replace(MADE, precision="fp16"),
+        replace(MADE, precision="auto"),
+        replace(MADE, form="onnx"),
+        replace(MADE, max_batch_size=3),
+        replace(MADE, max_batch_size="auto"),
+        replace(MADE, device_kind="gpu"),
+    ],
+)
+def test_other_settings_are_not(published: Path, settings: Settings) -> None:
+    assert not found(published, settings)
+
+
+def test_another_name_checkpoint_or_adapter_is_not(published: Path) -> None:
+    assert not found(published, MADE, "nitrogen-fast")
+    assert not found(published, MADE, adapter="0" * 64)
+    assert find_published(published, "0" * 64, "", MADE) is None
+
+
+def test_auto_is_found_by_what_was_asked_for_and_by_what_came_of_it(repository: Path) -> None:
+    publish_light(repository, 1, asked_precision="auto")
+    assert found(repository, replace(MADE, precision="auto"))
+    assert found(repository, replace(MADE, precision="fp32"))
+    assert not found(repository, replace(MADE, precision="bf16"))
+    assert found(repository, replace(MADE, max_batch_size="auto"))
+
+
+def test_what_is_there_is_served_again_and_what_is_not_is_exported(
+    repository: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As `docker compose up` after changes of the settings."""
+    caplog.set_level("INFO")
+    publish_light(repository, 1)
+    folder = repository / "nitrogen"
+    told = []
+    for words in ([], ["--steps=2"], []):
+        run(repository, *words)
+        told.append(capsys.readouterr().out.removesuffix("\n"))
+
+    assert told == [f"reused {folder / '1'}", f"published {folder / '2'}", f"reused {folder / '1'}"]
+    assert served_number(repository, "nitrogen") == 1
+    assert history(repository, "nitrogen") == [2, 1]
+    assert caplog.text.count("nothing to export: version 1 of nitrogen was made from this checkpoint") == 2
+    stages = [line[:6] for line in caplog.messages if line[1:6] == " of 3"]
+    assert stages == ["1 of 3", "1 of 3", "2 of 3", "3 of 3", "1 of 3"]
+
+
+def test_only_the_form_that_is_missing_is_exported(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_light(repository, 1)
+    run(repository, "--format=both")
+    assert capsys.readouterr().out.splitlines() == [
+        f"reused {repository / 'nitrogen' / '1'}",
+        f"published {repository / 'nitrogen-onnx' / '1'}",
+    ]
+
+
+def test_a_version_whose_graph_is_not_whole_is_not_reused(repository: Path) -> None:
+    publish_light(repository, 1)
+    graph = repository / "nitrogen" / "1" / "model.py"
+    graph.write_bytes(graph.read_bytes()[:10])
+    assert not found(repository, MADE)
+    graph.unlink()
+    assert not found(repository, MADE)
+
+
+def test_a_manifest_from_before_batch_sizes_were_noted_is_read(repository: Path) -> None:
+    publish_light(repository, 1)
+    path = repository / "nitrogen" / "1" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["requested"]["max_batch_size"]
+    path.write_text(json.dumps(manifest))
+    assert found(repository, replace(MADE, max_batch_size="auto"))
+
+
+def test_reuse_and_a_version_of_ones_own_are_a_contradiction(repository: Path) -> None:
+    for words in (["--version=3"], ["--force"]):
+        with pytest.raises(OptionError, match="leave --version and --force out"):
+            run(repository, *words)
+    with pytest.raises(OptionError, match="--if-triton-runs says nothing without --triton"):
+        run(repository, "--if-triton-runs")
+
+
+def test_nothing_to_do_is_done_without_torch(published: Path) -> None:
+    program = (
+        "import sys; from export.__main__ import main; print(main(sys.argv[1:]), 'torch' in sys.modules)"
+    )
+    words = [str(CHECKPOINT), f"--repository={published}", "--reuse", "--steps=1", "--precision=fp32"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words, "--max-batch-size=2"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout == f"reused {published / 'nitrogen' / '1'}\n0 False\n", done.stderr
+
+
+def test_a_killed_export_is_cleaned_up_by_the_next(repository: Path) -> None:
+    words = [
+        "-m",
+        "export",
+        str(CHECKPOINT),
+        f"--repository={repository}",
+        "--reuse",
+        "--steps=1",
+        "--precision=fp32",
+    ]
+    with subprocess.Popen([sys.executable, *words], stderr=subprocess.DEVNULL) as export:
+        wait_until(lambda: list(repository.glob("nitrogen/.*.partial/model.pt")), 60, "the graph is begun")
+        export.send_signal(signal.SIGKILL)
+    assert versions(repository, "nitrogen") == []
+    assert served_number(repository, "nitrogen") is None
+
+    run(repository)
+    names = {path.name for path in (repository / "nitrogen").iterdir()}
+    assert names == {"1", "config.pbtxt", "manifest.json", "history.json"}
