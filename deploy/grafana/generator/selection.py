@@ -1,0 +1,6 @@
+"""What the panels about gateways look at: the chosen gateways and ports, and how far back a rate goes."""
+
+AT = 'instance=~"$gateway"'
+ON = f'{AT}, port=~"$port"'
+# Long enough for four scrapes, and longer when a pixel stands for more.
+WINDOW = "[$__rate_interval]"
