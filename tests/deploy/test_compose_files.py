@@ -1,0 +1,91 @@
+"""The compose files and `.env.example`: valid, complete, and in step with the gateway's settings."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import check_jsonschema
+import jsonschema
+import pytest
+import yaml
+
+from gateway.settings import GatewaySettings
+
+ROOT = Path(__file__).parents[2]
+FILES = ("docker-compose.yml", "docker-compose.cpu.yml", "docker-compose.scale.yml")
+# Settings that the compose file decides: what they name lies in the container.
+FIXED = {
+    *("triton", "triton_key_file", "host", "zmq_port", "tcp_port", "http_port"),
+    # Triton is in a container of its own, on a network of their own.
+    *("triton_tls", "triton_tls_ca", "triton_tls_cert", "triton_tls_key", "triton_shared_memory"),
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads Compose's own tags as what they stand before."""
+
+
+def _untagged(loader: _Loader, _: str, node: yaml.Node) -> object:
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    return None
+
+
+_Loader.add_multi_constructor("!", _untagged)
+
+
+def compose(name: str) -> dict[str, Any]:
+    """A compose file's content."""
+    content: dict[str, Any] = yaml.load((ROOT / name).read_text(), _Loader)
+    return content
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_follows_the_compose_specification(name: str) -> None:
+    schema = Path(check_jsonschema.__file__).parent / "builtin_schemas" / "vendor" / "compose-spec.json"
+    jsonschema.validate(compose(name), json.loads(schema.read_text()))
+
+
+def test_every_setting_of_the_gateway_can_be_made() -> None:
+    given = compose("docker-compose.yml")["services"]["gateway"]["environment"]
+    wanted = {f"NITROGEN_{name.upper()}" for name in GatewaySettings.model_fields if name not in FIXED}
+    assert wanted <= set(given)
+
+
+def test_every_variable_of_the_compose_files_is_in_the_example() -> None:
+    used = {name for file in FILES for name in re.findall(r"\$\{(\w+)", (ROOT / file).read_text())}
+    example = (ROOT / ".env.example").read_text()
+    named = set(re.findall(r"^#(\w+)=", example, re.MULTILINE))
+    assert used == named
+
+
+def test_the_example_changes_nothing() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    assert all(line == "" or line.startswith("#") for line in lines)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_image_has_a_version(name: str) -> None:
+    for service in compose(name)["services"].values():
+        if "image" in service:
+            assert re.search(r":[^:]+$", service["image"]), service["image"]
+            assert "latest" not in service["image"]
+
+
+def test_tritons_release_has_the_torch_that_exports() -> None:
+    # https://docs.nvidia.com/deeplearning/frameworks/support-matrix: PyTorch 2.13 came with 26.06 and 26.07.
+    image = compose("docker-compose.yml")["services"]["triton"]["image"]
+    assert "26.07" in image
+    assert "torch==2.13.0" in (ROOT / "pyproject.toml").read_text()
+    assert "torch==2.13.0" in (ROOT / "deploy" / "locks" / "torch.txt").read_text()
+
+
+def test_a_gpu_is_asked_for_and_the_override_lets_go_of_it() -> None:
+    triton = compose("docker-compose.yml")["services"]["triton"]
+    devices = triton["deploy"]["resources"]["reservations"]["devices"]
+    assert devices == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+    assert triton["ulimits"] == {"memlock": -1, "stack": 67108864}
+    assert "!reset" in (ROOT / "docker-compose.cpu.yml").read_text()

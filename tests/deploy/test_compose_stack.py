@@ -1,0 +1,240 @@
+"""`docker compose up` as an operator has it, with the CPU override: it serves, heals, changes and ends."""
+
+import json
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zmq
+
+from tests.deploy.compose_stack import ComposeStack, compose_stack, monitoring_settings
+from tests.deploy.prometheus_container import Prometheus, docker
+from tests.stack import JsonClient, PickleClient, wait_until
+
+pytestmark = pytest.mark.docker
+
+FRAME = np.arange(256 * 256 * 3, dtype=np.uint8).reshape(256, 256, 3)
+ALL = ("prepare", "settings", "export", "triton", "gateway", "prometheus")
+STAYING = ("settings", "triton", "gateway", "prometheus")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
+    """The stack, up, with Prometheus."""
+    settings = monitoring_settings()
+    with compose_stack(tmp_path_factory.mktemp("compose"), **settings) as stack:
+        # Grafana's image is not to be had everywhere.
+        stack.up("--build", "gateway", "prometheus", "settings")
+        yield stack
+
+
+def play(stack: ComposeStack) -> dict[str, object]:
+    """One predict by the official client's bytes."""
+    with PickleClient(stack.zmq_port) as client:
+        return client.request(type="predict", image=FRAME)
+
+
+def play_json(stack: ComposeStack) -> dict[str, object]:
+    """One predict on the JSON port."""
+    with JsonClient(stack.tcp_port, timeout_s=20) as client:
+        return client.request({"type": "predict", "width": 256, "height": 256}, FRAME.tobytes())
+
+
+def plays(stack: ComposeStack) -> bool:
+    """Whether both ports answer with actions."""
+    try:
+        return play(stack)["status"] == "ok" and "pred" in play_json(stack)
+    except (OSError, ValueError, zmq.ZMQError):
+        return False
+
+
+def inferences(stack: ComposeStack) -> float:
+    """How many requests Triton has answered, by its own metrics."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.metrics_port}/metrics", timeout=10) as reply:
+        lines = reply.read().decode().splitlines()
+    return sum(
+        float(line.rpartition(" ")[2]) for line in lines if line.startswith("nv_inference_request_success{")
+    )
+
+
+class Player(threading.Thread):
+    """Plays until told to stop, by one connection, and keeps what went wrong."""
+
+    def __init__(self, stack: ComposeStack) -> None:
+        super().__init__(daemon=True)
+        self.problems: list[str] = []
+        self.chunks = 0
+        self._port = stack.zmq_port
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        with PickleClient(self._port) as client:
+            while not self._stopping.is_set():
+                reply = client.request(type="predict", image=FRAME)
+                self.chunks += 1
+                if reply["status"] != "ok":
+                    self.problems.append(str(reply))
+
+    def stop(self) -> None:
+        """Let it finish its request."""
+        self._stopping.set()
+        self.join(60)
+        assert not self.is_alive()
+
+
+def test_players_on_both_ports_are_answered_and_triton_counts_them(stack: ComposeStack) -> None:
+    before = inferences(stack)
+    reply = play(stack)
+    assert reply["status"] == "ok"
+    assert reply["pred"]["buttons"].shape == (18, 21)  # type: ignore[index]
+    assert len(play_json(stack)["pred"]["buttons"]) == 18  # type: ignore[index]
+    wait_until(lambda: inferences(stack) >= before + 2, 30, "Triton's counters grow")
+
+
+def test_the_export_says_where_it_is(stack: ComposeStack) -> None:
+    said = stack.logs("export")
+    for words in ("UNTRAINED", "1 of 3", "2 of 3", "about", "3 of 3: publishing version 1"):
+        assert words in said
+
+
+@pytest.mark.parametrize("service", ALL)
+def test_a_container_has_no_more_rights_than_it_needs(stack: ComposeStack, service: str) -> None:
+    found = stack.inspect(service)
+    host = found["HostConfig"]
+    assert host["CapDrop"] == ["ALL"]
+    added = {name.removeprefix("CAP_") for name in host["CapAdd"] or []}
+    assert added == ({"CHOWN"} if service == "prepare" else set())
+    assert "no-new-privileges:true" in host["SecurityOpt"]
+    assert host["ReadonlyRootfs"]
+    assert host["Init"]
+    assert not host["Privileged"]
+    assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "5"}
+    assert host["RestartPolicy"]["Name"] == ("unless-stopped" if service in STAYING else "no")
+    assert (found["Config"]["User"] == "0:0") == (service == "prepare")
+    if service != "prepare":
+        assert host["Memory"] > 0
+
+
+def test_only_the_players_ports_are_open_to_the_network(stack: ComposeStack) -> None:
+    published = {
+        (service, port): {binding["HostIp"] for binding in bindings}
+        for service in ALL
+        for port, bindings in (stack.inspect(service)["HostConfig"]["PortBindings"] or {}).items()
+    }
+    assert published == {
+        ("gateway", "5555/tcp"): {""},
+        ("gateway", "5556/tcp"): {""},
+        ("gateway", "8080/tcp"): {"127.0.0.1"},
+        ("triton", "8002/tcp"): {"127.0.0.1"},
+        ("prometheus", "9090/tcp"): {"127.0.0.1"},
+    }
+
+
+def test_triton_takes_orders_only_with_the_key(stack: ComposeStack) -> None:
+    asking = (
+        "import grpc, sys\n"
+        "from tritonclient.grpc import service_pb2 as m, service_pb2_grpc as s\n"
+        "stub = s.GRPCInferenceServiceStub(grpc.insecure_channel('triton:8001'))\n"
+        "name, value = open('/keys/triton').read().strip().split('=')\n"
+        "def ask(**more):\n"
+        "    try:\n"
+        "        stub.RepositoryIndex(m.RepositoryIndexRequest(), timeout=10, **more)\n"
+        "        print('answered')\n"
+        "    except grpc.RpcError as error:\n"
+        "        print(error.details())\n"
+        "ask()\n"
+        "ask(metadata=[(f'triton-grpc-protocol-{name}', value)])\n"
+    )
+    said = docker("exec", stack.containers("gateway")[0], "python", "-c", asking).splitlines()
+    assert "restricted" in said[0]
+    assert said[1] == "answered"
+
+
+def test_the_gateways_image_is_light_and_has_no_torch(stack: ComposeStack) -> None:
+    sizes = [
+        int(docker("image", "inspect", "--format", "{{.Size}}", image))
+        for image in (stack.inspect("gateway")["Image"], "python:3.11-slim-bookworm")
+    ]
+    assert sizes[0] - sizes[1] <= 300e6
+    container = stack.containers("gateway")[0]
+    look = "import importlib.util, shutil; print(importlib.util.find_spec('torch'), shutil.which('gcc'))"
+    assert docker("exec", container, "python", "-c", look).split() == ["None", "None"]
+    config = stack.inspect("gateway")["Config"]
+    assert config["User"] == "1000:1000"
+    assert config["StopSignal"] == "SIGTERM"
+    assert config["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
+
+
+def test_prometheus_scrapes_both(stack: ComposeStack) -> None:
+    prometheus = Prometheus(f"http://127.0.0.1:{stack.prometheus_port}")
+    wait_until(
+        lambda: prometheus.targets() == {"gateway": "up", "triton": "up"}, 60, "both targets are scraped"
+    )
+    play(stack)
+    wait_until(lambda: prometheus.query("nitrogen_gateway_requests_total"), 60, "the gateway's metrics")
+    assert {rule["health"] for rule in prometheus.rules()} <= {"ok", "unknown"}
+
+
+@pytest.mark.parametrize("service", STAYING)
+def test_a_killed_container_comes_back_and_the_players_with_it(stack: ComposeStack, service: str) -> None:
+    stack.kill(stack.containers(service)[0])
+    stack.wait_healthy(service)
+    wait_until(lambda: plays(stack), 60, "players are answered again")
+
+
+def test_another_setting_of_the_model_is_served_without_a_break(stack: ComposeStack) -> None:
+    running = [stack.containers(service) for service in ("triton", "gateway")]
+    started = [stack.inspect(service)["State"]["StartedAt"] for service in ("triton", "gateway")]
+    players = [Player(stack) for _ in range(2)]
+    for player in players:
+        player.start()
+    stack.settings["NITROGEN_STEPS"] = "4"
+    stack.up("gateway", "settings")
+
+    def version() -> str:
+        with PickleClient(stack.zmq_port) as client:
+            return str(client.request(type="info")["info"])
+
+    wait_until(lambda: "'version': '2'" in version() or '"2"' in version(), 30, "version 2 is served")
+    for player in players:
+        player.stop()
+    assert [player.problems for player in players] == [[], []]
+    assert all(player.chunks > 0 for player in players)
+    assert [stack.containers(service) for service in ("triton", "gateway")] == running
+    assert [stack.inspect(service)["State"]["StartedAt"] for service in ("triton", "gateway")] == started
+
+
+def test_a_wrong_setting_is_one_line_and_the_players_go_on(stack: ComposeStack) -> None:
+    right = stack.settings["NITROGEN_STEPS"]
+    stack.settings["NITROGEN_STEPS"] = "many"
+    run = stack.compose("up", "--wait", "gateway", "settings")
+    stack.settings["NITROGEN_STEPS"] = right
+    assert run.returncode != 0
+    last = stack.logs("export").strip().splitlines()[-1]
+    assert "NITROGEN_STEPS" in last
+    assert "many" in last
+    assert plays(stack)
+    stack.up("gateway", "settings")
+
+
+def test_down_answers_what_is_in_flight_and_leaves_nothing(stack: ComposeStack, tmp_path: Path) -> None:
+    player = Player(stack)
+    player.start()
+    wait_until(lambda: player.chunks > 0, 30, "a player plays")
+    gateway = stack.containers("gateway")[0]
+    events = tmp_path / "events"
+    run = stack.compose("stop", "--timeout", "30")
+    assert run.returncode == 0, run.stderr
+    events.write_text(docker("inspect", "--format", "{{json .State}}", gateway))
+    assert json.loads(events.read_text())["ExitCode"] == 0
+    # The last reply is actions, or the sentence that the gateway stops: never silence.
+    wait_until(lambda: not player.is_alive() or player.problems or player.chunks, 30, "an answer")
+    assert all("stopping" in problem for problem in player.problems)
+    assert stack.compose("down", "--volumes").returncode == 0
+    label = f"label=com.docker.compose.project={stack.project}"
+    for kind in ("container", "network", "volume"):
+        listing = [kind, "ls", "--quiet", "--filter", label]
+        assert docker(*listing, *(["--all"] if kind == "container" else [])) == ""
