@@ -69,7 +69,7 @@ class ComposeStack:
 
     def down(self) -> None:
         """Remove the containers, the networks and the volumes."""
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "30")
+        self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "30")
 
     def containers(self, service: str) -> list[str]:
         """Ids of a service's containers, also of those that have ended."""

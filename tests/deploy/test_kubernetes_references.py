@@ -77,7 +77,7 @@ def test_triton_is_asked_under_a_name_that_has_all_addresses(manifests: Manifest
     assert service["spec"]["clusterIP"] == "None"
     (port,) = [one["port"] for one in service["spec"]["ports"] if one["name"] == "grpc"]
     settings = manifests.one("ConfigMap", "gateway-settings")["data"]
-    assert settings["NITROGEN_TRITON"].split(",") == [f"triton:{port}"] * 2
+    assert settings["NITROGEN_TRITON"].split(",") == [f"triton:{port}"]
     assert f"--triton=triton:{port}" in manifests.pods_of("export").main()["args"]
 
 

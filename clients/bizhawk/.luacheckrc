@@ -1,0 +1,8 @@
+-- From the repository's root: luacheck --config clients/bizhawk/.luacheckrc clients/bizhawk tests/clients
+std = "lua54"
+-- What EmuHawk gives its scripts.
+read_globals = { "client", "comm", "console", "emu", "event", "gui", "input", "joypad", "luanet" }
+
+-- The stand-in is what gives it.
+files["**/bizhawk_host.lua"].globals = { "comm", "console", "emu", "event", "gui", "input", "joypad" }
+files["**/bizhawk_tcp_agent.lua"].read_globals = { "CONSOLE", "EXTRA", "PORT" }

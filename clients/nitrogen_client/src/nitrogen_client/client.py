@@ -1,0 +1,228 @@
+"""`ModelClient`: the client for ordinary programs, with the names of the reference's."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from types import TracebackType
+from typing import Any
+
+import zmq
+
+from nitrogen_client.connection import Connection, KeyFile
+from nitrogen_client.errors import ClientClosedError, ReplyTimeoutError
+from nitrogen_client.exchange import Answer, Ask, Connect, Outcome, Pause, Received, Request, Step, exchange
+from nitrogen_client.images import GivenImage, read_image
+from nitrogen_client.options import UNSET, GivenGame, GivenModel, GivenSeed, Unset, checked_timeout
+from nitrogen_client.prediction import Prediction
+from nitrogen_client.replies import read_info, read_prediction
+from nitrogen_client.settings import DEFAULT_RETRIES, ClientSettings, client_settings
+
+logger = logging.getLogger(__name__)
+
+
+class ModelClient:
+    """A client of a NitroGen server's ZeroMQ port, with the reference client's names and meanings.
+
+    Nothing is sent, and nothing is waited for, before the first request.
+
+    `host`, `port`: where the server is; a name, an IPv4 or an IPv6 address. `timeout_s`: seconds until a call
+    ends with an error, all repetitions included. `retries`: how often a request is sent again after its
+    connection ended or the server said that it is busy or stopping; 0 sends each request once.
+    `protocol`: "msgpack", "pickle", or "auto", which asks the server once for each connection.
+
+    Defaults for every call: `seed` of the noise, with which the same frames get the same actions; `game` (a
+    name, an id, None for unconditional; without it the server's default counts); `model`, by its name;
+    `timing`, which fills `Prediction.timing`.
+
+    `client_key`, `server_key`: the files NAME.key_secret and server.key that `nitrogen-gateway keys` makes.
+
+    Threads may share a client: its requests go one after another, and a call's time includes its turn. For
+    requests at the same time, make a client for each thread. In a process that was forked, the client makes
+    a connection of its own.
+
+    Raises:
+        ArgumentError: an argument cannot be meant.
+        KeyFileError: a key file cannot be used.
+    """
+
+    def __init__(
+        self,
+        host: str = "localhost",
+        port: int = 5555,
+        *,
+        timeout_s: float = 30.0,
+        retries: int = DEFAULT_RETRIES,
+        protocol: str = "auto",
+        seed: int | None = None,
+        game: GivenGame = UNSET,
+        model: str | None = None,
+        timing: bool = False,
+        client_key: KeyFile | None = None,
+        server_key: KeyFile | None = None,
+    ) -> None:
+        self._settings: ClientSettings = client_settings(
+            host, port, timeout_s, retries, protocol, seed, game, model, timing, client_key, server_key
+        )
+        self.host = host
+        self.port = port
+        self.timeout_s = timeout_s
+        self._closed = False
+        self._start_over()
+
+    def predict(
+        self,
+        image: GivenImage,
+        *,
+        resize_mode: str | None = None,
+        seed: GivenSeed = UNSET,
+        game: GivenGame = UNSET,
+        model: GivenModel = UNSET,
+        timing: bool | Unset = UNSET,
+        timeout_s: float | None = None,
+    ) -> Prediction:
+        """Send a frame; return the actions for the next T steps.
+
+        `image`: uint8 RGB pixels (H, W, 3), (H, W) grey or (H, W, 4), a PIL image, or the bytes of a PNG,
+        JPEG, BMP or WebP file. Pixels that are not 256x256 are stretched by the server; files are resized as
+        `resize_mode` says: "pad" (the default), "crop" or "stretch". The others: as for the client, for this
+        call only; None is a value (no seed, no game, the default model).
+
+        Returns a dict of writable float32 arrays: `j_left` (T, 2), `j_right` (T, 2), `buttons` (T, 21).
+
+        For checkpoints that see several frames, the server keeps those of a connection. When a predict has
+        to be sent again because its connection ended, the new connection begins with this frame alone
+        (`Prediction.is_first_of_connection`); sent again because the model's queue was full, the frame
+        counts twice. `retries=0` leaves both to the caller.
+
+        Raises:
+            ImageError: the image cannot be sent.
+            ServerError: the server answered with an error; its classes tell the cause.
+            ReplyTimeoutError: no reply came within the time.
+            ConnectionFailedError: there was no connection within the time, or it ended.
+            UnsupportedError: the server is of the older kind and does not know what was asked for.
+            ProtocolError: what came back is no reply.
+        """
+        options = self._settings.options.replaced(seed, game, model, timing)
+        answer = self._call(Request("predict", options, read_image(image, resize_mode)), timeout_s)
+        return read_prediction(answer)
+
+    def reset(self, *, timeout_s: float | None = None) -> None:
+        """Let the server forget this client's frames.
+
+        Raises:
+            NitrogenError: as for `predict`.
+        """
+        self._call(Request("reset", self._settings.options_of("reset")), timeout_s)
+
+    def info(self, *, model: GivenModel = UNSET, timeout_s: float | None = None) -> dict[str, Any]:
+        """Return the model's facts, `ckpt_path` and `action_downsample_ratio` among them.
+
+        Raises:
+            NitrogenError: as for `predict`.
+        """
+        options = self._settings.options_of("info").replaced(model=model)
+        return read_info(self._call(Request("info", options), timeout_s))
+
+    def close(self) -> None:
+        """Close the connection; waits for another thread's request. A closed client cannot be used again."""
+        with self._turn:
+            if not self._closed:
+                self._closed = True
+                # A parent process's connection is the parent's to close.
+                if self._pid == os.getpid():
+                    self._connection.discard()
+                    self._context.destroy(linger=0)
+                logger.info("connection to %s closed", self._settings.address)
+
+    def __enter__(self) -> ModelClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"ModelClient({self.host!r}, {self.port})"
+
+    def _start_over(self) -> None:
+        """Begin without a connection; a parent process's is left alone, which goes on using it."""
+        self._pid = os.getpid()
+        self._turn = threading.Lock()
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._connection = Connection(self._settings.address, self._context)
+        self._peer = self._settings.peer()
+
+    def _call(self, request: Request, timeout_s: float | None) -> Answer:
+        timeout_s = self._settings.timeout_s if timeout_s is None else checked_timeout(timeout_s)
+        deadline = time.monotonic() + timeout_s
+        if self._pid != os.getpid():
+            self._start_over()
+        if not self._turn.acquire(timeout=timeout_s):
+            raise ReplyTimeoutError(
+                f"other threads' requests took all of {timeout_s:g} s: make a client for each thread"
+            )
+        try:
+            if self._closed:
+                raise ClientClosedError("this client is closed: make a new one")
+            steps = exchange(self._peer, request, timeout_s=timeout_s, retries=self._settings.retries)
+            result: object = None
+            while True:
+                try:
+                    step = steps.send(result)
+                except StopIteration as done:
+                    answer: Answer = done.value
+                    return answer
+                result = self._carry_out(step, deadline)
+        finally:
+            self._turn.release()
+
+    def _carry_out(self, step: Step, deadline: float) -> object:
+        if isinstance(step, Pause):
+            time.sleep(step.seconds)
+            return None
+        if isinstance(step, Connect):
+            self._take_events()
+            return self._connection.renew()
+        return self._ask(step, deadline)
+
+    def _ask(self, step: Ask, deadline: float) -> Outcome:
+        connection = self._connection
+        connection.request_begins()
+        try:
+            connection.socket.send(step.message, zmq.NOBLOCK)
+        except zmq.Again:
+            return connection.cannot_send()
+        poller = zmq.Poller()
+        poller.register(connection.socket, zmq.POLLIN)
+        poller.register(connection.monitor, zmq.POLLIN)
+        while True:
+            self._take_events()
+            # Looked for after the events: a reply that came just before the connection's end counts.
+            try:
+                parts = connection.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                pass
+            else:
+                connection.reply_came()
+                return Received(parts)
+            ended = connection.ended()
+            if ended is not None:
+                return ended
+            remaining_s = deadline - time.monotonic()
+            if remaining_s <= 0:
+                return connection.silent()
+            poller.poll(round(remaining_s * 1000) + 1)
+
+    def _take_events(self) -> None:
+        monitor = self._connection.monitor
+        with contextlib.suppress(zmq.Again):
+            while monitor is not None:
+                self._connection.take_event(monitor.recv_multipart(zmq.NOBLOCK))

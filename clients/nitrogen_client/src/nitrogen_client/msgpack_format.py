@@ -1,0 +1,74 @@
+"""Requests and replies as msgpack, which NitroGen gateways speak: plain values, in which nothing can run."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, cast
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from nitrogen_client.errors import ProtocolError
+from nitrogen_client.images import Image, ImageFile
+
+_MAX_SHOWN = 200
+_FIRST_BYTES = frozenset(bytes([byte]) for byte in (*range(0x81, 0x90), 0xDE, 0xDF))
+_DTYPES = frozenset({"float32", "float64", "float16", "uint8", "int32", "int64"})
+
+
+def is_msgpack(payload: bytes) -> bool:
+    """Return whether a reply is a msgpack map, by its first byte."""
+    return payload[:1] in _FIRST_BYTES
+
+
+def encode(fields: dict[str, object], image: Image | None) -> bytes:
+    """Return a request's bytes."""
+    if image is not None:
+        fields = {**fields, "image": _image_fields(image)}
+    return cast(bytes, msgpack.packb(fields))
+
+
+def decode(payload: bytes) -> dict[str, Any]:
+    """Return a reply's fields, with arrays in `pred`.
+
+    Raises:
+        ProtocolError: the reply is torn, malformed or no map.
+    """
+    try:
+        fields = msgpack.unpackb(payload, raw=False, strict_map_key=True, ext_hook=_refuse_extension)
+    except Exception as error:  # msgpack raises ValueError, its own errors, and at its limits others
+        raise ProtocolError(f"the reply is no msgpack ({str(error)[:_MAX_SHOWN]})") from error
+    if not isinstance(fields, dict):
+        raise ProtocolError(f"the reply is a {type(fields).__name__}, not a map")
+    if isinstance(fields.get("pred"), dict):
+        fields["pred"] = {name: _array(name, value) for name, value in fields["pred"].items()}
+    return fields
+
+
+def _image_fields(image: Image) -> dict[str, object]:
+    if isinstance(image, ImageFile):
+        fields: dict[str, object] = {"file": image.data}
+        if image.resize_mode is not None:
+            fields["resize_mode"] = image.resize_mode
+        return fields
+    array = image.array
+    return {"shape": list(array.shape), "dtype": "uint8", "data": array.tobytes()}
+
+
+def _refuse_extension(code: int, data: bytes) -> object:
+    raise ValueError(f"an extension type ({code}, {len(data)} bytes)")
+
+
+def _array(name: str, value: object) -> NDArray[Any]:
+    fields = value if isinstance(value, dict) else {}
+    shape, dtype, data = fields.get("shape"), fields.get("dtype"), fields.get("data")
+    is_known = isinstance(dtype, str) and dtype in _DTYPES
+    if not isinstance(shape, list) or not is_known or not isinstance(data, bytes):
+        raise ProtocolError(f"the reply's {name!r:.60} is no array of shape, dtype and data")
+    stored = np.dtype(dtype).newbyteorder("<")
+    are_sizes = all(type(size) is int and size >= 0 for size in shape)
+    if not are_sizes or prod(shape) * stored.itemsize != len(data):
+        raise ProtocolError(f"the reply's {name!r:.60} has shape {shape!r:.60} and {len(data)} bytes")
+    # A copy, so that it can be written to, in this machine's byte order.
+    return np.frombuffer(data, stored).reshape(shape).astype(dtype)

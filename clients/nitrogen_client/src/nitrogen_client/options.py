@@ -1,0 +1,106 @@
+"""What a request may carry beside its image: the client's defaults, and what a call says instead."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+from typing import Union
+
+from nitrogen_client.errors import ArgumentError
+
+
+class Unset(enum.Enum):
+    """The type of `UNSET`: an argument that was not given, as against one given as None."""
+
+    UNSET = "unset"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET = Unset.UNSET
+
+Game = Union[str, int, None]
+GivenGame = Union[str, int, Unset, None]
+GivenSeed = Union[int, Unset, None]
+GivenModel = Union[str, Unset, None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a request.
+
+    `seed`: of the noise, 0 or more; None for fresh noise. `game`: a name, an id, None (unconditional) or
+    `UNSET` (the server's default). `model`: one of the server's models, None for its default. `timing`:
+    whether the reply tells the server's times.
+    """
+
+    seed: int | None = None
+    game: GivenGame = UNSET
+    model: str | None = None
+    timing: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what the server would refuse anyway.
+
+        Raises:
+            ArgumentError: a value that cannot be meant.
+        """
+        if self.seed is not None and (not _is_integer(self.seed) or self.seed < 0):
+            raise ArgumentError(f"seed must be an integer of 0 or more, or None; it is {self.seed!r}")
+        if not (self.game is None or isinstance(self.game, (str, Unset)) or _is_integer(self.game)):
+            raise ArgumentError(f"game must be a name, an id or None; it is {self.game!r}")
+        if self.model is not None and not isinstance(self.model, str):
+            raise ArgumentError(f"model must be a model's name or None; it is {self.model!r}")
+        if not isinstance(self.timing, bool):
+            raise ArgumentError(f"timing must be True or False; it is {self.timing!r}")
+
+    def replaced(
+        self,
+        seed: GivenSeed = UNSET,
+        game: GivenGame = UNSET,
+        model: GivenModel = UNSET,
+        timing: bool | Unset = UNSET,
+    ) -> Options:
+        """Return these options but for those that are given.
+
+        Raises:
+            ArgumentError: a value that cannot be meant.
+        """
+        return Options(
+            self.seed if seed is UNSET else seed,
+            self.game if game is UNSET else game,
+            self.model if model is UNSET else model,
+            self.timing if timing is UNSET else timing,
+        )
+
+    def fields(self) -> dict[str, object]:
+        """Return the request's fields; what has its default is left out."""
+        fields: dict[str, object] = {}
+        if self.seed is not None:
+            fields["seed"] = int(self.seed)
+        if not isinstance(self.game, Unset):
+            fields["game"] = self.game if self.game is None or isinstance(self.game, str) else int(self.game)
+        if self.model is not None:
+            fields["model"] = self.model
+        if self.timing:
+            fields["timing"] = True
+        return fields
+
+
+def checked_timeout(timeout_s: float) -> float:
+    """Return a timeout in seconds.
+
+    Raises:
+        ArgumentError: it is no finite number above 0.
+    """
+    is_number = isinstance(timeout_s, (int, float)) and not isinstance(timeout_s, bool)
+    if not is_number or not math.isfinite(timeout_s) or timeout_s <= 0:
+        raise ArgumentError(f"timeout_s must be a number of seconds above 0; it is {timeout_s!r}")
+    return float(timeout_s)
+
+
+def _is_integer(value: object) -> bool:
+    # numpy's integers have __index__ as well, and so has bool, which is never meant here.
+    return hasattr(value, "__index__") and not isinstance(value, bool)

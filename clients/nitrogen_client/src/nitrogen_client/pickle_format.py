@@ -1,0 +1,63 @@
+"""Requests and replies as pickles, for servers that know nothing else (the reference's, and its forks)."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nitrogen_client.errors import ProtocolError
+from nitrogen_client.images import Image, ImageFile, decoded
+from nitrogen_client.pickle_reader import read_pickle
+
+# The newest that has no frames, whose lengths would have to be told before their content.
+_PROTOCOL = 3
+
+
+def encode(fields: dict[str, object], image: Image | None) -> bytes:
+    """Return a request's bytes, which load under numpy 1.x and 2.x; files are decoded, by Pillow.
+
+    Raises:
+        UnsupportedError: an image file cannot be decoded here, or has to be resized as old servers do not.
+        ImageError: the bytes are no image file.
+    """
+    items = [_value(name) + _value(value) + b"s" for name, value in fields.items()]
+    if image is not None:
+        pixels = decoded(image) if isinstance(image, ImageFile) else image
+        items.append(_value("image") + _array(pixels.array) + b"s")
+    return b"\x80\x03}" + b"".join(items) + b"."
+
+
+def decode(payload: bytes) -> dict[str, Any]:
+    """Return a reply's fields; nothing in the pickle is called.
+
+    Raises:
+        ProtocolError: the reply is torn, malformed, no dict, or names what no reply needs.
+    """
+    fields = read_pickle(payload)
+    if not isinstance(fields, dict):
+        raise ProtocolError(f"the reply is a {type(fields).__name__}, not a dict")
+    return fields
+
+
+def _value(value: object) -> bytes:
+    """Return the opcodes that push a plain value."""
+    # Without the two bytes of PROTO before it and the STOP behind it.
+    return pickle.dumps(value, _PROTOCOL)[2:-1]
+
+
+def _array(array: NDArray[np.uint8]) -> bytes:
+    """Return the opcodes that push an array of uint8, row-major.
+
+    numpy 2 would name `numpy._core.multiarray`, which numpy 1 cannot load; all load `numpy.core.multiarray`.
+    """
+    reconstruct = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n"
+    empty = reconstruct + _value((0,)) + _value(b"b") + b"\x87R"
+    dtype = b"cnumpy\ndtype\n" + _value(("u1", False, True)) + b"R" + _value((3, "|", *_NO_FIELDS)) + b"b"
+    state = b"(" + _value(1) + _value(array.shape) + dtype + _value(False) + _value(array.tobytes()) + b"tb"
+    return empty + state
+
+
+_NO_FIELDS = (None, None, None, -1, -1, 0)

@@ -1,0 +1,59 @@
+"""What the fields of an answer mean: a chunk of actions, or facts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nitrogen_client.errors import ProtocolError
+from nitrogen_client.exchange import Answer
+from nitrogen_client.prediction import Prediction, Timing
+
+_ARRAYS = ("j_left", "j_right", "buttons")
+
+
+def read_prediction(answer: Answer) -> Prediction:
+    """Return the chunk of actions in the answer to a predict.
+
+    Raises:
+        ProtocolError: an array is missing, or they do not belong together.
+    """
+    given = answer.fields.get("pred")
+    prediction = Prediction()
+    if not isinstance(given, dict):
+        raise ProtocolError("the reply to a predict has no actions")
+    for name in _ARRAYS:
+        if not isinstance(given.get(name), np.ndarray):
+            raise ProtocolError(f"the reply to a predict has no array {name!r}")
+        prediction[name] = given[name].astype(np.float32, copy=False)
+    shapes = [prediction[name].shape for name in _ARRAYS]
+    are_alike = all(len(shape) == 2 and shape[0] == shapes[0][0] for shape in shapes)
+    if not are_alike or shapes[0][1] != 2 or shapes[1][1] != 2:
+        raise ProtocolError(f"the reply's arrays {', '.join(_ARRAYS)} have the shapes {shapes}")
+    prediction.timing = _timing(answer.fields.get("timing"))
+    prediction.round_trip_s = answer.round_trip_s
+    prediction.times_sent = answer.times_sent
+    prediction.is_first_of_connection = answer.is_first_of_connection
+    return prediction
+
+
+def read_info(answer: Answer) -> dict[str, Any]:
+    """Return the facts in the answer to an info.
+
+    Raises:
+        ProtocolError: there are none.
+    """
+    info = answer.fields.get("info")
+    if not isinstance(info, dict):
+        raise ProtocolError("the reply to an info has no facts")
+    return info
+
+
+def _timing(given: object) -> Timing | None:
+    if not isinstance(given, dict):
+        return None
+    try:
+        return Timing(*(float(given[name]) for name in ("decode_ms", "infer_ms", "total_ms")))
+    except (KeyError, TypeError, ValueError):
+        raise ProtocolError("the reply's timing has not the three times that belong there") from None

@@ -1,0 +1,146 @@
+"""The command line."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from nitrogen_play import __version__
+
+_DESCRIPTION = (
+    "Lets NitroGen play a game. `nitrogen-play replay FILE ...` plays a recording's actions once more; "
+    "`nitrogen-play replay -h` has its flags."
+)
+
+
+def play_arguments(words: Sequence[str]) -> argparse.Namespace:
+    """Return the flags of `nitrogen-play`; a wrong one ends the program with a sentence."""
+    parser = argparse.ArgumentParser("nitrogen-play", description=_DESCRIPTION)
+    parser.add_argument("--version", action="version", version=__version__)
+    _add_game(parser)
+    server = parser.add_argument_group("server")
+    server.add_argument("--ip", "--host", default="localhost", metavar="HOST", help="the server (localhost)")
+    server.add_argument("--port", type=_port, default=5555, help="its ZeroMQ port (5555)")
+    server.add_argument(
+        "--client-key", type=Path, metavar="FILE", help="NAME.key_secret, for servers with keys"
+    )
+    server.add_argument("--server-key", type=Path, metavar="FILE", help="server.key, for servers with keys")
+    server.add_argument("--timeout", type=_positive, default=10.0, metavar="S", help="s for a reply (10)")
+    server.add_argument(
+        "--patience",
+        type=_positive,
+        default=120.0,
+        metavar="S",
+        help="s without a server until the end (120)",
+    )
+    model = parser.add_argument_group("model")
+    model.add_argument("--model", help="one of the server's models (its default)")
+    model.add_argument("--game", help="a game of the model's table, by name or id (the server's default)")
+    model.add_argument("--seed", type=_count_from_0, help="the same pictures then get the same actions")
+    play = parser.add_argument_group("playing")
+    play.add_argument("--allow-menu", action="store_true", help="let the model press START, BACK and GUIDE")
+    how = play.add_mutually_exclusive_group()
+    how.add_argument(
+        "--async",
+        action="store_true",
+        dest="is_async",
+        help="the game runs on: the next chunk is asked for while the present one is played",
+    )
+    how.add_argument(
+        "--sync", action="store_false", dest="is_async", help="ask, play the chunk, ask again (the default)"
+    )
+    play.add_argument(
+        "--actions-per-step", type=_count, metavar="N", help="play only the first N steps of each chunk (all)"
+    )
+    play.add_argument("--steps", type=_count, metavar="N", help="stop after N actions (never)")
+    record = parser.add_argument_group("recording")
+    record.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where to (out)")
+    record.add_argument("--no-record", action="store_true", help="record nothing")
+    arguments = parser.parse_args(words)
+    _check_game(parser, arguments)
+    return arguments
+
+
+def replay_arguments(words: Sequence[str]) -> argparse.Namespace:
+    """Return the flags of `nitrogen-play replay`; a wrong one ends the program with a sentence."""
+    parser = argparse.ArgumentParser(
+        "nitrogen-play replay", description="Plays a recording's actions once more, without a server."
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="NNNN_ACTIONS.jsonl, ours or the reference's")
+    _add_game(parser)
+    arguments = parser.parse_args(words)
+    arguments.is_async = False
+    _check_game(parser, arguments)
+    return arguments
+
+
+def _add_game(parser: argparse.ArgumentParser) -> None:
+    game = parser.add_argument_group("game (one of --process, --window, --retro)")
+    game.add_argument("--process", metavar="NAME", help="the window of a process, for example celeste.exe")
+    game.add_argument("--window", metavar="TITLE", help="the window whose title contains this")
+    game.add_argument("--retro", metavar="GAME", help="an emulator's game, by stable-retro's name")
+    game.add_argument("--state", help="with --retro: the saved state to begin with (the game's own first)")
+    game.add_argument(
+        "--fps", type=_positive, help="ticks in a second (60; an emulator's own, and only with --async)"
+    )
+    game.add_argument(
+        "--no-pause", action="store_true", help="Windows: let the game run on while the model thinks"
+    )
+    game.add_argument(
+        "--gamepad",
+        choices=("virtual", "none"),
+        default="virtual",
+        help="none presses nothing, for looking on",
+    )
+    game.add_argument(
+        "--countdown",
+        type=_count_from_0,
+        default=3,
+        metavar="S",
+        help="of a window: s to bring it to the front (3)",
+    )
+
+
+def _check_game(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    has_window = arguments.process is not None or arguments.window is not None
+    if has_window == (arguments.retro is not None):
+        parser.error("say which game: --process NAME or --window TITLE, or else --retro GAME")
+    if arguments.state is not None and arguments.retro is None:
+        parser.error("--state is for --retro only")
+
+
+def _port(text: str) -> int:
+    number = _integer(text)
+    if not 0 < number < 65_536:
+        raise argparse.ArgumentTypeError(f"{text} is no port (1 to 65535)")
+    return number
+
+
+def _count(text: str) -> int:
+    number = _integer(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def _count_from_0(text: str) -> int:
+    number = _integer(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+    return number
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return number
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None

@@ -1,0 +1,160 @@
+"""Asking the server in a thread of its own, so that the game goes on and Ctrl-C is heard."""
+
+import queue
+import threading
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import nitrogen_client
+
+from nitrogen_play.errors import PlayError, ServerError
+from nitrogen_play.frames import model_frame
+from nitrogen_play.interfaces import Frame
+from nitrogen_play.pad import PadState, pad_states
+
+# What may be over in a moment; all other errors stop the game.
+_PASSING = (
+    nitrogen_client.ConnectionFailedError,
+    nitrogen_client.ReplyTimeoutError,
+    nitrogen_client.ServerBusyError,
+    nitrogen_client.ServerStoppingError,
+    nitrogen_client.ModelTooSlowError,
+    nitrogen_client.ModelUnavailableError,
+)
+_JOIN_S = 2
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a question.
+
+    Attributes:
+        tick: that of the picture.
+        states: the chunk's steps; None if the server could not answer now.
+        problem: why it could not, as a sentence; None if it did.
+        server_s: seconds that the server took, None if it does not say.
+        network_s: seconds of the way there and back; with the server's if that does not say.
+    """
+
+    tick: int
+    states: tuple[PadState, ...] | None
+    problem: str | None
+    server_s: float | None
+    network_s: float
+
+
+@dataclass(frozen=True)
+class _Question:
+    frame: Frame
+    tick: int
+    resets: int
+
+
+class Asker:
+    """One question at a time, answered in a thread, which closes the client at the end.
+
+    `client`: should not repeat requests by itself: a newer picture is better than an old one once more.
+    `allow_menu`: whether BACK, GUIDE and START may be pressed. `resize_mode`: how pictures are made square.
+    """
+
+    def __init__(self, client: nitrogen_client.ModelClient, *, allow_menu: bool, resize_mode: str) -> None:
+        self._client = client
+        self._allow_menu = allow_menu
+        self._resize_mode = resize_mode
+        self._with_timing = True
+        self._questions: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[int, Answer | PlayError]] = queue.SimpleQueue()
+        self._resets = 0
+        self._resets_done = 0
+        self._pending = 0
+        self._thread = threading.Thread(target=self._work, name="asking", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a question has no answer yet."""
+        return self._pending > 0
+
+    def ask(self, frame: Frame, tick: int) -> None:
+        """Ask for the chunk that answers a picture."""
+        self._pending += 1
+        self._questions.put(_Question(frame, tick, self._resets))
+
+    def answer(self, timeout_s: float) -> Answer | None:
+        """Return the answer, None if there is none yet.
+
+        `timeout_s`: how long to wait for it; 0 not to wait.
+
+        Raises:
+            ServerError: the server refuses, and will not change its mind.
+        """
+        deadline = time.monotonic() + timeout_s
+        while self._pending:
+            try:
+                resets, answer = self._answers.get(timeout=max(0.0, deadline - time.monotonic()) or 1e-6)
+            except queue.Empty:
+                return None
+            self._pending -= 1
+            if isinstance(answer, PlayError):
+                raise answer
+            if resets == self._resets:
+                return answer
+        return None
+
+    def forget(self) -> None:
+        """Have the server forget the pictures so far, and drop the answer that is on its way."""
+        self._resets += 1
+
+    def close(self) -> None:
+        """End the thread; one that waits for the server is left behind."""
+        self._questions.put(None)
+        self._thread.join(_JOIN_S)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _work(self) -> None:
+        with self._client:
+            while (question := self._questions.get()) is not None:
+                self._answers.put((question.resets, self._answered(question)))
+
+    def _answered(self, question: _Question) -> Answer | PlayError:
+        began = time.monotonic()
+        try:
+            if question.resets != self._resets_done:
+                self._client.reset()
+                self._resets_done = question.resets
+            began = time.monotonic()
+            prediction = self._predict(model_frame(question.frame, self._resize_mode))
+            took_s = time.monotonic() - began
+            states = pad_states(prediction, allow_menu=self._allow_menu)
+        except nitrogen_client.AccessRefusedError as error:
+            return ServerError(str(error))
+        except _PASSING as error:
+            return Answer(question.tick, None, str(error), None, time.monotonic() - began)
+        except nitrogen_client.NitrogenError as error:
+            return ServerError(str(error))
+        except PlayError as error:
+            return error
+        except Exception as error:  # the thread's edge: the game must hear of it, whatever it is
+            return ServerError(f"asking the server failed: {type(error).__name__}: {error}")
+        timing = prediction.timing
+        server_s = None if timing is None else min(took_s, timing.total_ms / 1000)
+        return Answer(question.tick, states, None, server_s, took_s - (server_s or 0.0))
+
+    def _predict(self, frame: Frame) -> nitrogen_client.Prediction:
+        try:
+            return self._client.predict(frame, timing=self._with_timing)
+        except nitrogen_client.UnsupportedError:
+            if not self._with_timing:
+                raise
+            # A server of the older kind, which tells no times.
+            self._with_timing = False
+            return self._client.predict(frame, timing=False)

@@ -1,0 +1,190 @@
+"""The two commands: putting a game, a server and a recording together, and playing."""
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import Any
+
+import nitrogen_client
+import rich.console
+import rich.text
+
+from nitrogen_play.arguments import play_arguments, replay_arguments
+from nitrogen_play.asking import Asker
+from nitrogen_play.errors import MissingPackageError, PlayError, ServerError
+from nitrogen_play.games.open_window import WindowOptions, open_window
+from nitrogen_play.games.retro import open_retro
+from nitrogen_play.interfaces import Game
+from nitrogen_play.live_line import LiveLine
+from nitrogen_play.meter import Meter
+from nitrogen_play.player import Player, PlayOptions
+from nitrogen_play.recording.actions_file import read_steps
+from nitrogen_play.recording.films import need_films
+from nitrogen_play.recording.recorder import Recorder, new_recording
+from nitrogen_play.replay import replay
+
+# As in the reference; the model's chunks are for as many a second.
+_WINDOW_TICKS_PER_S = 60.0
+
+
+def run(words: Sequence[str]) -> int:
+    """Run a command line; return the exit code: 0, or 1 after an error, which is on stderr as a sentence."""
+    if words[:1] == ["replay"]:
+        arguments = replay_arguments(words[1:])
+        command = _replay
+    else:
+        arguments = play_arguments(words)
+        command = _play
+    console = rich.console.Console()
+    try:
+        command(arguments, console)
+    except PlayError as error:
+        sys.stderr.write(f"nitrogen-play: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _play(arguments: argparse.Namespace, console: rich.console.Console) -> None:
+    say = _sayer(console)
+    with ExitStack() as stack:
+        with ExitStack() as until_asker:
+            client = until_asker.enter_context(_client(arguments))
+            info = _info(client)
+            ticks_per_step = max(1, int(info.get("action_downsample_ratio", 1)))
+            game = _open_game(arguments, say)
+            stack.callback(game.close)
+            until_asker.pop_all()
+        asker = stack.enter_context(
+            Asker(client, allow_menu=arguments.allow_menu, resize_mode=game.resize_mode)
+        )
+        checkpoint = str(info.get("ckpt_path", "unknown"))
+        say(f"{game.title}, played by {checkpoint} at {arguments.ip}:{arguments.port}; Ctrl-C stops")
+        options = PlayOptions(
+            steps=arguments.steps,
+            steps_per_chunk=arguments.actions_per_step,
+            ticks_per_step=ticks_per_step,
+            is_async=arguments.is_async,
+            patience_s=arguments.patience,
+        )
+        recorder = _recorder(arguments, checkpoint, game, say)
+        if recorder is not None:
+            stack.callback(recorder.close)
+        _count_down(arguments, say)
+        stop = stack.enter_context(_stopped_by_signals())
+        meter = Meter()
+        stack.enter_context(LiveLine(console, meter))
+        Player(game, asker, options, meter, recorder, say, stop).play()
+
+
+def _replay(arguments: argparse.Namespace, console: rich.console.Console) -> None:
+    say = _sayer(console)
+    steps = read_steps(arguments.file)
+    with ExitStack() as stack:
+        game = _open_game(arguments, say)
+        stack.callback(game.close)
+        say(f"{game.title}: {len(steps)} steps of {arguments.file}; Ctrl-C stops")
+        _count_down(arguments, say)
+        stop = stack.enter_context(_stopped_by_signals())
+        meter = Meter()
+        stack.enter_context(LiveLine(console, meter))
+        replay(game, steps, meter, stop)
+
+
+def _client(arguments: argparse.Namespace) -> nitrogen_client.ModelClient:
+    game: Any = nitrogen_client.UNSET
+    if arguments.game is not None:
+        game = int(arguments.game) if arguments.game.isdecimal() else arguments.game
+    try:
+        return nitrogen_client.ModelClient(
+            arguments.ip,
+            arguments.port,
+            timeout_s=arguments.timeout,
+            retries=0,  # A newer picture is better than an old one once more.
+            seed=arguments.seed,
+            game=game,
+            model=arguments.model,
+            client_key=arguments.client_key,
+            server_key=arguments.server_key,
+        )
+    except nitrogen_client.NitrogenError as error:
+        raise ServerError(str(error)) from error
+
+
+def _info(client: nitrogen_client.ModelClient) -> dict[str, Any]:
+    try:
+        client.reset()
+        return client.info()
+    except nitrogen_client.NitrogenError as error:
+        raise ServerError(str(error)) from error
+
+
+def _open_game(arguments: argparse.Namespace, say: Callable[[str], None]) -> Game:
+    if arguments.retro is not None:
+        pictures_per_s = (arguments.fps or 0.0) if arguments.is_async else None
+        return open_retro(arguments.retro, arguments.state, pictures_per_s)
+    options = WindowOptions(
+        process=arguments.process,
+        title=arguments.window,
+        ticks_per_s=arguments.fps or _WINDOW_TICKS_PER_S,
+        pauses=sys.platform == "win32" and not (arguments.is_async or arguments.no_pause),
+        has_gamepad=arguments.gamepad == "virtual",
+    )
+    return open_window(options, say)
+
+
+def _recorder(
+    arguments: argparse.Namespace, checkpoint: str, game: Game, say: Callable[[str], None]
+) -> Recorder | None:
+    if arguments.no_record:
+        return None
+    with_films = True
+    try:
+        need_films()
+    except MissingPackageError as error:
+        say(f"recording the actions without films: {error}")
+        with_films = False
+    paths = new_recording(arguments.out, checkpoint)
+    say(
+        f"recording to {paths.actions}"
+        + (f", {paths.debug.name} and {paths.clean.name}" if with_films else "")
+    )
+    return Recorder(paths, game.clock.ticks_per_s, say, with_films=with_films)
+
+
+def _count_down(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
+    if arguments.retro is None:
+        for seconds in range(arguments.countdown, 0, -1):
+            say(f"bring the game's window to the front: {seconds}")
+            time.sleep(1)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """Yield an event that Ctrl-C or a request to end sets; a second one interrupts at once."""
+    stop = threading.Event()
+
+    def set_stop(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, set_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _sayer(console: rich.console.Console) -> Callable[[str], None]:
+    def say(sentence: str) -> None:
+        console.print(rich.text.Text(sentence), soft_wrap=True)
+
+    return say

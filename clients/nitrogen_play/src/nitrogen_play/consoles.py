@@ -1,0 +1,87 @@
+"""The table of consoles, and what a pad's state means on one of them in stable-retro."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from nitrogen_play.pad import STICK_MAX, PadState
+
+_IN_PACKAGE = Path(__file__).with_name("consoles.toml")
+# clients/consoles.toml of a clone.
+_IN_CLONE = Path(__file__).parents[3] / "consoles.toml"
+
+
+@dataclass(frozen=True)
+class ConsoleButton:
+    """A console's button: what of the pad presses it, and stable-retro's name for it."""
+
+    pad: frozenset[str]
+    retro: str
+
+
+@dataclass(frozen=True)
+class Console:
+    """A console as stable-retro has it.
+
+    Attributes:
+        title: its name, for people.
+        resize_mode: how its pictures are made square.
+        stick_threshold: from where on a stick counts as a direction, 0 to 1.
+    """
+
+    title: str
+    resize_mode: str
+    buttons: tuple[ConsoleButton, ...]
+    stick_threshold: float
+
+    def pressed(self, state: PadState) -> frozenset[str]:
+        """Return stable-retro's names of the buttons that a pad's state presses.
+
+        A console's menu buttons hang on the pad's, which are not in `state` where menus are not allowed.
+        """
+        held = state.pressed | _directions(state, self.stick_threshold)
+        return frozenset(button.retro for button in self.buttons if button.pad & held)
+
+
+def retro_console(system: str) -> Console | None:
+    """Return the console that stable-retro calls `system`, for example "Genesis"; None for one not listed."""
+    table = _table()
+    for console in table.values():
+        if isinstance(console, dict) and system in console["retro"]:
+            buttons = tuple(
+                ConsoleButton(frozenset(button["pad"]), button["retro"])
+                for button in console["buttons"].values()
+                if "retro" in button
+            )
+            return Console(console["title"], console["resize_mode"], buttons, table["stick_threshold"])
+    return None
+
+
+def retro_systems() -> list[str]:
+    """Return the names that stable-retro gives the listed consoles."""
+    return sorted(
+        name for console in _table().values() if isinstance(console, dict) for name in console["retro"]
+    )
+
+
+@cache
+def _table() -> dict[str, Any]:
+    path = _IN_PACKAGE if _IN_PACKAGE.exists() else _IN_CLONE
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def _directions(state: PadState, threshold: float) -> frozenset[str]:
+    least = threshold * STICK_MAX
+    names = set()
+    for side, (x, y) in (("LEFT", state.left), ("RIGHT", state.right)):
+        if x <= -least:
+            names.add(f"{side}_STICK_LEFT")
+        if x >= least:
+            names.add(f"{side}_STICK_RIGHT")
+        if y <= -least:
+            names.add(f"{side}_STICK_UP")
+        if y >= least:
+            names.add(f"{side}_STICK_DOWN")
+    return frozenset(names)

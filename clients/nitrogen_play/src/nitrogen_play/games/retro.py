@@ -1,0 +1,130 @@
+"""Emulators, by stable-retro: the game is a library in this process, and stands still between pictures."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nitrogen_play.clocks import Pacer
+from nitrogen_play.consoles import Console, retro_console, retro_systems
+from nitrogen_play.errors import GameNotFoundError, MissingPackageError
+from nitrogen_play.interfaces import Frame, Game
+from nitrogen_play.pad import NEUTRAL, PadState
+
+_MOST_NAMES = 30
+
+
+class RetroGame:
+    """An emulator's screen, gamepad and clock in one, because stable-retro's step is all three.
+
+    `pictures_per_s`: how fast it goes on by itself, 0 for the console's own speed; None to stand still
+    between ticks, which then take no longer than they must.
+    """
+
+    def __init__(self, environment: Any, console: Console, pictures_per_s: float | None) -> None:  # noqa: ANN401 - untyped
+        self._environment = environment
+        self._console = console
+        self._buttons: Sequence[str | None] = environment.buttons
+        self.ticks_per_s = float(environment.em.get_screen_rate())
+        self.stands_still = pictures_per_s is None
+        self._pacer = None if pictures_per_s is None else Pacer(pictures_per_s or self.ticks_per_s)
+        self._tick = 0
+        self._state = NEUTRAL
+        self._picture, _ = environment.reset()
+
+    def capture(self) -> Frame:
+        """Return the present picture."""
+        return np.ascontiguousarray(self._picture)
+
+    def apply(self, state: PadState) -> None:
+        """Hold exactly these buttons and sticks from the next tick on."""
+        self._state = state
+
+    def release(self) -> None:
+        """Hold nothing."""
+        self._state = NEUTRAL
+
+    def now(self) -> int:
+        """Return how many pictures the emulator has made."""
+        return self._tick
+
+    def tick(self) -> bool:
+        """Make the next picture; True if the game was over and began anew."""
+        if self._pacer is not None:
+            self._pacer.wait()
+        pressed = self._console.pressed(self._state)
+        mask = np.array([name in pressed for name in self._buttons], np.int8)
+        self._picture, _, is_over, is_cut_short, _ = self._environment.step(mask)
+        self._tick += 1
+        if is_over or is_cut_short:
+            self._picture, _ = self._environment.reset()
+            return True
+        return False
+
+    def is_late(self) -> bool:
+        """Return whether the next picture is due already."""
+        return self._pacer is not None and self._pacer.is_late()
+
+    def close(self) -> None:
+        """End the emulator."""
+        self._environment.close()
+
+
+def open_retro(name: str, state: str | None, pictures_per_s: float | None) -> Game:
+    """Start an emulator.
+
+    `name`: stable-retro's name of the game. `state`: one of the saved states to begin with, None for the
+    game's own first. `pictures_per_s`: as in `RetroGame`.
+
+    Raises:
+        MissingPackageError: stable-retro is not installed.
+        GameNotFoundError: no such game, state, or no ROM of it; the message lists what there is.
+    """
+    retro = _stable_retro()
+    everything = retro.data.Integrations.ALL
+    chosen = {} if state is None else {"state": state}
+    if state is not None and state not in (states := retro.data.list_states(name, everything)) and states:
+        raise GameNotFoundError(f"{name} has no saved state {state!r}; it has: {', '.join(states)}")
+    try:
+        environment = retro.make(name, inttype=everything, render_mode=None, **chosen)
+    except FileNotFoundError as error:
+        raise GameNotFoundError(_not_found(retro, name)) from error
+    console = retro_console(environment.system)
+    if console is None:
+        environment.close()
+        raise GameNotFoundError(
+            f"{name} is a game for {environment.system!r}, for which there is no table of buttons; there is "
+            f"one for {', '.join(retro_systems())}"
+        )
+    game = RetroGame(environment, console, pictures_per_s)
+    return Game(f"{name}, {console.title}", game, game, game, console.resize_mode, game.close)
+
+
+def _stable_retro() -> Any:  # noqa: ANN401 - untyped
+    try:
+        import stable_retro  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MissingPackageError("stable-retro", "retro", "an emulator") from error
+    return stable_retro
+
+
+def _not_found(retro: Any, name: str) -> str:  # noqa: ANN401 - untyped
+    everything = retro.data.Integrations.ALL
+    games = [game for game in retro.data.list_games(everything) if _has_rom(retro, game)]
+    listed = ", ".join(sorted(games)[:_MOST_NAMES]) or "none"
+    if len(games) > _MOST_NAMES:
+        listed += f" and {len(games) - _MOST_NAMES} more"
+    if name in retro.data.list_games(everything):
+        return (
+            f"stable-retro knows {name}, but has no ROM of it: import yours with "
+            f"`python -m stable_retro.import FOLDER`; games with a ROM: {listed}"
+        )
+    return f"stable-retro knows no game {name!r}; games with a ROM: {listed}"
+
+
+def _has_rom(retro: Any, game: str) -> bool:  # noqa: ANN401 - untyped
+    try:
+        retro.data.get_romfile_path(game, retro.data.Integrations.ALL)
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,72 @@
+"""What a kind of game has to offer: a screen, a gamepad and a clock."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nitrogen_play.pad import PadState
+
+Frame = NDArray[np.uint8]
+
+
+class Screen(Protocol):
+    """What is to be seen of a game."""
+
+    def capture(self) -> Frame:
+        """Return the present picture, (H, W, 3) RGB; nobody changes it afterwards.
+
+        Raises:
+            GameLostError: the game's window is gone.
+        """
+
+
+class Gamepad(Protocol):
+    """A virtual gamepad, on which one state holds until the next."""
+
+    def apply(self, state: PadState) -> None:
+        """Hold exactly these buttons and sticks."""
+
+    def release(self) -> None:
+        """Hold nothing."""
+
+
+class Clock(Protocol):
+    """The game's time, counted in ticks: pictures of an emulator, 1/60 s of other games."""
+
+    @property
+    def ticks_per_s(self) -> float:
+        """Ticks in a second of the game's time."""
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether the game's time only goes on in `tick`."""
+
+    def now(self) -> int:
+        """Return the number of the present tick; 0 is the first."""
+
+    def tick(self) -> bool:
+        """Let the game go on to the next tick, and return when it is there: True if it began anew."""
+
+    def is_late(self) -> bool:
+        """Return whether the present tick should be over already."""
+
+
+@dataclass(frozen=True)
+class Game:
+    """A game that can be played.
+
+    Attributes:
+        title: what people call it.
+        resize_mode: how its pictures are made square: "stretch", "pad" or "crop".
+        close: gives back what the game's parts hold, and lets the game itself go on.
+    """
+
+    title: str
+    screen: Screen
+    gamepad: Gamepad
+    clock: Clock
+    resize_mode: str
+    close: Callable[[], None]

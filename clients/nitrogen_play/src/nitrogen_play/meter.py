@@ -1,0 +1,88 @@
+"""How the game goes: actions per second, and whose time it takes."""
+
+import time
+from collections import deque
+
+_WINDOW_S = 5.0
+
+
+class Meter:
+    """Counts what happens; `line` says it in one line."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._times: deque[float] = deque()
+        self._last_server_s: float | None = None
+        self._last_network_s = 0.0
+        self.actions = 0
+        self.predicts = 0
+        self.held_steps = 0
+        self.late_steps = 0
+        self.dropped_frames = 0
+        self.server_s = 0.0
+        self.network_s = 0.0
+        self.problem: str | None = None
+
+    def count_action(self) -> None:
+        """Count a step that was played."""
+        self.actions += 1
+        now = time.monotonic()
+        self._times.append(now)
+        while now - self._times[0] > _WINDOW_S:
+            self._times.popleft()
+
+    def count_answer(self, server_s: float | None, network_s: float) -> None:
+        """Count an answer and its seconds; `server_s` None where the server does not say."""
+        self.predicts += 1
+        self.problem = None
+        self._last_server_s, self._last_network_s = server_s, network_s
+        self.server_s += server_s or 0.0
+        self.network_s += network_s
+
+    def actions_per_s(self) -> float:
+        """Return the actions per second of the last seconds."""
+        times = self._times
+        if len(times) < 2:
+            return 0.0
+        # While nothing is played, the rate falls.
+        span_s = max(times[-1] - times[0], time.monotonic() - times[0] - 1.0)
+        return (len(times) - 1) / span_s if span_s > 0 else 0.0
+
+    def line(self) -> str:
+        """Return how it goes now, in one line."""
+        parts = [f"{self.actions} actions", f"{self.actions_per_s():.1f} actions/s", *self._shares()]
+        parts += self._faults()
+        if self.problem is not None:
+            parts.append(f"waiting: {self.problem}")
+        return " | ".join(parts)
+
+    def summary(self) -> str:
+        """Return how it went over all, in one line."""
+        elapsed_s = time.monotonic() - self._began
+        rate = self.actions / elapsed_s if elapsed_s > 0 else 0.0
+        chunks = f" of {_counted(self.predicts, 'chunk')}" if self.predicts else ""
+        played = f"played {_counted(self.actions, 'action')}{chunks} in {elapsed_s:.1f} s"
+        whole = f"{played}: {rate:.1f} actions/s"
+        return " | ".join([whole, *self._shares(), *self._faults()])
+
+    def _shares(self) -> list[str]:
+        elapsed_s = time.monotonic() - self._began
+        if not self.predicts or elapsed_s <= 0:
+            return []
+        network = f"{self.network_s / elapsed_s:.0%} of the time ({1000 * self._last_network_s:.0f} ms)"
+        if self._last_server_s is None:
+            return [f"server and network {network}"]
+        server = f"{self.server_s / elapsed_s:.0%} of the time ({1000 * self._last_server_s:.0f} ms)"
+        return [f"server {server}", f"network {network}"]
+
+    def _faults(self) -> list[str]:
+        counted = (
+            (self.late_steps, "late step", "dropped"),
+            (self.held_steps, "step", "held for want of a chunk"),
+            (self.dropped_frames, "picture", "not recorded"),
+        )
+        return [f"{_counted(count, noun)} {what}" for count, noun, what in counted if count]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,1 @@
+"""What was played, as films and as a file that can be played again."""

@@ -1,0 +1,116 @@
+"""Films of a game, by PyAV: its pictures as they are, and its pictures with the gamepad beside them."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+from nitrogen_play.errors import MissingPackageError, RecordingError
+from nitrogen_play.interfaces import Frame
+from nitrogen_play.pad import PadState
+from nitrogen_play.recording.pad_picture import HEIGHT, pad_picture
+
+_MOST_WIDTH = 1920
+_TIME_BASE = Fraction(1, 90_000)
+# Written in pieces, so that a film that was cut short by a crash can be seen to its last piece.
+_CONTAINER_OPTIONS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
+_ENCODER_OPTIONS = {"crf": "23", "preset": "veryfast"}
+_PIECE_S = 2
+
+
+def need_films() -> None:
+    """Look whether films can be made.
+
+    Raises:
+        MissingPackageError: PyAV is not installed.
+    """
+    try:
+        import av  # noqa: F401, PLC0415 - an extra
+    except ImportError as error:
+        raise MissingPackageError("av", "record", "a film") from error
+
+
+class Film:
+    """One MP4 file. Its size is that of the first picture, to which later ones are fitted.
+
+    `ticks_per_s`: pictures come with the number of their tick, so that missing ones do not shift the others.
+    """
+
+    def __init__(self, path: Path, ticks_per_s: float) -> None:
+        self._path = path
+        self._ticks_per_s = ticks_per_s
+        self._container: Any = None
+        self._stream: Any = None
+        self._size = (0, 0)
+        self._next_tick = 0
+
+    def add(self, picture: Frame, tick: int) -> None:
+        """Add a picture, (H, W, 3) RGB; one whose tick is not after the last one's is left out.
+
+        Raises:
+            RecordingError: it cannot be written.
+        """
+        import av  # noqa: PLC0415 - an extra
+
+        if tick < self._next_tick:
+            return
+        self._next_tick = tick + 1
+        try:
+            if self._container is None:
+                self._open(picture)
+            image = av.VideoFrame.from_ndarray(_fitted(picture, self._size), format="rgb24")
+            image.pts = round(tick / self._ticks_per_s / _TIME_BASE)
+            image.time_base = _TIME_BASE
+            self._container.mux(self._stream.encode(image))
+        except (av.FFmpegError, OSError) as error:
+            raise RecordingError(f"the film {self._path} cannot be written: {error}") from error
+
+    def close(self) -> None:
+        """Write what is left.
+
+        Raises:
+            RecordingError: it cannot be written.
+        """
+        if self._container is None:
+            return
+        import av  # noqa: PLC0415 - an extra
+
+        try:
+            self._container.mux(self._stream.encode())
+            self._container.close()
+        except (av.FFmpegError, OSError) as error:
+            raise RecordingError(f"the film {self._path} cannot be written: {error}") from error
+
+    def _open(self, picture: Frame) -> None:
+        import av  # noqa: PLC0415 - an extra
+
+        height, width = picture.shape[:2]
+        shrink = min(1.0, _MOST_WIDTH / width)
+        # The encoder wants even sides.
+        self._size = (max(2, round(width * shrink) // 2 * 2), max(2, round(height * shrink) // 2 * 2))
+        self._container = av.open(str(self._path), "w", format="mp4", options=_CONTAINER_OPTIONS)
+        rate = Fraction(self._ticks_per_s).limit_denominator(1001)
+        stream: Any = self._container.add_stream("libx264", rate=rate, options=_ENCODER_OPTIONS)
+        stream.width, stream.height = self._size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = _TIME_BASE
+        stream.codec_context.gop_size = round(_PIECE_S * self._ticks_per_s)
+        self._stream = stream
+
+
+def debug_picture(picture: Frame, state: PadState, caption: str) -> Frame:
+    """Return a game's picture, 480 pixels high, with the pad drawn beside it."""
+    height, width = picture.shape[:2]
+    shown = _fitted(picture, (max(1, round(width * HEIGHT / height)), HEIGHT))
+    return np.concatenate([shown, pad_picture(state, caption)], axis=1)
+
+
+def _fitted(picture: Frame, size: tuple[int, int]) -> Frame:
+    height, width = picture.shape[:2]
+    if (width, height) == size:
+        return picture
+    # Few pixels stay square and sharp; many are averaged.
+    how = PIL.Image.Resampling.NEAREST if width < size[0] else PIL.Image.Resampling.BOX
+    return np.asarray(PIL.Image.fromarray(picture).resize(size, how))

@@ -1,0 +1,156 @@
+"""Records a game in a thread of its own: the game never waits for the disk or the encoder."""
+
+import os
+import queue
+import re
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TextIO
+
+from nitrogen_play.errors import PlayError, RecordingError
+from nitrogen_play.interfaces import Frame
+from nitrogen_play.pad import PadState
+from nitrogen_play.recording.actions_file import RecordedStep, step_line
+from nitrogen_play.recording.films import Film, debug_picture
+
+_MOST_WAITING_PICTURES = 64
+_NICENESS = 10
+_NUMBER = re.compile(r"([0-9]+)_(?:DEBUG\.mp4|CLEAN\.mp4|ACTIONS\.jsonl?)")
+
+
+@dataclass(frozen=True)
+class RecordingPaths:
+    """The three files of a recording."""
+
+    actions: Path
+    debug: Path
+    clean: Path
+
+
+@dataclass(frozen=True)
+class _Picture:
+    picture: Frame
+    state: PadState
+    tick: int
+
+
+def new_recording(folder: Path, checkpoint: str) -> RecordingPaths:
+    """Return the next recording's files in `folder`/CHECKPOINT, and make the one of the actions.
+
+    `checkpoint`: the path that the server gives; its last part, without its suffix, names the folder.
+
+    Raises:
+        RecordingError: they cannot be made.
+    """
+    name = PurePosixPath(PureWindowsPath(checkpoint).as_posix()).stem
+    # The name comes from a server: it may not lead elsewhere.
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:100] or "unknown"
+    place = folder / safe
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        numbers = [int(found[1]) for path in place.iterdir() if (found := _NUMBER.fullmatch(path.name))]
+        number = max(numbers, default=0)
+        while True:
+            number += 1
+            actions = place / f"{number:04d}_ACTIONS.jsonl"
+            try:
+                actions.open("x").close()
+            except FileExistsError:
+                continue  # Another player has begun meanwhile.
+            return RecordingPaths(
+                actions, place / f"{number:04d}_DEBUG.mp4", place / f"{number:04d}_CLEAN.mp4"
+            )
+    except OSError as error:
+        raise RecordingError(f"a recording cannot be made in {place}: {error}") from error
+
+
+class Recorder:
+    """Writes steps and pictures as they come, in a thread.
+
+    Steps are all written. Of pictures at most 64 wait; `add_picture` says when there is no room.
+
+    `with_films`: False writes the actions alone. `report`: called once, from the thread, with the sentence of
+    an error that ends the recording.
+    """
+
+    def __init__(
+        self, paths: RecordingPaths, ticks_per_s: float, report: Callable[[str], None], *, with_films: bool
+    ) -> None:
+        self._paths = paths
+        self._report = report
+        self._films = (Film(paths.debug, ticks_per_s), Film(paths.clean, ticks_per_s)) if with_films else None
+        self._work_queue: queue.SimpleQueue[RecordedStep | _Picture | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(_MOST_WAITING_PICTURES)
+        self._failed = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="recording")
+        self._thread.start()
+
+    @property
+    def wants_pictures(self) -> bool:
+        """Whether films are made."""
+        return self._films is not None and not self._failed.is_set()
+
+    def add_step(self, step: RecordedStep) -> None:
+        """Write a step."""
+        self._work_queue.put(step)
+
+    def add_picture(self, picture: Frame, state: PadState, tick: int, *, wait: bool) -> bool:
+        """Film a picture; return False if there was no room for it.
+
+        `wait`: whether to wait for room, for games that wait too.
+        """
+        if not self.wants_pictures:
+            return True
+        if not self._room.acquire(blocking=wait):
+            return False
+        self._work_queue.put(_Picture(picture, state, tick))
+        return True
+
+    def close(self) -> None:
+        """Write all that waits, and close the files."""
+        self._work_queue.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        _yield_to_the_game()
+        try:
+            self._write_all()
+        except (PlayError, OSError) as error:
+            self._stop(f"the recording ends here: {error}")
+        except Exception as error:  # the thread's edge: the player must not wait for it
+            self._stop(f"the recording ends here: {type(error).__name__}: {error}")
+
+    def _write_all(self) -> None:
+        films: Sequence[Film] = self._films or ()
+        try:
+            with self._paths.actions.open("a", 1, encoding="utf-8") as actions:
+                while (item := self._work_queue.get()) is not None:
+                    self._write(item, actions)
+        finally:
+            for film in films:
+                film.close()
+
+    def _write(self, item: RecordedStep | _Picture, actions: TextIO) -> None:
+        if isinstance(item, RecordedStep):
+            actions.write(step_line(item))
+            return
+        self._room.release()
+        if self._films is not None:
+            debug, clean = self._films
+            clean.add(item.picture, item.tick)
+            debug.add(debug_picture(item.picture, item.state, f"tick {item.tick}"), item.tick)
+
+    def _stop(self, message: str) -> None:
+        self._failed.set()
+        # One who waits for room goes on.
+        self._room.release(_MOST_WAITING_PICTURES)
+        self._report(message)
+
+
+def _yield_to_the_game() -> None:
+    """Let the game and its player go first where there are too few cores; Linux can do that for a thread."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

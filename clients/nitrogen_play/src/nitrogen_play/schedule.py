@@ -1,0 +1,83 @@
+"""Which step of which chunk is due, when chunks come while the game goes on."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nitrogen_play.pad import NEUTRAL, PadState
+
+_REMEMBERED_DELAYS = 5
+
+
+@dataclass(frozen=True)
+class DueStep:
+    """What is to be held during a tick.
+
+    Attributes:
+        chunk: number of the chunk, from 0; -1 before the first.
+        index: the step within it.
+        is_fresh: whether it is a chunk's step at its time; else it is held on or neutral, for want of one.
+    """
+
+    state: PadState
+    chunk: int
+    index: int
+    is_fresh: bool
+
+
+class ChunkSchedule:
+    """Holds the present chunk, and knows when the next one has to be asked for.
+
+    A chunk's first step belongs to the tick whose picture it answers. When it arrives, the steps of the ticks
+    that have passed since are dropped, and the rest takes over at once: it knows the newer picture. A chunk
+    whose steps are over is held at its last step for as long again as a chunk is, then the pad is let go.
+
+    `ticks_per_step`: ticks for which a step is held. `steps_per_chunk`: how many steps of a chunk are played
+    (those that came too late not counted), None for all.
+    """
+
+    def __init__(self, ticks_per_step: int, steps_per_chunk: int | None) -> None:
+        self._ticks_per_step = ticks_per_step
+        self._steps_per_chunk = steps_per_chunk
+        self._states: Sequence[PadState] = ()
+        self._first_tick = 0
+        self._end = 0
+        self._chunk = -1
+        self._delays: deque[int] = deque(maxlen=_REMEMBERED_DELAYS)
+        self.late_steps = 0
+
+    def take(self, states: Sequence[PadState], picture_tick: int, now: int) -> None:
+        """Change over to a chunk that answers the picture of an earlier tick."""
+        late = (now - picture_tick) // self._ticks_per_step
+        self._delays.append(now - picture_tick)
+        self.late_steps += min(late, len(states))
+        self._states = states
+        self._first_tick = picture_tick
+        self._chunk += 1
+        wanted = len(states) if self._steps_per_chunk is None else self._steps_per_chunk
+        self._end = min(len(states), late + wanted)
+
+    def clear(self) -> None:
+        """Forget the chunk, as when the game began anew."""
+        self._states = ()
+        self._end = 0
+
+    def due(self, now: int) -> DueStep:
+        """Return what is to be held during a tick."""
+        index = (now - self._first_tick) // self._ticks_per_step
+        if index < self._end:
+            return DueStep(self._states[index], self._chunk, index, is_fresh=True)
+        if self._states and index < self._end + len(self._states):
+            return DueStep(self._states[self._end - 1], self._chunk, index, is_fresh=False)
+        return DueStep(NEUTRAL, self._chunk, index if self._states else 0, is_fresh=False)
+
+    def is_over(self, now: int) -> bool:
+        """Return whether no step of the chunk is left."""
+        return (now - self._first_tick) // self._ticks_per_step >= self._end
+
+    def wants_chunk(self, now: int) -> bool:
+        """Return whether a chunk asked for now comes just in time, as long as the last ones took."""
+        if not self._states:
+            return True
+        remaining = self._first_tick + self._end * self._ticks_per_step - now
+        return remaining <= max(self._delays, default=0) + self._ticks_per_step
