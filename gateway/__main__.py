@@ -1,25 +1,15 @@
 """The command line `python -m gateway`, also installed as `nitrogen-gateway`.
 
-Without a command it serves; `keys`, `check` and `render` are small programs of their own in `commands`.
+Without a command it serves (`commands.serve`); `check`, `keys`, `ready` and `render` are small programs of
+their own beside it.
 """
 
-import asyncio
 import importlib
-import signal
 import sys
 from collections.abc import Sequence
 
-import uvloop
-
-from gateway.command_line import allow_many_connections, parse_settings
-from gateway.errors import StartError
-from gateway.server import Gateway, run
-from gateway.settings import GatewaySettings
-from gateway.telemetry.logs import configure_logging
-from gateway.workers import Workers, run_workers
-
-# Imported only when asked for: the gateway itself needs none of their libraries.
-_COMMANDS = ("check", "keys", "render")
+# Imported only when asked for: none needs all libraries, and a health check is to cost next to nothing.
+_COMMANDS = ("check", "keys", "ready", "render")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,42 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns 0, 1 when the gateway cannot start or a command fails, 2 for a wrong setting.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and words[0] in _COMMANDS:
-        command = importlib.import_module(f"gateway.commands.{words[0]}")
-        return int(command.main(words[1:]))
-    try:
-        settings = parse_settings(words)
-    except StartError as error:
-        sys.stderr.write(f"nitrogen-gateway: {error}\n")
-        return 2
-    configure_logging(settings.log_level, settings.log_format)
-    allow_many_connections()
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run_until_signal(settings))
-    except StartError as error:
-        sys.stderr.write(f"nitrogen-gateway: {error}\n")
-        return 1
-    return 0
-
-
-async def _run_until_signal(settings: GatewaySettings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    if settings.workers > 1:
-        await run_workers(settings, stop, _announce)
-    else:
-        await run(settings, stop, _announce)
-
-
-def _announce(gateway: Gateway | Workers) -> None:
-    """Say on stdout that the ports are open, in the words of the server that this one replaces."""
-    sys.stdout.write(
-        f"ZMQ Server running on port {gateway.zmq_port}\n"
-        f"Simple TCP Server (JSON+Bytes) running on port {gateway.tcp_port}\n"
-    )
-    sys.stdout.flush()
+    name = words.pop(0) if words and words[0] in _COMMANDS else "serve"
+    command = importlib.import_module(f"gateway.commands.{name}")
+    return int(command.main(words))
 
 
 if __name__ == "__main__":

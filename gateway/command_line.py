@@ -24,6 +24,7 @@ _COMPANIONS = {
     "tcp_tls_key": "tcp_tls_cert",
 }
 _FILES = (
+    "triton_key_file",
     "triton_tls_ca",
     "triton_tls_cert",
     "triton_tls_key",

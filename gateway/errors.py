@@ -8,13 +8,15 @@
     │   └── FramingError        a byte stream that can no longer be trusted (reply, then close)
     ├── ServerError             the request was fine; the gateway or Triton could not answer it
     │   ├── TritonUnavailableError
-    │   │   └── NotServedError  Triton is there, but not the model, or no longer the version asked for
+    │   │   ├── NotServedError  Triton is there, but not the model, or no longer the version asked for
+    │   │   └── StoppingError   the gateway stops, and its connection to Triton with it
     │   ├── DeadlineError
     │   ├── BusyError           too many requests are in flight
     │   └── ModelError          Triton answered, but not with what the model's contract promises
     └── StartError              the gateway cannot start (a port in use, a wrong setting)
 
-`outcome` is the value of the metrics' outcome label.
+`outcome` is the value of the metrics' outcome label, `cause` the word that clients of port 5555 get beside
+the text.
 """
 
 
@@ -22,6 +24,11 @@ class GatewayError(Exception):
     """Base of every error that the gateway raises on purpose; its text goes to the client."""
 
     outcome = "error"
+
+    @property
+    def cause(self) -> str:
+        """Why there is an error, for programs; the outcome, unless a class knows more."""
+        return self.outcome
 
 
 class RequestError(GatewayError):
@@ -66,6 +73,15 @@ class TritonUnavailableError(ServerError):
 
 class NotServedError(TritonUnavailableError):
     """Triton refused the request unread: it does not serve the model, or no longer the facts' version."""
+
+
+class StoppingError(TritonUnavailableError):
+    """The gateway is stopping; another one, or the same, may be there in a moment."""
+
+    @property
+    def cause(self) -> str:
+        """What is no fault of Triton's."""
+        return "stopping"
 
 
 class DeadlineError(ServerError):

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds that requests in flight get when the gateway stops: longer than TCP clients wait for a reply.
 _GRACE_S = 5.0
+# A Triton that does not answer must not hold up the page of metrics: Prometheus waits for five seconds.
+_READY_WITHIN_S = 1.0
 
 
 class Gateway:
@@ -46,6 +48,7 @@ class Gateway:
         )
         self.metrics.watch_triton(self._connection.endpoints_up)
         self.metrics.watch_decoding(self._plane.decoding)
+        self.metrics.watch_horizons(self.models.horizons)
         admission = Admission(settings.max_in_flight)
         zmq_metrics = self.metrics.port("zmq", "authorised" if settings.curve_keys else "anonymous")
         self._recorder = None
@@ -127,6 +130,7 @@ class Gateway:
         logger.info("stopped")
 
     async def _exposition(self) -> bytes:
+        self.metrics.is_ready = await self._http.is_ready(_READY_WITHIN_S)
         return self.metrics.exposition()
 
     async def _close_inside(self) -> None:

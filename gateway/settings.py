@@ -66,6 +66,8 @@ class GatewaySettings(BaseSettings):
     """PEM file with the gateway's own certificate, for a Triton that asks for one (mutual TLS)."""
     triton_tls_key: Path | None = None
     """PEM file with the key of --triton-tls-cert."""
+    triton_key_file: Path | None = None
+    """File with the line NAME=VALUE, the key of a Triton with restricted protocols."""
     triton_shared_memory: bool = False
     """Hand frames to a Triton on this host through shared memory instead of the connection."""
     otlp_endpoint: Annotated[str, AfterValidator(_endpoints)] | None = None

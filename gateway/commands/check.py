@@ -13,6 +13,8 @@ from gateway.commands.check_services import check_http, check_triton
 from gateway.commands.check_tcp import TcpAccess, check_tcp
 from gateway.commands.check_zmq import CurveClient, check_zmq
 from gateway.commands.probing import REQUESTS, Finding, Place, ProbeError, report
+from gateway.errors import StartError
+from gateway.triton.key import TritonKey
 
 # Each port's checks together may take as many timeouts, after which they are given up.
 _PATIENCE = 30
@@ -57,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="Triton's gRPC port (port 8001 of the gateway's host)",
     )
+    parser.add_argument("--triton-key-file", type=Path, help="file with the key that Triton asks for")
     parser.add_argument("--model", default="nitrogen", help="model that Triton is asked for (%(default)s)")
     parser.add_argument("--timeout", type=_seconds, default=10.0, help="seconds for each reply (%(default)s)")
     parser.add_argument("--no-pickle", action="store_true", help="the gateway runs with --no-pickle")
@@ -76,6 +79,7 @@ def _checks(arguments: argparse.Namespace) -> list[tuple[str, Callable[[], Itera
 
     keys = _curve(arguments.client_key, arguments.server_key)
     access = _tcp_access(arguments.tcp_token_file, arguments.tcp_tls_ca)
+    key = _triton_key(arguments.triton_key_file)
     host, port = arguments.triton or (arguments.host, 8001)
     triton = Place(host, port, arguments.timeout, "--triton")
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = []
@@ -91,7 +95,7 @@ def _checks(arguments: argparse.Namespace) -> list[tuple[str, Callable[[], Itera
     if arguments.http_port:
         checks.append((f"http {arguments.http_port}", lambda: check_http(place("http"))))
     is_named = arguments.triton is not None
-    checks.append((f"triton {port}", lambda: check_triton(triton, arguments.model, is_named=is_named)))
+    checks.append((f"triton {port}", lambda: check_triton(triton, arguments.model, key, is_named=is_named)))
     return checks
 
 
@@ -139,6 +143,13 @@ def _certificate(flag: str, path: Path) -> tuple[bytes, bytes | None]:
         raise _ArgumentError(
             f"{flag} is {str(path)!r}, which is no file of CURVE keys that can be read"
         ) from None
+
+
+def _triton_key(path: Path | None) -> TritonKey | None:
+    try:
+        return None if path is None else TritonKey(path)
+    except StartError as error:
+        raise _ArgumentError(str(error)) from None
 
 
 def _tcp_access(token_file: Path | None, authority: Path | None) -> TcpAccess:

@@ -3,7 +3,8 @@
 import http
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import grpc
 from prometheus_client.parser import text_string_to_metric_families
@@ -19,6 +20,7 @@ from gateway.commands.probing import (
     shown,
     shown_bytes,
 )
+from gateway.triton.key import TritonKey, refused_key
 
 _MOST_PAGE_BYTES = 4 * 2**20
 _PREFIX = "nitrogen_gateway_"
@@ -39,8 +41,10 @@ def check_http(place: Place) -> Iterator[Finding]:
     yield finding(where, "/metrics", lambda: _metrics(place))
 
 
-def check_triton(place: Place, model: str, *, is_named: bool) -> Iterator[Finding]:
-    """Yield whether Triton's gRPC port answers, and whether it serves the model.
+def check_triton(
+    place: Place, model: str, key: TritonKey | None = None, *, is_named: bool
+) -> Iterator[Finding]:
+    """Yield whether Triton's gRPC port answers, whether it serves the model, and whether it takes the key.
 
     `is_named`: whether the caller has named the port; else it is no failure when it cannot be reached.
 
@@ -57,9 +61,11 @@ def check_triton(place: Place, model: str, *, is_named: bool) -> Iterator[Findin
         yield Finding(where, "connection", "note", hint)
         return
     with grpc.insecure_channel(str(place), options=(("grpc.enable_http_proxy", 0),)) as channel:
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        yield finding(where, "server live", lambda: _server_live(stub, place))
-        yield finding(where, f"model {model} ready", lambda: _model_ready(stub, place, model))
+        triton = _Triton(service_pb2_grpc.GRPCInferenceServiceStub(channel), place, key)
+        yield finding(where, "server live", triton.live)
+        yield finding(where, f"model {model} ready", lambda: triton.ready(model))
+        if key is not None:
+            yield finding(where, "key", lambda: triton.takes_key(model))
 
 
 def _page(place: Place, path: str) -> tuple[int, str]:
@@ -116,38 +122,61 @@ def _metrics(place: Place) -> str:
     versions = {s.labels["version"] for s in samples if s.name == f"{_PREFIX}build_info"}
     players = sum(s.value for s in samples if s.name == f"{_PREFIX}players")
     parts = [f"version {', '.join(sorted(versions)) or 'unknown'}", f"{players:.0f} players"]
-    down = {s.labels["endpoint"] for s in samples if s.name == f"{_PREFIX}triton_up" and not s.value}
+    down = {s.labels["address"] for s in samples if s.name == f"{_PREFIX}triton_up" and not s.value}
     if down:
         parts.append(f"the gateway cannot use Triton at {', '.join(sorted(down))}")
     return shown("; ".join(parts))
 
 
-def _server_live(stub: service_pb2_grpc.GRPCInferenceServiceStub, place: Place) -> str:
-    try:
-        response = stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=place.timeout_s)
-    except grpc.RpcError as error:
-        raise _no_triton(error, place) from None
-    if not response.live:
-        raise ProbeError("Triton answers that it is not live: look at its log")
-    return "live"
+class _Triton:
+    """The questions to one Triton, each of which shows the key, if there is one."""
 
+    def __init__(
+        self, stub: service_pb2_grpc.GRPCInferenceServiceStub, place: Place, key: TritonKey | None
+    ) -> None:
+        self._stub = stub
+        self._place = place
+        self._key = key
 
-def _model_ready(stub: service_pb2_grpc.GRPCInferenceServiceStub, place: Place, model: str) -> str:
-    request = service_pb2.ModelReadyRequest(name=model)
-    try:
-        response = stub.ModelReady(request, timeout=place.timeout_s)
-    except grpc.RpcError as error:
-        raise _no_triton(error, place) from None
-    if not response.ready:
-        raise ProbeError(f"Triton does not serve the model {model!r}: load it, or name another with --model")
-    return "ready"
+    def live(self) -> str:
+        if not self._ask(self._stub.ServerLive, service_pb2.ServerLiveRequest()).live:
+            raise ProbeError("Triton answers that it is not live: look at its log")
+        return "live"
 
+    def ready(self, model: str) -> str:
+        if not self._ask(self._stub.ModelReady, service_pb2.ModelReadyRequest(name=model)).ready:
+            raise ProbeError(
+                f"Triton does not serve the model {model!r}: load it, or name another with --model"
+            )
+        return "ready"
 
-def _no_triton(error: grpc.RpcError, place: Place) -> ProbeError:
-    code = error.code()
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return ForeignError(
-            f"no answer within {place.timeout_s:g} s, but a connection: is it Triton's gRPC port?"
-        )
-    details = (error.details() or "no details").rpartition("last error: ")[2]
-    return ForeignError(f"{code.name} ({shown(details)}): is {place} Triton's gRPC port, without TLS?")
+    def takes_key(self, model: str) -> str:
+        try:
+            self._call(self._stub.ModelConfig, service_pb2.ModelConfigRequest(name=model))
+        except grpc.RpcError as error:
+            # Triton looks at the key first, and then for the model.
+            if error.code() is not grpc.StatusCode.NOT_FOUND:
+                raise self._problem(error) from None
+        return "taken, or not asked for"
+
+    def _ask(self, method: Callable[..., Any], request: object) -> Any:  # noqa: ANN401 - the stub is untyped
+        try:
+            return self._call(method, request)
+        except grpc.RpcError as error:
+            raise self._problem(error) from None
+
+    def _call(self, method: Callable[..., Any], request: object) -> Any:  # noqa: ANN401 - the stub is untyped
+        metadata = None if self._key is None else self._key.metadata
+        return method(request, timeout=self._place.timeout_s, metadata=metadata)
+
+    def _problem(self, error: grpc.RpcError) -> ProbeError:
+        code, place = error.code(), self._place
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return ForeignError(
+                f"no answer within {place.timeout_s:g} s, but a connection: is it Triton's gRPC port?"
+            )
+        details = (error.details() or "no details").rpartition("last error: ")[2]
+        refusal = refused_key(details, self._key)
+        if refusal is not None:
+            return ProbeError(f"Triton refuses it: {shown(refusal)}")
+        return ForeignError(f"{code.name} ({shown(details)}): is {place} Triton's gRPC port, without TLS?")

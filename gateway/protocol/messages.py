@@ -110,9 +110,13 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One reply: an error message, or ok with a chunk (predict), facts (info) or nothing (reset)."""
+    """One reply: an error message, or ok with a chunk (predict), facts (info) or nothing (reset).
+
+    `cause`: of an error, a word for programs where the message is for people.
+    """
 
     error: str | None = None
+    cause: str | None = None
     chunk: ActionChunk | None = None
     info: Mapping[str, Any] | None = None
     timing: Timing | None = None

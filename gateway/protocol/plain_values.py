@@ -63,6 +63,8 @@ def fields_of(reply: Reply, write_array: Callable[[NDArray[np.float32]], object]
     """The dict that carries a reply; `write_array` makes of an array what the format has for it."""
     if reply.error is not None:
         fields: dict[str, Any] = {"status": "error", "message": reply.error}
+        if reply.cause is not None:
+            fields["cause"] = reply.cause
     else:
         fields = {"status": "ok"}
         if reply.chunk is not None:

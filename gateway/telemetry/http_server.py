@@ -96,11 +96,23 @@ class HttpServer:
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
-    async def _readyz(self, _: web.Request) -> web.Response:
+    async def is_ready(self, within_s: float) -> bool:
+        """Return whether /readyz says 200; not, where that is not known after `within_s` seconds."""
+        try:
+            async with asyncio.timeout(within_s):
+                return await self._not_ready() is None
+        except TimeoutError:
+            return False
+
+    async def _not_ready(self) -> str | None:
+        """Return why a player should not come now, or None."""
         now = asyncio.get_running_loop().time()
         if now - self._last_reason[0] > _READY_FOR_S:
             self._last_reason = now, await self._ready()
-        reason = "stopping" if self.draining else self._last_reason[1]
+        return "stopping" if self.draining else self._last_reason[1]
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        reason = await self._not_ready()
         return (
             web.Response(text="ready\n") if reason is None else web.Response(text=f"{reason}\n", status=503)
         )

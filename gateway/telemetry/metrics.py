@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from gateway.telemetry.instruments import Distributions, Tally
 from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.players import WINDOW_S
-from gateway.telemetry.port_metrics import Access, Port, PortMetrics
+from gateway.telemetry.port_metrics import Access, Port, PortMetrics, version_label
 
 _PREFIX = "nitrogen_gateway_"
 # Seconds: from a small model on a GPU to the longest deadline.
@@ -80,8 +80,11 @@ class Metrics(Collector):
             _BATCHES,
         )
         self._ports: dict[tuple[Port, Access], PortMetrics] = {}
-        self._triton: Callable[[], Mapping[str, bool]] | None = None
+        self._triton: Callable[[], Mapping[tuple[str, str], bool]] | None = None
         self._decoding: Callable[[], float] | None = None
+        self._horizons: Callable[[], Mapping[tuple[str, int], int]] | None = None
+        # Asked anew for each page, by who has it made.
+        self.is_ready = False
         self._version = _version()
         self.lag = LoopLag()
         self.recordings = RecordingCounts()
@@ -110,13 +113,20 @@ class Metrics(Collector):
         """Note that a predict was sent to Triton; `count` of its model are there now, with this one."""
         self._at_triton.of(model).observe(count)
 
-    def watch_triton(self, endpoints: Callable[[], Mapping[str, bool]]) -> None:
-        """Take from `endpoints`, whenever the metrics are read, which of Triton's endpoints are up."""
+    def watch_triton(self, endpoints: Callable[[], Mapping[tuple[str, str], bool]]) -> None:
+        """Take from `endpoints`, whenever the metrics are read, which addresses of which endpoints are up."""
         self._triton = endpoints
 
     def watch_decoding(self, queue: Callable[[], float]) -> None:
         """Take from `queue`, whenever the metrics are read, how many images wait for a thread."""
         self._decoding = queue
+
+    def watch_horizons(self, horizons: Callable[[], Mapping[tuple[str, int], int]]) -> None:
+        """Take from `horizons`, whenever the metrics are read, each served model's steps per chunk.
+
+        They are by the model's name and version, which is 0 where it is not known.
+        """
+        self._horizons = horizons
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
@@ -132,6 +142,7 @@ class Metrics(Collector):
         yield self._stages.family()
         yield self._at_triton.family()
         yield from self._of_clients()
+        yield from self._of_service()
         yield from self._of_neighbours()
         yield from self._of_recordings()
         build = GaugeMetricFamily(f"{_PREFIX}build_info", "The gateway's version.", labels=("version",))
@@ -162,12 +173,29 @@ class Metrics(Collector):
             in_flight.add_metric((port_name,), count)
         yield from (clients, players, in_flight)
 
+    def _of_service(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            f"{_PREFIX}ready",
+            "Whether /readyz says 200: a predict would get its actions.",
+            float(self.is_ready),
+        )
+        horizon = GaugeMetricFamily(
+            f"{_PREFIX}model_horizon",
+            "Steps in a chunk of actions, of each model that is served.",
+            labels=("model", "version"),
+        )
+        for (model, version), steps in (self._horizons() if self._horizons is not None else {}).items():
+            horizon.add_metric((model, version_label(version)), steps)
+        yield horizon
+
     def _of_neighbours(self) -> Iterator[Metric]:
         up = GaugeMetricFamily(
-            f"{_PREFIX}triton_up", "Whether one of Triton's endpoints can be used.", labels=("endpoint",)
+            f"{_PREFIX}triton_up",
+            "Whether Triton answers at one of its endpoints' addresses.",
+            labels=("endpoint", "address"),
         )
-        for endpoint, is_up in (self._triton() if self._triton is not None else {}).items():
-            up.add_metric((endpoint,), float(is_up))
+        for place, is_up in (self._triton() if self._triton is not None else {}).items():
+            up.add_metric(place, float(is_up))
         yield up
         if self._decoding is not None:
             yield GaugeMetricFamily(

@@ -93,7 +93,7 @@ class PortMetrics:
 
         `model`: one of a bounded set of names. `version`: that of the model which answered, 0 for none.
         """
-        self._predicts.add((model, str(version) if version else "", outcome))
+        self._predicts.add((model, version_label(version), outcome))
 
     def stages(self, stages: Stages) -> None:
         """Record where the time of a predict that got its actions went."""
@@ -104,3 +104,8 @@ class PortMetrics:
         self._encode.observe(stages.encode_s)
         self._send.observe(stages.send_s)
         self._total.observe(stages.total_s)
+
+
+def version_label(version: int) -> str:
+    """Return a model's version as a label's value; 0 stands for none that is known."""
+    return str(version) if version else ""

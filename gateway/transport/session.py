@@ -156,7 +156,7 @@ class Session:
         """Answer every request that still waits with `reason`, and cancel the work for it."""
         for record in self._queue:
             if record.reply is None:
-                self._settle(record, Reply(error=str(reason)), reason.outcome)
+                self._settle(record, _error_reply(reason), reason.outcome)
                 if record.task is not None:
                     record.task.cancel()
         while self._queue:
@@ -297,6 +297,11 @@ class Session:
         tags = record.tags(self.client)
         if isinstance(problem, GatewayError):
             logger.info("%s gets an error: %s", self.client, problem, extra=tags)
-            return Reply(error=str(problem)), problem.outcome
+            return _error_reply(problem), problem.outcome
         logger.error("a request failed in a way that was not foreseen", exc_info=problem, extra=tags)
-        return Reply(error=f"internal error; the gateway's log has more of request {record.id}"), "internal"
+        text = f"internal error; the gateway's log has more of request {record.id}"
+        return Reply(error=text, cause="internal"), "internal"
+
+
+def _error_reply(problem: GatewayError) -> Reply:
+    return Reply(error=str(problem), cause=problem.cause)

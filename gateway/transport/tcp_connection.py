@@ -15,7 +15,7 @@ from gateway.errors import (
     AccessError,
     FramingError,
     GatewayError,
-    TritonUnavailableError,
+    StoppingError,
 )
 from gateway.protocol.bizhawk_dialect import BizHawkDialect
 from gateway.protocol.json_dialect import encode_reply
@@ -40,7 +40,7 @@ _REQUESTS_AT_ONCE = 8
 
 Incoming = Event | GatewayError
 
-STOPPING = TritonUnavailableError("the gateway is stopping: connect again in a moment")
+STOPPING = StoppingError("the gateway is stopping: connect again in a moment")
 _NO_TOKEN = AccessError(
     'this port wants a token: send {"type": "hello", "token": "..."} first; its operator has the token'
 )
@@ -102,6 +102,8 @@ class TcpConnection(asyncio.BufferedProtocol):
             record=self._server.record,
         )
         self.is_open = True
+        # Nothing is on its way yet that a reset could destroy, and who is silent may be EmuHawk.
+        self._end_by_reset(wanted=True)
         if not self.address:
             self.address = address
             self._refusal = self._server.enter(self)
@@ -148,6 +150,7 @@ class TcpConnection(asyncio.BufferedProtocol):
                 max_header_depth=settings.max_header_depth,
                 max_image_bytes=settings.max_image_bytes,
             )
+            self._end_by_reset(wanted=isinstance(self._dialect, BizHawkDialect))
         if self._refusal is not None:
             return [self._refusal]
         events = self._dialect.receive(data)
@@ -168,6 +171,8 @@ class TcpConnection(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """Note that the client has sent all it will; True keeps the connection for the replies."""
         self._eof = True
+        # What is on its way is to arrive, and a client that ends first does not ask for ever.
+        self._end_by_reset(wanted=False)
         if self._finished:
             self.transport.close()
         elif not self._ending:
@@ -312,6 +317,8 @@ class TcpConnection(asyncio.BufferedProtocol):
         self._finished = True
         if isinstance(self._dialect, BizHawkDialect):
             self._discard_s = min(self._discard_s, _DISCARD_BIZHAWK_S)
+        else:
+            self._end_by_reset(wanted=False)
         if self._read_paused and not self._eof:
             self.transport.resume_reading()
         if self._eof or self.transport.is_closing():
@@ -323,11 +330,16 @@ class TcpConnection(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Close the connection now, whatever is on its way."""
-        if self.is_open and isinstance(self._dialect, BizHawkDialect) and not self._eof:
-            # EmuHawk takes the end of the stream for silence and asks for ever; a reset it understands.
-            connected = self.transport.get_extra_info("socket")
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
+
+    def _end_by_reset(self, *, wanted: bool) -> None:
+        """Choose whether a reset ends the connection, also when the kernel ends it for a killed gateway.
+
+        EmuHawk takes the end of a stream for silence and asks for ever; a reset it understands.
+        """
+        if self.is_open and not self.transport.is_closing():
+            connected = self.transport.get_extra_info("socket")
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", wanted, 0))
 
     def _write(self, reply: bytes) -> None:
         self._times.active = time.perf_counter()

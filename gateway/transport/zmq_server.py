@@ -15,7 +15,7 @@ import zmq
 
 from gateway.contexts import ContextStore
 from gateway.data_plane import DataPlane
-from gateway.errors import BusyError, GatewayError, RequestError, TritonUnavailableError
+from gateway.errors import BusyError, GatewayError, RequestError, StoppingError
 from gateway.protocol.payload import PayloadFormat, format_of
 from gateway.settings import GatewaySettings
 from gateway.telemetry.exchange import Exchange
@@ -46,7 +46,7 @@ _INCOMPLETE_MESSAGES = 8
 # How long clients are told that the gateway stops, before the socket is closed.
 _LAST_WORDS_S = 1.0
 
-_STOPPING = TritonUnavailableError("the gateway is stopping: send the request again in a moment")
+_STOPPING = StoppingError("the gateway is stopping: send the request again in a moment")
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """The connection to Triton: one gRPC channel for all models and all Tritons, and its calls.
 
-The channel balances between the Tritons, see `target`. A channel to several host names is opened anew when
-their addresses have changed; calls that are on the old one come to their end there.
+The channel balances between the Tritons, see `target`. A channel to host names is opened anew when their
+addresses have changed; calls that are on the old one come to their end there.
 """
 
 import asyncio
@@ -12,20 +12,23 @@ from typing import Any, Self
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from gateway.errors import TritonUnavailableError
+from gateway.errors import StoppingError, TritonUnavailableError
 from gateway.settings import GatewaySettings
 from gateway.triton.credentials import TlsFiles
-from gateway.triton.failures import failure
+from gateway.triton.failures import KeyRefusedError, failure
+from gateway.triton.key import TritonKey
 from gateway.triton.liveness import Liveness
+from gateway.triton.look_up import LookUp
 from gateway.triton.shared_memory import SharedFrames, require_local
-from gateway.triton.target import Options, channel_options, is_address, resolve
-from gateway.triton.tracing import Tracer, start_tracing
+from gateway.triton.target import Options, channel_options, is_address, target_of
+from gateway.triton.tracing import Metadata, Tracer, start_tracing
 
 logger = logging.getLogger(__name__)
 
 _SERVICE = "inference.GRPCInferenceService"
-# How often the names among several endpoints are looked up again, and how long the start waits for them.
+# How often host names are looked up, how soon without a connection, and how long the start waits for them.
 _LOOK_UP_PERIOD_S = 2.0
+_LOOK_UP_PAUSE_S = 0.5
 _LOOK_UP_TIMEOUT_S = 2.0
 # How long a channel that was replaced stays for its calls: beyond the longest deadline.
 _REPLACED_S = 30.0
@@ -34,9 +37,9 @@ _REPLACED_S = 30.0
 class TritonConnection:
     """The calls to one Triton, or to several that serve the same models.
 
-    `endpoints`: HOST:PORT of each gRPC service. `tls`: for TLS. `otlp_endpoint`: HOST:PORT of a collector of
-    traces. `shared_slots`: how many requests' frames go through shared memory at a time; 0 for none.
-    `start` and `close` run in the event loop that uses it.
+    `endpoints`: HOST:PORT of each gRPC service. `tls`: for TLS. `key`: for Triton's restricted protocols.
+    `otlp_endpoint`: HOST:PORT of a collector of traces. `shared_slots`: how many requests' frames go through
+    shared memory at a time; 0 for none. `start` and `close` run in the event loop that uses it.
 
     Raises:
         StartError: TLS files, tracing or shared memory cannot be used as they are set.
@@ -46,6 +49,7 @@ class TritonConnection:
         self,
         *endpoints: str,
         tls: TlsFiles | None = None,
+        key: TritonKey | None = None,
         otlp_endpoint: str | None = None,
         shared_slots: int = 0,
     ) -> None:
@@ -57,7 +61,10 @@ class TritonConnection:
         self._endpoints = endpoints
         self._credentials = None if tls is None else tls.credentials()
         self._options = channel_options(endpoints, with_tls=tls is not None)
-        self._liveness = Liveness(endpoints, self._options, self._channel_to, self._one_lost)
+        self._names = LookUp(endpoints)
+        self._key = key
+        self._liveness = Liveness(self._options, self._channel_to, self._key_metadata, self._one_lost)
+        self._lost = asyncio.Event()
         self._tracer: Tracer | None = None if otlp_endpoint is None else start_tracing(otlp_endpoint)
         self.shared_frames: SharedFrames | None = None
         if shared_slots:
@@ -71,6 +78,7 @@ class TritonConnection:
         return cls(
             *settings.triton_endpoints,
             tls=files if settings.triton_tls else None,
+            key=None if settings.triton_key_file is None else TritonKey(settings.triton_key_file),
             otlp_endpoint=settings.otlp_endpoint,
             shared_slots=settings.max_in_flight if settings.triton_shared_memory else 0,
         )
@@ -81,20 +89,19 @@ class TritonConnection:
         Raises:
             StartError: there is no room for the shared memory.
         """
-        self._target = f"dns:///{self._endpoints[0]}"
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_UP_TIMEOUT_S):
-                self._target = await resolve(self._endpoints)
+                await self._names.refresh()
         if self.shared_frames is not None:
             self.shared_frames.open()
         self._open()
         self._closing: set[asyncio.Task[None]] = set()
         self._tasks: list[asyncio.Task[None]] = []
-        if len(self._endpoints) > 1 and not all(map(is_address, self._endpoints)):
+        if not all(map(is_address, self._endpoints)):
             self._tasks.append(asyncio.create_task(self._follow_names()))
         if self.shared_frames is not None:
             self._tasks.append(asyncio.create_task(self.shared_frames.keep_registered()))
-        self._liveness.start()
+        self._liveness.follow(self._names.addresses)
 
     async def close(self) -> None:
         """Cancel the calls in flight and close the channel."""
@@ -113,8 +120,8 @@ class TritonConnection:
         if self._tracer is not None:
             await asyncio.to_thread(self._tracer.close)
 
-    def endpoints_up(self) -> dict[str, bool]:
-        """Return whether each endpoint lives, as it was seen within the last few seconds."""
+    def endpoints_up(self) -> dict[tuple[str, str], bool]:
+        """Return whether each address of each endpoint lives, as it was seen within the last few seconds."""
         return self._liveness.up()
 
     async def call(
@@ -138,13 +145,21 @@ class TritonConnection:
             BusyError: Triton has too many requests waiting.
             ModelError: Triton failed.
         """
+        # Not for inference, which one does not restrict: it would cost each request 6 to 25 us.
+        shows_key = method != "ModelInfer"
         try:
+            shown = self._key_metadata() if shows_key else None
             if self._tracer is None:
-                return await self._methods[method](request, timeout=timeout_s)
+                return await self._methods[method](request, timeout=timeout_s, metadata=shown)
             with self._tracer.span(method, model, request_id) as metadata:
-                return await self._methods[method](request, timeout=timeout_s, metadata=metadata)
+                return await self._methods[method](
+                    request, timeout=timeout_s, metadata=metadata + (shown or ())
+                )
         except grpc.aio.AioRpcError as error:
-            raise failure(error, self.endpoint, timeout_s, subject) from error
+            problem = failure(error, self.endpoint, timeout_s, subject, key=self._key, shows_key=shows_key)
+            if isinstance(problem, KeyRefusedError) and self._key is not None:
+                self._key.read_again()
+            raise problem from error
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -152,10 +167,13 @@ class TritonConnection:
             # Not the caller: the channel was replaced or closed under the call.
             raise TritonUnavailableError("the call to Triton was cut short: send the request again") from None
         except grpc.aio.UsageError as error:
-            raise TritonUnavailableError("the gateway is stopping: send the request again") from error
+            raise StoppingError("the gateway is stopping: send the request again") from error
+
+    def _key_metadata(self) -> Metadata | None:
+        return None if self._key is None else self._key.metadata
 
     def _open(self) -> None:
-        self._channel = self._channel_to(self._target, self._options)
+        self._channel = self._channel_to(self._target(), self._options)
         stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._methods: dict[str, Any] = {
             # Its requests are bytes already: protobuf would copy each frame twice more.
@@ -173,6 +191,9 @@ class TritonConnection:
         }
         self._watcher = asyncio.create_task(self._watch(self._channel))
 
+    def _target(self) -> str:
+        return target_of(self._endpoints, self._names.addresses)
+
     def _channel_to(self, target: str, options: Options) -> grpc.aio.Channel:
         if self._credentials is None:
             return grpc.aio.insecure_channel(target, options=options)
@@ -186,11 +207,12 @@ class TritonConnection:
             # Every return is a change, even when the channel is READY again by now.
             if state is grpc.ChannelConnectivity.READY:
                 logger.warning("the connection to Triton at %s is lost", self.endpoint)
+                self._lost.set()
                 self._new_epoch()
 
     def _one_lost(self) -> None:
         """Open a new epoch when one of several is lost; one alone is watched by its own channel."""
-        if len(self._endpoints) > 1:
+        if self._liveness.count > 1:
             self._new_epoch()
 
     def _new_epoch(self) -> None:
@@ -201,14 +223,24 @@ class TritonConnection:
     async def _follow_names(self) -> None:
         """Open a new channel when the names among the endpoints have got other addresses."""
         while True:
-            await asyncio.sleep(_LOOK_UP_PERIOD_S)
-            target = await resolve(self._endpoints, self._target)
-            if target != self._target:
-                logger.info("Triton at %s has other addresses: %s", self.endpoint, target)
-                self._target, replaced = target, self._channel
-                self._watcher.cancel()
-                self._open()
-                self._new_epoch()
-                closing = asyncio.create_task(replaced.close(_REPLACED_S))
-                self._closing.add(closing)
-                closing.add_done_callback(self._closing.discard)
+            await self._wait_before_looking_up()
+            if not await self._names.refresh():
+                continue
+            logger.info("Triton at %s has other addresses: %s", self.endpoint, self._target())
+            self._liveness.follow(self._names.addresses)
+            replaced = self._channel
+            self._watcher.cancel()
+            self._open()
+            self._new_epoch()
+            closing = asyncio.create_task(replaced.close(_REPLACED_S))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    async def _wait_before_looking_up(self) -> None:
+        """Wait for the period, or less when the connection is lost: a Triton may come back somewhere else."""
+        await asyncio.sleep(_LOOK_UP_PAUSE_S)
+        if self._channel.get_state() is grpc.ChannelConnectivity.READY:
+            self._lost.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_UP_PERIOD_S - _LOOK_UP_PAUSE_S):
+                    await self._lost.wait()

@@ -12,6 +12,7 @@ from gateway.errors import (
     ServerError,
     TritonUnavailableError,
 )
+from gateway.triton.key import TritonKey, refused_key
 
 _MAX_DETAIL_CHARACTERS = 300
 # How Triton begins its refusal of a model, or a version of one, that it does not serve.
@@ -23,19 +24,35 @@ _NO_REGION = "Unable to find shared memory region"
 _REQUEST_ID = re.compile(r"^\[request id: [^\]]*\] ")
 
 
+class KeyRefusedError(TritonUnavailableError):
+    """Triton is there, and keeps what was asked for to callers with another key than the gateway's."""
+
+
 class SharedMemoryLostError(ModelError):
     """Triton does not know the shared memory that a request names: it has started anew."""
 
 
-def failure(error: grpc.aio.AioRpcError, where: str, timeout_s: float, subject: str) -> ServerError:
+def failure(
+    error: grpc.aio.AioRpcError,
+    where: str,
+    timeout_s: float,
+    subject: str,
+    *,
+    key: TritonKey | None,
+    shows_key: bool,
+) -> ServerError:
     """Return the error for a failed call.
 
     `where`: Triton's endpoints. `timeout_s`: the call's timeout in seconds. `subject`: what it was about.
+    `key`: the gateway's, for Triton's restricted protocols; `shows_key`: whether the call could show it.
     """
     detail, code, place = _detail(error), error.code(), f"Triton at {where}"
     late = f"{place} gave no answer within {timeout_s:.1f} s: send the request again"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineError(late)
+    refusal = refused_key(detail, key, is_shown=shows_key)
+    if refusal is not None:
+        return KeyRefusedError(f"{place} is there, and refuses {subject}: {refusal}")
     if detail.startswith(_NO_REGION):
         return SharedMemoryLostError(f"{place} does not know the gateway's shared memory ({detail})")
     # A version that was swapped for another is UNAVAILABLE, as is a Triton that has gone.

@@ -5,12 +5,13 @@ Nothing in a request's way waits for it; gRPC sends requests where it is connect
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from gateway.triton.target import Options
+from gateway.triton.target import Addresses, Options, shown
+from gateway.triton.tracing import Metadata
 
 logger = logging.getLogger(__name__)
 
@@ -18,67 +19,104 @@ _PERIOD_S = 2.0
 _TIMEOUT_S = 1.0
 
 OpenChannel = Callable[[str, Options], grpc.aio.Channel]
+# An endpoint as the setting names it, and one of its addresses.
+Place = tuple[str, str]
 
 
 class Liveness:
-    """The life of each endpoint; `on_lost` is called whenever one's connection was lost.
+    """The life of each address of each endpoint; `on_lost` is called whenever one's connection was lost.
 
-    `open_channel`: opens a channel to a target with options; `options`: those of each endpoint's.
+    `open_channel`: opens a channel to a target with options; `options`: those of each address's. `metadata`:
+    returns that of the next call.
     """
 
     def __init__(
         self,
-        endpoints: Sequence[str],
         options: Options,
         open_channel: OpenChannel,
+        metadata: Callable[[], Metadata | None],
         on_lost: Callable[[], None],
     ) -> None:
-        self._endpoints = endpoints
         self._options = options
         self._open_channel = open_channel
+        self._metadata = metadata
         self._on_lost = on_lost
-        self._up = dict.fromkeys(endpoints, False)
+        # None: not asked yet.
+        self._up: dict[Place, bool | None] = {}
+        self._watched: dict[Place, tuple[grpc.aio.Channel, tuple[asyncio.Task[None], ...]]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        # What has lived at some time.
+        self._lived: set[Place] = set()
 
-    def start(self) -> None:
-        """Begin to ask; runs in the event loop that uses it."""
-        self._channels = {
-            endpoint: self._open_channel(f"dns:///{endpoint}", self._options) for endpoint in self._endpoints
+    def follow(self, addresses: Addresses) -> None:
+        """Ask at these addresses from now on; a name without any is asked for by itself."""
+        places = {
+            (endpoint, address)
+            for endpoint, found in addresses.items()
+            for address in (map(shown, found) if found else (endpoint,))
         }
-        self._tasks = [
-            asyncio.create_task(task)
-            for endpoint, channel in self._channels.items()
-            for task in (self._ask(endpoint, channel), self._watch(channel))
-        ]
+        for place in self._watched.keys() - places:
+            self._stop(place)
+        for place in places - self._watched.keys():
+            channel = self._open_channel(f"dns:///{place[1]}", self._options)
+            self._up[place] = None
+            tasks = (self._ask(place, channel), self._watch(channel))
+            self._watched[place] = channel, tuple(map(asyncio.create_task, tasks))
 
     async def close(self) -> None:
         """Stop asking."""
-        for task in self._tasks:
+        for place in tuple(self._watched):
+            self._stop(place)
+        await asyncio.gather(*self._closing)
+
+    @property
+    def count(self) -> int:
+        """At how many addresses it is asked."""
+        return len(self._watched)
+
+    def up(self) -> dict[Place, bool]:
+        """Return whether each address answered when it was last asked; False until it was.
+
+        An address that has never answered is left out where another one of its endpoint has: names often have
+        an IPv6 address, at which Triton does not listen, or that of a container that is still loading.
+        """
+        lived = {endpoint for endpoint, _ in self._lived}
+        return {
+            place: bool(is_up)
+            for place, is_up in sorted(self._up.items())
+            if place in self._lived or place[0] not in lived
+        }
+
+    def _stop(self, place: Place) -> None:
+        channel, tasks = self._watched.pop(place)
+        del self._up[place]
+        self._lived.discard(place)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for channel in self._channels.values():
-            await channel.close()
+        closing = asyncio.create_task(_closed(channel, tasks))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
-    def up(self) -> dict[str, bool]:
-        """Return whether each endpoint answered when it was last asked; False until it was."""
-        return dict(self._up)
-
-    async def _ask(self, endpoint: str, channel: grpc.aio.Channel) -> None:
+    async def _ask(self, place: Place, channel: grpc.aio.Channel) -> None:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        known: bool | None = None
+        request = service_pb2.ServerLiveRequest()
         while True:
             try:
-                live = (await stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=_TIMEOUT_S)).live
+                response = await stub.ServerLive(request, timeout=_TIMEOUT_S, metadata=self._metadata())
+                live = response.live
             except grpc.aio.AioRpcError:
                 live = False
-            if live is not known and len(self._endpoints) > 1:
+            if live is not self._up[place] and len(self._watched) > 1:
                 # One Triton alone is reported on by the registry, which says also why not.
                 logger.log(
                     logging.INFO if live else logging.WARNING,
                     "Triton at %s %s",
-                    endpoint,
+                    place[1],
                     "lives" if live else "does not answer",
                 )
-            known = self._up[endpoint] = live
+            self._up[place] = live
+            if live:
+                self._lived.add(place)
             await asyncio.sleep(_PERIOD_S)
 
     async def _watch(self, channel: grpc.aio.Channel) -> None:
@@ -87,3 +125,8 @@ class Liveness:
             await channel.wait_for_state_change(state)
             if state is grpc.ChannelConnectivity.READY:
                 self._on_lost()
+
+
+async def _closed(channel: grpc.aio.Channel, tasks: tuple[asyncio.Task[None], ...]) -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await channel.close()

@@ -74,6 +74,11 @@ class ModelRegistry:
         """Names of the models that Triton served when it was last read, sorted."""
         return self._served
 
+    def horizons(self) -> dict[tuple[str, int], int]:
+        """Return the steps per chunk of each model that is served, by its name and version (0 if unknown)."""
+        known = {name: model.known_facts for name in self._served if (model := self._models.get(name))}
+        return {(name, facts.version or 0): facts.horizon for name, facts in known.items() if facts}
+
     def known(self, name: str | None) -> TritonModel | None:
         """Return the model of a name, None for one that is not known; the name None is the default's."""
         return self.default if name is None else self._models.get(name)

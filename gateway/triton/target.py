@@ -3,26 +3,25 @@
 gRPC itself takes turns between addresses (`round_robin`), notices lost connections, connects again and
 repeats failed calls (`retryPolicy`). It does so among the addresses of one target:
 
-- One endpoint is the target `dns:///HOST:PORT`: gRPC looks the name up, again after each lost connection.
-- Several endpoints are a target `ipv4:` or `ipv6:`, which takes addresses only. So `resolve` looks the names
-  up; whoever holds the channel does it again now and then, and opens a new channel when they have changed.
+- A single address is the target `dns:///HOST:PORT`.
+- Host names, and several endpoints, are a target `ipv4:` or `ipv6:`, which takes addresses only. So the names
+  are looked up by `look_up`, again and again, and a new channel is opened when their addresses have changed.
+  gRPC itself would look only after a lost connection, and never notice a Triton that was added.
 
 gRPC's client-side health checking is not asked for: Triton has no `grpc.health.v1.Health/Watch`, and gRPC
 would write an error to stderr at each connection. A Triton opens its gRPC port only once its models are
 loaded, so being connected says nearly the same.
 """
 
-import asyncio
 import ipaddress
 import json
-import logging
-import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-logger = logging.getLogger(__name__)
-
 Options = tuple[tuple[str, Any], ...]
+Address = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
+# Of each endpoint, in a fixed order.
+Addresses = Mapping[str, tuple[Address, ...]]
 
 # A request goes to one more address than this many that have failed; 5 is gRPC's own limit.
 _MOST_ATTEMPTS = 5
@@ -36,7 +35,7 @@ _OPTIONS: Options = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 500),
-    # A container that comes back may have another address; gRPC's own pause between look-ups is 30 s.
+    # For names that could not be looked up yet; gRPC's own pause between look-ups is 30 s.
     ("grpc.dns_min_time_between_resolutions_ms", 500),
     # A peer that has fallen silent is noticed while calls wait for it. Not more often, for Triton's default
     # policy takes frequent pings for abuse and closes the connection.
@@ -55,7 +54,7 @@ _OPTIONS: Options = (
 def is_address(endpoint: str) -> bool:
     """Return whether an endpoint HOST:PORT names an address, which needs no look-up and is but one Triton."""
     try:
-        ipaddress.ip_address(_host(endpoint))
+        ipaddress.ip_address(host_of(endpoint))
     except ValueError:
         return False
     return True
@@ -92,45 +91,41 @@ def channel_options(endpoints: Sequence[str], *, with_tls: bool) -> Options:
         # The default of 256 KiB would leave requests of two frames and more without a second attempt.
         options = (("grpc.enable_retries", 1), ("grpc.per_rpc_retry_buffer_size", _LARGEST))
     options += (("grpc.service_config", json.dumps(config)),)
-    if len(endpoints) > 1:
+    if len(endpoints) > 1 or not is_address(endpoints[0]):
         # The target is addresses; certificates are for names. All have to be valid for the first endpoint's.
         options += (("grpc.default_authority", endpoints[0]),)
         if with_tls:
-            options += (("grpc.ssl_target_name_override", _host(endpoints[0])),)
+            options += (("grpc.ssl_target_name_override", host_of(endpoints[0])),)
     return _OPTIONS + options
 
 
-async def resolve(endpoints: Sequence[str], known: str = "") -> str:
-    """Return the channel's target for these endpoints.
-
-    `known`: the target until now, which is returned again when one of the names cannot be looked up.
-    """
-    if len(endpoints) == 1:
+def target_of(endpoints: Sequence[str], addresses: Addresses) -> str:
+    """Return the channel's target for these endpoints and their addresses."""
+    found = {address for endpoint in endpoints for address in addresses[endpoint]}
+    if not found or (len(endpoints) == 1 and is_address(endpoints[0])):
+        # Of a name, gRPC's own look-up fails as well, and tells each call why.
         return f"dns:///{endpoints[0]}"
-    loop = asyncio.get_running_loop()
-    addresses: set[tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]] = set()
-    for endpoint in endpoints:
-        port = int(endpoint.rpartition(":")[2])
-        try:
-            found = await loop.getaddrinfo(_host(endpoint), port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            logger.warning("%s of --triton cannot be looked up: %s", endpoint, error)
-            if known:
-                return known
-            continue
-        addresses |= {(ipaddress.ip_address(entry[4][0]), port) for entry in found}
-    if not addresses:
-        # gRPC's own look-up fails as well, and tells each call why.
-        return f"dns:///{endpoints[0]}"
-    if all(address.version == 4 for address, _ in addresses):
-        return "ipv4:" + ",".join(sorted(f"{address}:{port}" for address, port in addresses))
+    if all(address.version == 4 for address, _ in found):
+        return "ipv4:" + ",".join(sorted(shown(address) for address in found))
     # Both kinds fit into one target as IPv6 addresses.
-    return "ipv6:" + ",".join(sorted(f"[{_as_ipv6(address)}]:{port}" for address, port in addresses))
+    return "ipv6:" + ",".join(sorted(f"[{_as_ipv6(address)}]:{port}" for address, port in found))
+
+
+def shown(address: Address) -> str:
+    """Return an address as HOST:PORT."""
+    host, port = address
+    return f"{host}:{port}" if host.version == 4 else f"[{host}]:{port}"
 
 
 def _as_ipv6(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     return f"::ffff:{address}" if address.version == 4 else str(address)
 
 
-def _host(endpoint: str) -> str:
+def host_of(endpoint: str) -> str:
+    """Return the host of an endpoint HOST:PORT, without brackets."""
     return endpoint.rpartition(":")[0].strip("[]")
+
+
+def port_of(endpoint: str) -> int:
+    """Return the port of an endpoint HOST:PORT."""
+    return int(endpoint.rpartition(":")[2])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from export.publish import ExportOptions, export_checkpoint
 from standalone.triton_server import TritonPorts, local_triton
 from tests.chain.direct import DirectCalls, Outputs
+from tests.gateway.first_words import ends_if_silent
 from tests.golden import checkpoint_path
 from tests.stack import free_port
 
@@ -120,10 +121,11 @@ def running_gateway(served: Served, *flags: str) -> Iterator[GatewayPorts]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     try:
-        for _ in range(2):
-            assert "port" in process.stdout.readline(), "the gateway did not start"
+        with ends_if_silent(process):
+            for _ in range(2):
+                assert "port" in process.stdout.readline(), "the gateway did not start"
         yield ports
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(20)
         process.stdout.close()

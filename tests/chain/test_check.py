@@ -125,7 +125,7 @@ def serving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
             yield server.server_address[1]
         finally:
             server.shutdown()
-            thread.join()
+            thread.join(15)
 
 
 class Pages(http.server.BaseHTTPRequestHandler):
@@ -225,7 +225,7 @@ def replying(reply: bytes) -> Iterator[int]:
         yield port
     finally:
         stop.set()
-        thread.join()
+        thread.join(15)
         context.destroy(linger=0)
 
 

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -125,12 +126,14 @@ def test_the_stand_in_spins_where_a_server_ends_without_a_reply() -> None:
         thread.start()
         with EmuHawk(server.getsockname()[1]) as emuhawk, pytest.raises(SpinningError):
             emuhawk.socket_server_screen_shot_response(b"x" * 10)
-        thread.join()
+        thread.join(15)
 
 
 def _read_all_and_end(server: socket.socket) -> None:
+    server.settimeout(15)
     connection, _ = server.accept()
     with connection:
+        connection.settimeout(15)
         connection.recv(len("10 ") + 10, socket.MSG_WAITALL)
         connection.shutdown(socket.SHUT_WR)
         connection.recv(1)
@@ -166,7 +169,8 @@ def test_a_gateway_that_stops_in_the_middle_of_a_game_never_makes_it_spin(tiny_s
         stop.start()
         # The last screenshot may stay without a reply; a new connection that is refused then ends the script.
         with suppress(ConnectionRefusedError):
-            while emuhawk.polls == 0:
+            give_up = time.monotonic() + 30
+            while emuhawk.polls == 0 and time.monotonic() < give_up:
                 replies.append(emuhawk.socket_server_screen_shot_response(NES))
         stop.join()
         assert emuhawk.polls == 0

@@ -95,7 +95,7 @@ async def gateway_of(*tritons: TimedTriton) -> AsyncIterator[dict[str, int]]:
         yield ports
     finally:
         process.terminate()
-        await process.wait()
+        await asyncio.wait_for(process.wait(), 20)
 
 
 async def until_each(clients: list[Client], count: int, *, ok: bool) -> None:

@@ -35,6 +35,8 @@ class ComposeStack:
             free_port() for _ in range(5)
         )
         self.settings = {
+            # Not the operator's images, should there be one on this machine.
+            "NITROGEN_VERSION": "test",
             "NITROGEN_ZMQ_PORT": str(self.zmq_port),
             "NITROGEN_TCP_PORT": str(self.tcp_port),
             "NITROGEN_HTTP_PORT": str(self.http_port),
@@ -65,7 +67,9 @@ class ComposeStack:
 
     def logs(self, *services: str) -> str:
         """What services have said so far; all by default."""
-        return self.compose("logs", "--no-color", "--no-log-prefix", *services).stdout
+        said = self.compose("logs", "--no-color", "--no-log-prefix", *services).stdout
+        # Some versions of Compose clear the line even where there is no terminal.
+        return said.replace("\x1b[2K", "")
 
     def down(self) -> None:
         """Remove the containers, the networks and the volumes."""

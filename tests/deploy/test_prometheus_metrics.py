@@ -69,6 +69,7 @@ def test_every_metric_of_the_gateway_is_looked_at(tiny_stack: Stack) -> None:
         ("nitrogen_gateway_requests_total", {"port", "access", "type", "outcome"}),
         ("nitrogen_gateway_request_seconds_bucket", {"port", "type", "le"}),
         ("nitrogen_gateway_stage_seconds_bucket", {"port", "stage", "le"}),
+        ("nitrogen_gateway_model_horizon", {"model", "version"}),
         ("nitrogen_gateway_model_predicts_total", {"model", "version", "outcome"}),
         ("nitrogen_gateway_at_triton_sum", {"model"}),
         ("nitrogen_gateway_players", {"port", "access"}),

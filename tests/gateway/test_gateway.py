@@ -16,6 +16,8 @@ from gateway.settings import GatewaySettings
 from tests.gateway.conftest import StartGateway
 from tests.gateway.timed_triton import HORIZON, NEVER, TimedTriton
 
+WITHIN_S = 15
+
 
 def pickled(**request: Any) -> bytes:  # noqa: ANN401
     return pickle.dumps({"type": "predict", "image": np.zeros((256, 256, 3), np.uint8), **request})
@@ -27,6 +29,7 @@ async def test_a_dealer_beyond_its_limit_is_refused_in_order(
 ) -> None:
     gateway = await start_gateway(max_in_flight_per_client=2)
     with zmq.asyncio.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.sndtimeo = 1000 * WITHIN_S
         dealer.connect(f"tcp://127.0.0.1:{gateway.zmq_port}")
         for hundredths in (50, 0, 0, 0):
             await dealer.send_multipart([*envelope, pickled(game=hundredths)])
@@ -59,6 +62,7 @@ async def test_tcp_beyond_its_limit_waits_instead(start_gateway: StartGateway) -
 async def test_the_default_game_is_used_and_shown(start_gateway: StartGateway) -> None:
     gateway = await start_gateway(game="game 5")
     with zmq.asyncio.Context() as context, context.socket(zmq.REQ) as client:
+        client.sndtimeo = client.rcvtimeo = 1000 * WITHIN_S
         client.connect(f"tcp://127.0.0.1:{gateway.zmq_port}")
         for fields, game_id in (({}, 5), ({"game": None}, 0), ({"game": "game 3"}, 3)):
             await client.send(pickled(**fields))
@@ -74,16 +78,18 @@ async def test_stop_answers_what_is_in_flight(start_gateway: StartGateway, timed
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.tcp_port)
     idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", gateway.tcp_port)
     with zmq.asyncio.Context() as context, context.socket(zmq.REQ) as client:
+        client.sndtimeo = client.rcvtimeo = 1000 * WITHIN_S
         client.connect(f"tcp://127.0.0.1:{gateway.zmq_port}")
         await client.send(pickled(game=NEVER))
         writer.write(b'{"type": "predict", "game": 50}\n' + bytes(196_608))
         await timed_triton.wait_until_begun(begun + 2)
         await asyncio.wait_for(gateway.stop(), 10)
         assert "stopping" in pickle.loads(await client.recv())["message"]
-    assert json.loads(await reader.readline())["status"] == "ok"
-    assert await reader.read() == b""
-    assert "stopping" in json.loads(await idle_reader.readline())["message"]
-    assert await idle_reader.read() == b""
+    async with asyncio.timeout(WITHIN_S):
+        assert json.loads(await reader.readline())["status"] == "ok"
+        assert await reader.read() == b""
+        assert "stopping" in json.loads(await idle_reader.readline())["message"]
+        assert await idle_reader.read() == b""
     for open_writer in (writer, idle_writer):
         open_writer.close()
         await open_writer.wait_closed()

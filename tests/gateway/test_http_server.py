@@ -15,16 +15,22 @@ class State:
     """What the pages are made of."""
 
     reason: str | None = None
+    # Set by default; who clears it lets the answer wait.
+    is_known: asyncio.Event
 
 
 @pytest.fixture
 def state() -> State:
-    return State()
+    state = State()
+    state.is_known = asyncio.Event()
+    state.is_known.set()
+    return state
 
 
 @pytest_asyncio.fixture
 async def server(state: State) -> AsyncIterator[HttpServer]:
     async def ready() -> str | None:
+        await state.is_known.wait()
         return state.reason
 
     async def exposition() -> bytes:
@@ -71,3 +77,23 @@ async def test_about_to_stop_but_alive(server: HttpServer) -> None:
     assert await page(server, "/readyz") == (503, "stopping\n")
     assert await page(server, "/healthz") == (200, "ok\n")
     assert await page(server, "/metrics") == (200, "metric 1\n")
+
+
+async def test_the_metrics_are_told_what_readyz_says(server: HttpServer, state: State) -> None:
+    assert await server.is_ready(10)
+    server.draining = True
+    assert not await server.is_ready(10)
+
+
+async def test_the_metrics_are_told_why_not(server: HttpServer, state: State) -> None:
+    state.reason = "Triton is away"
+    assert not await server.is_ready(10)
+
+
+async def test_the_metrics_do_not_wait_for_an_answer_that_does_not_come(
+    server: HttpServer, state: State
+) -> None:
+    state.is_known.clear()
+    assert not await server.is_ready(0.05)
+    state.is_known.set()
+    assert await server.is_ready(10)

@@ -76,6 +76,7 @@ def test_arrays_of_any_layout_are_written_alike(layout: str) -> None:
 def test_other_replies() -> None:
     assert encode_reply(Reply()) == b'{"status":"ok"}\n'
     assert encode_reply(Reply(info={"a": None, "b": 1.5})) == b'{"status":"ok","info":{"a":null,"b":1.5}}\n'
+    assert encode_reply(Reply(error="a", cause="busy")) == b'{"status":"error","message":"a"}\n'
     assert encode_reply(Reply(error='a "b"\n')) == b'{"status":"error","message":"a \\"b\\"\\n"}\n'
 
 

@@ -123,14 +123,32 @@ def test_refusals_are_counted_by_reason() -> None:
     assert value(metrics, "refused_total", port="tcp", reason="network") == 2
 
 
-def test_triton_endpoints_are_shown_as_they_are_when_the_metrics_are_read() -> None:
+def test_triton_addresses_are_shown_as_they_are_when_the_metrics_are_read() -> None:
     metrics = Metrics()
-    up = {"one:8001": True, "two:8001": False}
+    first, second = ("triton:8001", "10.0.0.1:8001"), ("triton:8001", "10.0.0.2:8001")
+    up = {first: True, second: False}
     metrics.watch_triton(lambda: up)
-    assert value(metrics, "triton_up", endpoint="one:8001") == 1
-    assert value(metrics, "triton_up", endpoint="two:8001") == 0
-    up["two:8001"] = True
-    assert value(metrics, "triton_up", endpoint="two:8001") == 1
+    assert value(metrics, "triton_up", endpoint=first[0], address=first[1]) == 1
+    assert value(metrics, "triton_up", endpoint=second[0], address=second[1]) == 0
+    up[second] = True
+    assert value(metrics, "triton_up", endpoint=second[0], address=second[1]) == 1
+
+
+def test_horizons_are_shown_by_model_and_version_as_they_are_then() -> None:
+    metrics = Metrics()
+    horizons = {("nitrogen", 3): 18, ("nitrogen-fast", 0): 16}
+    metrics.watch_horizons(lambda: horizons)
+    assert value(metrics, "model_horizon", model="nitrogen", version="3") == 18
+    assert value(metrics, "model_horizon", model="nitrogen-fast", version="") == 16
+    del horizons["nitrogen", 3]
+    assert value(metrics, "model_horizon", model="nitrogen", version="3") is None
+
+
+def test_readiness_is_shown() -> None:
+    metrics = Metrics()
+    assert value(metrics, "ready") == 0
+    metrics.is_ready = True
+    assert value(metrics, "ready") == 1
 
 
 def test_the_decoders_queue_is_shown() -> None:

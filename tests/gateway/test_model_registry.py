@@ -11,7 +11,7 @@ import pytest_asyncio
 from gateway.errors import NotServedError, RequestError, TritonUnavailableError
 from gateway.triton.connection import TritonConnection
 from gateway.triton.registry import ModelRegistry, listed
-from tests.gateway.timed_triton import TimedTriton
+from tests.gateway.timed_triton import HORIZON, TimedTriton
 
 
 @asynccontextmanager
@@ -58,6 +58,10 @@ async def test_all_loaded_models_are_served_and_the_default_needs_no_name(models
     assert (await (await models.find("nitrogen-fast")).fresh_facts()).model == "nitrogen-fast"
 
 
+async def test_the_horizon_of_each_served_model_is_told(models: ModelRegistry) -> None:
+    assert models.horizons() == {(name, 0): HORIZON for name in models.served}
+
+
 async def test_a_model_is_found_as_soon_as_it_is_loaded(models: ModelRegistry, triton: TimedTriton) -> None:
     triton.write_model(2, "late")
     with pytest.raises(RequestError, match=r"the models are: .*nitrogen, nitrogen-fast"):
@@ -102,6 +106,7 @@ async def test_another_version_is_noticed_without_a_request(
     await until(lambda: model.known_facts is not None and model.known_facts.version == 7)
     assert model.known_facts is not None
     assert model.known_facts.context_length == 2
+    assert {version for name, version in models.horizons() if name == "swapped"} == {7}
     assert await models.find("swapped") is model
 
 

@@ -291,6 +291,7 @@ def test_actions_come_as_raw_arrays() -> None:
     [
         (Reply(), {"status": "ok"}),
         (Reply(error="nö"), {"status": "error", "message": "nö"}),
+        (Reply(error="nö", cause="busy"), {"status": "error", "message": "nö", "cause": "busy"}),
         (
             Reply(info={"games": ["a", None], "steps": 16}),
             {"status": "ok", "info": {"games": ["a", None], "steps": 16}},

@@ -244,6 +244,7 @@ def chunk(steps: int = 18) -> ActionChunk:
 
 REPLIES = {
     "error": Reply(error="no"),
+    "cause": Reply(error="no", cause="busy"),
     "reset": Reply(),
     "info": Reply(info={"ckpt_path": "ng.pt", "selected_game": None, "cfg_scale": 1.0}),
     "chunk": Reply(chunk=chunk()),
@@ -287,6 +288,7 @@ def test_arrays_of_any_layout_are_written_alike(view: str) -> None:
     ("name", "expected"),
     [
         ("error", {"status": "error", "message": "no"}),
+        ("cause", {"status": "error", "message": "no", "cause": "busy"}),
         ("reset", {"status": "ok"}),
         ("info", {"status": "ok", "info": {"ckpt_path": "ng.pt", "selected_game": None, "cfg_scale": 1.0}}),
     ],
@@ -339,10 +341,10 @@ for name, expected in (("j_left", sticks[0]), ("j_right", sticks[1]), ("buttons"
 @pytest.mark.slow
 @pytest.mark.parametrize("version", OLD_NUMPY)
 def test_replies_load_under_the_numpy_of_clients(version: str, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True, timeout=120)
     python = str(tmp_path / "venv" / "bin" / "python")
     pip = [python, "-m", "pip", "install", "--quiet", "--no-compile", "--only-binary=:all:"]
-    subprocess.run([*pip, f"numpy=={version}"], check=True)
+    subprocess.run([*pip, f"numpy=={version}"], check=True, timeout=120)
     replies = tmp_path / "replies.pickle"
     replies.write_bytes(pickle.dumps({name: encode_reply(reply) for name, reply in REPLIES.items()}, 4))
-    subprocess.run([python, "-c", LOAD_BACK, version, str(replies)], check=True)
+    subprocess.run([python, "-c", LOAD_BACK, version, str(replies)], check=True, timeout=60)

@@ -134,6 +134,7 @@ class Tally:
 async def play_zmq(port: int, tally: Tally, over: asyncio.Event) -> None:
     with zmq.asyncio.Context() as context, context.socket(zmq.REQ) as client:
         client.linger = 0
+        client.sndtimeo = 1000 * WITHIN_S
         client.connect(f"tcp://127.0.0.1:{port}")
         request = pickle.dumps({"type": "predict", "image": np.zeros((256, 256, 3), np.uint8)})
         while not over.is_set():
@@ -204,7 +205,7 @@ async def test_players_go_on_while_gateways_are_restarted(timed_triton: TimedTri
             await member.start(timed_triton.endpoint)
             await progress(tallies)
         over.set()
-        await asyncio.gather(*players)
+        await asyncio.wait_for(asyncio.gather(*players), 2 * WITHIN_S)
     codes = [await member.stop() for member in members]
     assert codes == [0, 0]
     # Of each player, at most what it had under way at each of the two restarts met a closing door.

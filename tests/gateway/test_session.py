@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from gateway.contexts import FrameContext
 from gateway.data_plane import DataPlane
-from gateway.errors import RequestError, TritonUnavailableError
+from gateway.errors import RequestError, StoppingError
 from gateway.protocol.messages import Image, Pixels, RawFrame, Reply, Request
 from gateway.telemetry.metrics import Metrics
 from gateway.transport.admission import Admission
@@ -142,6 +142,7 @@ async def test_a_late_request_gets_an_error_and_is_cancelled_in_triton(
     client.predict(raw(2))
     await client.session.drain()
     assert "no answer within 1" in str(client.replies[0].error)
+    assert client.replies[0].cause == "deadline"
     assert client.seen() == [(2, 2, 0)]
     await timed_triton.wait_until_cancelled(cancelled + 1)
 
@@ -162,8 +163,8 @@ async def test_abandoned_requests_are_answered(plane: DataPlane) -> None:
     client = Client(plane)
     client.predict(raw(1), NEVER)
     client.predict(large(2), NEVER)
-    client.session.abandon(TritonUnavailableError("stopping"))
-    assert [reply.error for reply in client.replies] == ["stopping", "stopping"]
+    client.session.abandon(StoppingError("it ends"))
+    assert [(reply.error, reply.cause) for reply in client.replies] == [("it ends", "stopping")] * 2
 
 
 @pytest.mark.parametrize("beside", [False, True])
@@ -178,6 +179,7 @@ async def test_what_nobody_foresaw_is_answered_and_logged(
     client.submit(Request("reset"))
     await client.session.drain()
     assert [(reply.error or "")[:14] for reply in client.replies] == ["internal error", ""]
+    assert [reply.cause for reply in client.replies] == ["internal", None]
     assert "of all things" in caplog.text
 
 
@@ -193,6 +195,7 @@ async def test_a_failing_inference_fails_its_own_request_only(
     client.predict(raw(2))
     await client.session.drain()
     assert message in str(client.replies[0].error)
+    assert client.replies[0].cause == "model_error"
     assert client.seen() == [(2, 2, 0)]
 
 

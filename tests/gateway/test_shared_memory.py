@@ -1,4 +1,8 @@
-"""Frames through system shared memory to a real Triton: the same answers, and nothing left behind."""
+"""Frames through system shared memory to a real Triton: the same answers, and nothing left behind.
+
+All tests that share memory are in this file, so that none runs beside another in a second test process: a
+gateway that starts removes what a killed one has left, whoever that was.
+"""
 
 import asyncio
 import contextlib
@@ -19,12 +23,15 @@ from gateway.errors import StartError
 from gateway.protocol.messages import FRAME_BYTES, ActionChunk
 from gateway.triton import shared_memory
 from gateway.triton.connection import TritonConnection
+from gateway.triton.key import TritonKey
 from gateway.triton.model import TritonModel
 from gateway.triton.shared_memory import FOLDER, MOST_SLOTS, SLOT_FRAMES, SharedFrames
 from tests.gateway.timed_triton import HORIZON, NEVER, TimedTriton
+from tests.gateway.zmq_peers import until
 from tests.stack import free_port
 
 NOISE = np.full((HORIZON, 25), 0.5, np.float32)
+WITHIN_S = 20
 
 
 def frame(value: int) -> bytes:
@@ -166,6 +173,31 @@ async def test_a_region_that_triton_has_forgotten_costs_no_request(timed_triton:
         await registered(timed_triton, shared.name)
 
 
+async def test_a_triton_that_restricts_it_is_told_of_the_region_by_who_has_the_key(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "triton").mkdir()
+    (tmp_path / "key").write_text("nitrogen=a-secret\n")
+    flag = "--grpc-restricted-protocol=shared-memory:nitrogen=a-secret"
+    triton = TimedTriton(tmp_path / "triton", instances=1, flags=[flag])
+    connection = TritonConnection(triton.endpoint, key=TritonKey(tmp_path / "key"), shared_slots=1)
+    model = TritonModel(connection, "nitrogen")
+    try:
+        await triton.start()
+        with caplog.at_level("INFO"):
+            await connection.start()
+            await until(lambda: "go to Triton through the shared memory" in caplog.text, "it is registered")
+            assert (await infer(model, frame(3))).j_right[0, 0] == pytest.approx(3 / 255)
+            assert connection.shared_frames is not None
+            assert held(connection.shared_frames).startswith(bytes(2 * FRAME_BYTES) + frame(3))
+            await model.close()
+            await connection.close()
+    finally:
+        await triton.kill()
+    assert "keeps the shared memory" not in caplog.text
+    assert "a-secret" not in caplog.text
+
+
 @asynccontextmanager
 async def gateway_process(triton: TimedTriton) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
     """A gateway that shares memory; its process and its TCP port."""
@@ -178,20 +210,21 @@ async def gateway_process(triton: TimedTriton) -> AsyncIterator[tuple[asyncio.su
     )
     assert process.stdout is not None
     try:
-        for _ in range(2):
-            await process.stdout.readline()
+        async with asyncio.timeout(WITHIN_S):
+            for _ in range(2):
+                await process.stdout.readline()
         yield process, ports[1]
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            await asyncio.wait_for(process.wait(), WITHIN_S)
 
 
 async def play(port: int) -> None:
     """One request of a client of the TCP port."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b'{"type": "predict"}\n' + frame(1))
-    assert json.loads(await reader.readline())["status"] == "ok"
+    assert json.loads(await asyncio.wait_for(reader.readline(), WITHIN_S))["status"] == "ok"
     writer.close()
     await writer.wait_closed()
 
@@ -212,7 +245,7 @@ async def test_a_killed_gateway_leaves_nothing_after_the_next_start(timed_triton
         left = await region_of(timed_triton, killed)
         await play(port)
         killed.send_signal(signal.SIGKILL)
-        await killed.wait()
+        await asyncio.wait_for(killed.wait(), WITHIN_S)
     assert (FOLDER / left).exists()
     async with gateway_process(timed_triton) as (stopped, port):
         own = await region_of(timed_triton, stopped)
@@ -220,7 +253,7 @@ async def test_a_killed_gateway_leaves_nothing_after_the_next_start(timed_triton
         assert not (FOLDER / left).exists()
         assert left not in await regions(timed_triton)
         stopped.send_signal(signal.SIGTERM)
-        assert await stopped.wait() == 0
+        assert await asyncio.wait_for(stopped.wait(), WITHIN_S) == 0
     assert not (FOLDER / own).exists()
     assert own not in await regions(timed_triton)
 

@@ -109,8 +109,9 @@ async def test_a_header_that_does_not_end_is_cut_sooner_than_a_body(
     slow = await connect(gateway)
     slow.writer.write(sent)
     if sent.isdigit():
-        length = int(await asyncio.wait_for(slow.reader.readuntil(b" "), WITHIN_S))
-        reply = json.loads(await slow.reader.readexactly(length))
+        async with asyncio.timeout(WITHIN_S):
+            length = int(await slow.reader.readuntil(b" "))
+            reply = json.loads(await slow.reader.readexactly(length))
     else:
         reply = await slow.line()
     assert "within 0.4 s" in reply["message"]

@@ -19,6 +19,8 @@ import pytest
 import zmq
 
 from gateway.errors import TritonUnavailableError
+from tests.gateway.first_words import ends_if_silent
+from tests.stack import free_port
 
 AT_ONCE_S = 2.0
 FRAME = bytes(196_608)
@@ -32,11 +34,6 @@ class Running:
     zmq: int
     tcp: int
     http: int
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -53,8 +50,9 @@ def running_gateway(*flags: str) -> Iterator[Running]:
     )
     assert process.stdout is not None
     try:
-        assert process.stdout.readline() == f"ZMQ Server running on port {ports[0]}\n"
-        assert process.stdout.readline() == f"Simple TCP Server (JSON+Bytes) running on port {ports[1]}\n"
+        with ends_if_silent(process):
+            assert process.stdout.readline() == f"ZMQ Server running on port {ports[0]}\n"
+            assert process.stdout.readline() == f"Simple TCP Server (JSON+Bytes) running on port {ports[1]}\n"
         yield Running(process, *ports[:3])
     finally:
         process.kill()
@@ -71,7 +69,7 @@ def gateway() -> Iterator[Running]:
 def zmq_client(gateway: Running, kind: int = zmq.REQ) -> Iterator["zmq.Socket[bytes]"]:
     with zmq.Context() as context, context.socket(kind) as client:
         client.linger = 0
-        client.rcvtimeo = 5000
+        client.sndtimeo = client.rcvtimeo = 15_000
         client.connect(f"tcp://127.0.0.1:{gateway.zmq}")
         yield client
 
@@ -142,6 +140,7 @@ def test_health_readiness_and_metrics(gateway: Running) -> None:
     assert f"nitrogen_gateway_requests_total{{{labels}}}" in metrics
     assert 'nitrogen_gateway_clients{access="anonymous",port="tcp"} 1.0' in metrics
     assert 'nitrogen_gateway_in_flight{port="tcp"} 0.0' in metrics
+    assert "nitrogen_gateway_ready 0.0" in metrics
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from gateway.data_plane import DataPlane
 from gateway.errors import NotServedError, TritonUnavailableError
 from gateway.protocol.messages import RawFrame, Reply, Request
 from gateway.triton.connection import TritonConnection
+from gateway.triton.look_up import LookUp
 from gateway.triton.registry import ModelRegistry
-from gateway.triton.target import channel_options, resolve
+from gateway.triton.target import channel_options, target_of
 from tests.gateway.timed_triton import TimedTriton
 
 FRAME = bytes(196_608)
@@ -112,15 +113,15 @@ async def test_a_model_that_was_unloaded_everywhere_ends_as_an_error_in_time(pai
 
 
 async def test_the_life_of_each_endpoint_is_told(pair: list[TimedTriton]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        nobody = f"127.0.0.1:{probe.getsockname()[1]}"
+    nobody = "127.0.0.1:1"
+    lives = (pair[0].endpoint, pair[0].endpoint)
     connection = TritonConnection(pair[0].endpoint, nobody)
     await connection.start()
     try:
         async with asyncio.timeout(10):
-            while not connection.endpoints_up()[pair[0].endpoint]:  # noqa: ASYNC110 - it has no event
+            while not connection.endpoints_up()[lives]:  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.02)
-        assert connection.endpoints_up() == {pair[0].endpoint: True, nobody: False}
+        assert connection.endpoints_up() == {lives: True, (nobody, nobody): False}
     finally:
         await connection.close()
 
@@ -153,30 +154,9 @@ async def test_names_among_several_endpoints_are_looked_up(pair: list[TimedTrito
         assert len(await answers(plane, 5, 5)) == 5
 
 
-async def test_names_that_have_got_other_addresses_are_followed(
-    pair: list[TimedTriton], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = f"ipv4:{pair[0].endpoint}"
-
-    async def looked_up(*_: object) -> str:
-        return target
-
-    monkeypatch.setattr("gateway.triton.connection.resolve", looked_up)
-    port = pair[0].endpoint.rpartition(":")[2]
-    async with plane_before(f"localhost:{port}", f"localhost:{port}") as (plane, connection, _):
-        await answer(plane)
-        begun, epoch = await pair[1].begun(), connection.epoch
-        target = f"ipv4:{pair[1].endpoint}"
-        async with asyncio.timeout(10):
-            while await pair[1].begun() == begun:
-                await answer(plane)
-        assert connection.epoch > epoch
-
-
 @pytest.mark.parametrize(
     ("endpoints", "target"),
     [
-        (["triton:8001"], "dns:///triton:8001"),
         (["127.0.0.1:8001"], "dns:///127.0.0.1:8001"),
         (["[::1]:8001"], "dns:///[::1]:8001"),
         (["127.0.0.2:8001", "127.0.0.1:8002"], "ipv4:127.0.0.1:8002,127.0.0.2:8001"),
@@ -187,12 +167,9 @@ async def test_names_that_have_got_other_addresses_are_followed(
     ],
 )
 async def test_targets(endpoints: list[str], target: str) -> None:
-    assert await resolve(endpoints) == target
-
-
-async def test_a_name_that_cannot_be_looked_up_any_more_keeps_its_addresses() -> None:
-    known = "ipv4:10.0.0.1:8001,127.0.0.1:8001"
-    assert await resolve(["no-such-host.invalid:8001", "127.0.0.1:8001"], known) == known
+    names = LookUp(endpoints)
+    await names.refresh()
+    assert target_of(endpoints, names.addresses) == target
 
 
 def service_config(*endpoints: str) -> dict[str, object]:
@@ -210,8 +187,11 @@ def test_only_a_single_address_is_without_a_second_attempt() -> None:
 
 
 async def test_without_any_triton_the_error_comes_soon() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+    # Ports that are taken, and at which nobody listens.
+    with socket.socket() as one, socket.socket() as other:
+        for probe in (one, other):
+            probe.bind(("127.0.0.1", 0))
         endpoints = [f"127.0.0.1:{probe.getsockname()[1]}" for probe in (one, other)]
-    async with plane_before(*endpoints) as (plane, _, _):
-        with pytest.raises(TritonUnavailableError, match="check that it runs"):
-            await asyncio.wait_for(answer(plane), 3)
+        async with plane_before(*endpoints) as (plane, _, _):
+            with pytest.raises(TritonUnavailableError, match="check that it runs"):
+                await asyncio.wait_for(answer(plane), 3)

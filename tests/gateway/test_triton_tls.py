@@ -155,12 +155,23 @@ async def test_several_tritons_share_the_name_of_the_first(
     assert await horizon(*endpoints, tls=TlsFiles(trusted.authority)) == 18
 
 
+async def test_the_certificate_has_to_be_for_the_name_and_not_for_its_address(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    named = certificates(tmp_path_factory.mktemp("tls") / "named", "localhost")
+    folder = tmp_path_factory.mktemp("triton")
+    async with running(TimedTriton(folder, instances=1, flags=flags(named, mutual=False))) as triton:
+        assert await horizon(f"localhost:{triton.port}", tls=TlsFiles(named.authority)) == 18
+        with pytest.raises(TritonUnavailableError, match="is not trusted"):
+            await horizon(triton.endpoint, tls=TlsFiles(named.authority))
+
+
 async def test_each_endpoint_s_life_is_seen_through_tls(triton: TimedTriton, trusted: Certificates) -> None:
     connection = TritonConnection(triton.endpoint, tls=TlsFiles(trusted.authority))
     await connection.start()
     try:
         async with asyncio.timeout(10):
-            while connection.endpoints_up() != {triton.endpoint: True}:  # noqa: ASYNC110 - it has no event
+            while connection.endpoints_up() != {(triton.endpoint, triton.endpoint): True}:  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.02)
     finally:
         await connection.close()

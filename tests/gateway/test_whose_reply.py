@@ -43,6 +43,7 @@ class ZmqPlayer:
     def __init__(self, gateway: Gateway, context: zmq.asyncio.Context) -> None:
         self._socket = context.socket(zmq.REQ)
         self._socket.linger = 0
+        self._socket.sndtimeo = 1000 * LOST_AFTER_S
         self._socket.connect(f"tcp://127.0.0.1:{gateway.zmq_port}")
 
     async def ask(self, seed: int, hundredths: int) -> float | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.gateway.first_words import ends_if_silent
 from tests.stack import free_port
 
 PROJECT = Path(__file__).parents[2]
@@ -17,9 +18,9 @@ PROJECT = Path(__file__).parents[2]
 def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `bin` folder of a fresh environment that holds nothing but `nitrogen-triton[gateway]`."""
     folder = tmp_path_factory.mktemp("gateway-only")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=120)
     install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile"]
-    subprocess.run([*install, f"{PROJECT}[gateway]"], check=True)
+    subprocess.run([*install, f"{PROJECT}[gateway]"], check=True, timeout=240)
     return folder / "bin"
 
 
@@ -29,7 +30,12 @@ def test_every_module_imports_without_torch(binaries: Path, tmp_path: Path) -> N
     code = f"import importlib.util, {', '.join(modules)}\nassert importlib.util.find_spec('torch') is None"
 
     done = subprocess.run(
-        [binaries / "python", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        [binaries / "python", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
     assert done.returncode == 0, done.stderr
@@ -50,9 +56,11 @@ def test_the_installed_command_serves(binaries: Path, tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         try:
-            assert process.stdout.readline().startswith("ZMQ Server running on port ")
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz") as response:
+            with ends_if_silent(process):
+                assert process.stdout.readline().startswith("ZMQ Server running on port ")
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=15) as response:
                 assert response.read() == b"ok\n"
         finally:
             process.send_signal(signal.SIGTERM)
+            process.wait(15)
     assert process.returncode == 0

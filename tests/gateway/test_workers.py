@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.timed_triton import TimedTriton
+from tests.gateway.first_words import ends_if_silent
+from tests.gateway.timed_triton import HORIZON, TimedTriton
 from tests.stack import JsonClient, PickleClient, free_port, wait_until
 
 FRAME = bytes(196_608)
@@ -63,7 +64,8 @@ def running(triton: str, *flags: str) -> Iterator[Running]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
-        assert b"port" in process.stdout.readline()
+        with ends_if_silent(process):
+            assert b"port" in process.stdout.readline()
         yield Running(process, zmq, tcp, http)
     finally:
         process.terminate()
@@ -91,6 +93,17 @@ def test_the_kernel_shares_out_the_connections(gateway: Running) -> None:
         play(gateway)
     assert len(gateway.answered()) == 2
     assert sum(gateway.answered().values()) == 40
+
+
+def test_each_worker_says_whether_it_is_ready_and_what_it_serves(gateway: Running) -> None:
+    def shown(metric: str) -> set[tuple[str, str]]:
+        pattern = rf"^nitrogen_gateway_{metric}\{{(.*)\}} (\S+)$"
+        return set(re.findall(pattern, gateway.page("/metrics")[1], re.MULTILINE))
+
+    workers = ('worker="0"', 'worker="1"')
+    wait_until(lambda: shown("ready") == {(worker, "1.0") for worker in workers}, 20, "both are ready")
+    horizons = {(f'model="nitrogen",version="",{worker}', f"{HORIZON}.0") for worker in workers}
+    wait_until(lambda: shown("model_horizon") == horizons, 20, "both know the model")
 
 
 def test_a_worker_that_dies_is_started_again(gateway: Running) -> None:
@@ -127,7 +140,7 @@ def test_a_port_in_use_is_one_sentence(gateway: Running, flag: str) -> None:
     port = {"--zmq-port": gateway.zmq, "--tcp-port": gateway.tcp}[flag]
     command = [sys.executable, "-m", "gateway", "--host=127.0.0.1", "--workers=2", "--zmq-port=0"]
     command += ["--tcp-port=0", "--http-port=0", f"{flag}={port}"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert ended.returncode == 1
     assert f"port {port} is in use" in ended.stderr
 
@@ -137,7 +150,7 @@ def test_what_stops_a_worker_stops_the_start(tmp_path: Path) -> None:
     token.write_text("")
     command = [sys.executable, "-m", "gateway", "--host=127.0.0.1", "--workers=2", "--zmq-port=0"]
     command += ["--tcp-port=0", "--http-port=0", f"--tcp-token-file={token}"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert ended.returncode == 1
     assert "is empty" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -44,6 +44,27 @@ async def test_each_request_is_answered_in_its_own_format_and_in_order() -> None
         assert "nonsense" in msgpack.unpackb(second)["message"]
 
 
+@pytest.mark.parametrize(
+    ("fields", "cause"),
+    [
+        ({"type": "nonsense"}, "bad_request"),
+        ({"type": "predict", "image": b"none"}, "bad_image"),
+        ({"type": "info"}, "triton_unavailable"),
+        ({"type": "predict", "image": print}, "unsafe_pickle"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_an_error_names_its_cause_to_programs(fields: dict[str, Any], cause: str) -> None:
+    async with lone_gateway() as gateway:
+        with peer(gateway) as client:
+            await client.send(pickle.dumps(fields))
+            reply = pickle.loads(await asyncio.wait_for(client.recv(), 10))
+            assert set(reply) == {"status", "message", "cause"}
+            assert (reply["status"], reply["cause"]) == ("error", cause)
+            if cause != "unsafe_pickle":
+                assert (await ask(client, msgpack.packb(fields)))["cause"] == cause
+
+
 async def test_without_pickle_a_pickle_is_told_so_in_a_pickle() -> None:
     async with lone_gateway(pickle=False) as gateway:
         with peer(gateway) as client:
@@ -104,6 +125,7 @@ async def test_a_flood_gets_busy_replies_in_order_and_beyond_some_none(
         replies = [await reply_of(flood) for _ in range(10)]
         assert [reply["status"] for reply in replies] == ["ok"] * 2 + ["error"] * 8
         assert all("in flight" in reply["message"] for reply in replies[2:])
+        assert {reply["cause"] for reply in replies[2:]} == {"busy"}
         await flood.send(predict())
         assert (await reply_of(flood))["status"] == "ok"
 
@@ -173,6 +195,8 @@ async def test_when_it_stops_new_requests_are_told_so(
         await timed_triton.wait_until_begun(begun + 1)
         stopping = asyncio.create_task(gateway.stop())
         await until(lambda: gateway._zmq._stopping, "it begins to stop")
-        assert "stopping" in (await ask(late))["message"]
+        refusal = await ask(late)
+        assert "stopping" in refusal["message"]
+        assert refusal["cause"] == "stopping"
         assert (await reply_of(busy))["status"] == "ok"
         await asyncio.wait_for(stopping, 10)

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from standalone.triton_server import HOST, TritonPorts, TritonServer, server_command
 from standalone.triton_wheel import assemble_backends, find_triton_wheel
+from tests.stack import free_port
 
 MODEL = Path(__file__).parent / "timed_model" / "model.py"
 CONFIG = Path(__file__).parents[2] / "model_repository" / "nitrogen" / "config.pbtxt"
@@ -28,6 +28,10 @@ GAMES = [None, *(f"game {index}" for index in range(1, 100)), "never", "infinite
 NEVER = GAMES.index("never")
 INFINITE = GAMES.index("infinite")
 RAISE = GAMES.index("raise")
+# Far more than each takes, even on a machine with much else to do.
+_STARTS_WITHIN_S = 90
+_STOPS_WITHIN_S = 30
+_ANSWERS_WITHIN = aiohttp.ClientTimeout(total=15)
 
 
 class TimedTriton:
@@ -36,7 +40,7 @@ class TimedTriton:
     `folder`: an empty one for its repository, backends and log. `instances`: requests that run at once.
     `loaded`: the models that are loaded at each start. `flags`: more flags of Triton's. `batching`: whether
     the repository's own dynamic batching and queue policy are left in the config; `queue_size`: in place of
-    the policy's own.
+    the policy's own. `grpc_port`: for a second one on another address of this machine.
     """
 
     def __init__(
@@ -48,20 +52,24 @@ class TimedTriton:
         *,
         batching: bool = False,
         queue_size: int | None = None,
+        grpc_port: int | None = None,
     ) -> None:
         self._repository = folder / "repository"
         self._instances = instances
         self._batching = batching
         self._queue_size = queue_size
         self._log = folder / "triton.log"
-        self._ports = TritonPorts(*_free_ports(3))
-        self.endpoint = f"{HOST}:{self._ports.grpc}"
+        # Not the kernel's choice: while a Triton is down, another process could be given its port.
+        http, grpc_free, metrics = (free_port() for _ in range(3))
+        self._ports = TritonPorts(http, grpc_port or grpc_free, metrics)
+        self.port = self._ports.grpc
+        self.endpoint = f"{HOST}:{self.port}"
         for name in loaded:
             self.write_model(CONTEXT_LENGTH, name)
         wheel = find_triton_wheel()
         backends = folder / "backends"
         assemble_backends(wheel, backends)
-        shm_prefix = f"timed_{os.getpid()}_{self._ports.grpc}_"
+        shm_prefix = f"timed_{os.getpid()}_{http}_"
         command = server_command(wheel, backends, self._repository, loaded, self._ports, shm_prefix)
         # The log is then also a record of the calls that Triton got.
         command += ["--log-verbose=1", *flags]
@@ -118,20 +126,22 @@ class TimedTriton:
 
     async def start(self) -> None:
         """Start Triton and wait until it serves."""
-        await self._server.start()
+        async with asyncio.timeout(_STARTS_WITHIN_S):
+            await self._server.start()
 
     async def stop(self) -> None:
         """End Triton in order; each idle instance of the model takes it a second, up to three in all."""
-        await self._server.stop()
+        async with asyncio.timeout(_STOPS_WITHIN_S):
+            await self._server.stop()
 
     async def kill(self) -> None:
         """Kill the server without a word to its clients, and wait until nothing of it is left."""
         self.strike()
-        await self._server.stop()
+        await self.stop()
 
     def strike(self) -> None:
         """Kill the server without a word to its clients; `kill` then waits until nothing of it is left."""
-        for pid in _server_pids(self._ports.grpc):
+        for pid in _server_pids(self._ports.http):
             os.kill(pid, signal.SIGKILL)
 
     def log(self) -> str:
@@ -171,13 +181,13 @@ class TimedTriton:
 
     async def _metric(self, name: str) -> int:
         url = f"http://{HOST}:{self._ports.metrics}/metrics"
-        async with aiohttp.ClientSession() as session, session.get(url) as response:
+        async with aiohttp.ClientSession(timeout=_ANSWERS_WITHIN) as session, session.get(url) as response:
             found = re.search(rf"^{name} (\S+)$", await response.text(), re.MULTILINE)
         assert found is not None, f"Triton shows no metric {name}"
         return int(float(found[1]))
 
 
-def _server_pids(grpc_port: int) -> list[int]:
+def _server_pids(http_port: int) -> list[int]:
     """Process ids of the tritonserver with this port; none when it does not run."""
     pids = []
     for folder in Path("/proc").glob("[0-9]*"):
@@ -185,14 +195,6 @@ def _server_pids(grpc_port: int) -> list[int]:
             words = (folder / "cmdline").read_bytes().split(b"\0")
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if words[0].endswith(b"/tritonserver") and f"--grpc-port={grpc_port}".encode() in words:
+        if words[0].endswith(b"/tritonserver") and f"--http-port={http_port}".encode() in words:
             pids.append(int(folder.name))
     return pids
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.create_server((HOST, 0)) for _ in range(count)]
-    ports: list[int] = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports

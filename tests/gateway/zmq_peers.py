@@ -43,6 +43,7 @@ def peer(
     with zmq.asyncio.Context() as context, context.socket(kind) as client:
         client.linger = 0
         client.ipv6 = True
+        client.sndtimeo = client.rcvtimeo = 1000 * WITHIN_S
         for name, value in options.items():
             setattr(client, name, value)
         client.connect(f"tcp://{host}:{gateway.zmq_port}")
@@ -114,11 +115,12 @@ class RawPeer:
         # A small limit, so that what nobody reads stays in the kernel's buffer.
         peer = cls(*await asyncio.open_connection(sock=connection, limit=1024))
         peer.writer.write(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31))
-        await peer.reader.readexactly(64)
-        ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
-        peer.writer.write(b"\x04" + bytes([len(ready)]) + ready)
-        size = (await peer.reader.readexactly(2))[1]
-        await peer.reader.readexactly(size)
+        async with asyncio.timeout(WITHIN_S):
+            await peer.reader.readexactly(64)
+            ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
+            peer.writer.write(b"\x04" + bytes([len(ready)]) + ready)
+            size = (await peer.reader.readexactly(2))[1]
+            await peer.reader.readexactly(size)
         return peer
 
     @staticmethod

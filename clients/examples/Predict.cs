@@ -1,0 +1,105 @@
+// Ask a NitroGen gateway for the actions to one picture. .NET 6 or newer, or Mono; no packages.
+//
+//     dotnet new console -o predict && cp Predict.cs predict/Program.cs
+//     dotnet run --project predict -- FILE [HOST [PORT]]
+//
+//     mcs -r:System.Runtime.Serialization Predict.cs && mono Predict.exe FILE [HOST [PORT]]
+//
+// FILE: a PNG, JPEG, BMP or WebP picture, or 196,608 bytes of raw RGB (256x256, row by row).
+
+using System;
+using System.IO;
+using System.Linq;
+using System.Net.Sockets;
+using System.Runtime.Serialization;
+using System.Runtime.Serialization.Json;
+using System.Text;
+using System.Threading;
+
+// A reply, as the JSON's names say. .NET's System.Text.Json would do as well; Mono has this one.
+[DataContract]
+public class Reply
+{
+    [DataMember(Name = "status")] public string Status = "";
+    [DataMember(Name = "message")] public string Message = "";
+    [DataMember(Name = "pred")] public Chunk Actions = new Chunk();
+}
+
+// A chunk of actions, a row for each step: 21 buttons of 0 and 1, sticks as x and y of -1 to 1.
+[DataContract]
+public class Chunk
+{
+    [DataMember(Name = "buttons")] public int[][] Buttons = { };
+    [DataMember(Name = "j_left")] public double[][] Left = { };
+    [DataMember(Name = "j_right")] public double[][] Right = { };
+}
+
+public static class Predict
+{
+    static readonly string[] ButtonNames = (
+        "BACK DPAD_DOWN DPAD_LEFT DPAD_RIGHT DPAD_UP EAST GUIDE LEFT_SHOULDER LEFT_THUMB LEFT_TRIGGER NORTH " +
+        "RIGHT_BOTTOM RIGHT_LEFT RIGHT_RIGHT RIGHT_SHOULDER RIGHT_THUMB RIGHT_TRIGGER RIGHT_UP SOUTH START WEST"
+    ).Split(' ');
+    const int TimeoutMs = 10000; // the gateway answers within 4 s, if need be with an error
+    const int Tries = 3;
+
+    // Opens a connection. A game keeps it: what the model has seen before belongs to it.
+    static TcpClient Connect(string host, int port) =>
+        new TcpClient(host, port) { NoDelay = true, SendTimeout = TimeoutMs, ReceiveTimeout = TimeoutMs };
+
+    // Sends one picture; the reply. Throws IOException when the connection is lost.
+    static Reply Ask(TcpClient connection, byte[] image)
+    {
+        byte[] header = Encoding.ASCII.GetBytes("{\"type\": \"predict\", \"len\": " + image.Length + "}\n");
+        byte[] request = header.Concat(image).ToArray();
+        connection.GetStream().Write(request, 0, request.Length);
+        // Nothing follows the line, so nothing is read too far.
+        string line = new StreamReader(connection.GetStream()).ReadLine();
+        if (line == null) throw new IOException("the gateway closed the connection");
+        var reader = new DataContractJsonSerializer(typeof(Reply));
+        return (Reply)reader.ReadObject(new MemoryStream(Encoding.UTF8.GetBytes(line)));
+    }
+
+    // Prints the first step of a chunk of actions.
+    static void Show(Chunk chunk)
+    {
+        var pressed = ButtonNames.Where((name, column) => chunk.Buttons[0][column] == 1).DefaultIfEmpty("none");
+        Func<double[], string> stick = xy => FormattableString.Invariant($"x {xy[0]:F3}, y {xy[1]:F3}");
+        Console.WriteLine($"{chunk.Buttons.Length} steps; the first:");
+        Console.WriteLine($"  buttons       {string.Join(" ", pressed)}");
+        Console.WriteLine($"  left stick    {stick(chunk.Left[0])}");
+        Console.WriteLine($"  right stick   {stick(chunk.Right[0])}");
+    }
+
+    // Asks, again after a lost connection; the exit status.
+    public static int Main(string[] words)
+    {
+        if (words.Length < 1 || words.Length > 3)
+        {
+            Console.Error.WriteLine("usage: Predict FILE [HOST [PORT]]");
+            return 2;
+        }
+        byte[] image = File.ReadAllBytes(words[0]);
+        string host = words.Length > 1 ? words[1] : "127.0.0.1";
+        int port = words.Length > 2 ? int.Parse(words[2]) : 5556;
+        for (int number = 1; number <= Tries; number++)
+        {
+            try
+            {
+                using (var connection = Connect(host, port))
+                {
+                    Reply reply = Ask(connection, image);
+                    if (reply.Status == "ok") Show(reply.Actions);
+                    else Console.Error.WriteLine("the gateway says: " + reply.Message);
+                    return reply.Status == "ok" ? 0 : 1;
+                }
+            }
+            catch (Exception error) when (error is IOException || error is SocketException)
+            {
+                Console.Error.WriteLine($"no answer from {host}:{port}, try {number} of {Tries}: {error.Message}");
+                if (number < Tries) Thread.Sleep(1000);
+            }
+        }
+        return 2;
+    }
+}

@@ -1,0 +1,92 @@
+-- Ask a NitroGen gateway for the actions to one picture. Lua 5.1 to 5.4 with luasocket.
+--
+--     lua predict.lua FILE [HOST [PORT]]
+--
+-- FILE: a PNG, JPEG, BMP or WebP picture, or 196,608 bytes of raw RGB (256x256, row by row).
+-- Debian: apt install lua5.4 lua-socket. In BizHawk use ../bizhawk/nitrogen.lua, which needs no luasocket.
+
+local socket = require("socket")
+local unpack = table.unpack or unpack -- Lua 5.1 has it there
+
+local BUTTONS = {
+  "BACK", "DPAD_DOWN", "DPAD_LEFT", "DPAD_RIGHT", "DPAD_UP", "EAST", "GUIDE", "LEFT_SHOULDER", "LEFT_THUMB",
+  "LEFT_TRIGGER", "NORTH", "RIGHT_BOTTOM", "RIGHT_LEFT", "RIGHT_RIGHT", "RIGHT_SHOULDER", "RIGHT_THUMB",
+  "RIGHT_TRIGGER", "RIGHT_UP", "SOUTH", "START", "WEST",
+}
+local TIMEOUT_S = 10 -- the gateway answers within 4 s, if need be with an error
+local TRIES = 3
+
+-- A connection, or nil and why. A game keeps it: what the model has seen before belongs to it.
+local function connect(host, port)
+  local tcp = socket.tcp()
+  tcp:settimeout(TIMEOUT_S)
+  local connected, why = tcp:connect(host, port)
+  if not connected then
+    tcp:close()
+    return nil, why
+  end
+  return tcp
+end
+
+-- Sends one picture; the reply's line, or nil and why.
+local function ask(tcp, image)
+  local header = string.format('{"type": "predict", "len": %d}\n', #image)
+  local sent, why = tcp:send(header .. image)
+  if not sent then return nil, why end
+  return tcp:receive("*l") -- without the newline
+end
+
+-- The first step's numbers of a part of the reply: "buttons", "j_left" or "j_right". The gateway writes JSON
+-- without blanks and exponents, so that patterns are enough to read it.
+local function first_step(reply, part)
+  local numbers = {}
+  for number in reply:match('"' .. part .. '":%[%[([^%]]*)%]'):gmatch("[^,]+") do
+    numbers[#numbers + 1] = tonumber(number)
+  end
+  return numbers
+end
+
+-- Prints the first step of a chunk of actions.
+local function show(reply)
+  local pressed = {}
+  for column, value in ipairs(first_step(reply, "buttons")) do
+    if value == 1 then pressed[#pressed + 1] = BUTTONS[column] end
+  end
+  local _, steps = reply:match('"buttons":%[(.-)%]%]'):gsub("%[", "")
+  print(steps .. " steps; the first:")
+  print("  buttons       " .. (#pressed > 0 and table.concat(pressed, " ") or "none"))
+  print(string.format("  left stick    x %.3f, y %.3f", unpack(first_step(reply, "j_left"))))
+  print(string.format("  right stick   x %.3f, y %.3f", unpack(first_step(reply, "j_right"))))
+end
+
+-- Asks, again after a lost connection; the exit status.
+local function main(path, host, port)
+  local file = assert(io.open(path, "rb"))
+  local image = file:read("*a")
+  file:close()
+  for number = 1, TRIES do
+    local reply
+    local tcp, why = connect(host, port)
+    if tcp then
+      reply, why = ask(tcp, image)
+      tcp:close()
+    end
+    if reply and reply:find('"status":"ok"', 1, true) then
+      show(reply)
+      return 0
+    elseif reply then
+      local message = reply:match('"message":"(.-[^\\])"') or reply
+      io.stderr:write("the gateway says: " .. message:gsub('\\(["\\/])', "%1") .. "\n")
+      return 1
+    end
+    io.stderr:write(string.format("no answer from %s:%d, try %d of %d: %s\n", host, port, number, TRIES, why))
+    if number < TRIES then socket.sleep(1) end
+  end
+  return 2
+end
+
+if #arg < 1 or #arg > 3 then
+  io.stderr:write("usage: lua predict.lua FILE [HOST [PORT]]\n")
+  os.exit(2)
+end
+os.exit(main(arg[1], arg[2] or "127.0.0.1", tonumber(arg[3] or 5556)))

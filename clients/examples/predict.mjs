@@ -1,0 +1,88 @@
+// Ask a NitroGen gateway for the actions to one picture. Node 18 or newer, no packages.
+//
+//     node predict.mjs FILE [HOST [PORT]]
+//
+// FILE: a PNG, JPEG, BMP or WebP picture, or 196,608 bytes of raw RGB (256x256, row by row).
+
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createConnection } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+
+const BUTTONS = (
+  "BACK DPAD_DOWN DPAD_LEFT DPAD_RIGHT DPAD_UP EAST GUIDE LEFT_SHOULDER LEFT_THUMB LEFT_TRIGGER NORTH " +
+  "RIGHT_BOTTOM RIGHT_LEFT RIGHT_RIGHT RIGHT_SHOULDER RIGHT_THUMB RIGHT_TRIGGER RIGHT_UP SOUTH START WEST"
+).split(" ");
+const TIMEOUT_MS = 10_000; // the gateway answers within 4 s, if need be with an error
+const TRIES = 3;
+
+// A connection. A game keeps it: what the model has seen before belongs to it.
+async function connect(host, port) {
+  const socket = createConnection({ host, port, noDelay: true });
+  socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error(`nothing came within ${TIMEOUT_MS} ms`)));
+  await once(socket, "connect"); // throws when nobody listens
+  socket.setEncoding("utf8");
+  return { socket, replies: lines(socket) };
+}
+
+async function* lines(socket) {
+  let text = "";
+  for await (const chunk of socket) {
+    text += chunk;
+    for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
+      yield text.slice(0, end);
+      text = text.slice(end + 1);
+    }
+  }
+}
+
+// Sends one picture; the reply, an object. Throws when the connection is lost.
+async function ask({ socket, replies }, image) {
+  const header = JSON.stringify({ type: "predict", len: image.length });
+  socket.write(Buffer.concat([Buffer.from(`${header}\n`), image]));
+  const { value: line, done } = await replies.next();
+  if (done) throw new Error("the gateway closed the connection");
+  return JSON.parse(line);
+}
+
+// Prints the first step of a chunk of actions.
+function show(pred) {
+  const pressed = BUTTONS.filter((_, column) => pred.buttons[0][column] === 1);
+  const stick = ([x, y]) => `x ${x.toFixed(3)}, y ${y.toFixed(3)}`;
+  console.log(`${pred.buttons.length} steps; the first:`);
+  console.log(`  buttons       ${pressed.join(" ") || "none"}`);
+  console.log(`  left stick    ${stick(pred.j_left[0])}`);
+  console.log(`  right stick   ${stick(pred.j_right[0])}`);
+}
+
+// Asks, again after a lost connection; the exit status.
+async function main(file, host = "127.0.0.1", port = "5556") {
+  const image = await readFile(file);
+  for (let number = 1; number <= TRIES; number++) {
+    let connection;
+    try {
+      connection = await connect(host, Number(port));
+      const reply = await ask(connection, image);
+      if (reply.status === "ok") {
+        show(reply.pred);
+        return 0;
+      }
+      console.error(`the gateway says: ${reply.message}`);
+      return 1;
+    } catch (error) {
+      console.error(`no answer from ${host}:${port}, try ${number} of ${TRIES}: ${error.message || error.code}`);
+      await pause(number < TRIES ? 1000 : 0);
+    } finally {
+      connection?.socket.destroy();
+    }
+  }
+  return 2;
+}
+
+const words = process.argv.slice(2);
+if (words.length < 1 || words.length > 3) {
+  console.error("usage: node predict.mjs FILE [HOST [PORT]]");
+  process.exitCode = 2;
+} else {
+  process.exitCode = await main(...words);
+}

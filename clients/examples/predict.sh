@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Ask a NitroGen gateway for the actions to one picture. bash 4 or newer; by nc, or without it by bash's /dev/tcp.
+#
+#     bash predict.sh FILE [HOST [PORT]]
+#
+# FILE: a PNG, JPEG, BMP or WebP picture, or 196,608 bytes of raw RGB (256x256, row by row).
+
+trap '' PIPE # writing to a lost connection is an error like others, not the end of the script
+
+BUTTONS=(BACK DPAD_DOWN DPAD_LEFT DPAD_RIGHT DPAD_UP EAST GUIDE LEFT_SHOULDER LEFT_THUMB LEFT_TRIGGER NORTH
+  RIGHT_BOTTOM RIGHT_LEFT RIGHT_RIGHT RIGHT_SHOULDER RIGHT_THUMB RIGHT_TRIGGER RIGHT_UP SOUTH START WEST)
+TIMEOUT_S=10 # the gateway answers within 4 s, if need be with an error
+TRIES=3
+
+# The bytes of a request for one picture.
+request() {
+  printf '{"type": "predict", "len": %d}\n' "$(wc -c < "$1")" && cat "$1"
+}
+
+# Sends one picture and puts the reply's line into `reply`; fails when the connection is lost. A game keeps its
+# connection, since what the model has seen before belongs to it: with /dev/tcp, leave 3 open.
+ask() {
+  local nc='' status
+  if command -v nc; then
+    exec 3< <(exec nc "$2" "$3" < <(request "$1"))
+    nc=$!
+  else
+    exec 3<> "/dev/tcp/$2/$3" && request "$1" >&3
+  fi && IFS= read -r -t "$TIMEOUT_S" reply <&3
+  status=$?
+  exec 3>&-
+  [[ $nc ]] && kill "$nc"
+  return "$status"
+} &> /dev/null
+
+# The first step's numbers of a part of the reply ("buttons", "j_left", "j_right"), with blanks between them.
+first_step() {
+  sed -E "s/.*\"$1\":\[\[([^]]*)\].*/\1/; s/,/ /g" <<< "$reply"
+}
+
+# Prints the first step of a chunk of actions.
+show() {
+  local pressed=() column=0 value steps x y
+  for value in $(first_step buttons); do
+    ((value)) && pressed+=("${BUTTONS[column]}")
+    ((column += 1))
+  done
+  steps=$(sed -E 's/.*"buttons":\[//; s/\]\].*//; s/[^[]//g' <<< "$reply")
+  echo "${#steps} steps; the first:"
+  echo "  buttons       ${pressed[*]:-none}"
+  read -r x y < <(first_step j_left) && echo "  left stick    x $x, y $y"
+  read -r x y < <(first_step j_right) && echo "  right stick   x $x, y $y"
+}
+
+if (($# < 1 || $# > 3)) || [[ ! -r $1 ]]; then
+  echo "usage: bash predict.sh FILE [HOST [PORT]]" >&2
+  exit 2
+fi
+host=${2:-127.0.0.1} port=${3:-5556}
+for ((number = 1; number <= TRIES; number++)); do
+  if ask "$1" "$host" "$port"; then
+    if [[ $reply == '{"status":"ok"'* ]]; then
+      show
+      exit 0
+    fi
+    message=$(sed -E 's/.*"message":"(([^"\\]|\\.)*)".*/\1/; s/\\(["\\/])/\1/g' <<< "$reply")
+    echo "the gateway says: $message" >&2
+    exit 1
+  fi
+  echo "no answer from $host:$port, try $number of $TRIES" >&2
+  ((number < TRIES)) && sleep 1
+done
+exit 2

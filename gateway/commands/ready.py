@@ -1,0 +1,79 @@
+"""`nitrogen-gateway ready [HOST:PORT]`: whether a gateway is ready; for a container's health check.
+
+It is started every few seconds, so it imports next to nothing: no HTTP library, no parser of arguments.
+"""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Sequence
+
+_WITHIN_S = 3.0
+_MOST_BYTES = 65_536
+_MOST_SHOWN = 1000
+_USAGE = (
+    "usage: nitrogen-gateway ready [HOST:PORT]\n\n"
+    "Exits with 0 when the gateway's /readyz says ready within 3 s, else with 1 and the reason on stdout.\n"
+    "Without HOST:PORT it asks the gateway on this machine, as NITROGEN_HOST and NITROGEN_HTTP_PORT say."
+)
+# Who listens on all addresses is asked on the loopback one.
+_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound to it
+
+
+def main(words: Sequence[str]) -> int:
+    """Ask, and say on stdout what came; return 0 for ready, 1 for all else, 2 for wrong arguments."""
+    if len(words) > 1 or (words and words[0].startswith("-")):
+        is_help = list(words) in (["-h"], ["--help"])
+        (sys.stdout if is_help else sys.stderr).write(f"{_USAGE}\n")
+        return 0 if is_help else 2
+    is_ready, said = _ask(*(words or [_default()]))
+    sys.stdout.write(f"{said}\n")
+    return 0 if is_ready else 1
+
+
+def _default() -> str:
+    host = os.environ.get("NITROGEN_HOST", "")
+    return f"{_LOOPBACK.get(host, host)}:{os.environ.get('NITROGEN_HTTP_PORT') or 8080}"
+
+
+def _ask(endpoint: str) -> tuple[bool, str]:
+    """Return whether the gateway is ready, and what it says, or why it says nothing."""
+    host, _, port = endpoint.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) <= 65535:
+        return False, f"{endpoint!r} is not HOST:PORT: check NITROGEN_HOST and NITROGEN_HTTP_PORT"
+    try:
+        status, text = _page(host.strip("[]"), int(port))
+    except TimeoutError:
+        return False, f"no answer from {endpoint} within {_WITHIN_S:g} s"
+    except OSError as error:
+        return False, f"no answer from {endpoint}: {error.strerror or error}"
+    if not status:
+        return False, f"another program listens on {endpoint}: check NITROGEN_HTTP_PORT"
+    line = "".join(character for character in " ".join(text.split()) if character.isprintable())
+    return status == "200", line[:_MOST_SHOWN] or f"status {status}"
+
+
+def _page(host: str, port: int) -> tuple[str, str]:
+    """Return the status of /readyz, empty when the answer is no HTTP, and its text.
+
+    Raises:
+        OSError: there is no connection; TimeoutError: or no answer in time.
+    """
+    deadline = time.monotonic() + _WITHIN_S
+    received = b""
+    with socket.create_connection((host, port), _WITHIN_S) as connection:
+        connection.sendall(b"GET /readyz HTTP/1.0\r\nHost: gateway\r\n\r\n")
+        while len(received) < _MOST_BYTES:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            connection.settimeout(left_s)
+            part = connection.recv(_MOST_BYTES)
+            if not part:
+                break
+            received += part
+    head, _, text = received.partition(b"\r\n\r\n")
+    words = head.decode("latin-1").split(None, 2)
+    is_http = len(words) >= 2 and words[0].startswith("HTTP/1.") and words[1].isdecimal()
+    return words[1] if is_http else "", text.decode(errors="replace")

@@ -1,0 +1,46 @@
+"""The addresses of Triton's endpoints, which for host names may change while the gateway runs."""
+
+import asyncio
+import ipaddress
+import logging
+import socket
+from collections.abc import Mapping, Sequence
+
+from gateway.triton.target import Address, host_of, port_of
+
+logger = logging.getLogger(__name__)
+
+
+class LookUp:
+    """Looks up endpoints, each HOST:PORT. One that cannot be looked up (any more) keeps what it had."""
+
+    def __init__(self, endpoints: Sequence[str]) -> None:
+        self._addresses: dict[str, tuple[Address, ...]] = dict.fromkeys(endpoints, ())
+        self._problems: dict[str, str] = {}
+
+    @property
+    def addresses(self) -> Mapping[str, tuple[Address, ...]]:
+        """The addresses of each endpoint, in a fixed order; none for a name that is not known yet."""
+        return dict(self._addresses)
+
+    async def refresh(self) -> bool:
+        """Look all endpoints up; return whether there are other addresses than before."""
+        before = self.addresses
+        for endpoint in before:
+            try:
+                self._addresses[endpoint] = await _addresses_of(endpoint)
+                self._problems.pop(endpoint, None)
+            except (OSError, UnicodeError) as error:
+                # Said once, and not at each look-up.
+                if self._problems.get(endpoint) != str(error):
+                    logger.warning("%s of --triton cannot be looked up: %s", endpoint, error)
+                self._problems[endpoint] = str(error)
+        return before != self._addresses
+
+
+async def _addresses_of(endpoint: str) -> tuple[Address, ...]:
+    loop = asyncio.get_running_loop()
+    port = port_of(endpoint)
+    found = await loop.getaddrinfo(host_of(endpoint), port, type=socket.SOCK_STREAM)
+    addresses = {(ipaddress.ip_address(entry[4][0]), port) for entry in found}
+    return tuple(sorted(addresses, key=lambda address: (address[0].version, address)))
