@@ -1,4 +1,4 @@
--- From the repository's root: luacheck --config clients/bizhawk/.luacheckrc clients/bizhawk tests/clients
+-- From the repository's root: luacheck --config clients/bizhawk/.luacheckrc clients/bizhawk clients/examples tests/clients
 std = "lua54"
 -- What EmuHawk gives its scripts.
 read_globals = { "client", "comm", "console", "emu", "event", "gui", "input", "joypad", "luanet" }
@@ -6,3 +6,5 @@ read_globals = { "client", "comm", "console", "emu", "event", "gui", "input", "j
 -- The stand-in is what gives it.
 files["**/bizhawk_host.lua"].globals = { "comm", "console", "emu", "event", "gui", "input", "joypad" }
 files["**/bizhawk_tcp_agent.lua"].read_globals = { "CONSOLE", "EXTRA", "PORT" }
+-- Lua 5.1's.
+files["**/predict.lua"].read_globals = { "unpack" }
