@@ -29,6 +29,7 @@ test: $(INSTALLED)
 
 # Builds the images and runs the stack in containers; needs Docker with Compose.
 test-docker: $(INSTALLED)
+	NITROGEN_VERSION=test docker compose -f docker-compose.yml -f docker-compose.cpu.yml build --quiet
 	$(BIN)/python -m pytest -m docker
 
 lint: $(INSTALLED)

@@ -18,6 +18,6 @@ while [ ! -e /settings/model.env ]; do
     sleep 0.5
 done
 while IFS='=' read -r name value; do
-    export "$name=$value"
+    if [ -n "$value" ]; then export "$name=$value"; fi
 done </settings/model.env
 exec nitrogen-export "$@"

@@ -3,8 +3,10 @@
 set -eu
 while :; do
     if [ ! -e /settings/model.env ]; then
-        env | grep '^NITROGEN_' >/settings/model.env.new
-        mv /settings/model.env.new /settings/model.env
+        # Not allowed for a moment while a start of the stack prepares the folder: then the next time.
+        if (umask 077 && env | grep -E '^(NITROGEN|HF|HTTPS|NO)_' >/settings/model.env.new) 2>/dev/null; then
+            mv /settings/model.env.new /settings/model.env
+        fi
     fi
     sleep 0.5
 done

@@ -47,7 +47,7 @@ def test_a_checkpoint_that_is_not_there(tmp_path: Path) -> None:
         assert "/models/mine.pt" in last
 
 
-def test_a_full_volume_and_then_a_larger_one(tmp_path: Path) -> None:
+def test_a_full_volume(tmp_path: Path) -> None:
     tmpfs = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,uid=1000"}
     file = override(tmp_path, {}, volumes={"repository": {"driver_opts": tmpfs}})
     with compose_stack(tmp_path, [file]) as stack:

@@ -86,6 +86,6 @@ def test_tritons_release_has_the_torch_that_exports() -> None:
 def test_a_gpu_is_asked_for_and_the_override_lets_go_of_it() -> None:
     triton = compose("docker-compose.yml")["services"]["triton"]
     devices = triton["deploy"]["resources"]["reservations"]["devices"]
-    assert devices == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
+    assert devices == [{"driver": "nvidia", "count": "${NITROGEN_GPUS:-all}", "capabilities": ["gpu"]}]
     assert triton["ulimits"] == {"memlock": -1, "stack": 67108864}
     assert "!reset" in (ROOT / "docker-compose.cpu.yml").read_text()

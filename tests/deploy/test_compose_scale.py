@@ -58,13 +58,17 @@ def test_players_are_shared_out_between_gateways_and_tritons(stack: ComposeStack
     containers = [(one, service) for service in ("gateway", "triton") for one in stack.containers(service)]
     assert len(containers) == 4
     before = [served(stack, *one) for one in containers]
-    wait_until(lambda: plays(stack), 60, "the balancer knows the gateways")
-    for _ in range(4):
-        with PickleClient(stack.zmq_port) as client:
-            for _ in range(4):
-                assert client.request(type="predict", image=FRAME)["status"] == "ok"
-    after = [served(stack, *one) for one in containers]
-    assert all(late > early for early, late in zip(before, after, strict=True)), (before, after)
+    wait_until(lambda: plays(stack), 60, "the balancer knows a gateway")
+
+    def all_have_served() -> bool:
+        for _ in range(4):
+            with PickleClient(stack.zmq_port) as client:
+                for _ in range(4):
+                    assert client.request(type="predict", image=FRAME)["status"] == "ok"
+        after = [served(stack, *one) for one in containers]
+        return all(late > early for early, late in zip(before, after, strict=True))
+
+    wait_until(all_have_served, 60, "every gateway and every Triton has served players")
 
 
 def test_a_triton_that_is_killed_costs_no_player_a_chunk(stack: ComposeStack) -> None:
