@@ -56,11 +56,14 @@ def _run(given: Given) -> None:
     values = dict(given.values)
     reuse, triton, if_running = (values.pop(name) for name in ("reuse", "triton", "if_triton_runs"))
     key_file, form = values.pop("triton_key_file"), values.pop("format")
+    start_timeout_s = values.pop("triton_start_timeout")
     forms: tuple[Format, ...] = ("torchscript", "onnx") if form == "both" else (form,)
     if reuse and (values["force"] or values["version"] is not None):
         raise OptionError("--reuse takes a version that is there: leave --version and --force out")
     if if_running and triton is None:
         raise OptionError("--if-triton-runs says nothing without --triton HOST:PORT: give it, too")
+    if start_timeout_s and triton is None:
+        raise OptionError("--triton-start-timeout says nothing without --triton HOST:PORT: give it, too")
     key = None if triton is None or key_file is None else read_triton_key(key_file)
     if given.variables:
         logger.info("from the environment: %s", given)
@@ -92,6 +95,7 @@ def _run(given: Given) -> None:
                 triton,
                 key=key,
                 if_running=if_running,
+                start_timeout_s=start_timeout_s,
                 reload=values["force"],
             )
 
@@ -234,5 +238,13 @@ def _repository_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
         ),
         parser.add_argument(
             "--triton-key-file", metavar="FILE", type=Path, help="key of Triton's restricted protocols"
+        ),
+        parser.add_argument(
+            "--triton-start-timeout",
+            type=whole,
+            default=0,
+            metavar="SECONDS",
+            help="how long to wait for a Triton at --triton that takes no connections yet: it may be loading "
+            "its models",
         ),
     ]

@@ -117,8 +117,14 @@ def _in_folder(folder: Path) -> Path:
 
 
 def _is_archive(path: Path) -> bool:
-    """Whether a file ends as a zip archive does, which a checkpoint that was cut off does not."""
-    try:
-        return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:  # raised for some damaged ends
-        return False
+    """Whether a file ends as a zip archive does, which a checkpoint that was cut off does not.
+
+    Raises:
+        OSError: when it cannot be opened.
+    """
+    # Given the path, zipfile would take a file that may not be read for none.
+    with path.open("rb") as file:
+        try:
+            return zipfile.is_zipfile(file)
+        except zipfile.BadZipFile:  # raised for some damaged ends
+            return False

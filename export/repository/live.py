@@ -24,6 +24,7 @@ def activate(
     *,
     key: TritonKey | None = None,
     if_running: bool = False,
+    start_timeout_s: float = 0.0,
     reload: bool = False,
 ) -> None:
     """Make running Tritons serve a published version, also after their next start.
@@ -35,6 +36,7 @@ def activate(
         endpoint: HOST:PORT of Triton's gRPC service; None to change only what the next start loads.
         key: of its restricted protocols.
         if_running: whether it is enough that the next start loads the version when no Triton answers.
+        start_timeout_s: how long to wait for Tritons whose addresses refuse connections, as while they load.
         reload: whether a Triton that serves this number has to load it again: its files were replaced.
 
     Raises:
@@ -48,7 +50,7 @@ def activate(
         serve_version(repository, name, number)
         return
     try:
-        with connected_tritons(endpoint, key) as (tritons, silent):
+        with connected_tritons(endpoint, key, start_timeout_s) as (tritons, silent):
             _tell_silent(silent)
             running = [triton.running_version(name) for triton in tritons]
             ready = [other for other in running if other is not None]

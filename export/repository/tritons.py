@@ -1,7 +1,9 @@
 """The Tritons behind an address, and the calls that make one of them serve a version. Free of torch."""
 
+import logging
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,8 +18,11 @@ from export.repository.triton_config import CONFIG_NAME, read_config
 from export.repository.triton_key import TritonKey
 from export.repository.versions import Version
 
+logger = logging.getLogger(__name__)
+
 _CONNECT_S = 5.0
 _ASK_S = 10.0
+_LOOK_AGAIN_S = 1.0
 _LOAD_S = 1800.0  # a large model is warmed up, and TensorRT builds its engines, before a load ends
 _ENDPOINT = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/\[\],]+)):([1-9][0-9]{0,4})")
 _RESTRICTED = "This protocol is restricted"
@@ -96,12 +101,16 @@ class Triton:
 
 
 @contextmanager
-def connected_tritons(endpoint: str, key: TritonKey | None) -> Iterator[tuple[list[Triton], list[str]]]:
+def connected_tritons(
+    endpoint: str, key: TritonKey | None, start_timeout_s: float = 0.0
+) -> Iterator[tuple[list[Triton], list[str]]]:
     """Connections to all Tritons that answer at the addresses of an endpoint, in the addresses' order.
 
     Args:
         endpoint: HOST:PORT, or several with commas between; a host may have several addresses.
         key: of their restricted protocols.
+        start_timeout_s: how long addresses that refuse connections are waited for: a Triton opens its port
+            after it has loaded its models. One that goes from its host is not waited for any more.
 
     Returns:
         The Tritons, at least one, and what did not answer, each with the reason.
@@ -113,25 +122,26 @@ def connected_tritons(endpoint: str, key: TritonKey | None) -> Iterator[tuple[li
     parts = _parts(endpoint)
     if parts is None:
         raise ActivationError(f"{endpoint!r} is no address of Triton's gRPC service: give HOST:PORT")
+    _wait_for_starting(parts, start_timeout_s)
     addresses, silent = _addresses(parts)
     with ExitStack() as stack:
         tritons = []
         for host, port in addresses:
-            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            reason = _connection_error(host, port)
-            if reason is not None:
-                silent.append(f"{address} ({reason})")
+            address = _text(host, port)
+            error = _connection_error(host, port)
+            if error is not None:
+                silent.append(f"{address} ({error.strerror or 'no answer in time'})")
                 continue
             channel = stack.enter_context(
                 grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
             )
             try:
                 grpc.channel_ready_future(channel).result(_CONNECT_S)
-            except grpc.FutureTimeoutError as error:
+            except grpc.FutureTimeoutError as late:
                 raise ActivationError(
                     f"{address} takes connections, but does not speak gRPC: give the port of Triton's gRPC "
                     "service with --triton"
-                ) from error
+                ) from late
             tritons.append(Triton(address, service_pb2_grpc.GRPCInferenceServiceStub(channel), key))
         if not tritons:
             raise TritonNotRunningError(", ".join(silent))
@@ -166,13 +176,39 @@ def _addresses(parts: list[tuple[str, int]]) -> tuple[list[tuple[str, int]], lis
     return list(addresses), unknown
 
 
-def _connection_error(host: str, port: int) -> str | None:
+def _wait_for_starting(parts: list[tuple[str, int]], timeout_s: float) -> None:
+    """Return when no address of some hosts refuses connections any more, or when the time is over."""
+    give_up = time.monotonic() + timeout_s
+    told = False
+    while (left_s := give_up - time.monotonic()) > 0 and (starting := _refusing(parts)):
+        if not told:
+            logger.info(
+                "no connection yet to Triton at %s, which may be loading its models: waiting for it, at most "
+                "%g s (--triton-start-timeout)",
+                ", ".join(starting),
+                timeout_s,
+            )
+            told = True
+        time.sleep(min(_LOOK_AGAIN_S, left_s))
+
+
+def _refusing(parts: list[tuple[str, int]]) -> list[str]:
+    """The addresses, as they are known now, where a machine answers, but no program listens."""
+    addresses, _ = _addresses(parts)
+    return [_text(*one) for one in addresses if isinstance(_connection_error(*one), ConnectionRefusedError)]
+
+
+def _connection_error(host: str, port: int) -> OSError | None:
     """Why nobody takes a connection at an address, which gRPC does not tell soon; None when it is taken."""
     try:
         socket.create_connection((host, port), timeout=_CONNECT_S).close()
     except OSError as error:
-        return error.strerror or "no answer in time"
+        return error
     return None
+
+
+def _text(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _identity(config: model_config_pb2.ModelConfig) -> tuple[dict[str, str], int]:

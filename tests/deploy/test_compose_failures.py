@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from export.checkpoint.demo import SEED, TOWER_NAME, demo_config, write_demo_checkpoint
+from export.checkpoint.untrained import save_untrained_checkpoint
+from export.checkpoint.vision_config import read_vision_config
 from tests.deploy.compose_stack import ComposeStack, compose_stack
 from tests.deploy.prometheus_container import docker
+from tests.hub_server import HubServer, running_hub
 from tests.stack import wait_until
 
 pytestmark = pytest.mark.docker
@@ -72,3 +76,51 @@ def test_an_export_that_is_killed_halfway_leaves_nothing_to_serve_and_the_next_o
         assert "published /repository/nitrogen/1" in stack.logs("export")
         container = json.loads(docker("inspect", stack.containers("export")[0]))[0]
         assert container["State"]["ExitCode"] == 0
+
+
+def test_the_checkpoint_is_downloaded_once_and_again_when_it_was_deleted(tmp_path: Path) -> None:
+    # On the host's network, where the hub is.
+    file = tmp_path / "override.yml"
+    file.write_text("services:\n  export: {network_mode: host, networks: !reset []}\n")
+    with running_hub() as hub:
+        fill(hub, tmp_path)
+        settings = {
+            "NITROGEN_CHECKPOINT": "somebody/nitrogen",
+            "HF_ENDPOINT": hub.url,
+            "NO_PROXY": "127.0.0.1,localhost",
+        }
+        with compose_stack(tmp_path, [file], **settings) as stack:
+            assert "published" in exported(stack)
+            hub.requests.clear()
+            assert "nothing to export" in exported(stack)
+            assert hub.requests == []
+            remove = "import shutil; shutil.rmtree('/models/somebody')"
+            docker(
+                *("run", "--rm", "--user=1000:1000", "--entrypoint=python"),
+                *(f"--volume={tmp_path / 'models'}:/models", "nitrogen-export:test", "-c", remove),
+            )
+            assert "nothing to export" in exported(stack)
+            assert (tmp_path / "models" / "somebody" / "nitrogen" / "ng.pt").is_file()
+
+
+def exported(stack: ComposeStack) -> str:
+    """Run the export alone, to its end; what it says."""
+    for service in ("prepare", "settings"):
+        assert stack.compose("up", "--detach", "--no-deps", service).returncode == 0
+    before = len(stack.logs("export"))
+    run = stack.compose("up", "--no-deps", "export")
+    said = stack.logs("export")[before:]
+    assert run.returncode == 0
+    assert stack.inspect("export")["State"]["ExitCode"] == 0, said
+    return said
+
+
+def fill(hub: HubServer, folder: Path) -> None:
+    """Give the hub an untrained checkpoint whose vision tower's figures are there, too."""
+    write_demo_checkpoint(folder / "demo")
+    tower = folder / "demo" / TOWER_NAME / "config.json"
+    config = demo_config()
+    config["model_cfg"]["vision_encoder_name"] = "somebody/tower"
+    save_untrained_checkpoint(folder / "ng.pt", config, read_vision_config(tower), SEED)
+    hub.put("somebody/nitrogen", "ng.pt", (folder / "ng.pt").read_bytes())
+    hub.put("somebody/tower", "config.json", tower.read_bytes(), large=False)

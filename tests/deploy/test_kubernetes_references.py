@@ -78,7 +78,18 @@ def test_triton_is_asked_under_a_name_that_has_all_addresses(manifests: Manifest
     (port,) = [one["port"] for one in service["spec"]["ports"] if one["name"] == "grpc"]
     settings = manifests.one("ConfigMap", "gateway-settings")["data"]
     assert settings["NITROGEN_TRITON"].split(",") == [f"triton:{port}"]
-    assert f"--triton=triton:{port}" in manifests.pods_of("export").main()["args"]
+
+
+def test_export_asks_tritons_that_are_loading_too(manifests: Manifests) -> None:
+    service, ready = manifests.one("Service", "triton-all"), manifests.one("Service", "triton")
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["publishNotReadyAddresses"] is True
+    assert "publishNotReadyAddresses" not in ready["spec"], "gateways ask those that are ready"
+    assert service["spec"]["selector"] == ready["spec"]["selector"]
+    (port,) = [one["port"] for one in service["spec"]["ports"]]
+    assert _flag(manifests, "export", "--triton") == f"triton-all:{port}"
+    wait_s = int(_flag(manifests, "export", "--triton-start-timeout"))
+    assert 0 < wait_s < manifests.one("Job", "export")["spec"]["activeDeadlineSeconds"]
 
 
 def test_key_files_are_where_the_secret_is_mounted(manifests: Manifests) -> None:

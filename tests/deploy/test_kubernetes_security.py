@@ -67,6 +67,14 @@ def test_only_triton_has_a_gpu_and_only_where_there_is_one() -> None:
                 assert resources["limits"].get(GPU) == resources["requests"].get(GPU) == wanted
 
 
+def test_pods_with_a_gpu_and_no_others_tolerate_its_taint() -> None:
+    for what in APPLIED:
+        for pods in rendered(what).pods():
+            taints = [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
+            wanted = taints if GPU in pods.main()["resources"]["limits"] else []
+            assert pods.spec.get("tolerations", []) == wanted, (what, pods.name)
+
+
 def test_images_have_a_fixed_version(manifests: Manifests) -> None:
     for pods in manifests.pods():
         for one in pods.containers():
@@ -172,6 +180,12 @@ def test_balancers_keep_the_addresses_of_players() -> None:
                 assert service["metadata"]["name"] == "gateway"
                 assert service["spec"]["externalTrafficPolicy"] == "Local"
                 assert [port["port"] for port in service["spec"]["ports"]] == [5555, 5556]
+
+
+def test_one_address_may_have_many_connections_only_where_addresses_are_hidden(manifests: Manifests) -> None:
+    keeps = manifests.one("Service", "gateway")["spec"].get("externalTrafficPolicy") == "Local"
+    settings = manifests.one("ConfigMap", "gateway-settings")["data"]
+    assert ("NITROGEN_MAX_CONNECTIONS_PER_ADDRESS" not in settings) == keeps
 
 
 def _rules(manifests: Manifests, pods: Pods, direction: str) -> list[dict[str, Any]]:

@@ -102,6 +102,7 @@ def test_what_an_export_is_made_of_has_variables(monkeypatch: pytest.MonkeyPatch
         "DEVICE_KIND": "gpu",
         "KEEP": "0",
         "TRITON_KEY_FILE": "key",
+        "TRITON_START_TIMEOUT": "60",
     }
     for name, text in texts.items():
         monkeypatch.setenv(f"NITROGEN_{name}", text)

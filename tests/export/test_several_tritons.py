@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,6 +183,26 @@ def test_one_that_does_not_run_is_left_out_and_named(pair: Pair, caplog: pytest.
     activate(pair.repository, NAME, 2, f"{gone},{pair.endpoint}", key=pair.key)
     assert pair.running() == [2, 2]
     assert f"no Triton answers at {gone} (Connection refused): it is left out" in caplog.text
+
+
+def test_one_that_goes_from_the_name_is_not_waited_for_any_more(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    look_up = socket.getaddrinfo
+    names = iter([("127.0.0.4", *HOSTS)])
+
+    def first_with_another(host: str, port: int, family: int = 0, type: int = 0) -> list[Any]:
+        hosts = next(names, HOSTS) if host == "triton" else (host,)
+        return [entry for host in hosts for entry in look_up(host, port, family, type)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", first_with_another)
+
+    before = time.monotonic()
+    activate(pair.repository, NAME, 2, f"triton:{pair.port}", key=pair.key, start_timeout_s=60)
+    assert time.monotonic() - before < 60, "waited to the end"
+    assert pair.running() == [2, 2]
+    assert f"no connection yet to Triton at 127.0.0.4:{pair.port}, " in caplog.text
 
 
 @pytest.mark.parametrize("content", [None, "nitrogen=wrong", "other=3f9c"])

@@ -408,6 +408,17 @@ def test_a_file_cut_off_when_put_there_by_hand_is_fetched_again(
     assert f"{target} is damaged: it is cut off" in caplog.text
 
 
+def test_what_cannot_be_opened_is_told_and_stays(hub: HubServer, models: Path, target: Path) -> None:
+    # A folder cannot be opened by root either, whom a file's mode does not stop.
+    target.mkdir(parents=True)
+
+    with pytest.raises(DownloadError, match=rf"cannot use {target} \(Is a directory\)"):
+        find_checkpoint(DEFAULT_CHECKPOINT, models)
+    assert target.is_dir()
+    assert not target.with_name("ng.pt.damaged").exists()
+    assert hub.requests == []
+
+
 def test_a_file_put_there_by_hand_for_a_damaged_one_is_taken(
     hub: HubServer, models: Path, target: Path
 ) -> None:
