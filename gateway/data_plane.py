@@ -44,6 +44,8 @@ _MOST_SWAPS = 5
 # again for this long, until it reaches one that has it; the pause keeps that from being a storm.
 _REFUSED_FOR_S = 1.0
 _REFUSAL_PAUSE_S = 0.02
+# But at least so often: on a busy machine one refusal and the look after it may take that second.
+_LEAST_REFUSALS = 5
 
 
 def frame_at_hand(image: Image) -> Frame | None:
@@ -179,14 +181,15 @@ class DataPlane:
         """
         facts = await model.fresh_facts()
         clock = asyncio.get_running_loop().time
-        swaps, give_up = 0, math.inf
+        swaps, refusals, give_up = 0, 0, math.inf
         while True:
             try:
                 return await self._infer(model, facts, request, frames, deadline, request_id)
             except (RequestError, NotServedError, ModelError) as error:
                 give_up = min(give_up, clock() + _REFUSED_FOR_S)
                 newer = await self._facts_after(error, model, facts)
-                if newer is None and clock() < give_up:
+                refusals += 1
+                if newer is None and (clock() < give_up or refusals < _LEAST_REFUSALS):
                     await asyncio.sleep(_REFUSAL_PAUSE_S)
                 elif newer is None or (swaps >= _MOST_SWAPS and clock() >= give_up):
                     raise

@@ -467,6 +467,21 @@ local function send(text)
   if comm.socketServerSend(text) <= 0 then error("the connection is lost", 0) end
 end
 
+-- Whether a reply's actions are a row for each of some steps, of 2, 2 and 21 numbers.
+local function is_playable(pred)
+  if type(pred) ~= "table" or type(pred.buttons) ~= "table" or #pred.buttons == 0 then return false end
+  for name, width in pairs({ j_left = 2, j_right = 2, buttons = #COLUMNS }) do
+    for step = 1, #pred.buttons do
+      local row = type(pred[name]) == "table" and pred[name][step]
+      if type(row) ~= "table" then return false end
+      for column = 1, width do
+        if type(row[column]) ~= "number" then return false end
+      end
+    end
+  end
+  return true
+end
+
 -- The next reply. EmuHawk forgets the timeout with each connection that it makes, also by itself.
 local function receive()
   comm.socketServerSetTimeout(OPTIONS.timeout_ms)
@@ -474,6 +489,9 @@ local function receive()
   if not text or text == "" then error("no answer came", 0) end
   local reply = decode_value(text, 1)
   if type(reply) ~= "table" or not reply.status then error("an answer is not the gateway's: " .. text:sub(1, 60), 0) end
+  if reply.status == "ok" and reply.pred ~= nil and not is_playable(reply.pred) then
+    return { status = "error", message = "an answer's actions cannot be played: " .. text:sub(1, 60) }
+  end
   return reply
 end
 

@@ -79,7 +79,16 @@ public static class Predict
             Console.Error.WriteLine("usage: Predict FILE [HOST [PORT]]");
             return 2;
         }
-        byte[] image = File.ReadAllBytes(words[0]);
+        byte[] image;
+        try
+        {
+            image = File.ReadAllBytes(words[0]);
+        }
+        catch (Exception error) when (error is IOException || error is UnauthorizedAccessException)
+        {
+            Console.Error.WriteLine($"the picture {words[0]} cannot be read: {error.Message}");
+            return 2;
+        }
         string host = words.Length > 1 ? words[1] : "127.0.0.1";
         int port = words.Length > 2 ? int.Parse(words[2]) : 5556;
         for (int number = 1; number <= Tries; number++)

@@ -61,9 +61,17 @@ end
 
 -- Asks, again after a lost connection; the exit status.
 local function main(path, host, port)
-  local file = assert(io.open(path, "rb"))
-  local image = file:read("*a")
-  file:close()
+  local file, problem = io.open(path, "rb")
+  local image
+  if file then
+    image, problem = file:read("*a")
+    file:close()
+  end
+  if not image then
+    problem = problem:gsub("^.*: ", "") -- of a file that cannot be opened, it begins with the path
+    io.stderr:write(string.format("the picture %s cannot be read: %s\n", path, problem))
+    return 2
+  end
   for number = 1, TRIES do
     local reply
     local tcp, why = connect(host, port)

@@ -57,7 +57,13 @@ function show(pred) {
 
 // Asks, again after a lost connection; the exit status.
 async function main(file, host = "127.0.0.1", port = "5556") {
-  const image = await readFile(file);
+  let image;
+  try {
+    image = await readFile(file);
+  } catch (error) {
+    console.error(`the picture ${file} cannot be read: ${error.message}`);
+    return 2;
+  }
   for (let number = 1; number <= TRIES; number++) {
     let connection;
     try {

@@ -48,7 +48,11 @@ def show(pred: dict) -> None:
 
 def main(file: str, host: str = "127.0.0.1", port: str = "5556") -> int:
     """Ask, again after a lost connection; the exit status."""
-    image = Path(file).read_bytes()
+    try:
+        image = Path(file).read_bytes()
+    except OSError as error:
+        print(f"the picture {file} cannot be read: {error.strerror}", file=sys.stderr)
+        return 2
     for number in range(1, TRIES + 1):
         try:
             with connect(host, int(port)) as connection:

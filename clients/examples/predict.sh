@@ -52,8 +52,12 @@ show() {
   read -r x y < <(first_step j_right) && echo "  right stick   x $x, y $y"
 }
 
-if (($# < 1 || $# > 3)) || [[ ! -r $1 ]]; then
+if (($# < 1 || $# > 3)); then
   echo "usage: bash predict.sh FILE [HOST [PORT]]" >&2
+  exit 2
+fi
+if [[ ! -r $1 || -d $1 ]]; then
+  echo "the picture $1 cannot be read: is it there, and a file?" >&2
   exit 2
 fi
 host=${2:-127.0.0.1} port=${3:-5556}

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,10 +33,25 @@ class Run:
             if line.endswith("\n")
         ]
 
+    def next_line(self) -> str:
+        """The next line of stdout, as `next_line` gives it."""
+        return next_line(self.process)
+
     def end(self) -> tuple[int, str, str]:
         """Wait for the end: the exit code, stdout and stderr."""
         stdout, stderr = self.process.communicate(timeout=_END_S)
         return self.process.returncode, stdout, stderr
+
+
+def next_line(process: subprocess.Popen[str]) -> str:
+    """The next line of a process' stdout; if none comes for 60 s it is killed, and the line is empty."""
+    assert process.stdout is not None
+    killer = threading.Timer(_END_S, process.kill)
+    killer.start()
+    try:
+        return process.stdout.readline()
+    finally:
+        killer.cancel()
 
 
 @contextmanager
@@ -54,7 +70,7 @@ def running_play(folder: Path, *arguments: str) -> Iterator[Run]:
     finally:
         if process.poll() is None:
             process.kill()
-            process.communicate()
+            process.communicate(timeout=_END_S)
 
 
 def play(folder: Path, *arguments: str) -> tuple[int, str, str]:
@@ -80,14 +96,13 @@ class RestartedGateway:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start it, and wait until it listens, for at most 60 s a port."""
         process = subprocess.Popen(
             self._command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         self._process = process
-        assert process.stdout is not None
         for _ in range(2):
-            assert "port" in process.stdout.readline(), "the gateway did not start"
+            assert "port" in next_line(process), "the gateway did not start"
 
     def kill(self) -> None:
         """Kill it."""

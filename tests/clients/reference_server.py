@@ -1,8 +1,9 @@
 """A server that behaves like the reference's: one REP socket, `pickle.loads`, one client after the other.
 
-It has its faults too. A message that is no pickle gets no reply, and the REP socket, which then may neither
-receive nor send, serves nobody any more. Unknown fields of a request are ignored. Written from the protocol's
-description, not from the reference's code. The actions tell what was received, so that tests can check it.
+It has its faults too. A message that is no pickle, or an image that is not (H, W, 3), gets no reply, and the
+REP socket, which then may neither receive nor send, serves nobody any more. Unknown fields of a request are
+ignored. Written from the protocol's description, not from the reference's code. The actions tell what was
+received, so that tests can check it.
 
     python reference_server.py      prints its port, and serves until its standard input ends
 """
@@ -33,7 +34,7 @@ INFO = {
 class ReferenceServer:
     """The server, on a port of its own unless one is given.
 
-    `handled`: the requests' types, in order. `is_stuck`: whether it met a message that is no pickle.
+    `handled`: the requests' types, in order. `is_stuck`: whether it met a message that ended its service.
     """
 
     def __init__(self, port: "int | None" = None) -> None:
@@ -50,7 +51,7 @@ class ReferenceServer:
         self._is_over = threading.Event()
 
     def serve(self) -> None:
-        """Serve until `end`, or until a message that is no pickle."""
+        """Serve until `end`, or until a message that it fails on."""
         while not self._is_over.is_set() and not self.is_stuck:
             if not self._socket.poll(50):
                 continue
@@ -76,7 +77,10 @@ class ReferenceServer:
         if kind == "info":
             return {"status": "ok", "info": dict(INFO)}
         if kind == "predict":
-            return {"status": "ok", "pred": actions(np.asarray(request["image"])), "repeat": 1}
+            image = np.asarray(request["image"])
+            if image.ndim != 3 or image.shape[2] != 3:
+                raise ValueError(f"Unsupported number of image dimensions or channels: {image.shape}")
+            return {"status": "ok", "pred": actions(image), "repeat": 1}
         return {"status": "error", "message": f"Unknown request type: {kind}"}
 
 

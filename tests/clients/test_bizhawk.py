@@ -265,6 +265,36 @@ def test_games_that_it_cannot_play_are_the_players(
     assert len(bizhawk.log) == 1
 
 
+class Altered(Sockets):
+    """A connection whose replies with actions come with other ones."""
+
+    pred = ""
+
+    def socket_server_response(self) -> str:
+        text = super().socket_server_response()
+        return f'{{"status": "ok", "pred": {self.pred}}}' if '"pred"' in text else text
+
+
+@pytest.mark.parametrize(
+    "pred",
+    [
+        "{}",
+        "[]",
+        "5",
+        '{"j_left": [], "j_right": [], "buttons": []}',
+        '{"j_left": [[0, 0]], "j_right": [[0, 0]], "buttons": [[1, 1]]}',
+        '{"j_left": [[0, "0"]], "j_right": [[0, 0]], "buttons": [[' + ",".join("0" * 21) + "]]}",
+    ],
+)
+def test_actions_that_cannot_be_played_are_shown_and_the_game_goes_on(tiny_stack: Stack, pred: str) -> None:
+    with Altered(tiny_stack.tcp_port) as sockets:
+        sockets.pred = pred
+        bizhawk = started("NesHawk", sockets)
+        bizhawk.run(70)
+    assert all("actions cannot be played" in frame.texts[0] for frame in bizhawk.frames)
+    assert (len(bizhawk.frames), bizhawk.has_ended) == (70, False)
+
+
 def test_an_emulator_without_sockets_is_told_how_to_start() -> None:
     bizhawk = BizHawk(CORES["NesHawk"], None)
     bizhawk.load(SCRIPT.read_text("utf-8"))

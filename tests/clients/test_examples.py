@@ -194,6 +194,16 @@ def test_an_error_with_quotes_in_it_before_the_gateway_hangs_up(
 
 
 @each
+@pytest.mark.parametrize("name", ["none.png", ""], ids=["missing", "folder"])
+def test_a_file_that_cannot_be_read_is_told_in_a_sentence(
+    examples: Examples, tmp_path: Path, language: str, name: str
+) -> None:
+    done = examples.run(language, tmp_path / name, "127.0.0.1", 1)
+    assert (done.stdout, done.stderr.count("\n"), done.status) == ("", 1, 2)
+    assert done.stderr.startswith(f"the picture {tmp_path / name} cannot be read: ")
+
+
+@each
 def test_without_a_file_the_usage_is_told(examples: Examples, language: str) -> None:
     done = examples.run(language)
     assert done.stdout == ""

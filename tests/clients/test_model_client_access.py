@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nitrogen_client as client_package
+import numpy as np
 import pytest
 from nitrogen_client import ModelClient
 
@@ -12,6 +13,7 @@ from gateway.commands.keys import main as make_keys
 from gateway.server import Gateway
 from tests.clients.client_background import Background, background, gateway_in
 from tests.clients.client_kinds import KINDS, MakeClient, connected
+from tests.clients.client_scripted_server import packed, scripted_server
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +154,15 @@ def test_no_secret_is_shown(keys: Path) -> None:
         {"timeout_s": 0},
         {"timeout_s": float("nan")},
         {"timeout_s": "10"},
+        {"timeout_s": True},
+        {"timeout_s": float("inf")},
+        {"timeout_s": 3e6},
+        {"timeout_s": 10**400},
+        {"port": True},
+        {"port": 5555.0},
+        {"port": np.array([5555, 5556])},
+        {"seed": int},
+        {"retries": 1.5},
         {"retries": -1},
         {"protocol": "json"},
         {"seed": -1},
@@ -168,3 +179,19 @@ def test_an_argument_that_cannot_be_meant_is_refused(arguments: dict[str, object
     with pytest.raises(client_package.ArgumentError, match=name) as raised:
         ModelClient(**arguments)  # type: ignore[arg-type]
     assert isinstance(raised.value, ValueError)
+
+
+def test_numbers_may_be_numpys() -> None:
+    with ModelClient(port=np.int64(5555), timeout_s=np.float32(3), retries=np.uint8(2)) as client:
+        assert (repr(client), client.timeout_s) == ("ModelClient('localhost', 5555)", 3.0)
+
+
+@KINDS
+@pytest.mark.parametrize("option", [{"seed": 2**64}, {"game": "\ud800"}, {"model": "\ud800"}], ids=ascii)
+def test_what_does_not_fit_into_msgpack_is_refused(kind: MakeClient, option: dict[str, object]) -> None:
+    frame = np.zeros((256, 256, 3), np.uint8)
+    reply = packed(status="ok", info={})
+    with scripted_server(lambda *_: reply) as server, connected(kind, server.port) as client:
+        with pytest.raises(client_package.ArgumentError, match="cannot be sent as msgpack"):
+            client.predict(frame, **option)
+        assert client.info() == {}

@@ -14,6 +14,7 @@ from nitrogen_client import ModelClient
 
 from gateway.server import Gateway
 from tests.clients.client_background import Background, background, gateway_in, timed_triton_in
+from tests.clients.client_first_line import first_line
 from tests.clients.client_kinds import connected
 
 HERE = Path(__file__).parent
@@ -28,17 +29,23 @@ def oldest_python() -> Path:
         *sorted((Path.home() / ".pyenv" / "versions").glob("3.9.*/bin/python3.9")),
     ]
     # Started, because pyenv also puts names on the path that only say what is not chosen.
-    return next((path for path in candidates if path.is_file() and says_39(path)), Path(sys.executable))
+    return next(
+        (path for path in candidates if path.is_file() and "Python 3.9." in version(path)),
+        Path(sys.executable),
+    )
 
 
-def says_39(python: Path) -> bool:
+def version(python: Path) -> str:
+    """What the interpreter says that it is, as "Python 3.9.18"; nothing of one that does not start."""
     done = subprocess.run([python, "--version"], capture_output=True, text=True, check=False, timeout=30)
-    return done.stdout.startswith("Python 3.9.")
+    return done.stdout.strip()
 
 
+OLDEST = oldest_python()
+# The names tell which Python it was: on a machine without the oldest it is another.
 ENVIRONMENTS: dict[str, tuple[Path, list[str]]] = {
-    "oldest": (oldest_python(), ["numpy==1.24.*", "pyzmq==25.*", "msgpack==1.0.5"]),
-    "newest": (Path(sys.executable), ["numpy>=2"]),
+    f"oldest packages, {version(OLDEST)}": (OLDEST, ["numpy==1.24.*", "pyzmq==25.*", "msgpack==1.0.5"]),
+    f"newest packages, {version(Path(sys.executable))}": (Path(sys.executable), ["numpy>=2"]),
 }
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 
@@ -100,10 +107,8 @@ def test_both_clients_work_in_every_environment(python: Path, gateway: Gateway) 
     # The reference's server with this environment's numpy, the clients with both.
     command = [python, HERE / "reference_server.py"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
         try:
-            port = int(server.stdout.readline())
+            port = int(first_line(server))
             assert run(python, HERE / "client_everything.py", port, "reference").startswith("all works")
             with connected(ModelClient, port) as client:
                 assert client.info()["ckpt_path"] == "models/ng.pt"
@@ -113,7 +118,7 @@ def test_both_clients_work_in_every_environment(python: Path, gateway: Gateway) 
                     40,
                 ]
         finally:
-            server.stdin.close()
+            server.kill()
 
 
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

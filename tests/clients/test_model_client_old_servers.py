@@ -15,7 +15,7 @@ from gateway.protocol.payload import MSGPACK, PICKLE
 from tests.clients.client_background import Background, background, gateway_in
 from tests.clients.client_kinds import KINDS, MakeClient, connected
 from tests.clients.reference_server import HORIZON, INFO, reference_server
-from tests.stack import PickleClient
+from tests.stack import PickleClient, wait_until
 
 
 def picture(height: int = 256, width: int = 256) -> NDArray[np.uint8]:
@@ -58,6 +58,27 @@ def test_everything_that_the_reference_can_works(kind: MakeClient, protocol: str
         question = ["info"] if protocol == "auto" else []
         assert server.handled == [*question, "reset", "info", "predict", "predict", "predict"]
         assert not server.is_stuck
+
+
+@KINDS
+def test_grey_pixels_and_those_with_alpha_reach_it_as_rgb(kind: MakeClient) -> None:
+    grey = picture()[:, :, 0]
+    with_alpha = np.dstack([picture(), np.full((256, 256), 9, np.uint8)])
+    with reference_server() as server, connected(kind, server.port) as client:
+        for image, corners in (
+            (grey, [1, 1, 1, 4, 4, 4]),
+            (grey[:, :, np.newaxis], [1, 1, 1, 4, 4, 4]),
+            (with_alpha, [1, 2, 3, 4, 5, 6]),
+        ):
+            assert client.predict(image)["buttons"][0, :6].tolist() == corners
+        assert not server.is_stuck
+
+
+def test_pixels_that_are_not_rgb_put_it_out_of_service() -> None:
+    """Why the client makes them RGB."""
+    with reference_server() as server, PickleClient(server.port) as client:
+        client.send(type="predict", image=picture()[:, :, 0])
+        wait_until(lambda: server.is_stuck, 10, "the server is out of service")
 
 
 @KINDS

@@ -16,6 +16,7 @@ from nitrogen_client import AsyncModelClient, ModelClient
 
 from gateway.server import Gateway
 from tests.clients.client_background import Background, background, gateway_in, timed_triton_in
+from tests.clients.client_first_line import first_line
 from tests.clients.client_kinds import KINDS, MakeClient, WaitingClient, connected
 from tests.clients.client_timed_model import frame, frames_seen, newest_first_byte
 from tests.gateway.timed_triton import TimedTriton
@@ -74,7 +75,7 @@ def gateway_process(triton: TimedTriton, port: int) -> Iterator["subprocess.Pope
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     try:
-        assert "ZMQ Server running" in process.stdout.readline()
+        assert "ZMQ Server running" in first_line(process)
         yield process
     finally:
         process.kill()

@@ -3,6 +3,8 @@
 import re
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -13,7 +15,7 @@ from nitrogen_play.asking import Asker
 from nitrogen_play.errors import GameNotFoundError
 from nitrogen_play.frames import model_frame
 from nitrogen_play.games.retro import open_retro
-from nitrogen_play.interfaces import Frame
+from nitrogen_play.interfaces import Frame, Game
 from nitrogen_play.meter import Meter
 from nitrogen_play.pad import BUTTONS, NEUTRAL, PadState
 from nitrogen_play.player import Player, PlayOptions
@@ -121,7 +123,8 @@ def test_only_the_first_steps_of_each_chunk_are_played(tiny_stack: Stack, tmp_pa
 def test_async_plays_on_and_changes_over_at_the_step_whose_time_it_is(
     tiny_stack: Stack, tmp_path: Path
 ) -> None:
-    arguments = ("--async", "--fps", "15", "--steps", "45")
+    # Of a chunk at most 15 steps are played and 16 held: these take three, however slow the machine is.
+    arguments = ("--async", "--fps", "30", "--steps", "63", "--timeout", "50")
     code, said, _ = play(tmp_path, *server(tiny_stack), *arguments)
     assert code == 0
     steps = recording(tmp_path)
@@ -141,9 +144,30 @@ def test_async_plays_on_and_changes_over_at_the_step_whose_time_it_is(
     assert "late steps dropped" in said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@contextmanager
+def handled(number: int, how: signal.Handlers) -> Iterator[None]:
+    """What is started meanwhile begins with the signal ignored, or not."""
+    before = signal.signal(number, how)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def test_nohup_is_respected(tiny_stack: Stack, tmp_path: Path) -> None:
+    with (
+        handled(signal.SIGHUP, signal.SIG_IGN),
+        running_play(tmp_path, *server(tiny_stack), "--steps", "60") as run,
+    ):
+        wait_until(lambda: len(run.lines()) >= 10, 60, "some steps")
+        run.process.send_signal(signal.SIGHUP)
+        assert run.end()[0] == 0
+    assert len(recording(tmp_path)) == 60
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_game_with_whole_files(tiny_stack: Stack, tmp_path: Path, number: int) -> None:
-    with running_play(tmp_path, *server(tiny_stack)) as run:
+    with handled(signal.SIGHUP, signal.SIG_DFL), running_play(tmp_path, *server(tiny_stack)) as run:
         wait_until(lambda: len(run.lines()) >= 20, 60, "some steps")
         run.process.send_signal(number)
         code, said, errors = run.end()
@@ -204,15 +228,13 @@ def test_a_server_that_comes_back_is_played_with_again(
     arguments = ("--retro", GAME, "--ip", "127.0.0.1", "--port", str(gateway.port), "--timeout", "2", *flags)
     try:
         with running_play(tmp_path, *arguments, "--no-record") as run:
-            said = run.process.stdout
-            assert said is not None
-            assert "Ctrl-C stops" in said.readline()
+            assert "Ctrl-C stops" in run.next_line()
             gateway.kill()
-            assert "no chunk from the server, trying again" in said.readline()
+            assert "no chunk from the server, trying again" in run.next_line()
             gateway.start()
-            line = said.readline()
+            line = run.next_line()
             while "too slow" in line:  # a busy machine's
-                line = said.readline()
+                line = run.next_line()
             assert "the server is there again" in line
             run.process.send_signal(signal.SIGINT)
             assert run.end()[0] == 0
@@ -264,6 +286,39 @@ def test_what_the_server_refuses_is_one_sentence(tiny_stack: Stack, tmp_path: Pa
 def test_a_game_that_is_not_there_is_told_what_is(name: str, state: str | None, said: str) -> None:
     with pytest.raises(GameNotFoundError, match=re.escape(said)):
         open_retro(name, state, None)
+
+
+def ticked(game: Game, pressed: set[str], ticks: int) -> Frame:
+    """The picture after some ticks with these buttons held."""
+    game.gamepad.apply(PadState(frozenset(pressed), (0, 0), (0, 0)))
+    for _ in range(ticks):
+        game.clock.tick()
+    return game.screen.capture().copy()
+
+
+@pytest.mark.parametrize("pressed", [{"START"}, {"START", "SOUTH", "EAST", "WEST", "DPAD_UP", "DPAD_LEFT"}])
+def test_start_pauses_alone_and_with_others(pressed: set[str]) -> None:
+    game = open_retro(GAME, None, None)
+    try:
+        flying = ticked(game, set(), 60)
+        assert (ticked(game, set(), 10) != flying).any()
+        ticked(game, pressed, 4)
+        paused = ticked(game, set(), 10)
+        np.testing.assert_array_equal(ticked(game, set(), 30), paused)
+    finally:
+        game.close()
+
+
+def test_buttons_that_are_held_together_all_reach_the_emulator() -> None:
+    seen = []
+    held = [{"DPAD_UP", "DPAD_LEFT"}, {"SOUTH", "EAST", "WEST"}]
+    for pressed in (*held, held[0] | held[1]):
+        game = open_retro(GAME, None, None)
+        try:
+            seen.append(ticked(game, pressed, 1))
+        finally:
+            game.close()
+    assert all((picture != seen[2]).any() for picture in seen[:2])
 
 
 def test_a_picture_stays_as_it_was_when_the_game_goes_on() -> None:

@@ -1,19 +1,23 @@
 """Playing with a server of the older kind, which tells no times; and games that are over within a chunk."""
 
+import re
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nitrogen_client import ModelClient
 from nitrogen_play.asking import Asker
 from nitrogen_play.games.retro import open_retro
+from nitrogen_play.interfaces import Frame
 from nitrogen_play.meter import Meter
 from nitrogen_play.player import Player, PlayOptions
 from nitrogen_play.recording.actions_file import read_steps
 from nitrogen_play.recording.recorder import Recorder, new_recording
 
 from tests.clients.play_runs import GAME, play
-from tests.clients.reference_server import HORIZON, reference_server
+from tests.clients.reference_server import HORIZON, actions, reference_server
 
 _MOST_TICKS = 20_000
 
@@ -31,6 +35,27 @@ def test_a_server_of_the_older_kind_is_played_with(tmp_path: Path) -> None:
     assert steps[0].state.left == (8388, 8388)
 
 
+def test_async_with_a_server_that_is_too_slow_plays_what_comes_and_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(image: Frame) -> dict[str, Any]:
+        time.sleep(1)  # at 120 ticks a second, several chunks' length
+        return actions(image)
+
+    monkeypatch.setattr("tests.clients.reference_server.actions", slow)
+    with reference_server() as server:
+        address = ("--ip", "127.0.0.1", "--port", str(server.port), "--no-record")
+        code, said, errors = play(
+            tmp_path, "--retro", GAME, *address, "--async", "--fps", "120", "--steps", "30"
+        )
+    assert (code, errors) == (0, "")
+    assert "the server is too slow for this game" in said
+    played = re.search(r"played (\d+) actions of (\d) chunks .* (\d+) steps held for want of a chunk", said)
+    assert played is not None, said
+    assert int(played[1]) + int(played[3]) == 30
+    assert int(played[2]) >= 2
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_game_that_begins_anew_drops_its_chunk_and_the_servers_pictures(
@@ -46,7 +71,7 @@ def test_a_game_that_begins_anew_drops_its_chunk_and_the_servers_pictures(
     def tick() -> bool:
         nonlocal ending
         go_on()
-        if meter.actions < ending:
+        if meter.played_steps < ending:
             return False
         ending = _MOST_TICKS
         return True

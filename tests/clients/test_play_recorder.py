@@ -105,26 +105,57 @@ def test_a_picture_for_which_there_is_no_room_is_refused_and_steps_never_are(tmp
     assert len(read_steps(paths.actions)) == 200
 
 
-def test_a_film_that_cannot_be_written_ends_the_recording_with_a_sentence_and_nobody_waits(
-    tmp_path: Path,
-) -> None:
-    paths = new_recording(tmp_path, "ng.pt")
-    broken = RecordingPaths(paths.actions, tmp_path / "missing" / "film.mp4", paths.clean)
-    said: list[str] = []
+def assert_the_films_end_and_the_actions_go_on(paths: RecordingPaths, said: str) -> None:
+    sentences: list[str] = []
     told = threading.Event()
 
     def report(sentence: str) -> None:
-        said.append(sentence)
+        sentences.append(sentence)
         told.set()
 
-    recorder = Recorder(broken, 60.0, report, with_films=True)
+    recorder = Recorder(paths, 60.0, report, with_films=True)
     for tick in range(200):
         recorder.add_picture(PLAIN, NEUTRAL, tick, wait=True)
-    assert told.wait(10)
+        recorder.add_step(RecordedStep(NEUTRAL, 0, tick, tick, 1))
+    assert told.wait(60)
     assert not recorder.wants_pictures
+    recorder.add_step(RecordedStep(NEUTRAL, 0, 200, 200, 1))
+    recorder.close()
+    assert len(sentences) == 1
+    assert sentences[0].startswith("the films end here: ")
+    assert said in sentences[0]
+    assert len(read_steps(paths.actions)) == 201
+
+
+@pytest.mark.timeout(120)
+def test_a_film_that_cannot_be_written_ends_both_films_alone(tmp_path: Path) -> None:
+    paths = new_recording(tmp_path, "ng.pt")
+    broken = RecordingPaths(paths.actions, tmp_path / "missing" / "film.mp4", paths.clean)
+    assert_the_films_end_and_the_actions_go_on(broken, "film.mp4 cannot be written")
+    # The other one was closed: what it has can be seen.
+    assert film_of(paths.clean)
+
+
+@pytest.mark.timeout(120)
+def test_an_encoder_that_is_not_there_ends_both_films_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nitrogen_play.recording.films._ENCODER", "no-such-encoder")
+    paths = new_recording(tmp_path, "ng.pt")
+    assert_the_films_end_and_the_actions_go_on(paths, "no-such-encoder")
+
+
+@pytest.mark.timeout(120)
+def test_an_actions_file_that_cannot_be_written_ends_the_recording_with_a_sentence(tmp_path: Path) -> None:
+    paths = new_recording(tmp_path, "ng.pt")
+    broken = RecordingPaths(tmp_path / "missing" / "actions.jsonl", paths.debug, paths.clean)
+    said: list[str] = []
+    recorder = Recorder(broken, 60.0, said.append, with_films=True)
+    for tick in range(200):
+        recorder.add_picture(PLAIN, NEUTRAL, tick, wait=True)
     recorder.close()
     assert len(said) == 1
-    assert "film.mp4 cannot be written" in said[0]
+    assert said[0].startswith("the recording ends here: ")
 
 
 def test_without_films_only_actions_are_written(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Which step of which chunk is due, tick by tick."""
 
+import pytest
 from nitrogen_play.pad import NEUTRAL, PadState
 from nitrogen_play.schedule import ChunkSchedule
 
@@ -60,12 +61,25 @@ def test_after_the_last_step_it_is_held_as_long_as_a_chunk_is_and_then_let_go() 
     assert played(schedule, 36) is None
 
 
-def test_of_a_chunk_that_is_over_on_arrival_the_last_step_is_held() -> None:
+@pytest.mark.parametrize("age", [18, 25, 36, 500])
+def test_of_a_chunk_that_is_over_on_arrival_the_last_step_is_played_and_held(age: int) -> None:
     schedule = ChunkSchedule(1, None)
-    schedule.take(chunk(1), picture_tick=0, now=25)
-    assert schedule.is_over(25)
-    assert played(schedule, 25) == (1, 17)
-    assert schedule.late_steps == 18
+    assert not schedule.take(chunk(1), picture_tick=0, now=age)
+    assert {played(schedule, tick) for tick in range(age, age + 19)} == {(1, 17)}
+    assert [schedule.due(tick).is_fresh for tick in (age, age + 1)] == [True, False]
+    assert played(schedule, age + 19) is None
+    assert schedule.late_steps == 17
+
+
+def test_the_last_step_of_a_chunk_that_comes_too_late_ends_where_steps_do() -> None:
+    schedule = ChunkSchedule(4, None)
+    assert not schedule.take(chunk(1), picture_tick=0, now=102)
+    assert [schedule.due(tick).is_fresh for tick in (102, 103, 104)] == [True, True, False]
+
+
+def test_a_chunk_is_in_time_while_one_of_its_steps_is_not_over() -> None:
+    assert ChunkSchedule(3, None).take(chunk(1), picture_tick=10, now=10 + 3 * 18 - 1)
+    assert not ChunkSchedule(3, None).take(chunk(1), picture_tick=10, now=10 + 3 * 18)
 
 
 def test_the_next_chunk_is_asked_for_as_long_before_the_end_as_the_slowest_of_late_took() -> None:

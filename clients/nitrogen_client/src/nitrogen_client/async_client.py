@@ -7,13 +7,14 @@ import contextlib
 import logging
 import os
 import time
+import weakref
 from types import TracebackType
 from typing import Any
 
 import zmq
 import zmq.asyncio
 
-from nitrogen_client.connection import Connection, KeyFile
+from nitrogen_client.connection import Connection, KeyFile, give_back
 from nitrogen_client.errors import ClientClosedError, NitrogenError, ReplyTimeoutError
 from nitrogen_client.exchange import Answer, Ask, Connect, Outcome, Pause, Received, Request, Step, exchange
 from nitrogen_client.images import GivenImage, read_image
@@ -58,8 +59,8 @@ class AsyncModelClient:
             host, port, timeout_s, retries, protocol, seed, game, model, timing, client_key, server_key
         )
         self.host = host
-        self.port = port
-        self.timeout_s = timeout_s
+        self.port = self._settings.address.port
+        self.timeout_s = self._settings.timeout_s
         self._closed = False
         self._peer = self._settings.peer()
         # Made in the event loop, by the first request.
@@ -105,14 +106,14 @@ class AsyncModelClient:
 
     async def close(self) -> None:
         """Close the connection, after a request that is under way. A closed client cannot be used again."""
-        if self._loop is None:
+        if self._loop is None or self._pid != os.getpid():
+            # In a forked process the parent's turn, copied maybe while it was taken, would never end.
             self._closed = True
             return
         async with self._turn:
             if not self._closed:
                 self._closed = True
-                self._connection.discard()
-                self._context.destroy(linger=0)
+                self._give_back()
                 logger.info("connection to %s closed", self._settings.address)
 
     async def __aenter__(self) -> AsyncModelClient:
@@ -137,6 +138,9 @@ class AsyncModelClient:
             self._turn = asyncio.Lock()
             self._context = zmq.asyncio.Context()
             self._connection = Connection(self._settings.address, self._context)
+            self._give_back = weakref.finalize(self, give_back, self._connection, self._context, self._pid)
+            # At the program's end another thread may still use them, and pyzmq leaves contexts alone then.
+            self._give_back.atexit = False
         elif self._loop is not loop or self._pid != os.getpid():
             raise NitrogenError("this client belongs to another event loop: make one in each")
 

@@ -7,12 +7,13 @@ import logging
 import os
 import threading
 import time
+import weakref
 from types import TracebackType
 from typing import Any
 
 import zmq
 
-from nitrogen_client.connection import Connection, KeyFile
+from nitrogen_client.connection import Connection, KeyFile, give_back
 from nitrogen_client.errors import ClientClosedError, ReplyTimeoutError
 from nitrogen_client.exchange import Answer, Ask, Connect, Outcome, Pause, Received, Request, Step, exchange
 from nitrogen_client.images import GivenImage, read_image
@@ -68,8 +69,8 @@ class ModelClient:
             host, port, timeout_s, retries, protocol, seed, game, model, timing, client_key, server_key
         )
         self.host = host
-        self.port = port
-        self.timeout_s = timeout_s
+        self.port = self._settings.address.port
+        self.timeout_s = self._settings.timeout_s
         self._closed = False
         self._start_over()
 
@@ -129,13 +130,14 @@ class ModelClient:
 
     def close(self) -> None:
         """Close the connection; waits for another thread's request. A closed client cannot be used again."""
+        if self._pid != os.getpid():
+            # The parent's lock, copied maybe while it was held, is released by nobody here.
+            self._closed = True
+            return
         with self._turn:
             if not self._closed:
                 self._closed = True
-                # A parent process's connection is the parent's to close.
-                if self._pid == os.getpid():
-                    self._connection.discard()
-                    self._context.destroy(linger=0)
+                self._give_back()
                 logger.info("connection to %s closed", self._settings.address)
 
     def __enter__(self) -> ModelClient:
@@ -158,6 +160,9 @@ class ModelClient:
         self._turn = threading.Lock()
         self._context: zmq.Context[Any] = zmq.Context()
         self._connection = Connection(self._settings.address, self._context)
+        self._give_back = weakref.finalize(self, give_back, self._connection, self._context, self._pid)
+        # At the program's end another thread may still use them, and pyzmq leaves contexts alone then.
+        self._give_back.atexit = False
         self._peer = self._settings.peer()
 
     def _call(self, request: Request, timeout_s: float | None) -> Answer:

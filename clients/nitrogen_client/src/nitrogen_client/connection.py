@@ -7,6 +7,7 @@ thrown away and a new one takes its place, so a late reply has nowhere to arrive
 from __future__ import annotations
 
 import ipaddress
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Union
@@ -17,6 +18,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from nitrogen_client.errors import AccessRefusedError, ArgumentError, ConnectionFailedError, KeyFileError
 from nitrogen_client.exchange import Lost, Refused, Silent
+from nitrogen_client.options import is_integer
 
 # A reply has some kilobytes; an info of a large game table some more.
 _MOST_REPLY_BYTES = 16 * 2**20
@@ -97,7 +99,7 @@ class Address:
             raise ArgumentError(f"host must be a name or an address, without tcp://; it is {self.host!r}")
         if self.is_ipv6 and not _is_ipv6(self.host):
             raise ArgumentError(f"host {self.host!r} is no IPv6 address; give the port as port")
-        if not isinstance(self.port, int) or isinstance(self.port, bool) or not 0 < self.port < 65536:
+        if not is_integer(self.port) or not 0 < self.port < 65536:
             raise ArgumentError(f"port must be a number from 1 to 65535; it is {self.port!r}")
 
     @property
@@ -235,3 +237,16 @@ class Connection:
             options[zmq.CURVE_SERVERKEY] = keys.server
         for option, value in options.items():
             socket.setsockopt(option, value)
+
+
+def give_back(connection: Connection, context: zmq.Context[Any], process_id: int) -> None:
+    """Close the connection and its context at once; those of a parent process are the parent's to close.
+
+    Both clients' finalizer, with which a client that is collected unclosed ends as a closed one does: a
+    context that is collected together with its open sockets would wait for them, for ever.
+
+    `process_id`: of the process that made them.
+    """
+    if process_id == os.getpid():
+        connection.discard()
+        context.destroy(linger=0)

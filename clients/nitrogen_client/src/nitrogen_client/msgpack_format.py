@@ -9,10 +9,11 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from nitrogen_client.errors import ProtocolError
+from nitrogen_client.errors import ArgumentError, ProtocolError
 from nitrogen_client.images import Image, ImageFile
 
 _MAX_SHOWN = 200
+_MAX_DIMENSIONS = 8
 _FIRST_BYTES = frozenset(bytes([byte]) for byte in (*range(0x81, 0x90), 0xDE, 0xDF))
 _DTYPES = frozenset({"float32", "float64", "float16", "uint8", "int32", "int64"})
 
@@ -23,10 +24,19 @@ def is_msgpack(payload: bytes) -> bool:
 
 
 def encode(fields: dict[str, object], image: Image | None) -> bytes:
-    """Return a request's bytes."""
-    if image is not None:
-        fields = {**fields, "image": _image_fields(image)}
-    return cast(bytes, msgpack.packb(fields))
+    """Return a request's bytes.
+
+    Raises:
+        ArgumentError: a field does not fit into msgpack.
+    """
+    whole = fields if image is None else {**fields, "image": _image_fields(image)}
+    try:
+        return cast(bytes, msgpack.packb(whole))
+    except (OverflowError, ValueError) as error:
+        raise ArgumentError(
+            f"one of {', '.join(fields)} cannot be sent as msgpack ({str(error)[:_MAX_SHOWN]}): integers "
+            "must be below 2**64, and texts valid Unicode"
+        ) from error
 
 
 def decode(payload: bytes) -> dict[str, Any]:
@@ -68,7 +78,12 @@ def _array(name: str, value: object) -> NDArray[Any]:
         raise ProtocolError(f"the reply's {name!r:.60} is no array of shape, dtype and data")
     stored = np.dtype(dtype).newbyteorder("<")
     are_sizes = all(type(size) is int and size >= 0 for size in shape)
-    if not are_sizes or prod(shape) * stored.itemsize != len(data):
+    # Looked at first: the product of many large sizes would take too long.
+    if not are_sizes or len(shape) > _MAX_DIMENSIONS or prod(shape) * stored.itemsize != len(data):
         raise ProtocolError(f"the reply's {name!r:.60} has shape {shape!r:.60} and {len(data)} bytes")
+    try:
+        array = np.frombuffer(data, stored).reshape(shape)
+    except (OverflowError, ValueError):  # without elements, but with sizes that numpy does not take
+        raise ProtocolError(f"the reply's {name!r:.60} has shape {shape!r:.60}") from None
     # A copy, so that it can be written to, in this machine's byte order.
-    return np.frombuffer(data, stored).reshape(shape).astype(dtype)
+    return array.astype(dtype)

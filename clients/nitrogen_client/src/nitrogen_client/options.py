@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-import math
+import numbers
+import operator
 from dataclasses import dataclass
 from typing import Union
 
@@ -26,6 +27,9 @@ GivenGame = Union[str, int, Unset, None]
 GivenSeed = Union[int, Unset, None]
 GivenModel = Union[str, Unset, None]
 
+# The waiting is done in milliseconds, of which the system takes less than 2**31.
+_LONGEST_TIMEOUT_S = 2_000_000
+
 
 @dataclass(frozen=True)
 class Options:
@@ -47,9 +51,9 @@ class Options:
         Raises:
             ArgumentError: a value that cannot be meant.
         """
-        if self.seed is not None and (not _is_integer(self.seed) or self.seed < 0):
+        if self.seed is not None and (not is_integer(self.seed) or self.seed < 0):
             raise ArgumentError(f"seed must be an integer of 0 or more, or None; it is {self.seed!r}")
-        if not (self.game is None or isinstance(self.game, (str, Unset)) or _is_integer(self.game)):
+        if not (self.game is None or isinstance(self.game, (str, Unset)) or is_integer(self.game)):
             raise ArgumentError(f"game must be a name, an id or None; it is {self.game!r}")
         if self.model is not None and not isinstance(self.model, str):
             raise ArgumentError(f"model must be a model's name or None; it is {self.model!r}")
@@ -93,14 +97,20 @@ def checked_timeout(timeout_s: float) -> float:
     """Return a timeout in seconds.
 
     Raises:
-        ArgumentError: it is no finite number above 0.
+        ArgumentError: it is no number above 0, or longer than 2,000,000 s.
     """
-    is_number = isinstance(timeout_s, (int, float)) and not isinstance(timeout_s, bool)
-    if not is_number or not math.isfinite(timeout_s) or timeout_s <= 0:
-        raise ArgumentError(f"timeout_s must be a number of seconds above 0; it is {timeout_s!r}")
+    is_number = isinstance(timeout_s, numbers.Real) and not isinstance(timeout_s, bool)
+    if not is_number or not 0 < timeout_s <= _LONGEST_TIMEOUT_S:
+        raise ArgumentError(
+            f"timeout_s must be seconds above 0, and {_LONGEST_TIMEOUT_S} at most; it is {timeout_s!r}"
+        )
     return float(timeout_s)
 
 
-def _is_integer(value: object) -> bool:
-    # numpy's integers have __index__ as well, and so has bool, which is never meant here.
-    return hasattr(value, "__index__") and not isinstance(value, bool)
+def is_integer(value: object) -> bool:
+    """Return whether a value is an integer, Python's or numpy's, and no bool."""
+    try:
+        operator.index(value)  # type: ignore[arg-type] # whether it is one is the question
+    except TypeError:
+        return False
+    return not isinstance(value, bool)  # which is never meant here

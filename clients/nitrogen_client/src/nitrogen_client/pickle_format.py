@@ -26,7 +26,7 @@ def encode(fields: dict[str, object], image: Image | None) -> bytes:
     items = [_value(name) + _value(value) + b"s" for name, value in fields.items()]
     if image is not None:
         pixels = decoded(image) if isinstance(image, ImageFile) else image
-        items.append(_value("image") + _array(pixels.array) + b"s")
+        items.append(_value("image") + _array(_rgb(pixels.array)) + b"s")
     return b"\x80\x03}" + b"".join(items) + b"."
 
 
@@ -46,6 +46,13 @@ def _value(value: object) -> bytes:
     """Return the opcodes that push a plain value."""
     # Without the two bytes of PROTO before it and the STOP behind it.
     return pickle.dumps(value, _PROTOCOL)[2:-1]
+
+
+def _rgb(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return (H, W, 3) pixels, the only ones that the reference's server takes; others end its service."""
+    if array.ndim == 2:
+        array = array[:, :, np.newaxis]
+    return np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array[:, :, :3]
 
 
 def _array(array: NDArray[np.uint8]) -> bytes:

@@ -23,6 +23,8 @@ _MAX_INTEGER_BITS = 4096
 _MAX_SHOWN = 200
 _KINDS = frozenset({"f2", "f4", "f8", "u1", "i4", "i8", "b1"})
 _ORDERS = frozenset("<>=|")
+_CONTAINERS = (list, dict, tuple)
+_MAX_DIMENSIONS = 8
 
 
 class _UnsafeError(ValueError):
@@ -120,7 +122,12 @@ class _Machine:
         self._memo[len(self._memo) if index is None else index] = self._stack[-1]
 
     def get(self, index: int) -> None:
-        self.push(self._memo[index])
+        value = self._memo[index]
+        # Some opcodes could make a value of so many parts that to show it, or to hash it, would never end.
+        is_nested = isinstance(value, tuple) and any(isinstance(part, _CONTAINERS) for part in value)
+        if isinstance(value, (list, dict)) or is_nested:
+            raise _UnsafeError(f"it uses a {type(value).__name__} in several places, which no reply needs")
+        self.push(value)
 
     def pop(self, count: int) -> list[Any]:
         """Take the last values from the stack, in their order."""
@@ -189,9 +196,9 @@ def _finished(value: object) -> object:
 
 
 def _order(value: object) -> str:
-    if value not in _ORDERS:
+    if not isinstance(value, str) or value not in _ORDERS:
         raise _UnsafeError(f"it has an array of byte order {value!r:.20}")
-    return str(value)
+    return value
 
 
 def _dtype(code: object, *_: object) -> _Dtype:
@@ -207,8 +214,9 @@ def _array(data: object, dtype: object, shape: object, order: object = "C") -> N
         dtype = _dtype(dtype)
     if not isinstance(data, bytes) or not isinstance(dtype, _Dtype) or not isinstance(shape, tuple):
         raise _UnsafeError("it has an array that is not made of bytes")
-    sizes_fit = all(type(size) is int and size >= 0 for size in shape)
-    if not sizes_fit or prod(shape) * dtype.numpy().itemsize != len(data):
+    are_sizes = all(type(size) is int and size >= 0 for size in shape)
+    # Looked at first: the product of many large sizes would take too long.
+    if not are_sizes or len(shape) > _MAX_DIMENSIONS or prod(shape) * dtype.numpy().itemsize != len(data):
         raise _UnsafeError(f"it has an array of shape {shape!r:.60} with {len(data)} bytes")
     array = np.frombuffer(data, dtype.numpy()).reshape(shape, order="F" if order == "F" else "C")
     # A copy, so that it can be written to, in this machine's byte order.

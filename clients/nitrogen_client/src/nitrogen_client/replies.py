@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ from nitrogen_client.exchange import Answer
 from nitrogen_client.prediction import Prediction, Timing
 
 _ARRAYS = ("j_left", "j_right", "buttons")
+_WIDTHS = (2, 2, 21)
 
 
 def read_prediction(answer: Answer) -> Prediction:
     """Return the chunk of actions in the answer to a predict.
 
     Raises:
-        ProtocolError: an array is missing, or they do not belong together.
+        ProtocolError: an array is missing, has another shape, or values that are not finite.
     """
     given = answer.fields.get("pred")
     prediction = Prediction()
@@ -26,10 +28,13 @@ def read_prediction(answer: Answer) -> Prediction:
     for name in _ARRAYS:
         if not isinstance(given.get(name), np.ndarray):
             raise ProtocolError(f"the reply to a predict has no array {name!r}")
-        prediction[name] = given[name].astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
+            prediction[name] = given[name].astype(np.float32, copy=False)
+        if not np.isfinite(prediction[name]).all():
+            raise ProtocolError(f"the reply's array {name!r} has values that are no finite numbers")
     shapes = [prediction[name].shape for name in _ARRAYS]
-    are_alike = all(len(shape) == 2 and shape[0] == shapes[0][0] for shape in shapes)
-    if not are_alike or shapes[0][1] != 2 or shapes[1][1] != 2:
+    steps = shapes[0][0] if shapes[0] else 0
+    if steps < 1 or shapes != [(steps, width) for width in _WIDTHS]:
         raise ProtocolError(f"the reply's arrays {', '.join(_ARRAYS)} have the shapes {shapes}")
     prediction.timing = _timing(answer.fields.get("timing"))
     prediction.round_trip_s = answer.round_trip_s
@@ -54,6 +59,9 @@ def _timing(given: object) -> Timing | None:
     if not isinstance(given, dict):
         return None
     try:
-        return Timing(*(float(given[name]) for name in ("decode_ms", "infer_ms", "total_ms")))
-    except (KeyError, TypeError, ValueError):
-        raise ProtocolError("the reply's timing has not the three times that belong there") from None
+        times = [float(given[name]) for name in ("decode_ms", "infer_ms", "total_ms")]
+    except (KeyError, OverflowError, TypeError, ValueError):
+        times = []
+    if not times or not all(map(math.isfinite, times)):
+        raise ProtocolError("the reply's timing has not the three times that belong there")
+    return Timing(*times)

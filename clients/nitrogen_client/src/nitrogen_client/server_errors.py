@@ -53,11 +53,11 @@ def check_status(fields: dict[str, Any], *, is_gateway: bool) -> None:
         ServerError: the server's own error, of the class that fits its cause.
         ProtocolError: the reply has no status.
     """
-    status = fields.get("status")
+    status = _text(fields.get("status"))
     if status == "ok":
         return
     if status != "error":
-        raise ProtocolError(f"the reply has no status that is known, but {str(status)[:60]!r}")
+        raise ProtocolError(f"the reply has no status that is known, but {status[:60]!r}")
     message = _shown(fields.get("message", "Unknown error"))
     cause = fields.get("cause")
     if isinstance(cause, str):
@@ -73,5 +73,10 @@ def check_status(fields: dict[str, Any], *, is_gateway: bool) -> None:
 
 def _shown(message: object) -> str:
     """Return a server's text as it may be shown: of some length, and without what a terminal acts upon."""
-    text = str(message)[:_MAX_SHOWN]
+    text = _text(message)[:_MAX_SHOWN]
     return text if text.isprintable() else repr(text)[1:-1]
+
+
+def _text(value: object) -> str:
+    """Return a text as it is, and the type's name of anything else, which may be too large to be shown."""
+    return value if isinstance(value, str) else f"a {type(value).__name__}"

@@ -8,7 +8,7 @@ from nitrogen_client.connection import Address, KeyFile, read_keys
 from nitrogen_client.errors import ArgumentError
 from nitrogen_client.exchange import Peer
 from nitrogen_client.formats import PROTOCOLS
-from nitrogen_client.options import GivenGame, Options, checked_timeout
+from nitrogen_client.options import GivenGame, Options, checked_timeout, is_integer
 
 DEFAULT_RETRIES = 10
 
@@ -51,14 +51,14 @@ def client_settings(
         ArgumentError: a value that cannot be meant.
         KeyFileError: a key file cannot be used.
     """
-    if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
+    if not is_integer(retries) or retries < 0:
         raise ArgumentError(f"retries must be a whole number of 0 or more; it is {retries!r}")
     if protocol not in PROTOCOLS:
         raise ArgumentError(f"protocol must be one of {', '.join(PROTOCOLS)}; it is {protocol!r}")
     return ClientSettings(
-        Address(host, port, read_keys(client_key, server_key)),
+        Address(host, int(port) if is_integer(port) else port, read_keys(client_key, server_key)),
         checked_timeout(timeout_s),
-        retries,
+        int(retries),
         protocol,
         Options(seed, game, model, timing),
     )

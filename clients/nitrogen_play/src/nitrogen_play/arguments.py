@@ -51,7 +51,7 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
     play.add_argument(
         "--actions-per-step", type=_count, metavar="N", help="play only the first N steps of each chunk (all)"
     )
-    play.add_argument("--steps", type=_count, metavar="N", help="stop after N actions (never)")
+    play.add_argument("--steps", type=_count, metavar="N", help="stop after N played steps (never)")
     record = parser.add_argument_group("recording")
     record.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where to (out)")
     record.add_argument("--no-record", action="store_true", help="record nothing")

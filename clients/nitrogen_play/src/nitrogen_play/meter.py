@@ -23,6 +23,11 @@ class Meter:
         self.network_s = 0.0
         self.problem: str | None = None
 
+    @property
+    def played_steps(self) -> int:
+        """How many steps the pad was held, at their time or for want of a chunk."""
+        return self.actions + self.held_steps
+
     def count_action(self) -> None:
         """Count a step that was played."""
         self.actions += 1

@@ -30,7 +30,8 @@ class PlayOptions:
     """How a game is played.
 
     Attributes:
-        steps: how many actions, None for no end.
+        steps: after how many played steps it ends, those that were held for want of a chunk among them; None
+            for no end.
         steps_per_chunk: how many steps of a chunk are played, None for all.
         ticks_per_step: for how many ticks of the game a step is held.
         is_async: whether the next chunk is asked for while the present one is played.
@@ -133,9 +134,9 @@ class Player:
             answer = self._asker.answer(0)
             if answer is not None and answer.states is not None:
                 self._count(answer)
-                schedule.take(answer.states, answer.tick, now)
+                is_in_time = schedule.take(answer.states, answer.tick, now)
                 self._meter.late_steps = schedule.late_steps
-                if schedule.is_over(now) and not is_warned:
+                if not is_in_time and not is_warned:
                     is_warned = True
                     self._say(_TOO_SLOW)
             elif answer is not None:
@@ -148,7 +149,7 @@ class Player:
                 schedule.clear()
 
     def _is_done(self) -> bool:
-        is_played = self._options.steps is not None and self._meter.actions >= self._options.steps
+        is_played = self._options.steps is not None and self._meter.played_steps >= self._options.steps
         return is_played or self._stop.is_set()
 
     def _hold(self, state: PadState, chunk: int, index: int, *, is_fresh: bool) -> bool:

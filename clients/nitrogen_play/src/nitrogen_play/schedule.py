@@ -29,8 +29,9 @@ class ChunkSchedule:
     """Holds the present chunk, and knows when the next one has to be asked for.
 
     A chunk's first step belongs to the tick whose picture it answers. When it arrives, the steps of the ticks
-    that have passed since are dropped, and the rest takes over at once: it knows the newer picture. A chunk
-    whose steps are over is held at its last step for as long again as a chunk is, then the pad is let go.
+    that have passed since are dropped, and the rest takes over at once: it knows the newer picture. If all of
+    them have passed, the last one is played. Then the last step is held for as long again as a chunk is, and
+    after that the pad is let go.
 
     `ticks_per_step`: ticks for which a step is held. `steps_per_chunk`: how many steps of a chunk are played
     (those that came too late not counted), None for all.
@@ -46,16 +47,23 @@ class ChunkSchedule:
         self._delays: deque[int] = deque(maxlen=_REMEMBERED_DELAYS)
         self.late_steps = 0
 
-    def take(self, states: Sequence[PadState], picture_tick: int, now: int) -> None:
-        """Change over to a chunk that answers the picture of an earlier tick."""
-        late = (now - picture_tick) // self._ticks_per_step
-        self._delays.append(now - picture_tick)
-        self.late_steps += min(late, len(states))
+    def take(self, states: Sequence[PadState], picture_tick: int, now: int) -> bool:
+        """Change over to a chunk that answers the picture of an earlier tick.
+
+        Returns whether it came in time for at least one of its steps.
+        """
+        age = now - picture_tick
+        passed = age // self._ticks_per_step
+        late = min(passed, len(states) - 1)
+        self._delays.append(age)
+        self.late_steps += late
         self._states = states
-        self._first_tick = picture_tick
+        # The picture's tick, unless the chunk came too late: then its last step is the present one.
+        self._first_tick = now - late * self._ticks_per_step - age % self._ticks_per_step
         self._chunk += 1
         wanted = len(states) if self._steps_per_chunk is None else self._steps_per_chunk
         self._end = min(len(states), late + wanted)
+        return passed < len(states)
 
     def clear(self) -> None:
         """Forget the chunk, as when the game began anew."""
@@ -70,10 +78,6 @@ class ChunkSchedule:
         if self._states and index < self._end + len(self._states):
             return DueStep(self._states[self._end - 1], self._chunk, index, is_fresh=False)
         return DueStep(NEUTRAL, self._chunk, index if self._states else 0, is_fresh=False)
-
-    def is_over(self, now: int) -> bool:
-        """Return whether no step of the chunk is left."""
-        return (now - self._first_tick) // self._ticks_per_step >= self._end
 
     def wants_chunk(self, now: int) -> bool:
         """Return whether a chunk asked for now comes just in time, as long as the last ones took."""

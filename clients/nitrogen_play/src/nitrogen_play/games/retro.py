@@ -86,7 +86,14 @@ def open_retro(name: str, state: str | None, pictures_per_s: float | None) -> Ga
     if state is not None and state not in (states := retro.data.list_states(name, everything)) and states:
         raise GameNotFoundError(f"{name} has no saved state {state!r}; it has: {', '.join(states)}")
     try:
-        environment = retro.make(name, inttype=everything, render_mode=None, **chosen)
+        environment = retro.make(
+            name,
+            inttype=everything,
+            render_mode=None,
+            # Its own choice drops START, MODE and whatever its authors' agents did not press together.
+            use_restricted_actions=retro.Actions.ALL,
+            **chosen,
+        )
     except FileNotFoundError as error:
         raise GameNotFoundError(_not_found(retro, name)) from error
     console = retro_console(environment.system)

@@ -18,6 +18,7 @@ _TIME_BASE = Fraction(1, 90_000)
 _CONTAINER_OPTIONS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
 _ENCODER_OPTIONS = {"crf": "23", "preset": "veryfast"}
 _PIECE_S = 2
+_ENCODER = "libx264"
 
 
 def need_films() -> None:
@@ -64,22 +65,25 @@ class Film:
             image.pts = round(tick / self._ticks_per_s / _TIME_BASE)
             image.time_base = _TIME_BASE
             self._container.mux(self._stream.encode(image))
-        except (av.FFmpegError, OSError) as error:
+        except (av.FFmpegError, OSError, ValueError) as error:  # the last where the encoder is not there
             raise RecordingError(f"the film {self._path} cannot be written: {error}") from error
 
     def close(self) -> None:
-        """Write what is left.
+        """Write what is left; a second time does nothing.
 
         Raises:
             RecordingError: it cannot be written.
         """
-        if self._container is None:
+        container, stream = self._container, self._stream
+        self._container = self._stream = None
+        if container is None:
             return
         import av  # noqa: PLC0415 - an extra
 
         try:
-            self._container.mux(self._stream.encode())
-            self._container.close()
+            with container:
+                if stream is not None:
+                    container.mux(stream.encode())
         except (av.FFmpegError, OSError) as error:
             raise RecordingError(f"the film {self._path} cannot be written: {error}") from error
 
@@ -92,7 +96,7 @@ class Film:
         self._size = (max(2, round(width * shrink) // 2 * 2), max(2, round(height * shrink) // 2 * 2))
         self._container = av.open(str(self._path), "w", format="mp4", options=_CONTAINER_OPTIONS)
         rate = Fraction(self._ticks_per_s).limit_denominator(1001)
-        stream: Any = self._container.add_stream("libx264", rate=rate, options=_ENCODER_OPTIONS)
+        stream: Any = self._container.add_stream(_ENCODER, rate=rate, options=_ENCODER_OPTIONS)
         stream.width, stream.height = self._size
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = _TIME_BASE

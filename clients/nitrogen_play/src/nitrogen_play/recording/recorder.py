@@ -5,12 +5,13 @@ import queue
 import re
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TextIO
 
-from nitrogen_play.errors import PlayError, RecordingError
+from nitrogen_play.errors import RecordingError
 from nitrogen_play.interfaces import Frame
 from nitrogen_play.pad import PadState
 from nitrogen_play.recording.actions_file import RecordedStep, step_line
@@ -70,10 +71,11 @@ def new_recording(folder: Path, checkpoint: str) -> RecordingPaths:
 class Recorder:
     """Writes steps and pictures as they come, in a thread.
 
-    Steps are all written. Of pictures at most 64 wait; `add_picture` says when there is no room.
+    Steps are all written. Of pictures at most 64 wait; `add_picture` says when there is no room. When a film
+    cannot be written both end, and the actions go on.
 
-    `with_films`: False writes the actions alone. `report`: called once, from the thread, with the sentence of
-    an error that ends the recording.
+    `with_films`: False writes the actions alone. `report`: called from the thread with the sentence of an
+    error that ends the films, and with one that ends the recording.
     """
 
     def __init__(
@@ -84,18 +86,20 @@ class Recorder:
         self._films = (Film(paths.debug, ticks_per_s), Film(paths.clean, ticks_per_s)) if with_films else None
         self._work_queue: queue.SimpleQueue[RecordedStep | _Picture | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(_MOST_WAITING_PICTURES)
-        self._failed = threading.Event()
+        self._films_are_over = threading.Event()
+        self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="recording")
         self._thread.start()
 
     @property
     def wants_pictures(self) -> bool:
         """Whether films are made."""
-        return self._films is not None and not self._failed.is_set()
+        return self._films is not None and not self._films_are_over.is_set()
 
     def add_step(self, step: RecordedStep) -> None:
         """Write a step."""
-        self._work_queue.put(step)
+        if not self._is_over.is_set():
+            self._work_queue.put(step)
 
     def add_picture(self, picture: Frame, state: PadState, tick: int, *, wait: bool) -> bool:
         """Film a picture; return False if there was no room for it.
@@ -117,37 +121,47 @@ class Recorder:
     def _work(self) -> None:
         _yield_to_the_game()
         try:
-            self._write_all()
-        except (PlayError, OSError) as error:
-            self._stop(f"the recording ends here: {error}")
-        except Exception as error:  # the thread's edge: the player must not wait for it
-            self._stop(f"the recording ends here: {type(error).__name__}: {error}")
-
-    def _write_all(self) -> None:
-        films: Sequence[Film] = self._films or ()
-        try:
             with self._paths.actions.open("a", 1, encoding="utf-8") as actions:
                 while (item := self._work_queue.get()) is not None:
                     self._write(item, actions)
-        finally:
-            for film in films:
-                film.close()
+        except Exception as error:  # the thread's edge: the player must not wait for it
+            self._is_over.set()
+            self._report(f"the recording ends here: {_described(error)}")
+        self._end_films()
 
     def _write(self, item: RecordedStep | _Picture, actions: TextIO) -> None:
         if isinstance(item, RecordedStep):
             actions.write(step_line(item))
             return
         self._room.release()
-        if self._films is not None:
-            debug, clean = self._films
+        if self._films is None or self._films_are_over.is_set():
+            return
+        debug, clean = self._films
+        try:
             clean.add(item.picture, item.tick)
             debug.add(debug_picture(item.picture, item.state, f"tick {item.tick}"), item.tick)
+        except Exception as error:  # whatever an encoder meets: the actions do not depend on it
+            self._end_films(error)
 
-    def _stop(self, message: str) -> None:
-        self._failed.set()
+    def _end_films(self, cause: Exception | None = None) -> None:
+        """Close both films, and report one error: what ended them, or what came of closing them."""
+        self._films_are_over.set()
         # One who waits for room goes on.
         self._room.release(_MOST_WAITING_PICTURES)
-        self._report(message)
+        try:
+            with ExitStack() as stack:
+                for film in self._films or ():
+                    stack.callback(film.close)
+        except Exception as error:  # as above
+            cause = cause or error
+        if cause is not None:
+            self._report(f"the films end here: {_described(cause)}")
+
+
+def _described(error: Exception) -> str:
+    if isinstance(error, (RecordingError, OSError)):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
 def _yield_to_the_game() -> None:
