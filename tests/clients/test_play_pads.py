@@ -1,6 +1,5 @@
 """From a reply to what is held: the pad's states, an Xbox pad on Linux and Windows, consoles."""
 
-import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -216,10 +215,3 @@ def test_a_consoles_menu_buttons_hang_on_the_pads_menu_buttons_alone(system: str
 
 def test_a_console_that_is_not_listed_is_none() -> None:
     assert retro_console("Atari2600") is None
-
-
-def test_the_wheel_carries_the_one_table() -> None:
-    project = ROOT / "clients" / "nitrogen_play"
-    build = tomllib.loads((project / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
-    (source,) = build["targets"]["wheel"]["force-include"]
-    assert (project / source).resolve() == ROOT / "clients" / "consoles.toml"
