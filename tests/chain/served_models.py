@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from export.publish import ExportOptions, export_checkpoint
 from standalone.triton_server import TritonPorts, local_triton
 from tests.chain.direct import DirectCalls, Outputs
-from tests.gateway.first_words import ends_if_silent
+from tests.first_words import ends_if_silent
 from tests.golden import checkpoint_path
 from tests.stack import free_port
 

@@ -3,12 +3,12 @@
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.first_words import next_line
 from tests.stack import free_port
 
 PLAY = Path(__file__).parents[2] / "clients" / "play.py"
@@ -34,24 +34,13 @@ class Run:
         ]
 
     def next_line(self) -> str:
-        """The next line of stdout, as `next_line` gives it."""
+        """The next line of stdout, as `tests.first_words` gives it."""
         return next_line(self.process)
 
     def end(self) -> tuple[int, str, str]:
         """Wait for the end: the exit code, stdout and stderr."""
         stdout, stderr = self.process.communicate(timeout=_END_S)
         return self.process.returncode, stdout, stderr
-
-
-def next_line(process: subprocess.Popen[str]) -> str:
-    """The next line of a process' stdout; if none comes for 60 s it is killed, and the line is empty."""
-    assert process.stdout is not None
-    killer = threading.Timer(_END_S, process.kill)
-    killer.start()
-    try:
-        return process.stdout.readline()
-    finally:
-        killer.cancel()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from nitrogen_client import ModelClient
 from numpy.typing import NDArray
 
 from gateway.server import Gateway
-from tests.clients.client_background import Background, background, gateway_in, timed_triton_in
+from tests.clients.client_background import Background, gateway_in
 from tests.clients.client_kinds import KINDS, MakeClient, connected
 from tests.clients.client_timed_model import (
     first_noise,
@@ -23,25 +23,7 @@ from tests.clients.client_timed_model import (
     newest_first_byte,
     noise_of,
 )
-from tests.gateway.timed_triton import HORIZON, INFINITE, NEVER, RAISE, TimedTriton
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[Background]:
-    with background() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def triton(loop: Background, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TimedTriton]:
-    with timed_triton_in(loop, tmp_path_factory.mktemp("timed")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def gateway(loop: Background, triton: TimedTriton) -> Iterator[Gateway]:
-    with gateway_in(loop, triton=triton.endpoint, game="game 5", zmq_deadline_s=2) as made:
-        yield made
+from tests.gateway.timed_triton import HORIZON, INFINITE, NEVER, RAISE
 
 
 @pytest.fixture

@@ -11,15 +11,9 @@ from nitrogen_client import ModelClient
 
 from gateway.commands.keys import main as make_keys
 from gateway.server import Gateway
-from tests.clients.client_background import Background, background, gateway_in
+from tests.clients.client_background import Background, gateway_in
 from tests.clients.client_kinds import KINDS, MakeClient, connected
 from tests.clients.client_scripted_server import packed, scripted_server
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[Background]:
-    with background() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ import pytest
 from nitrogen_client import ModelClient
 
 from gateway.server import Gateway
-from tests.clients.client_background import Background, background, gateway_in, timed_triton_in
-from tests.clients.client_first_line import first_line
+from tests.clients.client_background import Background, gateway_in, timed_triton_in
 from tests.clients.client_kinds import connected
+from tests.first_words import next_line
 
 HERE = Path(__file__).parent
 CLIENT = HERE.parents[1] / "clients" / "nitrogen_client"
@@ -48,12 +48,6 @@ ENVIRONMENTS: dict[str, tuple[Path, list[str]]] = {
     f"newest packages, {version(Path(sys.executable))}": (Path(sys.executable), ["numpy>=2"]),
 }
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[Background]:
-    with background() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +102,7 @@ def test_both_clients_work_in_every_environment(python: Path, gateway: Gateway) 
     command = [python, HERE / "reference_server.py"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         try:
-            port = int(first_line(server))
+            port = int(next_line(server))
             assert run(python, HERE / "client_everything.py", port, "reference").startswith("all works")
             with connected(ModelClient, port) as client:
                 assert client.info()["ckpt_path"] == "models/ng.pt"

@@ -1,7 +1,6 @@
 """The clients against a server that behaves like the reference's, which knows pickles and nothing else."""
 
 import io
-from collections.abc import Iterator
 
 import nitrogen_client as client_package
 import numpy as np
@@ -12,7 +11,7 @@ from nitrogen_client.pickle_format import encode
 from numpy.typing import NDArray
 
 from gateway.protocol.payload import MSGPACK, PICKLE
-from tests.clients.client_background import Background, background, gateway_in
+from tests.clients.client_background import Background, gateway_in
 from tests.clients.client_kinds import KINDS, MakeClient, connected
 from tests.clients.reference_server import HORIZON, INFO, reference_server
 from tests.stack import PickleClient, wait_until
@@ -29,12 +28,6 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     PIL.Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[Background]:
-    with background() as made:
-        yield made
 
 
 @KINDS

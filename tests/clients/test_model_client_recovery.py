@@ -3,7 +3,6 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import nitrogen_client as client_package
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 from nitrogen_client import ModelClient
 
-from tests.clients.client_background import Background, background, gateway_in
+from tests.clients.client_background import Background, gateway_in
 from tests.clients.client_kinds import KINDS, MakeClient, connected
 from tests.clients.client_scripted_server import packed, packed_chunk, scripted_server
 from tests.clients.reference_server import reference_server
@@ -33,12 +32,6 @@ def silent_to_predicts(_: int, message: bytes) -> bytes | None:
 def always_busy(_: int, message: bytes) -> bytes:
     busy = packed(status="error", message="the gateway is busy with as many requests as it takes")
     return busy if is_predict(message) else INFO
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[Background]:
-    with background() as made:
-        yield made
 
 
 @KINDS

@@ -15,30 +15,12 @@ import pytest
 from nitrogen_client import AsyncModelClient, ModelClient
 
 from gateway.server import Gateway
-from tests.clients.client_background import Background, background, gateway_in, timed_triton_in
-from tests.clients.client_first_line import first_line
+from tests.clients.client_background import Background, gateway_in
 from tests.clients.client_kinds import KINDS, MakeClient, WaitingClient, connected
 from tests.clients.client_timed_model import frame, frames_seen, newest_first_byte
+from tests.first_words import next_line
 from tests.gateway.timed_triton import TimedTriton
 from tests.stack import free_port, wait_until
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[Background]:
-    with background() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def triton(loop: Background, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TimedTriton]:
-    with timed_triton_in(loop, tmp_path_factory.mktemp("timed")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def gateway(loop: Background, triton: TimedTriton) -> Iterator[Gateway]:
-    with gateway_in(loop, triton=triton.endpoint, game="game 5", zmq_deadline_s=2) as made:
-        yield made
 
 
 @KINDS
@@ -75,7 +57,7 @@ def gateway_process(triton: TimedTriton, port: int) -> Iterator["subprocess.Pope
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     try:
-        assert "ZMQ Server running" in first_line(process)
+        assert "ZMQ Server running" in next_line(process)
         yield process
     finally:
         process.kill()

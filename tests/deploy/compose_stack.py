@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -129,11 +129,3 @@ def compose_stack(folder: Path, files: Sequence[Path] = (), **settings: str) -> 
 def monitoring_settings() -> dict[str, str]:
     """Settings for the profile `monitoring` without Docker Hub."""
     return {"NITROGEN_PROMETHEUS_IMAGE": prometheus_image()}
-
-
-def answered(request: Callable[[], dict[str, Any]]) -> bool:
-    """Whether a request gets actions; not when it gets an error, or the connection ends."""
-    try:
-        return bool(request().get("status") == "ok")
-    except (OSError, ValueError, RuntimeError):
-        return False

@@ -19,7 +19,7 @@ import trustme
 
 from tests.chain.emuhawk import EmuHawk
 from tests.chain.pictures import image_file, picture
-from tests.gateway.first_words import ends_if_silent
+from tests.first_words import ends_if_silent
 from tests.gateway.timed_triton import NEVER, TimedTriton
 from tests.stack import JsonClient, free_port, wait_until
 

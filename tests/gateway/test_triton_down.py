@@ -19,7 +19,7 @@ import pytest
 import zmq
 
 from gateway.errors import TritonUnavailableError
-from tests.gateway.first_words import ends_if_silent
+from tests.first_words import ends_if_silent
 from tests.stack import free_port
 
 AT_ONCE_S = 2.0

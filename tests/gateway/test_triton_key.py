@@ -3,8 +3,6 @@
 import asyncio
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from gateway.triton.failures import KeyRefusedError
 from gateway.triton.key import TritonKey
 from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
+from tests.gateway.pages import page
 from tests.gateway.timed_triton import HORIZON, TimedTriton
 from tests.gateway.zmq_peers import until
 from tests.stack import JsonClient, PickleClient, free_port, wait_until
@@ -237,12 +236,8 @@ class Running:
     output: Path
 
     def page(self, path: str) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=10) as response:
-                return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
+        """The status and the text of a page."""
+        return page(self.http, path)
 
     def processes(self) -> str:
         """Arguments and environment of all its processes."""

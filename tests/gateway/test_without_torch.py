@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.first_words import ends_if_silent
+from tests.first_words import ends_if_silent
 from tests.stack import free_port
 
 PROJECT = Path(__file__).parents[2]

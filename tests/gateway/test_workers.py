@@ -6,8 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.first_words import ends_if_silent
+from tests.first_words import ends_if_silent
+from tests.gateway.pages import page
 from tests.gateway.timed_triton import HORIZON, TimedTriton
 from tests.stack import JsonClient, PickleClient, free_port, wait_until
 
@@ -33,12 +32,7 @@ class Running:
 
     def page(self, path: str) -> tuple[int, str]:
         """The status and the text of a page."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=10) as response:
-                return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
+        return page(self.http, path)
 
     def worker_pids(self) -> list[int]:
         """Process ids of the workers."""

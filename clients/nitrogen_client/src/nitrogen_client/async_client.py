@@ -7,14 +7,13 @@ import contextlib
 import logging
 import os
 import time
-import weakref
 from types import TracebackType
 from typing import Any
 
 import zmq
 import zmq.asyncio
 
-from nitrogen_client.connection import Connection, KeyFile, give_back
+from nitrogen_client.connection import Connection, KeyFile, given_back_with
 from nitrogen_client.errors import ClientClosedError, NitrogenError, ReplyTimeoutError
 from nitrogen_client.exchange import Answer, Ask, Connect, Outcome, Pause, Received, Request, Step, exchange
 from nitrogen_client.images import GivenImage, read_image
@@ -138,9 +137,7 @@ class AsyncModelClient:
             self._turn = asyncio.Lock()
             self._context = zmq.asyncio.Context()
             self._connection = Connection(self._settings.address, self._context)
-            self._give_back = weakref.finalize(self, give_back, self._connection, self._context, self._pid)
-            # At the program's end another thread may still use them, and pyzmq leaves contexts alone then.
-            self._give_back.atexit = False
+            self._give_back = given_back_with(self, self._connection, self._context)
         elif self._loop is not loop or self._pid != os.getpid():
             raise NitrogenError("this client belongs to another event loop: make one in each")
 

@@ -7,13 +7,12 @@ import logging
 import os
 import threading
 import time
-import weakref
 from types import TracebackType
 from typing import Any
 
 import zmq
 
-from nitrogen_client.connection import Connection, KeyFile, give_back
+from nitrogen_client.connection import Connection, KeyFile, given_back_with
 from nitrogen_client.errors import ClientClosedError, ReplyTimeoutError
 from nitrogen_client.exchange import Answer, Ask, Connect, Outcome, Pause, Received, Request, Step, exchange
 from nitrogen_client.images import GivenImage, read_image
@@ -160,9 +159,7 @@ class ModelClient:
         self._turn = threading.Lock()
         self._context: zmq.Context[Any] = zmq.Context()
         self._connection = Connection(self._settings.address, self._context)
-        self._give_back = weakref.finalize(self, give_back, self._connection, self._context, self._pid)
-        # At the program's end another thread may still use them, and pyzmq leaves contexts alone then.
-        self._give_back.atexit = False
+        self._give_back = given_back_with(self, self._connection, self._context)
         self._peer = self._settings.peer()
 
     def _call(self, request: Request, timeout_s: float | None) -> Answer:

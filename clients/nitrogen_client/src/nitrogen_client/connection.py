@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Union
@@ -239,14 +240,21 @@ class Connection:
             socket.setsockopt(option, value)
 
 
-def give_back(connection: Connection, context: zmq.Context[Any], process_id: int) -> None:
-    """Close the connection and its context at once; those of a parent process are the parent's to close.
+def given_back_with(
+    client: object, connection: Connection, context: zmq.Context[Any]
+) -> weakref.finalize[Any, Any]:
+    """Return what closes the connection and its context at once, when it is called or `client` is collected.
 
-    Both clients' finalizer, with which a client that is collected unclosed ends as a closed one does: a
-    context that is collected together with its open sockets would wait for them, for ever.
-
-    `process_id`: of the process that made them.
+    A context that is collected together with its open sockets would wait for them, for ever. In a forked
+    process it does nothing: they are the parent's to close.
     """
+    give_back = weakref.finalize(client, _give_back, connection, context, os.getpid())
+    # At the program's end another thread may still use them, and pyzmq leaves contexts alone then.
+    give_back.atexit = False
+    return give_back
+
+
+def _give_back(connection: Connection, context: zmq.Context[Any], process_id: int) -> None:
     if process_id == os.getpid():
         connection.discard()
         context.destroy(linger=0)

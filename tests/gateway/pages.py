@@ -1,0 +1,14 @@
+"""The pages of a running gateway, as a browser or Prometheus gets them."""
+
+import urllib.error
+import urllib.request
+
+
+def page(port: int, path: str) -> tuple[int, str]:
+    """The status and the text of a page."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
