@@ -67,6 +67,19 @@ def test_the_example_changes_nothing() -> None:
     assert all(line == "" or line.startswith("#") for line in lines)
 
 
+def test_an_image_is_built_by_one_service_alone() -> None:
+    built = [
+        service["image"]
+        for file in FILES
+        for service in compose(file)["services"].values()
+        if "build" in service
+    ]
+    assert len(built) == len(set(built)) == 3
+    for name, service in compose("docker-compose.yml")["services"].items():
+        if service["image"] in built and "build" not in service:
+            assert service["pull_policy"] == "never", name
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_every_image_has_a_version(name: str) -> None:
     for service in compose(name)["services"].values():
