@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +41,18 @@ def served_model(checkpoint: Path | None) -> Iterator[Served]:
             yield Served(model, grpc_port)
 
 
-def publish_identity_model(repository: Path) -> str:
-    """Write the model that answers at once: the repository's own config with another backend; its name."""
+def publish_identity_model(
+    repository: Path, change: Callable[[model_config_pb2.ModelConfig], None] | None = None
+) -> str:
+    """Write the model that answers at once: the repository's own config with another backend; its name.
+
+    `change`: what else is to be different in the config, such as the parameter `batch_ms`.
+    """
     config = text_format.Parse(_CONFIG.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
     config.backend = "python"
     config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_CPU
+    if change is not None:
+        change(config)
     version = repository / config.name / "1"
     version.mkdir(parents=True)
     shutil.copy(_IDENTITY_MODEL, version)

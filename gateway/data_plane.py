@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.contexts import UNKNOWN_CONTEXT_LENGTH, FrameContext
-from gateway.errors import DeadlineError, ModelError, NotServedError, RequestError, ServerError
+from gateway.errors import BusyError, DeadlineError, ModelError, NotServedError, RequestError, ServerError
 from gateway.images import MAX_IMAGE_PIXELS, to_frame
 from gateway.protocol.messages import (
     FRAME_SHAPE,
@@ -35,6 +35,10 @@ from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
 
 T = TypeVar("T")
+
+# Requests for one model that may be at Triton by default. At 64 requests/s or more, the last of so many still
+# has its actions within TCP clients' 4 s.
+MAX_AT_TRITON = 256
 
 # How long `info` waits for a Triton that does not answer before it tells the last known facts.
 _INFO_WAIT_S = 1.0
@@ -66,7 +70,7 @@ class DataPlane:
 
     `default_game`: name or id, in the default model, of the game for requests that do not name one.
     `on_dispatch` is called for each predict that is handed to Triton: with its model, and how many of that
-    model's are there now, with it.
+    model's are there now, with it. `max_at_triton`: how many of a model's may be there; the next is refused.
     """
 
     def __init__(
@@ -75,11 +79,13 @@ class DataPlane:
         default_game: str | None = None,
         on_dispatch: Callable[[str, int], None] | None = None,
         max_image_pixels: int = MAX_IMAGE_PIXELS,
+        max_at_triton: int = MAX_AT_TRITON,
     ) -> None:
         self._models = models
         self._default_game = default_game
         self._on_dispatch = on_dispatch
         self._max_image_pixels = max_image_pixels
+        self._max_at_triton = max_at_triton
         self._at_triton: Counter[str] = Counter()
         self._random = np.random.default_rng()
         self._decoding = 0
@@ -132,6 +138,7 @@ class DataPlane:
 
         Raises:
             RequestError: the request names an unknown model or game.
+            BusyError: as many of the model's requests are at Triton as may be.
             ServerError: Triton could not answer.
         """
         if request.type == "reset":
@@ -227,6 +234,11 @@ class DataPlane:
     ) -> ActionChunk:
         game_id = self._game_id(request.game, facts)
         noise = self._noise(request.seed, facts.horizon)
+        if self._at_triton[model.name] >= self._max_at_triton:
+            raise BusyError(
+                f"Triton has {self._max_at_triton} of the gateway's requests, the most: "
+                "send the request again later"
+            )
         self._at_triton[model.name] += 1
         try:
             if self._on_dispatch is not None:

@@ -44,7 +44,11 @@ class Gateway:
         self._connection = TritonConnection.from_settings(settings)
         self.models = ModelRegistry(self._connection, settings.model)
         self._plane = DataPlane(
-            self.models, settings.game, self.metrics.dispatched, settings.max_image_pixels
+            self.models,
+            settings.game,
+            self.metrics.dispatched,
+            settings.max_image_pixels,
+            settings.max_at_triton,
         )
         self.metrics.watch_triton(self._connection.endpoints_up)
         self.metrics.watch_decoding(self._plane.decoding)

@@ -1,4 +1,4 @@
-"""Triton's bounded queue: what it refuses is a quick honest error, what is cancelled in it never runs."""
+"""Triton's queue with an operator's bound: refusals are quick honest errors, what is cancelled never runs."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ QUEUE_SIZE = 3
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def triton(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TimedTriton]:
-    """A Triton that runs one request at a time, with the repository's queue policy but a short queue."""
+    """A Triton that runs one request at a time, and keeps a few more waiting."""
     triton = TimedTriton(tmp_path_factory.mktemp("queue"), instances=1, batching=True, queue_size=QUEUE_SIZE)
     try:
         await triton.start()

@@ -39,8 +39,8 @@ class TimedTriton:
 
     `folder`: an empty one for its repository, backends and log. `instances`: requests that run at once.
     `loaded`: the models that are loaded at each start. `flags`: more flags of Triton's. `batching`: whether
-    the repository's own dynamic batching and queue policy are left in the config; `queue_size`: in place of
-    the policy's own. `grpc_port`: for a second one on another address of this machine.
+    the repository's own dynamic batching is left in the config; `queue_size`: an operator's own bound on the
+    queue. `grpc_port`: for a second one on another address of this machine.
     """
 
     def __init__(
@@ -96,7 +96,11 @@ class TimedTriton:
         if self._queue_size is not None:
             # Batches of one, so that what waits is in the queue and not in a batch.
             config.max_batch_size = 1
-            config.dynamic_batching.default_queue_policy.max_queue_size = self._queue_size
+            policy = config.dynamic_batching.default_queue_policy
+            policy.timeout_action = policy.REJECT
+            policy.default_timeout_microseconds = 25_000_000
+            policy.allow_timeout_override = True
+            policy.max_queue_size = self._queue_size
         config.instance_group[0].count = self._instances
         config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_CPU
         config.input[0].dims[0] = context_length
