@@ -71,7 +71,7 @@ def _measure(endpoints: list[Endpoints], players: int, options: argparse.Namespa
             for field in ("p50_ms", "p99_ms")
         ]
         sys.stdout.write(
-            f"| {players} | {name} | {p50:.0f} | {p99:.0f} | {relative[0]:.2f} | {relative[1]:.2f} |\n"
+            f"| {players} | {name} | {p50:.1f} | {p99:.1f} | {relative[0]:.2f} | {relative[1]:.2f} |\n"
         )
         sys.stdout.flush()
 

@@ -16,7 +16,7 @@ import triton_python_backend_utils as pb_utils
 class TritonPythonModel:
     """Answers every request with zeros of the configured shapes.
 
-    The config's parameter `batch_ms` says how many milliseconds a batch takes, of whatever size; by default none.
+    The config's parameter `batch_ms`: milliseconds that a batch takes, of whatever size; by default none.
     """
 
     def initialize(self, args: dict[str, str]) -> None:

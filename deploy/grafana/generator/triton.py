@@ -56,7 +56,7 @@ def _at_a_glance(board: Dashboard) -> Dashboard:
         ),
         figure(
             "Waiting",
-            "Requests in the queues. A model's queue holds 256.",
+            "Requests in the queues. A gateway has at most 256 of a model there (--max-at-triton).",
             f"sum(nv_inference_pending_request_count{{{_OF}}})",
             unit="short",
             steps=_PENDING,
@@ -122,7 +122,7 @@ def _load(board: Dashboard) -> Dashboard:
         ),
         chart(
             "Queue",
-            "Requests that wait for a batch. From 256 on, they are refused as busy.",
+            "Requests that wait for a batch. Beyond a gateway's 256 (--max-at-triton), they are refused.",
             (
                 f"sum by (instance, model) (nv_inference_pending_request_count{{{_OF}}})",
                 "{{instance}} {{model}}",
@@ -133,7 +133,7 @@ def _load(board: Dashboard) -> Dashboard:
         ),
         chart(
             "Failures by reason",
-            "REJECTED: queue full, or too long in it. CANCELED: the client left. BACKEND: the model "
+            "REJECTED: an operator's own queue policy. CANCELED: the client left. BACKEND: the model "
             "or the GPU failed.",
             (
                 f"sum by (model, version, reason) ({_rate('nv_inference_request_failure')})",
