@@ -70,7 +70,7 @@ async def test_one_more_than_may_be_there_is_busy_at_once(triton: TimedTriton, g
     begun = await triton.begun()
     running = [asyncio.create_task(ask(gateway, GAMES[NEVER])) for _ in range(MOST)]
     await triton.wait_until_begun(begun + 1)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(3):  # before the first of them has its deadline
         reply = await ask(gateway, None)
     assert reply["status"] == "error"
     assert "send the request again later" in str(reply["message"])
