@@ -1,7 +1,7 @@
 """What a bound on Triton's own queue costs players: `python -m benchmarks.queue_policy`.
 
-One Triton serves a model twice, whose batches take some milliseconds: with the exported config, and with a
-`default_queue_policy` added. Players, each on a connection of its own, ask for actions, play them, and ask
+One Triton serves a model twice, whose batches take some milliseconds: as it is exported by default, and as
+with `--max-queue-size 256`. Players, each on a connection of its own, ask for actions, play them, and ask
 again; they take turns on the two models.
 """
 
@@ -21,6 +21,7 @@ from benchmarks.gateway_models import publish_identity_model
 from benchmarks.load import Measured, Rates, rates
 from benchmarks.triton import running_triton
 from benchmarks.ways import Endpoints, prebuilt_grpc
+from export.repository.triton_config import bound_queue
 
 _MODELS = ("as exported", "with a queue policy")
 
@@ -97,10 +98,7 @@ def _publish(repository: Path, batch_ms: float, *, bounded: bool) -> str:
         config.parameters["batch_ms"].string_value = str(batch_ms)
         if bounded:
             config.name += "-bounded"
-            policy = config.dynamic_batching.default_queue_policy
-            policy.timeout_action = policy.REJECT
-            policy.default_timeout_microseconds = 25_000_000
-            policy.max_queue_size = 256
+            bound_queue(config, 256)
 
     return publish_identity_model(repository, change)
 

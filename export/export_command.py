@@ -115,6 +115,7 @@ def _published(
             cfg_scale=values["cfg_scale"],
             precision=values["precision"],
             max_batch_size=values["max_batch_size"] or "auto",
+            max_queue_size=values["max_queue_size"],
             device_kind=values["device_kind"],
         )
         version = find_published(repository, source.sha256, adapter, settings, name)
@@ -226,6 +227,14 @@ def _repository_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
             type=positive,
             metavar="N",
             help="largest batch; None: 16 on GPUs, else 8",
+        ),
+        parser.add_argument(
+            "--max-queue-size",
+            type=whole,
+            default=0,
+            metavar="N",
+            help="requests that Triton keeps waiting before it refuses more; 0: no bound but the gateway's, "
+            "for Triton's own makes players wait longer",
         ),
         parser.add_argument(
             "--device-kind",

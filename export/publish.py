@@ -65,8 +65,9 @@ class ExportOptions:
     """What to publish, where, and how the model is to sample.
 
     `checkpoint`: a file, a folder or a Hugging Face id, kept in `models_dir`. `version`: None for the one
-    after the newest. `max_batch_size`: None for 16 on GPUs and 8 on CPUs. `steps`, `context_length`: None
-    for the checkpoint's own. `adapter`: folder of a LoRA adapter. `keep`: versions that stay, 0 for all.
+    after the newest. `max_batch_size`: None for 16 on GPUs and 8 on CPUs. `max_queue_size`: requests that
+    Triton keeps waiting, 0 for no bound of Triton's. `steps`, `context_length`: None for the checkpoint's
+    own. `adapter`: folder of a LoRA adapter. `keep`: versions that stay, 0 for all.
     """
 
     checkpoint: str | Path
@@ -77,6 +78,7 @@ class ExportOptions:
     formats: tuple[Format, ...] = ("torchscript",)
     precision: Precision | Literal["auto"] = "auto"
     max_batch_size: int | None = None
+    max_queue_size: int = 0
     steps: int | None = None
     context_length: int | None = None
     cfg_scale: float = 1.0
@@ -188,6 +190,7 @@ def _publish(form: Format, options: ExportOptions, material: Material) -> Versio
             name=name,
             version=new.number,
             max_batch_size=options.max_batch_size or (16 if on_gpu else 8),
+            max_queue_size=options.max_queue_size,
             device_kind=options.device_kind,
             form=form,
         )
@@ -289,6 +292,7 @@ def _manifest(
             options.max_batch_size,
         ),
         max_batch_size=max_batch_size,
+        max_queue_size=options.max_queue_size,
         device_kind=options.device_kind,
         own_steps=config.model_cfg.num_inference_timesteps,
         own_context_length=config.modality_cfg.frame_per_sample,

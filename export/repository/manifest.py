@@ -50,7 +50,7 @@ class Manifest:
 
     `created`: UTC, ISO 8601. `own_steps`, `own_context_length`: the checkpoint's. `self_check`:
     figures of `formats.accuracy`. `software`: package -> version, None for one that is not installed.
-    `files`: by name.
+    `files`: by name. `max_queue_size`: 0 for none; versions from before it was noted all have 256.
     """
 
     created: str
@@ -69,6 +69,7 @@ class Manifest:
     self_check: dict[str, float]
     software: dict[str, str | None]
     files: dict[str, GraphFile]
+    max_queue_size: int = 256
 
 
 _MANIFESTS = TypeAdapter(Manifest)

@@ -17,8 +17,8 @@ DEFAULT_NAME = "nitrogen"
 class Settings:
     """The settings of an export by which its version is recognised.
 
-    `steps`, `context_length`: None for the checkpoint's own. `precision`, `max_batch_size`, `device_kind`:
-    None for whatever was published, "auto" for what was left to the export.
+    `steps`, `context_length`: None for the checkpoint's own. `precision`, `max_batch_size`, `max_queue_size`,
+    `device_kind`: None for whatever was published, "auto" for what was left to the export.
     """
 
     form: Format = "torchscript"
@@ -27,6 +27,7 @@ class Settings:
     cfg_scale: float = 1.0
     precision: str | None = None
     max_batch_size: int | Literal["auto"] | None = None
+    max_queue_size: int | None = None
     device_kind: str | None = None
 
     def are_met_by(self, version: Version) -> bool:
@@ -47,6 +48,7 @@ class Settings:
                 if self.max_batch_size == "auto"
                 else self.max_batch_size in {None, made.max_batch_size}
             )
+            and self.max_queue_size in {None, made.max_queue_size}
             and self.device_kind in {None, made.device_kind}
         )
 

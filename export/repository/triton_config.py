@@ -32,6 +32,7 @@ _KINDS = {
     "cpu": model_config_pb2.ModelInstanceGroup.KIND_CPU,
     "gpu": model_config_pb2.ModelInstanceGroup.KIND_GPU,
 }
+_LONGEST_DEADLINE_US = 25_000_000  # the gateway's, on the ZeroMQ port
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,27 @@ class Facts:
 
 
 def fill_config(
-    facts: Facts, *, name: str, version: int, max_batch_size: int, device_kind: DeviceKind, form: Format
+    facts: Facts,
+    *,
+    name: str,
+    version: int,
+    max_batch_size: int,
+    max_queue_size: int = 0,
+    device_kind: DeviceKind,
+    form: Format,
 ) -> model_config_pb2.ModelConfig:
-    """The original config of a form with a checkpoint's shapes and facts; Triton serves `version` only."""
+    """The original config of a form with a checkpoint's shapes and facts; Triton serves `version` only.
+
+    `max_queue_size`: requests that Triton keeps waiting, 0 for no bound of Triton's.
+    """
     text = ORIGINALS[form].read_text(encoding="utf-8")
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
     config.name = name
     config.max_batch_size = max_batch_size
     config.version_policy.specific.versions.append(version)
     config.instance_group[0].kind = _KINDS[device_kind]
+    if max_queue_size:
+        bound_queue(config, max_queue_size)
     for tensor in (*config.input, *config.output):
         if tensor.name == "frames":
             tensor.dims[0] = facts.context_length
@@ -89,6 +102,16 @@ def fill_config(
     }.items():
         config.parameters[key].string_value = value
     return config
+
+
+def bound_queue(config: model_config_pb2.ModelConfig, max_queue_size: int) -> None:
+    """Have Triton refuse requests when `max_queue_size` of them wait, and those that waited too long."""
+    policy = config.dynamic_batching.default_queue_policy
+    policy.timeout_action = policy.REJECT
+    policy.default_timeout_microseconds = _LONGEST_DEADLINE_US
+    # Each of the gateway's requests says how much of its own deadline is left.
+    policy.allow_timeout_override = True
+    policy.max_queue_size = max_queue_size
 
 
 def _add_warm_up(config: model_config_pb2.ModelConfig, batch_size: int) -> None:

@@ -60,6 +60,7 @@ def publish_light(
             device_kind="auto",
             self_check={},
             software={},
+            max_queue_size=0,
             files={model.name: GraphFile(model.stat().st_size, file_sha256(model))},
         )
         write_manifest(manifest, new.folder)

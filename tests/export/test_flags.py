@@ -99,6 +99,7 @@ def test_what_an_export_is_made_of_has_variables(monkeypatch: pytest.MonkeyPatch
         "FORMAT": "both",
         "LORA": "adapter",
         "MAX_BATCH_SIZE": "3",
+        "MAX_QUEUE_SIZE": "100",
         "DEVICE_KIND": "gpu",
         "KEEP": "0",
         "TRITON_KEY_FILE": "key",

@@ -57,6 +57,7 @@ def test_a_published_model_is_complete(tmp_path: Path) -> None:
     config = config_of(tmp_path / "nitrogen")
     assert (config.name, config.backend, config.max_batch_size) == ("nitrogen", "pytorch", 4)
     assert config.HasField("dynamic_batching")
+    assert not config.dynamic_batching.HasField("default_queue_policy")
     assert config.instance_group[0].kind == model_config_pb2.ModelInstanceGroup.KIND_GPU
     assert {tensor.name: list(tensor.dims) for tensor in config.input} == {
         "frames": [3, 256, 256, 3],
@@ -94,6 +95,15 @@ def test_the_next_export_is_the_next_version_and_the_one_served(tmp_path: Path) 
     assert list(config.version_policy.specific.versions) == [2]
     assert parameters(config)["cfg_scale"] == "2.0"
     assert list(config.input[0].dims) == [3, 256, 256, 3]
+
+
+def test_triton_bounds_its_queue_when_asked_to(tmp_path: Path) -> None:
+    version = export(tmp_path, max_queue_size=5)
+
+    policy = config_of(tmp_path / "nitrogen").dynamic_batching.default_queue_policy
+    assert (policy.timeout_action, policy.max_queue_size) == (policy.REJECT, 5)
+    assert policy.allow_timeout_override
+    assert version.manifest.max_queue_size == 5
 
 
 def test_every_batch_size_is_warmed_up(tmp_path: Path) -> None:

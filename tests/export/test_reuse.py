@@ -50,6 +50,7 @@ def found(repository: Path, settings: Settings, name: str | None = None, *, adap
         replace(MADE, precision=None),
         replace(MADE, context_length=1),
         replace(MADE, max_batch_size=2),
+        replace(MADE, max_queue_size=0),
         replace(MADE, device_kind="auto"),
     ],
 )
@@ -70,6 +71,7 @@ def test_the_same_settings_are_found(published: Path, settings: Settings) -> Non
         replace(MADE, form="onnx"),
         replace(MADE, max_batch_size=3),
         replace(MADE, max_batch_size="auto"),
+        replace(MADE, max_queue_size=5),
         replace(MADE, device_kind="gpu"),
     ],
 )
@@ -138,6 +140,16 @@ def test_a_manifest_from_before_batch_sizes_were_noted_is_read(repository: Path)
     del manifest["requested"]["max_batch_size"]
     path.write_text(json.dumps(manifest))
     assert found(repository, replace(MADE, max_batch_size="auto"))
+
+
+def test_a_version_from_before_queues_were_noted_has_a_bound(repository: Path) -> None:
+    publish_light(repository, 1)
+    path = repository / "nitrogen" / "1" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["max_queue_size"]
+    path.write_text(json.dumps(manifest))
+    assert found(repository, replace(MADE, max_queue_size=256))
+    assert not found(repository, replace(MADE, max_queue_size=0))
 
 
 def test_reuse_and_a_version_of_ones_own_are_a_contradiction(repository: Path) -> None:

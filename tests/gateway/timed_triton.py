@@ -16,6 +16,7 @@ import grpc
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
+from export.repository.triton_config import bound_queue
 from standalone.triton_server import HOST, TritonPorts, TritonServer, server_command
 from standalone.triton_wheel import assemble_backends, find_triton_wheel
 from tests.stack import free_port
@@ -96,11 +97,7 @@ class TimedTriton:
         if self._queue_size is not None:
             # Batches of one, so that what waits is in the queue and not in a batch.
             config.max_batch_size = 1
-            policy = config.dynamic_batching.default_queue_policy
-            policy.timeout_action = policy.REJECT
-            policy.default_timeout_microseconds = 25_000_000
-            policy.allow_timeout_override = True
-            policy.max_queue_size = self._queue_size
+            bound_queue(config, self._queue_size)
         config.instance_group[0].count = self._instances
         config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_CPU
         config.input[0].dims[0] = context_length
