@@ -36,10 +36,6 @@ from gateway.triton.registry import ModelRegistry
 
 T = TypeVar("T")
 
-# Requests for one model that may be at Triton by default. At 64 requests/s or more, the last of so many still
-# has its actions within TCP clients' 4 s.
-MAX_AT_TRITON = 256
-
 # How long `info` waits for a Triton that does not answer before it tells the last known facts.
 _INFO_WAIT_S = 1.0
 # How often a request is made again because another version took the place of the one it was made for.
@@ -79,7 +75,7 @@ class DataPlane:
         default_game: str | None = None,
         on_dispatch: Callable[[str, int], None] | None = None,
         max_image_pixels: int = MAX_IMAGE_PIXELS,
-        max_at_triton: int = MAX_AT_TRITON,
+        max_at_triton: float = math.inf,
     ) -> None:
         self._models = models
         self._default_game = default_game

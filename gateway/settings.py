@@ -133,7 +133,8 @@ class GatewaySettings(BaseSettings):
     max_at_triton_per_client: Annotated[int, Field(gt=0, le=10_000)] = 2
     """Requests of one client that are at Triton at once; its others wait, so that it takes nobody's turn."""
     max_at_triton: Count = 256
-    """Requests for one model that are at Triton at once, of each worker; further ones are refused as busy."""
+    """Requests for one model that are at Triton at once, of each worker; further ones are refused as busy. At
+    64 requests/s, the last of them has its actions within TCP clients' 4 s."""
     max_contexts: Count = 10_000
     """ZeroMQ port: clients whose frame context is kept; beyond it the least recently seen is dropped."""
     context_idle_s: Seconds = 600.0
