@@ -8,18 +8,14 @@ import pytest_asyncio
 
 from gateway.server import Gateway
 from gateway.settings import GatewaySettings
-from tests.gateway.timed_triton import TimedTriton
+from tests.gateway.timed_triton import TimedTriton, running_triton
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def timed_triton(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TimedTriton]:
     """A Triton that runs up to six requests of the timed model at once."""
-    triton = TimedTriton(tmp_path_factory.mktemp("timed"), instances=6)
-    try:
-        await triton.start()
+    async with running_triton(TimedTriton(tmp_path_factory.mktemp("timed"), instances=6)) as triton:
         yield triton
-    finally:
-        await triton.kill()
 
 
 StartGateway = Callable[..., Any]

@@ -4,10 +4,10 @@ import urllib.error
 import urllib.request
 
 
-def page(port: int, path: str) -> tuple[int, str]:
+def page(port: int, path: str, timeout_s: float = 10) -> tuple[int, str]:
     """The status and the text of a page."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=timeout_s) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         with error:

@@ -14,7 +14,7 @@ from gateway.server import Gateway
 from gateway.settings import GatewaySettings
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
-from tests.gateway.timed_triton import CONFIG, GAMES, HORIZON, NEVER, TimedTriton
+from tests.gateway.timed_triton import CONFIG, GAMES, HORIZON, NEVER, TimedTriton, running_triton
 
 FRAME = bytes(196_608)
 NOISE = np.zeros((HORIZON, 25), np.float32)
@@ -25,12 +25,9 @@ MAX_BATCH_SIZE = 16
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def triton(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TimedTriton]:
     """A Triton with the repository's own dynamic batching."""
-    triton = TimedTriton(tmp_path_factory.mktemp("triton"), instances=1, batching=True)
-    try:
-        await triton.start()
+    folder = tmp_path_factory.mktemp("triton")
+    async with running_triton(TimedTriton(folder, instances=1, batching=True)) as triton:
         yield triton
-    finally:
-        await triton.kill()
 
 
 @pytest_asyncio.fixture

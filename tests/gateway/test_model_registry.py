@@ -11,7 +11,7 @@ import pytest_asyncio
 from gateway.errors import NotServedError, RequestError, TritonUnavailableError
 from gateway.triton.connection import TritonConnection
 from gateway.triton.registry import ModelRegistry, listed
-from tests.gateway.timed_triton import HORIZON, TimedTriton
+from tests.gateway.timed_triton import HORIZON, TimedTriton, running_triton
 
 
 @asynccontextmanager
@@ -30,12 +30,11 @@ async def running_registry(endpoint: str, default: str = "nitrogen") -> AsyncIte
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def triton(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TimedTriton]:
     """A Triton with two NitroGen models; tests load and unload others."""
-    triton = TimedTriton(tmp_path_factory.mktemp("models"), instances=1, loaded=["nitrogen", "nitrogen-fast"])
-    try:
-        await triton.start()
+    folder = tmp_path_factory.mktemp("models")
+    async with running_triton(
+        TimedTriton(folder, instances=1, loaded=["nitrogen", "nitrogen-fast"])
+    ) as triton:
         yield triton
-    finally:
-        await triton.kill()
 
 
 @pytest_asyncio.fixture
@@ -133,16 +132,14 @@ async def test_other_models_outlive_a_default_that_is_not_there(triton: TimedTri
 
 async def test_a_triton_that_lists_no_models_serves_the_default(tmp_path: Path) -> None:
     flag = "--grpc-restricted-protocol=model-repository:admin-key=secret"
-    triton = TimedTriton(tmp_path, instances=1, flags=[flag])
-    try:
-        await triton.start()
-        async with running_registry(triton.endpoint) as models:
-            await until(lambda: models.served == ("nitrogen",))
-            with pytest.raises(RequestError, match=r"the models are: nitrogen$"):
-                await models.find("nitrogen-fast")
-            assert (await models.default.fresh_facts()).model == "nitrogen"
-    finally:
-        await triton.kill()
+    async with (
+        running_triton(TimedTriton(tmp_path, instances=1, flags=[flag])) as triton,
+        running_registry(triton.endpoint) as models,
+    ):
+        await until(lambda: models.served == ("nitrogen",))
+        with pytest.raises(RequestError, match=r"the models are: nitrogen$"):
+            await models.find("nitrogen-fast")
+        assert (await models.default.fresh_facts()).model == "nitrogen"
 
 
 async def test_without_triton_an_unknown_name_is_its_error_and_a_known_one_stays_known(

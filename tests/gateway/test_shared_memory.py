@@ -26,7 +26,7 @@ from gateway.triton.connection import TritonConnection
 from gateway.triton.key import TritonKey
 from gateway.triton.model import TritonModel
 from gateway.triton.shared_memory import FOLDER, MOST_SLOTS, SLOT_FRAMES, SharedFrames
-from tests.gateway.timed_triton import HORIZON, NEVER, TimedTriton
+from tests.gateway.timed_triton import HORIZON, NEVER, TimedTriton, running_triton
 from tests.gateway.zmq_peers import until
 from tests.stack import free_port
 
@@ -41,12 +41,8 @@ def frame(value: int) -> bytes:
 @pytest_asyncio.fixture
 async def triton(tmp_path: Path) -> AsyncIterator[TimedTriton]:
     """A Triton for tests that kill it."""
-    triton = TimedTriton(tmp_path, instances=2)
-    try:
-        await triton.start()
+    async with running_triton(TimedTriton(tmp_path, instances=2)) as triton:
         yield triton
-    finally:
-        await triton.kill()
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from gateway.server import Gateway
 from gateway.settings import GatewaySettings
-from tests.gateway.timed_triton import TimedTriton
+from tests.gateway.timed_triton import TimedTriton, running_triton
 
 CLIENTS = 8
 FRAME = bytes(196_608)
@@ -21,11 +21,8 @@ FRAME = bytes(196_608)
 async def triton(tmp_path: Path) -> AsyncIterator[TimedTriton]:
     triton = TimedTriton(tmp_path, instances=1)
     triton.write_model(1, version=1)
-    try:
-        await triton.start()
+    async with running_triton(triton):
         yield triton
-    finally:
-        await triton.kill()
 
 
 @pytest_asyncio.fixture

@@ -7,8 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ import zmq
 
 from gateway.errors import TritonUnavailableError
 from tests.first_words import ends_if_silent
+from tests.gateway.pages import page
 from tests.stack import free_port
 
 AT_ONCE_S = 2.0
@@ -116,24 +115,15 @@ def test_tcp_errors_come_at_once(gateway: Running) -> None:
         assert json.loads(lines.readline()) == {"status": "ok"}
 
 
-def http_get(gateway: Running, path: str) -> tuple[int, str]:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{gateway.http}{path}", timeout=5) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-
-
 def test_health_readiness_and_metrics(gateway: Running) -> None:
     with tcp_client(gateway) as (client, lines):
         client.sendall(b'{"type": "info"}\n')
         lines.readline()
-        assert http_get(gateway, "/healthz") == (200, "ok\n")
-        status, reason = http_get(gateway, "/readyz")
+        assert page(gateway.http, "/healthz", timeout_s=5) == (200, "ok\n")
+        status, reason = page(gateway.http, "/readyz", timeout_s=5)
         assert status == 503
         assert "Triton" in reason
-        status, metrics = http_get(gateway, "/metrics")
+        status, metrics = page(gateway.http, "/metrics", timeout_s=5)
     assert status == 200
     outcome = TritonUnavailableError.outcome
     labels = f'access="anonymous",outcome="{outcome}",port="tcp",type="info"'

@@ -23,7 +23,7 @@ from gateway.triton.key import TritonKey
 from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
 from tests.gateway.pages import page
-from tests.gateway.timed_triton import HORIZON, TimedTriton
+from tests.gateway.timed_triton import HORIZON, TimedTriton, running_triton
 from tests.gateway.zmq_peers import until
 from tests.stack import JsonClient, PickleClient, free_port, wait_until
 
@@ -41,19 +41,10 @@ def restricted(key: str = KEY, protocols: str = PROTOCOLS) -> str:
     return f"--grpc-restricted-protocol={protocols}:{key}"
 
 
-@asynccontextmanager
-async def running(triton: TimedTriton) -> AsyncIterator[TimedTriton]:
-    try:
-        await triton.start()
-        yield triton
-    finally:
-        await triton.kill()
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def triton(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TimedTriton]:
     """A Triton that keeps all to those with its key but health, the models' description, and inference."""
-    async with running(
+    async with running_triton(
         TimedTriton(tmp_path_factory.mktemp("t"), instances=1, flags=[restricted()])
     ) as triton:
         yield triton
@@ -121,7 +112,7 @@ async def test_the_key_goes_with_traces_and_through_tls(
     ]
     (tmp_path / "triton-files").mkdir()
     tls = TlsFiles(tmp_path / "ca.pem")
-    async with running(TimedTriton(tmp_path / "triton-files", instances=1, flags=flags)) as triton:
+    async with running_triton(TimedTriton(tmp_path / "triton-files", instances=1, flags=flags)) as triton:
         with caplog.at_level("INFO"):
             async with registry(triton.endpoint, TritonKey(key_file), tls=tls, otlp="127.0.0.1:1") as (
                 models,
@@ -181,7 +172,7 @@ async def test_a_triton_that_restricts_inference_is_told_of(key_file: Path, tmp_
     (tmp_path / "files").mkdir()
     flags = [restricted(protocols=f"{PROTOCOLS},inference")]
     async with (
-        running(TimedTriton(tmp_path / "files", instances=1, flags=flags)) as triton,
+        running_triton(TimedTriton(tmp_path / "files", instances=1, flags=flags)) as triton,
         registry(triton.endpoint, TritonKey(key_file)) as (models, _),
     ):
         await until_ready(models)
@@ -212,12 +203,12 @@ async def test_a_triton_that_comes_back_with_the_right_key_is_used(key_file: Pat
     before = TimedTriton(tmp_path / "before", instances=1, flags=[restricted(WRONG)])
     after = TimedTriton(tmp_path / "after", instances=1, flags=[restricted()], grpc_port=before.port)
     async with registry(before.endpoint, TritonKey(key_file)) as (models, _):
-        async with running(before):
+        async with running_triton(before):
             async with asyncio.timeout(WITHIN_S):
                 refused = "is not the one that it wants"
                 while refused not in str(await models.default.ready()):  # noqa: ASYNC110 - Triton has to be asked
                     await asyncio.sleep(0.02)
-        async with running(after):
+        async with running_triton(after):
             await until_ready(models)
             await predict(models.default)
 
@@ -325,7 +316,9 @@ def test_check_says_that_a_key_is_asked_for(
 ) -> None:
     async def look() -> int:
         flags = [restricted(protocols="health")]
-        async with running(TimedTriton(tmp_path_factory.mktemp("h"), instances=1, flags=flags)) as triton:
+        async with running_triton(
+            TimedTriton(tmp_path_factory.mktemp("h"), instances=1, flags=flags)
+        ) as triton:
             return await asyncio.to_thread(check, checked(triton.endpoint))
 
     assert asyncio.run(look()) == 1

@@ -12,7 +12,7 @@ from gateway.errors import BusyError, DeadlineError
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
 from gateway.triton.tensors import RequestTemplate
-from tests.gateway.timed_triton import HORIZON, NEVER, TimedTriton
+from tests.gateway.timed_triton import HORIZON, NEVER, TimedTriton, running_triton
 
 FRAME = bytes(196_608)
 NOISE = np.zeros((HORIZON, 25), np.float32)
@@ -22,12 +22,11 @@ QUEUE_SIZE = 3
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def triton(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TimedTriton]:
     """A Triton that runs one request at a time, and keeps a few more waiting."""
-    triton = TimedTriton(tmp_path_factory.mktemp("queue"), instances=1, batching=True, queue_size=QUEUE_SIZE)
-    try:
-        await triton.start()
+    folder = tmp_path_factory.mktemp("queue")
+    async with running_triton(
+        TimedTriton(folder, instances=1, batching=True, queue_size=QUEUE_SIZE)
+    ) as triton:
         yield triton
-    finally:
-        await triton.kill()
 
 
 @pytest_asyncio.fixture

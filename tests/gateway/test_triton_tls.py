@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from gateway.errors import StartError, TritonUnavailableError
 from gateway.triton.connection import TritonConnection
 from gateway.triton.credentials import TlsFiles
 from gateway.triton.model import TritonModel
-from tests.gateway.timed_triton import TimedTriton
+from tests.gateway.timed_triton import TimedTriton, running_triton
 
 
 @dataclass(frozen=True)
@@ -62,22 +61,13 @@ def flags(files: Certificates, *, mutual: bool) -> list[str]:
     ]
 
 
-@asynccontextmanager
-async def running(triton: TimedTriton) -> AsyncIterator[TimedTriton]:
-    try:
-        await triton.start()
-        yield triton
-    finally:
-        await triton.kill()
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def triton(
     tmp_path_factory: pytest.TempPathFactory, trusted: Certificates
 ) -> AsyncIterator[TimedTriton]:
     """A Triton that speaks TLS."""
     folder = tmp_path_factory.mktemp("triton")
-    async with running(TimedTriton(folder, instances=1, flags=flags(trusted, mutual=False))) as triton:
+    async with running_triton(TimedTriton(folder, instances=1, flags=flags(trusted, mutual=False))) as triton:
         yield triton
 
 
@@ -87,7 +77,7 @@ async def mutual_triton(
 ) -> AsyncIterator[TimedTriton]:
     """A Triton that also asks for the gateway's certificate."""
     folder = tmp_path_factory.mktemp("triton")
-    async with running(TimedTriton(folder, instances=1, flags=flags(trusted, mutual=True))) as triton:
+    async with running_triton(TimedTriton(folder, instances=1, flags=flags(trusted, mutual=True))) as triton:
         yield triton
 
 
@@ -160,7 +150,7 @@ async def test_the_certificate_has_to_be_for_the_name_and_not_for_its_address(
 ) -> None:
     named = certificates(tmp_path_factory.mktemp("tls") / "named", "localhost")
     folder = tmp_path_factory.mktemp("triton")
-    async with running(TimedTriton(folder, instances=1, flags=flags(named, mutual=False))) as triton:
+    async with running_triton(TimedTriton(folder, instances=1, flags=flags(named, mutual=False))) as triton:
         assert await horizon(f"localhost:{triton.port}", tls=TlsFiles(named.authority)) == 18
         with pytest.raises(TritonUnavailableError, match="is not trusted"):
             await horizon(triton.endpoint, tls=TlsFiles(named.authority))

@@ -8,7 +8,8 @@ import json
 import os
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -186,6 +187,16 @@ class TimedTriton:
             found = re.search(rf"^{name} (\S+)$", await response.text(), re.MULTILINE)
         assert found is not None, f"Triton shows no metric {name}"
         return int(float(found[1]))
+
+
+@asynccontextmanager
+async def running_triton(triton: TimedTriton) -> AsyncIterator[TimedTriton]:
+    """Start a Triton, and kill it at the end, also when it did not start."""
+    try:
+        await triton.start()
+        yield triton
+    finally:
+        await triton.kill()
 
 
 def _server_pids(http_port: int) -> list[int]:
