@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 from gateway.protocol.messages import Frame
 
 Key = TypeVar("Key", bound=Hashable)
+Path = tuple[bytes, ...]
 
 # How many frames a context keeps while Triton has never told the model's context length.
 UNKNOWN_CONTEXT_LENGTH = 4
@@ -55,34 +56,46 @@ class FrameContext:
 class ContextStore(Generic[Key]):
     """Contexts of clients that leave without a word: bounded in number and in idle time.
 
-    `max_contexts`: beyond it the least recently used is dropped. `idle_s`: seconds without a request after
-    which a context is dropped. `clock`: monotonic seconds.
+    A client is known by its connection's key and its path behind it, which is empty unless brokers are
+    between. `max_contexts`: beyond it the least recently used is dropped. `idle_s`: seconds without a request
+    after which a context is dropped. `clock`: monotonic seconds.
     """
 
     def __init__(self, max_contexts: int, idle_s: float, clock: Callable[[], float]) -> None:
         self._max_contexts = max_contexts
         self._idle_s = idle_s
         self._clock = clock
-        self._contexts: OrderedDict[Key, tuple[float, FrameContext]] = OrderedDict()
+        self._contexts: OrderedDict[tuple[Key, Path], tuple[float, FrameContext]] = OrderedDict()
+        self._paths: dict[Key, set[Path]] = {}
 
     def __len__(self) -> int:
         return len(self._contexts)
 
-    def get(self, key: Key) -> FrameContext:
+    def get(self, key: Key, path: Path = ()) -> FrameContext:
         """Return the client's context, a new one for a client not seen for long, and mark it as just used."""
         now = self._clock()
         self._purge(now)
-        _, context = self._contexts.pop(key, (now, None))
+        _, context = self._contexts.pop((key, path), (now, None))
         if context is None:
             context = FrameContext()
-        self._contexts[key] = (now, context)
+            self._paths.setdefault(key, set()).add(path)
+        self._contexts[key, path] = (now, context)
         if len(self._contexts) > self._max_contexts:
-            self._contexts.popitem(last=False)
+            self.drop(*next(iter(self._contexts)))
         return context
 
-    def drop(self, key: Key) -> None:
+    def paths(self, key: Key) -> list[Path]:
+        """Return the paths of the clients behind a key that have a context."""
+        return list(self._paths.get(key, ()))
+
+    def drop(self, key: Key, path: Path = ()) -> None:
         """Drop the context of a client that cannot come back."""
-        self._contexts.pop(key, None)
+        if self._contexts.pop((key, path), None) is None:
+            return
+        paths = self._paths[key]
+        paths.remove(path)
+        if not paths:
+            del self._paths[key]
 
     def purge(self) -> None:
         """Drop the contexts that have been idle for too long."""
@@ -91,7 +104,7 @@ class ContextStore(Generic[Key]):
     def _purge(self, now: float) -> None:
         # The order is that of last use, so only what is dropped is looked at.
         while self._contexts:
-            key = next(iter(self._contexts))
-            if now - self._contexts[key][0] < self._idle_s:
+            oldest = next(iter(self._contexts))
+            if now - self._contexts[oldest][0] < self._idle_s:
                 return
-            del self._contexts[key]
+            self.drop(*oldest)

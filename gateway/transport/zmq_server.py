@@ -17,6 +17,7 @@ from gateway.contexts import ContextStore
 from gateway.data_plane import DataPlane
 from gateway.errors import BusyError, GatewayError, RequestError, StoppingError
 from gateway.protocol.payload import PayloadFormat, format_of
+from gateway.protocol.zmq_envelope import Envelope, read_envelope, wants_more
 from gateway.settings import GatewaySettings
 from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.port_metrics import PortMetrics
@@ -33,8 +34,6 @@ from gateway.transport.zmq_watch import watch_connections
 logger = logging.getLogger(__name__)
 
 _MESSAGES_AT_ONCE = 8
-# A request has one part, or two with REQ's empty one; more are an error and are not kept.
-_MOST_PARTS = 3
 _PARTS_SKIPPED_AT_ONCE = 1000
 # Messages above this size are read beside the event loop; a frame of 256x256 is well below.
 _LARGE_BYTES = 2**18
@@ -51,11 +50,33 @@ _STOPPING = StoppingError("the gateway is stopping: send the request again in a 
 
 @dataclass(slots=True)
 class _Client:
-    """A client with requests in flight; `user` tells the connection by which they came."""
+    """A client with requests in flight: a peer, or one of those whom a peer that is a broker speaks for."""
+
+    peer: "_Peer"
+    sender: tuple[bytes, ...]
+    session: Session = field(init=False)
+
+
+@dataclass(slots=True)
+class _Peer:
+    """A connection's peer by which requests are in flight.
+
+    `user`: tells the connection. `clients`: by the names that brokers gave them. `waiting`: requests of all
+    of them that wait for their reply.
+    """
 
     identity: bytes
     user: str
-    session: Session = field(init=False)
+    address: str
+    key: ClientKey
+    clients: dict[tuple[bytes, ...], _Client] = field(default_factory=dict)
+    waiting: int = 0
+
+    def close(self) -> None:
+        """Drop all requests: nobody waits for their replies."""
+        for client in self.clients.values():
+            client.session.close()
+        self.clients.clear()
 
 
 class ZmqServer:
@@ -83,8 +104,8 @@ class ZmqServer:
             settings.max_contexts, settings.context_idle_s, time.monotonic
         )
         self._connections = Connections(settings, metrics, self._forget_closed)
-        # Only clients with requests in flight; an idle one is no more than its context.
-        self._clients: dict[bytes, _Client] = {}
+        # Only those with requests in flight; an idle one is no more than its context.
+        self._peers: dict[bytes, _Peer] = {}
         self._stopping = False
         self._skipping = False
         self._woken = False
@@ -103,7 +124,9 @@ class ZmqServer:
         )
         self.port = int(listener.getsockname()[1])
         self._context = zmq.Context()
-        self._socket = router_socket(self._context, settings, self._keys, most_waiting=self._most_waiting)
+        self._socket = router_socket(
+            self._context, settings, self._keys, most_waiting=self._most_waiting_of_peer
+        )
         self._access = AccessControl(self._context, Networks(settings.networks), self._keys, self._metrics)
         self._access.start()
         self._connections.attach(self._context, self._socket, self.port)
@@ -126,7 +149,7 @@ class ZmqServer:
         # Still bound: to unbind would close the connections of those that wait for a reply.
         self._connections.refuse_all()
         told_long_enough = self._loop.time() + (_LAST_WORDS_S if grace_s and len(self._connections) else 0)
-        clients = list(self._clients.values())
+        clients = [client for peer in self._peers.values() for client in peer.clients.values()]
         if clients:
             draining = [asyncio.create_task(client.session.drain()) for client in clients]
             await asyncio.wait(draining, timeout=grace_s)
@@ -148,6 +171,11 @@ class ZmqServer:
     def _most_waiting(self) -> int:
         """Requests of one client, refusals among them, that may wait for their reply."""
         return (1 + _WAITING_REFUSALS) * self._settings.max_in_flight_per_client
+
+    @property
+    def _most_waiting_of_peer(self) -> int:
+        """As many of one connection: above one client's own only behind a broker, which has many."""
+        return self._most_waiting + self._settings.max_in_flight // 2
 
     def _wake(self) -> None:
         """Look for messages soon, though the descriptor may not tell of them."""
@@ -171,7 +199,7 @@ class ZmqServer:
             except zmq.Again:
                 return
             parts = [router.recv(zmq.NOBLOCK)]
-            while router.rcvmore and len(parts) < _MOST_PARTS:
+            while router.rcvmore and wants_more(parts):
                 parts.append(router.recv(zmq.NOBLOCK))
             self._skipping = bool(router.rcvmore)
             self._take(head, parts)
@@ -187,70 +215,84 @@ class ZmqServer:
         return False
 
     def _take(self, head: zmq.Frame, parts: list[bytes]) -> None:
-        """Hand `[b"", payload]`, or the payload alone, to the session of the client that `head` names."""
-        client = self._client(head)
+        """Hand a message to the session of the client that `head` and the envelope name."""
+        peer = self._peer(head)
+        is_from_req = head.get("Socket-Type") == "REQ"
+        envelope = read_envelope(parts, is_whole=not self._skipping, is_from_req=is_from_req)
+        client = self._client(peer, envelope.sender)
         session = client.session
-        if session.in_flight >= self._most_waiting:
+        if session.in_flight >= self._most_waiting or peer.waiting >= self._most_waiting_of_peer:
             self._metrics.refused("flood")
+            self._forget_idle(client)
             return
-        envelope = [client.identity, b""] if len(parts) > 1 and parts[0] == b"" else [client.identity]
-        payload = parts[len(envelope) - 1 :]
-        format_ = format_of(payload[0], takes_pickle=self._settings.pickle)
+        format_ = format_of(envelope.body, takes_pickle=self._settings.pickle)
+        peer.waiting += 1
         session.submit(
-            self._incoming(payload, session.admitted, format_),
-            functools.partial(self._send, envelope),
+            self._incoming(envelope, client, format_),
+            functools.partial(self._send, peer, envelope.back),
             format_.encode_reply,
-            size=len(payload[0]),
-            beside=len(payload) == 1 and len(payload[0]) > _LARGE_BYTES,
+            size=len(envelope.body),
+            beside=envelope.problem is None and len(envelope.body) > _LARGE_BYTES,
         )
 
-    def _client(self, head: zmq.Frame) -> _Client:
-        """Return the client of a message, by its first frame, which libzmq made."""
+    def _peer(self, head: zmq.Frame) -> _Peer:
+        """Return the peer of a message, by its first frame, which libzmq made."""
         identity, user = head.bytes, str(head.get("User-Id"))
         _, address, curve_key = user.split(" ", 2)
         key = (address if self._keys is None else curve_key, identity)
         self._connections.heard(int(head.get(zmq.SRCFD)), user, key)
-        client = self._clients.get(identity)
-        if client is not None and client.user != user:
+        peer = self._peers.get(identity)
+        if peer is not None and peer.user != user:
             # It came back by another connection; a reply to what it asked by the old one would be taken for
             # that to the next request.
-            client.session.close()
-            client = None
+            peer.close()
+            peer = None
+        if peer is None:
+            peer = self._peers[identity] = _Peer(identity, user, address, key)
+        return peer
+
+    def _client(self, peer: _Peer, sender: tuple[bytes, ...]) -> _Client:
+        client = peer.clients.get(sender)
         if client is None:
-            client = _Client(identity, user)
+            client = peer.clients[sender] = _Client(peer, sender)
             client.session = Session(
                 self._plane,
-                self._contexts.get(key),
+                self._contexts.get(peer.key, sender),
                 self._metrics,
                 self._limits,
                 port="zmq",
-                address=address,
-                client=f"{address}/{identity.hex()}",
+                address=peer.address,
+                client="/".join([peer.address, *(name.hex() for name in (peer.identity, *sender))]),
                 on_progress=functools.partial(self._forget_idle, client),
                 record=self._record,
             )
-            self._clients[identity] = client
         return client
 
     def _incoming(
-        self, payload: list[bytes], admitted: int, format_: PayloadFormat
+        self, envelope: Envelope, client: _Client, format_: PayloadFormat
     ) -> GatewayError | Decoder:
-        settings = self._settings
+        settings, admitted = self._settings, client.session.admitted
         if self._stopping:
             return _STOPPING
         if admitted >= settings.max_in_flight_per_client:
             return BusyError(f"{admitted} of your requests are in flight, the most: wait for replies first")
-        if len(payload) != 1 or self._skipping:
-            return RequestError("the message has several parts: send one, with the whole request")
-        if len(payload[0]) > settings.max_message_bytes:
-            return RequestError(
-                f"the message has {len(payload[0])} bytes: send at most {settings.max_message_bytes}"
+        if admitted and client.peer.waiting > self._most_waiting:
+            return BusyError(
+                f"{client.peer.waiting} requests by your broker wait for their replies, and one of yours is "
+                "among them: wait for it first"
             )
-        return functools.partial(format_.decode_request, payload[0])
+        if envelope.problem is not None:
+            return envelope.problem
+        if len(envelope.body) > settings.max_message_bytes:
+            return RequestError(
+                f"the message has {len(envelope.body)} bytes: send at most {settings.max_message_bytes}"
+            )
+        return functools.partial(format_.decode_request, envelope.body)
 
-    def _send(self, envelope: list[bytes], reply: bytes) -> None:
+    def _send(self, peer: _Peer, back: list[bytes], reply: bytes) -> None:
+        peer.waiting -= 1
         try:
-            self._socket.send_multipart([*envelope, reply], zmq.NOBLOCK)
+            self._socket.send_multipart([peer.identity, *back, reply], zmq.NOBLOCK)
         except zmq.Again:
             self._metrics.refused("slow_reader")
             logger.info("a client that does not take its replies loses one")
@@ -259,16 +301,24 @@ class ZmqServer:
         self._wake()
 
     def _forget_idle(self, client: _Client) -> None:
-        if client.session.in_flight == 0 and self._clients.get(client.identity) is client:
-            del self._clients[client.identity]
+        peer = client.peer
+        if client.session.in_flight == 0 and peer.clients.get(client.sender) is client:
+            del peer.clients[client.sender]
+            if not peer.clients and self._peers.get(peer.identity) is peer:
+                del self._peers[peer.identity]
 
     def _forget_closed(self, key: ClientKey) -> None:
-        """Forget a client that has gone and, having an identity of libzmq's making, cannot come back."""
+        """Forget the clients of a connection that has gone who, named by libzmq, cannot come back."""
         _, identity = key
-        if not identity.startswith(b"\0"):
-            return
-        client = self._clients.get(identity)
-        if client is not None:
-            client.session.close()
-            self._forget_idle(client)
-        self._contexts.drop(key)
+        peer = self._peers.get(identity)
+        if peer is not None and _is_nameless(identity):
+            peer.close()
+            del self._peers[identity]
+        for sender in self._contexts.paths(key):
+            if any(map(_is_nameless, (identity, *sender))):
+                self._contexts.drop(key, sender)
+
+
+def _is_nameless(identity: bytes) -> bool:
+    """Whether a name is one of libzmq's making, which is given to another client some day."""
+    return identity.startswith(b"\0")

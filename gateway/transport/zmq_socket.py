@@ -21,7 +21,7 @@ def router_socket(
 ) -> "zmq.Socket[bytes]":
     """Return a ROUTER socket for the port, not bound yet.
 
-    `most_waiting`: requests of one client that may wait for their reply.
+    `most_waiting`: requests by one connection that may wait for their reply.
     """
     router = context.socket(zmq.ROUTER)
     router.linger = _LINGER_MS

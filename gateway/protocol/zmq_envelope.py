@@ -1,0 +1,69 @@
+"""The envelope of a ZeroMQ request: the frames before its empty one, which go back with the reply.
+
+A REQ socket writes the empty frame, and with REQ_CORRELATE a request's number before it. Every broker on the
+way (a ROUTER that hands on by a DEALER) puts the name by which it knows the sender in front.
+"""
+
+from dataclasses import dataclass
+
+from gateway.errors import RequestError
+
+MOST_FRAMES = 16
+MOST_BYTES = 1024
+# As libzmq writes it: a counter, which begins anywhere.
+_NUMBER_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message taken apart.
+
+    `back`: the frames that go before the reply. `sender`: the names that brokers gave the sender, the nearest
+    broker's first; empty when there is no broker. `body`: the request's bytes. `problem`: why the message is
+    no request.
+    """
+
+    back: list[bytes]
+    sender: tuple[bytes, ...]
+    body: bytes
+    problem: RequestError | None = None
+
+
+def wants_more(frames: list[bytes]) -> bool:
+    """Whether the frame after these ones is worth reading: an envelope is bounded, a request one frame."""
+    if not frames[-1]:
+        return b"" not in frames[:-1]
+    return b"" not in frames and len(frames) <= MOST_FRAMES and sum(map(len, frames)) <= MOST_BYTES
+
+
+def read_envelope(frames: list[bytes], *, is_whole: bool, is_from_req: bool) -> Envelope:
+    """Take a message apart. A lone frame is a request without an envelope, as a DEALER may send it.
+
+    `is_whole`: whether the message has no frames after these. `is_from_req`: whether the peer is a REQ
+    socket, so that nothing but a request's number can stand before the empty frame.
+    """
+    if b"" in frames[:-1]:
+        end = frames.index(b"")
+        problem = None if is_whole else "several parts after its empty one"
+        return Envelope(
+            frames[: end + 1], _sender(frames[:end], is_from_req), frames[end + 1], _error(problem)
+        )
+    if is_whole:
+        problem = None if len(frames) == 1 else "several parts, and no empty one before the last"
+        return Envelope(frames[:-1], (), frames[-1], _error(problem))
+    problem = f"several parts, and no empty one within the first {MOST_FRAMES + 1} and {MOST_BYTES} bytes"
+    return Envelope([], (), frames[0], _error(problem))
+
+
+def _sender(names: list[bytes], is_from_req: bool) -> tuple[bytes, ...]:
+    """Return the names of an envelope without the request's number, which is another one each time."""
+    # Behind a broker the first name is the sender's own, however long, and never a number.
+    if names and len(names[-1]) == _NUMBER_BYTES and (is_from_req or len(names) > 1):
+        names = names[:-1]
+    return tuple(names)
+
+
+def _error(problem: str | None) -> RequestError | None:
+    if problem is None:
+        return None
+    return RequestError(f"the message has {problem}: send an empty part, then one with the whole request")
