@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
+from export.export_command import _parser as export_parser
 from gateway.settings import GatewaySettings
 
 ROOT = Path(__file__).parents[2]
@@ -20,6 +21,8 @@ FIXED = {
     # Triton is in a container of its own, on a network of their own.
     *("triton_tls", "triton_tls_ca", "triton_tls_cert", "triton_tls_key", "triton_shared_memory"),
 }
+# What the export's command line in the compose file decides.
+FIXED_FOR_THE_EXPORT = {"NITROGEN_MODELS_DIR", "NITROGEN_TRITON_KEY_FILE", "NITROGEN_TRITON_START_TIMEOUT"}
 
 
 class _Loader(yaml.SafeLoader):
@@ -53,6 +56,27 @@ def test_every_setting_of_the_gateway_can_be_made() -> None:
     given = compose("docker-compose.yml")["services"]["gateway"]["environment"]
     wanted = {f"NITROGEN_{name.upper()}" for name in GatewaySettings.model_fields if name not in FIXED}
     assert wanted <= set(given)
+
+
+def test_every_setting_of_the_export_can_be_made() -> None:
+    services = compose("docker-compose.yml")["services"]
+    given = {*services["settings"]["environment"], *services["export"]["environment"]}
+    wanted = set(re.findall(r"\[(NITROGEN_\w+)\]", " ".join(export_parser().format_help().split())))
+    assert wanted - FIXED_FOR_THE_EXPORT <= given
+    assert len(wanted) > 10
+
+
+def test_every_image_and_index_can_come_from_elsewhere() -> None:
+    for file in FILES:
+        for name, service in compose(file)["services"].items():
+            if "build" in service:
+                assert {"BASE_IMAGE", "PIP_INDEX_URL"} <= set(service["build"]["args"]), name
+            elif "image" in service and service.get("pull_policy") != "never":
+                assert re.match(r"\$\{NITROGEN_\w+_IMAGE:-", service["image"]), name
+    for dockerfile in ROOT.glob("Dockerfile.*"):
+        first, *others = re.findall(r"^FROM (\S+)", dockerfile.read_text(), re.MULTILINE)
+        assert first.startswith("${BASE_IMAGE:-")
+        assert set(others) == {"base"}
 
 
 def test_every_variable_of_the_compose_files_is_in_the_example() -> None:
@@ -99,6 +123,6 @@ def test_tritons_release_has_the_torch_that_exports() -> None:
 def test_a_gpu_is_asked_for_and_the_override_lets_go_of_it() -> None:
     triton = compose("docker-compose.yml")["services"]["triton"]
     devices = triton["deploy"]["resources"]["reservations"]["devices"]
-    assert devices == [{"driver": "nvidia", "count": "${NITROGEN_GPUS:-all}", "capabilities": ["gpu"]}]
+    assert devices == [{"driver": "nvidia", "device_ids": ["${NITROGEN_GPUS:-all}"], "capabilities": ["gpu"]}]
     assert triton["ulimits"] == {"memlock": -1, "stack": 67108864}
     assert "!reset" in (ROOT / "docker-compose.cpu.yml").read_text()
