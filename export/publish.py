@@ -25,6 +25,7 @@ from export.network.precision import Precision, has_bf16_units, lower_precision
 from export.network.weights import load_model
 from export.progress import duration, size
 from export.repository.manifest import GraphFile, Manifest, Requested, Source, write_manifest
+from export.repository.partials import PULSE_NAME
 from export.repository.triton_config import (
     SUFFIXES,
     DeviceKind,
@@ -197,6 +198,7 @@ def _publish(form: Format, options: ExportOptions, material: Material) -> Versio
         files = {
             path.name: GraphFile(path.stat().st_size, file_sha256(path))
             for path in sorted(new.folder.iterdir())
+            if path.name != PULSE_NAME
         }
         write_config(config, new.folder)
         manifest = _manifest(form, options, material, facts, files, config.max_batch_size)

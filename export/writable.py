@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,12 +33,23 @@ def _existing(path: Path) -> Path:
     return path
 
 
+def _is_write_protected(path: Path) -> bool:
+    """Whether a path is this user's own, who only has to allow writing."""
+    with suppress(OSError):
+        status = path.stat()
+        return status.st_uid == os.geteuid() and not status.st_mode & stat.S_IWUSR
+    return False
+
+
 def advice(error: OSError, other: str) -> str:
     """What to do about a folder or file that cannot be written; `other`: how to choose another one."""
-    where = f" {_existing(Path(error.filename))}" if error.filename else ""
+    path = _existing(Path(error.filename)) if error.filename else None
+    where = "" if path is None else f" {path}"
     match error.errno:
         case errno.EACCES | errno.EPERM:
             user, group = os.geteuid(), os.getegid()
+            if path is not None and _is_write_protected(path):
+                return f"it is write-protected: chmod -R u+w {path}, or {other}"
             return (
                 f"this process is user {user}: let it write there (chown -R {user}:{group}{where}, of a "
                 f"mounted folder on the host), or {other}"
