@@ -18,6 +18,7 @@ from export.errors import AdapterError, CheckpointError, DownloadError, OptionEr
 from export.flags import (
     Given,
     add_models_dir,
+    add_weights,
     endpoint,
     finite,
     model_name,
@@ -117,6 +118,7 @@ def _published(
             max_batch_size=values["max_batch_size"] or "auto",
             max_queue_size=values["max_queue_size"],
             device_kind=values["device_kind"],
+            weights=values["weights"],
         )
         version = find_published(repository, source.sha256, adapter, settings, name)
         if version is not None:
@@ -209,6 +211,7 @@ def _model_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
             metavar="S",
             help="classifier-free guidance; 1.0 is off",
         ),
+        add_weights(parser),
         parser.add_argument(
             "--lora",
             metavar="DIR",
