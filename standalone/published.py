@@ -39,9 +39,8 @@ class Wanted:
     """What an operator wants served.
 
     `checkpoint`: a file, a folder, a Hugging Face id or "demo". `steps`, `context`: None for the
-    checkpoint's own. `precision`: None for what is published, else export's "auto". `weights`: key of the
-    checkpoint's table of weights, None for the usual one. `adapter`: folder of a LoRA adapter. `form`:
-    "torchscript" or "onnx".
+    checkpoint's own. `precision`: None for what is published, else export's "auto". `adapter`: folder of a
+    LoRA adapter. `form`: "torchscript" or "onnx".
     """
 
     checkpoint: str = DEFAULT_CHECKPOINT
@@ -50,16 +49,13 @@ class Wanted:
     context: int | None = None
     cfg_scale: float = 1.0
     precision: str | None = None
-    weights: str | None = None
     adapter: Path | None = None
     form: Format = "torchscript"
 
     @property
     def settings(self) -> Settings:
         """What a published version is recognised by, beside its checkpoint and adapter."""
-        return Settings(
-            self.form, self.steps, self.context, self.cfg_scale, self.precision, weights=self.weights
-        )
+        return Settings(self.form, self.steps, self.context, self.cfg_scale, self.precision)
 
     def export_arguments(self) -> list[str]:
         """The same for the command line of `python -m export`."""
@@ -69,7 +65,6 @@ class Wanted:
             "--context": self.context,
             "--cfg-scale": self.cfg_scale,
             "--precision": self.precision,
-            "--weights": self.weights,
             "--lora": self.adapter,
             "--format": self.form,
         }
