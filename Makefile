@@ -15,7 +15,7 @@ SERVE_FLAGS ?=
 # For each target of `make fuzz`.
 FUZZ_SECONDS ?= 600
 
-.PHONY: demo serve test test-docker lint bench bench-gateway fuzz lock clean $(VENV)
+.PHONY: demo serve test test-docker test-mounts lint bench bench-gateway fuzz lock clean $(VENV)
 
 demo: $(INSTALLED)
 	$(BIN)/python -m standalone --demo $(SERVE_FLAGS)
@@ -25,12 +25,16 @@ serve: $(INSTALLED)
 
 # Most tests wait for something most of the time.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m 'not docker' --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m 'not docker and not mounts' --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # Builds the images and runs the stack in containers; needs Docker with Compose.
 test-docker: $(INSTALLED)
 	NITROGEN_VERSION=test docker compose -f docker-compose.yml -f docker-compose.cpu.yml build --quiet
 	$(BIN)/python -m pytest -m docker
+
+# Mounts file systems: needs root, /dev/fuse, and bindfs.
+test-mounts: $(INSTALLED)
+	$(BIN)/python -m pytest -m mounts
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

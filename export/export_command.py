@@ -12,13 +12,13 @@ from export.checkpoint.source import (
     DEMO,
     DEMO_NOTICE,
     CheckpointSource,
-    in_models_dir,
     opened_checkpoint,
 )
 from export.errors import AdapterError, CheckpointError, DownloadError, OptionError
 from export.flags import (
     Given,
     add_models_dir,
+    add_weights,
     endpoint,
     finite,
     model_name,
@@ -75,8 +75,6 @@ def _run(given: Given) -> None:
         if not (reuse and versions(values["repository"], model)):
             require_writable_model(values["repository"], model)
     logger.info("1 of 3: the checkpoint %s", values["checkpoint"])
-    if values["adapter"] is not None:
-        values["adapter"] = in_models_dir(values["adapter"], values["models_dir"])
     with opened_checkpoint(values["checkpoint"], values["models_dir"]) as source:
         found = _published(values, forms, source) if reuse else {}
         missing = tuple(form for form in forms if form not in found)
@@ -120,6 +118,7 @@ def _published(
             max_batch_size=values["max_batch_size"] or "auto",
             max_queue_size=values["max_queue_size"],
             device_kind=values["device_kind"],
+            weights=values["weights"],
         )
         version = find_published(repository, source.sha256, adapter, settings, name)
         if version is not None:
@@ -180,8 +179,8 @@ def _model_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
             nargs="?",
             default=DEFAULT_CHECKPOINT,
             metavar="CHECKPOINT",
-            help="a file or a folder with an ng.pt, here or in --models-dir, a Hugging Face id "
-            "OWNER/NAME[@REVISION], or the word demo: an untrained model",
+            help="a file, a folder with an ng.pt, a Hugging Face id OWNER/NAME[@REVISION], or the word demo: "
+            "an untrained model",
         ),
         parser.add_argument("--name", type=model_name, default=DEFAULT_NAME, help="name of the Triton model"),
         parser.add_argument(
@@ -212,13 +211,13 @@ def _model_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
             metavar="S",
             help="classifier-free guidance; 1.0 is off",
         ),
+        add_weights(parser),
         parser.add_argument(
             "--lora",
             metavar="DIR",
             dest="adapter",
             type=Path,
-            help="a PEFT adapter (adapter_config.json, adapter_model.safetensors) to merge into the weights, "
-            "here or in --models-dir",
+            help="a PEFT adapter (adapter_config.json, adapter_model.safetensors) to merge into the weights",
         ),
     ]
 

@@ -101,6 +101,15 @@ def add_models_dir(parser: argparse.ArgumentParser) -> argparse.Action:
     )
 
 
+def add_weights(parser: argparse.ArgumentParser) -> argparse.Action:
+    """Add `--weights`."""
+    return parser.add_argument(
+        "--weights",
+        metavar="KEY",
+        help="where the weights lie in the checkpoint, such as model_ema; None: under model",
+    )
+
+
 def positive(text: str) -> int:
     """A whole number above 0, as an argument's type.
 

@@ -25,6 +25,7 @@ from export.network.precision import Precision, has_bf16_units, lower_precision
 from export.network.weights import load_model
 from export.progress import duration, size
 from export.repository.manifest import GraphFile, Manifest, Requested, Source, write_manifest
+from export.repository.partials import PULSE_NAME
 from export.repository.triton_config import (
     SUFFIXES,
     DeviceKind,
@@ -67,7 +68,8 @@ class ExportOptions:
     `checkpoint`: a file, a folder or a Hugging Face id, kept in `models_dir`. `version`: None for the one
     after the newest. `max_batch_size`: None for 16 on GPUs and 8 on CPUs. `max_queue_size`: requests that
     Triton keeps waiting, 0 for no bound of Triton's. `steps`, `context_length`: None for the checkpoint's
-    own. `adapter`: folder of a LoRA adapter. `keep`: versions that stay, 0 for all.
+    own. `weights`: key of the checkpoint's table of weights, None for the usual one. `adapter`: folder of a
+    LoRA adapter. `keep`: versions that stay, 0 for all.
     """
 
     checkpoint: str | Path
@@ -82,6 +84,7 @@ class ExportOptions:
     steps: int | None = None
     context_length: int | None = None
     cfg_scale: float = 1.0
+    weights: str | None = None
     adapter: Path | None = None
     device_kind: DeviceKind = "auto"
     keep: int = 2
@@ -133,7 +136,7 @@ def export_source(options: ExportOptions, source: CheckpointSource) -> list[Vers
         size(weights_bytes),
         duration(_FIXED_S + len(options.formats) * _S_PER_BYTE * weights_bytes),
     )
-    checkpoint = read_checkpoint(source.path, options.models_dir, source.sha256)
+    checkpoint = read_checkpoint(source.path, options.models_dir, source.sha256, options.weights)
     adapter = None
     if options.adapter is not None:
         logger.info("merging the adapter %s", options.adapter)
@@ -197,6 +200,7 @@ def _publish(form: Format, options: ExportOptions, material: Material) -> Versio
         files = {
             path.name: GraphFile(path.stat().st_size, file_sha256(path))
             for path in sorted(new.folder.iterdir())
+            if path.name != PULSE_NAME
         }
         write_config(config, new.folder)
         manifest = _manifest(form, options, material, facts, files, config.max_batch_size)
@@ -293,6 +297,7 @@ def _manifest(
         ),
         max_batch_size=max_batch_size,
         max_queue_size=options.max_queue_size,
+        weights=options.weights,
         device_kind=options.device_kind,
         own_steps=config.model_cfg.num_inference_timesteps,
         own_context_length=config.modality_cfg.frame_per_sample,

@@ -1,7 +1,8 @@
-"""Whether a folder can be written, and what to say of one that cannot be written or read. Free of torch."""
+"""Whether a folder can be written, and what to tell the user when it cannot. Free of torch."""
 
 import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,23 +33,23 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def unreadable(error: OSError, path: str | Path) -> str:
-    """What to say of a file or folder that cannot be read; `path`: its name where the error has none."""
-    sentence = f"{error.filename or path} cannot be read: {error.strerror}"
-    if error.errno not in (errno.EACCES, errno.EPERM):
-        return sentence
-    return (
-        f"{sentence}; this process is user {os.geteuid()}: let it read there (chmod -R o+rX, "
-        "of a mounted folder on the host)"
-    )
+def _is_write_protected(path: Path) -> bool:
+    """Whether a path is this user's own, who only has to allow writing."""
+    with suppress(OSError):
+        status = path.stat()
+        return status.st_uid == os.geteuid() and not status.st_mode & stat.S_IWUSR
+    return False
 
 
 def advice(error: OSError, other: str) -> str:
     """What to do about a folder or file that cannot be written; `other`: how to choose another one."""
-    where = f" {_existing(Path(error.filename))}" if error.filename else ""
+    path = _existing(Path(error.filename)) if error.filename else None
+    where = "" if path is None else f" {path}"
     match error.errno:
         case errno.EACCES | errno.EPERM:
             user, group = os.geteuid(), os.getegid()
+            if path is not None and _is_write_protected(path):
+                return f"it is write-protected: chmod -R u+w {path}, or {other}"
             return (
                 f"this process is user {user}: let it write there (chown -R {user}:{group}{where}, of a "
                 f"mounted folder on the host), or {other}"

@@ -9,13 +9,13 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gateway.contexts import UNKNOWN_CONTEXT_LENGTH, FrameContext
+from gateway.decoder_threads import DecoderThreads
 from gateway.errors import BusyError, DeadlineError, ModelError, NotServedError, RequestError, ServerError
 from gateway.images import MAX_IMAGE_PIXELS, to_frame
 from gateway.protocol.messages import (
@@ -85,17 +85,19 @@ class DataPlane:
         self._at_triton: Counter[str] = Counter()
         self._random = np.random.default_rng()
         self._decoding = 0
-        self._decoders = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="decode")
+        self._decoders = DecoderThreads(min(4, os.cpu_count() or 1))
 
     def close(self) -> None:
         """Stop the threads that decode images."""
-        self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._decoders.close()
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns, run beside the event loop."""
+        """Return what `work` returns, run beside the event loop, in a thread that cannot log."""
         self._decoding += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._decoders, work)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._decoders.waiting, self._decoders.run, work
+            )
         finally:
             self._decoding -= 1
 

@@ -63,7 +63,13 @@ class Gateway:
         record = None if self._recorder is None else self._recorder.record
         self._zmq = ZmqServer(self._plane, settings, zmq_metrics, admission, record)
         self._tcp = TcpServer(self._plane, settings, self.metrics, admission, record)
-        self._http = HttpServer(self._plane.ready, self._exposition, settings, http_socket)
+        self._http = HttpServer(
+            self._plane.ready,
+            self._exposition,
+            lambda: (self.zmq_port, self.tcp_port),
+            settings,
+            http_socket,
+        )
         self._started = False
 
     @property

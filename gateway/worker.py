@@ -5,6 +5,7 @@ socket SOCKET, says "ready" when it listens, and stops when its standard input e
 """
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
@@ -25,6 +26,7 @@ def main(http_socket: Path) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(settings, http_socket))
+        _leave(http_socket)
     except StartError as error:
         _say(json.dumps(str(error)))
         return 1
@@ -45,6 +47,13 @@ async def _run(settings: GatewaySettings, http_socket: Path) -> None:
     # The parent writes nothing more: what can be read is its end.
     loop.add_reader(sys.stdin.fileno(), parent_ended)
     await run(settings, stop, lambda _: _say("ready"), http_socket)
+
+
+def _leave(http_socket: Path) -> None:
+    """Remove the socket, and with the last one its folder: a parent that was killed can do neither."""
+    http_socket.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        http_socket.parent.rmdir()
 
 
 def _say(line: str) -> None:

@@ -38,7 +38,9 @@ class Workers:
         self._settings = settings
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._keepers: list[asyncio.Task[None]] = []
-        self._http = HttpServer(self._ready, self._exposition, settings)
+        self._http = HttpServer(
+            self._ready, self._exposition, lambda: (self.zmq_port, self.tcp_port), settings
+        )
 
     @property
     def zmq_port(self) -> int:

@@ -10,7 +10,15 @@ import uvloop
 
 from export.checkpoint.source import DEFAULT_CHECKPOINT, DEMO, DEMO_NOTICE
 from export.errors import ExportError
-from export.flags import add_models_dir, finite, parse, positive, taken_from_environment, variable_of
+from export.flags import (
+    add_models_dir,
+    add_weights,
+    finite,
+    parse,
+    positive,
+    taken_from_environment,
+    variable_of,
+)
 from gateway.command_line import allow_many_connections, parse_settings
 from gateway.errors import StartError
 from gateway.server import Gateway
@@ -121,6 +129,7 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
             context=values["context"],
             cfg_scale=values["cfg_scale"],
             precision=values["precision"],
+            weights=values["weights"],
             adapter=values["lora"],
             form=values["format"],
         ),
@@ -147,6 +156,7 @@ def _model_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
             choices=["auto", "fp32", "bf16", "fp16"],
             help="of weights and matrix products, if not what is published",
         ),
+        add_weights(parser),
         parser.add_argument(
             "--lora", metavar="DIR", type=Path, help="a PEFT adapter to merge into the weights"
         ),

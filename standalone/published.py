@@ -39,8 +39,9 @@ class Wanted:
     """What an operator wants served.
 
     `checkpoint`: a file, a folder, a Hugging Face id or "demo". `steps`, `context`: None for the
-    checkpoint's own. `precision`: None for what is published, else export's "auto". `adapter`: folder of a
-    LoRA adapter. `form`: "torchscript" or "onnx".
+    checkpoint's own. `precision`: None for what is published, else export's "auto". `weights`: key of the
+    checkpoint's table of weights, None for the usual one. `adapter`: folder of a LoRA adapter. `form`:
+    "torchscript" or "onnx".
     """
 
     checkpoint: str = DEFAULT_CHECKPOINT
@@ -49,13 +50,16 @@ class Wanted:
     context: int | None = None
     cfg_scale: float = 1.0
     precision: str | None = None
+    weights: str | None = None
     adapter: Path | None = None
     form: Format = "torchscript"
 
     @property
     def settings(self) -> Settings:
         """What a published version is recognised by, beside its checkpoint and adapter."""
-        return Settings(self.form, self.steps, self.context, self.cfg_scale, self.precision)
+        return Settings(
+            self.form, self.steps, self.context, self.cfg_scale, self.precision, weights=self.weights
+        )
 
     def export_arguments(self) -> list[str]:
         """The same for the command line of `python -m export`."""
@@ -65,6 +69,7 @@ class Wanted:
             "--context": self.context,
             "--cfg-scale": self.cfg_scale,
             "--precision": self.precision,
+            "--weights": self.weights,
             "--lora": self.adapter,
             "--format": self.form,
         }

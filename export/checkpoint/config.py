@@ -4,15 +4,26 @@ Unknown keys are ignored, as the reference does; missing, unsupported and contra
 The meaning of each figure is docs/model.md's.
 """
 
+import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from export.errors import CheckpointError
 
+logger = logging.getLogger(__name__)
+
 TOKENS_PER_FRAME = 256
 ACTION_DIM = 25
+
+
+_RELEASED_MODALITY = {"frame_per_sample": 1, "action_interleaving": False}
+_RESTORE = (
+    "put the one of the checkpoint that it was trained from into it, c['ckpt_config'] = "
+    "torch.load('nitrogen/ng.pt', weights_only=True)['ckpt_config'], and save it again"
+)
 
 
 class _Section(BaseModel):
@@ -154,11 +165,24 @@ class CheckpointConfig(_Section):
 
 
 def parse_config(ckpt_config: Mapping[str, Any]) -> CheckpointConfig:
-    """Check a `ckpt_config`.
+    """Check a `ckpt_config`; without `modality_cfg`, as older programs write it, the released model's counts.
 
     Raises:
         CheckpointError: naming the first key that is missing, unsupported or contradictory.
     """
+    if not {"model_cfg", "tokenizer_cfg"} & ckpt_config.keys():
+        lack = "holds neither model_cfg nor tokenizer_cfg" if ckpt_config else "is empty"
+        raise CheckpointError(
+            f"the checkpoint's ckpt_config {lack}, "
+            f"so that nothing says which model its weights are: {_RESTORE}"
+        )
+    if ckpt_config.get("modality_cfg") is None:
+        logger.warning(
+            "the checkpoint's configuration does not say how many frames the model sees (modality_cfg): "
+            "taking the released model's %d; --context chooses another",
+            _RELEASED_MODALITY["frame_per_sample"],
+        )
+        ckpt_config = {**ckpt_config, "modality_cfg": _RELEASED_MODALITY}
     try:
         return CheckpointConfig.model_validate(ckpt_config)
     except ValidationError as error:
@@ -168,3 +192,32 @@ def parse_config(ckpt_config: Mapping[str, Any]) -> CheckpointConfig:
             f"the checkpoint's configuration cannot be used: {where}: {first['msg']}. "
             "Is this a NitroGen checkpoint of a newer kind?"
         ) from error
+
+
+def find_config(content: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """The `ckpt_config` in what a checkpoint's file holds.
+
+    Raises:
+        CheckpointError: when there is none; it says where something like it lies.
+    """
+    config = content.get("ckpt_config")
+    if isinstance(config, dict):
+        return config
+    if config is not None:
+        raise CheckpointError(f"{path}: ckpt_config is not a dict but a {type(config).__name__}: {_RESTORE}")
+    for key, value in content.items():
+        if isinstance(value, dict):
+            inner = [f"['{name}']" for name, held in value.items() if _is_config(held)]
+            if _is_config(value) or inner:
+                place = f"c['{key}']{'' if _is_config(value) else inner[0]}"
+                raise CheckpointError(
+                    f"{path} has its configuration under {place}, and not under ckpt_config: save it again "
+                    f"with c['ckpt_config'] = {place}"
+                )
+    raise CheckpointError(
+        f"{path} has no ckpt_config, so that nothing says which model its weights are: {_RESTORE}"
+    )
+
+
+def _is_config(value: object) -> bool:
+    return isinstance(value, dict) and value.keys() >= {"model_cfg", "tokenizer_cfg"}

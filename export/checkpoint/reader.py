@@ -1,39 +1,41 @@
 """Reading `ng.pt`: data from a stranger, so nothing in it is ever executed."""
 
-import pickle
-import zipfile
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from export.checkpoint.config import CheckpointConfig, parse_config
+from export.checkpoint.archive import load_archive
+from export.checkpoint.config import CheckpointConfig, find_config, parse_config
 from export.checkpoint.digest import file_sha256
 from export.checkpoint.games import read_games
-from export.checkpoint.tensors import check_tensors
+from export.checkpoint.other_frames import other_frames
+from export.checkpoint.tensors import UNUSED_PREFIX, check_tensors, checkpoint_tensors
 from export.checkpoint.vision_config import VisionConfig, find_vision_config
+from export.checkpoint.weight_tables import (
+    WeightTable,
+    checked_table,
+    choose_table,
+    dicts_in,
+    find_tables,
+    is_bare_state_dict,
+    refuse_wrapped,
+    unnamed_averages,
+)
 from export.errors import CheckpointError
 
-# What torch.load(weights_only=True) raises for pickles that it does not understand.
-_UNREADABLE = (
-    RuntimeError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    zipfile.BadZipFile,
-)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A checked checkpoint.
 
-    `tensors`: the state_dict, memory-mapped; `games`: index = game id, entry 0 None, empty without a mapping.
+    `tensors`: the state_dict, memory-mapped, by the released model's names; `games`: index = game id, entry 0
+    None, empty without a mapping.
     """
 
     path: Path
@@ -44,13 +46,16 @@ class Checkpoint:
     games: tuple[str | None, ...]
 
 
-def read_checkpoint(path: Path, models_dir: Path, sha256: str | None = None) -> Checkpoint:
-    """Read and check a checkpoint with everything that it names.
+def read_checkpoint(
+    path: Path, models_dir: Path, sha256: str | None = None, weights: str | None = None
+) -> Checkpoint:
+    """Read and check a checkpoint with everything that it names; what is unusual about it is logged.
 
     Args:
         path: the checkpoint's file.
         models_dir: where the vision tower's `config.json` is kept when it has to come from the hub.
         sha256: the file's SHA-256; None to compute it here.
+        weights: key of the table of weights to read; None for the usual one.
 
     Raises:
         CheckpointError: when it is missing, no torch file, needs code to load, or does not hold what its
@@ -58,56 +63,63 @@ def read_checkpoint(path: Path, models_dir: Path, sha256: str | None = None) -> 
     """
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}: give the path of an ng.pt file")
-    _check_bytes(path)
-    content = _load(path)
-    if not (
-        isinstance(content, dict)
-        and isinstance(content.get("model"), dict)
-        and isinstance(content.get("ckpt_config"), dict)
-    ):
+    content = load_archive(path)
+    if not isinstance(content, dict):
         raise CheckpointError(
-            f"{path} is a torch file, but not a NitroGen checkpoint: no model and ckpt_config in it"
+            f"{path} is a torch file, but not a NitroGen checkpoint: it holds a {type(content).__name__} "
+            "instead of a dict with model and ckpt_config"
         )
-    tensors = content["model"]
-    strangers = [name for name, value in tensors.items() if not isinstance(value, Tensor)]
-    if strangers:
-        raise CheckpointError(f"{path}: {strangers[0]} is not a tensor")
-    config = parse_config(content["ckpt_config"])
+    if is_bare_state_dict(content):
+        refuse_wrapped([content], path)
+        raise CheckpointError(
+            f"{path} is a bare state_dict of {len(content)} tensors, without the ckpt_config that says "
+            "which model they are: save it again with the one of the checkpoint that it was trained from, "
+            f"torch.save({{'model': torch.load('{path.name}', weights_only=True), 'ckpt_config': "
+            "torch.load('nitrogen/ng.pt', weights_only=True)['ckpt_config']}, 'ng.pt')"
+        )
+    config = parse_config(find_config(content, path))
     vision = find_vision_config(config.model_cfg.vision_encoder_name, path.parent, models_dir)
     games = read_games(config.tokenizer_cfg.game_mapping_cfg, path.parent)
+    tables = find_tables(content, checkpoint_tensors(config, vision, len(games)))
+    refuse_wrapped([table.table for table in tables] or dicts_in(content), path)
+    table = choose_table(tables, content, weights, path)
+    others = [other for other in tables if other is not table]
+    tensors = checked_table(table, others, path)
     check_tensors(tensors, config, vision, len(games))
+    _tell_what_was_taken(table, tensors)
+    if weights is None:
+        _tell_what_lies_beside(table, others, content)
+    for sentence in other_frames(content, config):
+        logger.warning(sentence)
     return Checkpoint(path, sha256 or file_sha256(path), tensors, config, vision, games)
 
 
-def _check_bytes(path: Path) -> None:
-    """Compare the archive's records with the checksums that it keeps of them, which torch.load does not.
-
-    Raises:
-        CheckpointError: when it is no archive, or a record is damaged.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
-                raise CheckpointError(f"{path} is no torch checkpoint: its records are compressed")
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} is not a torch checkpoint, or is cut off or damaged ({error}): fetch it again"
-        ) from error
-    if damaged is not None:
-        raise CheckpointError(
-            f"{path} is damaged: the bytes of {damaged} are not those that were saved: fetch it again"
+def _tell_what_was_taken(table: WeightTable, tensors: Mapping[str, Tensor]) -> None:
+    if table.changes:
+        logger.info(
+            "the names of the weights under %s have a prefix or a wrapper's name in them, which is left "
+            "out: %s",
+            table.key,
+            table.changes,
         )
+    if not any(name.startswith(UNUSED_PREFIX) for name in tensors):
+        logger.info("the checkpoint lacks the vision tower's pooling head, which the model does not use")
 
 
-def _load(path: Path) -> object:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} can only be loaded by executing code from it, which export never does: "
-            "ask its author for a file that torch.load(weights_only=True) accepts"
-        ) from error
-    except _UNREADABLE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} is not a readable torch checkpoint: {reason}") from error
+def _tell_what_lies_beside(table: WeightTable, others: list[WeightTable], content: Mapping[str, Any]) -> None:
+    for other in others:
+        logger.warning(
+            "the checkpoint also holds %s under %s: the weights under %s are exported, and --weights %s "
+            "takes the others",
+            "averaged (EMA) weights" if other.is_averaged else "weights",
+            other.key,
+            table.key,
+            other.key,
+        )
+    for key in unnamed_averages(content, len(table.names) // 2):
+        logger.warning(
+            "the checkpoint also holds averaged weights under %s, a list without names, which cannot be "
+            "exported: the weights under %s are",
+            key,
+            table.key,
+        )

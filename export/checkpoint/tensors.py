@@ -57,14 +57,20 @@ def checkpoint_tensors(config: CheckpointConfig, vision: VisionConfig, num_games
 def check_tensors(
     tensors: Mapping[str, Tensor], config: CheckpointConfig, vision: VisionConfig, num_games: int
 ) -> None:
-    """Compare a state_dict with what its configuration says it holds.
+    """Compare a state_dict with what its configuration says it holds; of unused tensors nothing is asked.
 
     Raises:
         CheckpointError: naming missing, wrongly shaped, non-float and unexpected tensors.
     """
     expected = checkpoint_tensors(config, vision, num_games)
-    problems = [f"{name} is missing" for name in expected if name not in tensors]
+    problems = [
+        f"{name} is missing"
+        for name in expected
+        if name not in tensors and not name.startswith(UNUSED_PREFIX)
+    ]
     for name, tensor in tensors.items():
+        if name.startswith(UNUSED_PREFIX):
+            continue
         if name not in expected:
             problems.append(f"{name} is not expected")
         elif tuple(tensor.shape) != expected[name]:

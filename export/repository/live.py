@@ -6,12 +6,20 @@ repository move one after the other, and all go back when one of them cannot.
 """
 
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from export.errors import ActivationError, RepositoryError, TritonNotRunningError
 from export.repository.triton_key import TritonKey
 from export.repository.tritons import Triton, connected_tritons
-from export.repository.versions import Version, find_version, history, serve_version, served_number
+from export.repository.versions import (
+    Version,
+    changing,
+    find_version,
+    history,
+    serve_version,
+    served_number,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +60,18 @@ def activate(
     try:
         with connected_tritons(endpoint, key, start_timeout_s) as (tritons, silent):
             _tell_silent(silent)
-            running = [triton.running_version(name) for triton in tritons]
-            ready = [other for other in running if other is not None]
-            current = next((other for other in ready if other != number), number if ready else None)
-            after = _before(repository, name, current)
-            _move(tritons, repository, version, after, after, reload=reload)
+            next_number = None if reload else served_number(repository, name)
+            if next_number == number and all(triton.serves(version) for triton in tritons):
+                for triton in tritons:
+                    _tell_serving(triton, version)
+                return
+            # Also while the Tritons load: each reads what the model's config says then.
+            with changing(repository, name) as serve:
+                running = [triton.running_version(name) for triton in tritons]
+                ready = [other for other in running if other is not None]
+                current = next((other for other in ready if other != number), number if ready else None)
+                after = _before(repository, name, current)
+                _move(tritons, serve, version, after, after, reload=reload)
     except TritonNotRunningError as error:
         if not if_running:
             raise
@@ -79,17 +94,19 @@ def rollback(repository: Path, name: str, endpoint: str | None, *, key: TritonKe
         RepositoryError: when no earlier one is left; otherwise as `activate`.
     """
     if endpoint is None:
-        past = history(repository, name)[:-1]
-        serve_version(repository, name, _last(past, repository, name), after=past[:-1])
+        with changing(repository, name) as serve:
+            past = history(repository, name)[:-1]
+            serve(find_version(repository, name, _last(past, repository, name)).number, past[:-1])
         return past[-1]
     with connected_tritons(endpoint, key) as (tritons, silent):
         _tell_silent(silent)
-        running = [number for triton in tritons if (number := triton.running_version(name)) is not None]
-        current = running[0] if running else None
-        past = _before(repository, name, current)[:-1]
-        target = _last(past, repository, name)
-        version = find_version(repository, name, target)
-        _move(tritons, repository, version, past[:-1], [*past, *running[:1]])
+        with changing(repository, name) as serve:
+            running = [number for triton in tritons if (number := triton.running_version(name)) is not None]
+            current = running[0] if running else None
+            past = _before(repository, name, current)[:-1]
+            target = _last(past, repository, name)
+            version = find_version(repository, name, target)
+            _move(tritons, serve, version, past[:-1], [*past, *running[:1]])
         return target
 
 
@@ -114,7 +131,7 @@ def _last(past: list[int], repository: Path, name: str) -> int:
 
 def _move(
     tritons: list[Triton],
-    repository: Path,
+    serve: Callable[[int, Sequence[int] | None], None],
     version: Version,
     after: list[int],
     before: list[int],
@@ -123,17 +140,15 @@ def _move(
 ) -> None:
     """Have each Triton serve a version, one after the other; those that do already are left alone.
 
-    `after`, `before`: the history of served versions when this succeeds, and when it fails.
+    `serve`: of `changing`. `after`, `before`: the history of served versions when this succeeds, and when it
+    fails.
     """
-    name, number = version.model_name, version.number
+    name, number, repository = version.model_name, version.number, version.folder.parents[1]
     waiting = [triton for triton in tritons if reload or not triton.serves(version)]
     for triton in tritons:
         if triton not in waiting:
-            logger.info(
-                "Triton at %s serves version %d of %s already: nothing to load", triton.address, number, name
-            )
-    if served_number(repository, name) != number or waiting:
-        serve_version(repository, name, number, after=after)
+            _tell_serving(triton, version)
+    serve(number, after)
     moved: list[Triton] = []
     for triton in waiting:
         logger.info("Triton at %s loads version %d of %s", triton.address, number, name)
@@ -143,7 +158,7 @@ def _move(
             left = [other for other in before if other != number]
             if not left:
                 raise
-            serve_version(repository, name, left[-1], after=left[:-1])
+            serve(left[-1], left[:-1])
             raise ActivationError(f"{error}{_moved_back(moved, repository, name, left[-1])}") from error
         logger.info("Triton at %s serves version %d of %s", triton.address, number, name)
         moved.append(triton)
@@ -159,6 +174,15 @@ def _moved_back(moved: list[Triton], repository: Path, name: str, number: int) -
         except ActivationError as error:
             outcomes.append(f"{error}, so it still serves the new version")
     return "".join(f"; {outcome}" for outcome in outcomes)
+
+
+def _tell_serving(triton: Triton, version: Version) -> None:
+    logger.info(
+        "Triton at %s serves version %d of %s already: nothing to load",
+        triton.address,
+        version.number,
+        version.model_name,
+    )
 
 
 def _tell_silent(silent: list[str]) -> None:

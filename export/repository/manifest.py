@@ -50,7 +50,8 @@ class Manifest:
 
     `created`: UTC, ISO 8601. `own_steps`, `own_context_length`: the checkpoint's. `self_check`:
     figures of `formats.accuracy`. `software`: package -> version, None for one that is not installed.
-    `files`: by name. `max_queue_size`: 0 for none; versions from before it was noted all have 256.
+    `files`: by name. `max_queue_size`: 0 for none; versions from before it was noted all have 256. `weights`:
+    the key of the checkpoint's table of weights that was asked for, None for the usual one.
     """
 
     created: str
@@ -70,6 +71,7 @@ class Manifest:
     software: dict[str, str | None]
     files: dict[str, GraphFile]
     max_queue_size: int = 256
+    weights: str | None = None
 
 
 _MANIFESTS = TypeAdapter(Manifest)

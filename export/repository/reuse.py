@@ -18,7 +18,8 @@ class Settings:
     """The settings of an export by which its version is recognised.
 
     `steps`, `context_length`: None for the checkpoint's own. `precision`, `max_batch_size`, `max_queue_size`,
-    `device_kind`: None for whatever was published, "auto" for what was left to the export.
+    `device_kind`: None for whatever was published, "auto" for what was left to the export. `weights`: None
+    for the checkpoint's usual table of weights.
     """
 
     form: Format = "torchscript"
@@ -29,6 +30,7 @@ class Settings:
     max_batch_size: int | Literal["auto"] | None = None
     max_queue_size: int | None = None
     device_kind: str | None = None
+    weights: str | None = None
 
     def are_met_by(self, version: Version) -> bool:
         """Whether a version was made with these settings."""
@@ -41,6 +43,7 @@ class Settings:
             and made.steps == steps
             and made.context_length == context_length
             and made.cfg_scale == self.cfg_scale
+            and made.weights == self.weights
             # An "auto" that came to fp32 is not made again for fp32, nor for "auto".
             and self.precision in {None, made.precision, made.requested.precision}
             and (

@@ -7,31 +7,34 @@
     DIR/<name>/<version>/config.pbtxt    the version's own config, so that serving it again is a copy
     DIR/<name>/<version>/manifest.json   what it was made from (`manifest`)
 
-A version folder is written under another name and renamed when complete. Publishing, serving and removing
-hold a lock on the model's folder. Triton ignores the files that are not its own.
+A version folder is written under a name that nobody else has, compared with its manifest, and renamed when
+complete. Publishing, serving and removing hold a lock on the model's folder, also between machines. Triton
+ignores the files that are not its own.
 """
 
+import errno
 import json
 import logging
-import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from export.checkpoint.digest import file_sha256
 from export.errors import OptionError, RepositoryError
-from export.repository.folder_lock import lock_folder, locked
+from export.repository.folder_lock import locked
 from export.repository.manifest import MANIFEST_NAME, Manifest, read_manifest
-from export.repository.triton_config import CONFIG_NAME, Facts, read_config, read_facts
+from export.repository.partials import NewVersion, aside, discard, reserved, version_numbers
+from export.repository.pulse import Pulse
+from export.repository.triton_config import CONFIG_NAME, Facts, read_config, read_facts, write_config
 from export.writable import advice, require_writable
 
 logger = logging.getLogger(__name__)
 
 HISTORY_NAME = "history.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_PARTIAL = re.compile(r"\.(\d+)\.\d+\.partial")
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def require_writable_model(repository: Path, name: str) -> None:
 def versions(repository: Path, name: str) -> list[Version]:
     """Complete versions of a model that this export has published, oldest first; others are left alone."""
     found = []
-    for number in _numbers(repository / name):
+    for number in version_numbers(repository / name):
         folder = repository / name / str(number)
         try:
             facts = read_facts(read_config(folder / CONFIG_NAME))
@@ -100,22 +103,17 @@ def find_version(repository: Path, name: str, number: int) -> Version:
     """One published version.
 
     Raises:
-        RepositoryError: when there is none of this number; the message lists which there are.
+        RepositoryError: when there is none of this number, or only a part of it; the message lists which
+            there are.
     """
     present = versions(repository, name)
     for version in present:
         if version.number == number:
+            if not version.is_whole:
+                raise RepositoryError(f"{version.folder} is not whole: its files do not fit its manifest")
             return version
     numbers = ", ".join(str(version.number) for version in present) or "none"
     raise RepositoryError(f"{repository} has no version {number} of {name}; its versions: {numbers}")
-
-
-@dataclass(frozen=True)
-class NewVersion:
-    """A version that is being written: `folder` takes its graph, config and manifest."""
-
-    number: int
-    folder: Path
 
 
 @contextmanager
@@ -141,10 +139,12 @@ def new_version(
     model_folder = repository / name
     try:
         model_folder.mkdir(parents=True, exist_ok=True)
-        with _reserved(model_folder, wanted, force=force) as new:
+        _require_own(model_folder)
+        with reserved(model_folder, wanted, force=force) as new:
             yield new
-            with locked(model_folder):
-                _publish(repository, name, new)
+            _require_as_noted(new.folder)
+            with locked(model_folder) as lock:
+                _publish(repository, name, new, lock, force=force, renumber=wanted is None)
                 if keep:
                     _remove_oldest(repository, name, keep)
     except OSError as error:
@@ -159,13 +159,27 @@ def serve_version(repository: Path, name: str, number: int, *, after: Sequence[i
     Raises:
         RepositoryError: when the version is not there or the model's folder cannot be written.
     """
+    with changing(repository, name) as serve:
+        serve(number, after)
+
+
+@contextmanager
+def changing(repository: Path, name: str) -> Iterator[Callable[[int, Sequence[int] | None], None]]:
+    """Keep every other process from publishing, serving and removing versions of a model meanwhile.
+
+    Yields:
+        What makes a version the one that Triton loads next, with `number` and `after` as `serve_version`.
+
+    Raises:
+        RepositoryError: as `serve_version`.
+    """
     try:
-        with locked(repository / name):
-            _serve(repository, name, number, after)
+        with locked(repository / name) as lock:
+            yield lambda number, after: _serve(repository, name, number, lock, after)
     except OSError as error:
         raise RepositoryError(
-            f"version {number} of {name} in {repository} cannot be made the one to serve "
-            f"({error.strerror or error}): {advice(error, 'choose another --repository')}"
+            f"{repository / name} cannot be changed to serve another version ({error.strerror or error}): "
+            f"{advice(error, 'choose another --repository')}"
         ) from error
 
 
@@ -185,7 +199,7 @@ def history(repository: Path, name: str) -> list[int]:
         numbers = json.loads((model_folder / HISTORY_NAME).read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         numbers = []
-    present = _numbers(model_folder)
+    present = version_numbers(model_folder)
     return [number for number in numbers if number in present] if isinstance(numbers, list) else []
 
 
@@ -203,25 +217,68 @@ def _not_written(model_folder: Path, error: OSError) -> RepositoryError:
     )
 
 
-def _publish(repository: Path, name: str, new: NewVersion) -> None:
+def _require_as_noted(folder: Path) -> None:
+    """Compare the files of a version with its manifest.
+
+    Raises:
+        RepositoryError: naming the one that is not what the manifest says.
+    """
+    for name, noted in read_manifest(folder / MANIFEST_NAME).files.items():
+        if not _has_size(folder / name, noted.bytes) or file_sha256(folder / name) != noted.sha256:
+            raise RepositoryError(
+                f"{folder / name} changed after it was checked: nothing is published; export again"
+            )
+
+
+def _publish(
+    repository: Path, name: str, new: NewVersion, lock: Pulse, *, force: bool, renumber: bool
+) -> None:
     """Give a complete version its name, and make it the one to serve; all or nothing."""
     model_folder = repository / name
+    new.pulse.close()
+    replaced = aside(model_folder, new.number, "replaced")
+    if force and (model_folder / str(new.number)).exists():
+        (model_folder / str(new.number)).rename(replaced)
+    _name(model_folder, new, renumber=renumber)
     final = model_folder / str(new.number)
-    replaced = model_folder / f".{new.number}.replaced"
-    if final.exists():
-        final.rename(replaced)
-    new.folder.rename(final)
     try:
-        _serve(repository, name, new.number)
-    except OSError:
+        _serve(repository, name, new.number, lock)
+    except (OSError, RepositoryError):
         shutil.rmtree(final)
         if replaced.exists():
             replaced.rename(final)
         raise
-    shutil.rmtree(replaced, ignore_errors=True)
+    if replaced.exists():
+        discard(replaced)
 
 
-def _serve(repository: Path, name: str, number: int, after: Sequence[int] | None = None) -> None:
+def _name(model_folder: Path, new: NewVersion, *, renumber: bool) -> None:
+    """Rename a version's folder to its number, or to the next one that no other export has taken meanwhile.
+
+    Raises:
+        RepositoryError: when it is taken and the next one is not allowed.
+    """
+    while True:
+        try:
+            # Fails when the number is taken, also where this machine does not see that yet.
+            new.folder.rename(model_folder / str(new.number))
+            return
+        except OSError as error:
+            if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+                raise
+        if not renumber:
+            raise RepositoryError(
+                f"another export has published {model_folder / str(new.number)} meanwhile: "
+                "--force replaces it"
+            )
+        taken, new.number = new.number, max(new.number, *version_numbers(model_folder)) + 1
+        logger.info("another export has published version %d meanwhile: this is %d", taken, new.number)
+        config = read_config(new.folder / CONFIG_NAME)
+        config.version_policy.specific.versions[:] = [new.number]
+        write_config(config, new.folder)
+
+
+def _serve(repository: Path, name: str, number: int, lock: Pulse, after: Sequence[int] | None = None) -> None:
     """Copy a version's config and manifest to the model's folder; the history comes last."""
     model_folder = repository / name
     past = history(repository, name) if after is None else after
@@ -232,48 +289,44 @@ def _serve(repository: Path, name: str, number: int, after: Sequence[int] | None
     for file, content in (*contents.items(), (HISTORY_NAME, json.dumps(numbers).encode())):
         staged = model_folder / f".{file}.staged"
         staged.write_bytes(content)
+        if not lock.is_whole:
+            raise RepositoryError(
+                f"another machine took its turn while this process was halted in {model_folder}: "
+                "see nitrogen-export list, and start again"
+            )
         staged.replace(model_folder / file)
 
 
 def _remove_oldest(repository: Path, name: str, keep: int) -> None:
-    """Delete what this export has published beyond `keep` versions."""
+    """Delete what this export has published beyond `keep` versions; what cannot be deleted stays."""
     kept = {*history(repository, name)[-min(keep, 2) :], served_number(repository, name)} - {None}
-    numbers = [version.number for version in versions(repository, name)]
-    for number in reversed(numbers):
+    present = versions(repository, name)
+    for version in reversed(present):
         if len(kept) < keep:
-            kept.add(number)
-    for number in numbers:
-        if number not in kept:
-            shutil.rmtree(repository / name / str(number))
-            logger.info("removed version %d of %s", number, name)
+            kept.add(version.number)
+    for version in present:
+        if version.number not in kept:
+            _remove(version)
 
 
-@contextmanager
-def _reserved(model_folder: Path, wanted: int | None, *, force: bool) -> Iterator[NewVersion]:
-    """A locked folder under a name of its own; it goes when it was not renamed."""
-    with locked(model_folder):
-        _require_own(model_folder)
-        _tidy_up(model_folder)
-        published = _numbers(model_folder)
-        being_written = [
-            int(found[1]) for path in model_folder.iterdir() if (found := _PARTIAL.fullmatch(path.name))
-        ]
-        number = wanted if wanted is not None else max([*published, *being_written], default=0) + 1
-        if number in published and not force:
-            raise RepositoryError(f"{model_folder / str(number)} exists already: --force replaces it")
-        if number in being_written:
-            raise RepositoryError(
-                f"another export is writing version {number} into {model_folder}: wait for it, "
-                "or leave --version out"
-            )
-        folder = model_folder / f".{number}.{os.getpid()}.partial"
-        folder.mkdir()
-        lock = lock_folder(folder, wait=False)
+def _remove(version: Version) -> None:
+    """Delete a version under another name, so that nobody finds half of it; a protected one is left alone."""
+    removed = aside(version.folder.parent, version.number, "removed")
     try:
-        yield NewVersion(number, folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        require_writable(version.folder)
+        version.folder.rename(removed)
+    except OSError as error:
+        logger.warning(
+            "version %d of %s stays, because %s cannot be removed (%s): %s",
+            version.number,
+            version.model_name,
+            version.folder,
+            error.strerror,
+            advice(OSError(error.errno, error.strerror, str(version.folder)), "remove it by hand"),
+        )
+        return
+    logger.info("removed version %d of %s", version.number, version.model_name)
+    discard(removed)
 
 
 def _require_own(model_folder: Path) -> None:
@@ -288,26 +341,3 @@ def _require_own(model_folder: Path) -> None:
             read_facts(read_config(path))
         except RepositoryError as error:
             raise RepositoryError(f"{path} is not this export's: choose another --name ({error})") from error
-
-
-def _tidy_up(model_folder: Path) -> None:
-    """Undo what exports that were killed have left; a living one holds the lock of its folder."""
-    for folder in model_folder.glob(".*.partial"):
-        with suppress(BlockingIOError, FileNotFoundError):
-            os.close(lock_folder(folder, wait=False))
-            shutil.rmtree(folder)
-    for replaced in model_folder.glob(".*.replaced"):
-        number = replaced.name.removeprefix(".").removesuffix(".replaced")
-        if (model_folder / number).exists():
-            shutil.rmtree(replaced)
-        else:
-            replaced.rename(model_folder / number)
-
-
-def _numbers(model_folder: Path) -> list[int]:
-    """Numbers of all version folders, ascending."""
-    if not model_folder.is_dir():
-        return []
-    return sorted(
-        int(child.name) for child in model_folder.iterdir() if child.name.isdecimal() and child.is_dir()
-    )

@@ -46,6 +46,11 @@ def _ask(endpoint: str) -> tuple[bool, str]:
         status, text = _page(host.strip("[]"), int(port))
     except TimeoutError:
         return False, f"no answer from {endpoint} within {_WITHIN_S:g} s"
+    except ConnectionResetError:
+        return False, (
+            f"{endpoint} closed the connection without an answer: it has too many connections, "
+            "or another program listens there (check NITROGEN_HTTP_PORT)"
+        )
     except OSError as error:
         return False, f"no answer from {endpoint}: {error.strerror or error}"
     if not status:
@@ -58,7 +63,9 @@ def _page(host: str, port: int) -> tuple[str, str]:
     """Return the status of /readyz, empty when the answer is no HTTP, and its text.
 
     Raises:
-        OSError: there is no connection; TimeoutError: or no answer in time.
+        OSError: there is no connection.
+        ConnectionResetError: it ended without a byte.
+        TimeoutError: no answer came in time.
     """
     deadline = time.monotonic() + _WITHIN_S
     received = b""
@@ -73,6 +80,8 @@ def _page(host: str, port: int) -> tuple[str, str]:
             if not part:
                 break
             received += part
+    if not received:
+        raise ConnectionResetError
     head, _, text = received.partition(b"\r\n\r\n")
     words = head.decode("latin-1").split(None, 2)
     is_http = len(words) >= 2 and words[0].startswith("HTTP/1.") and words[1].isdecimal()

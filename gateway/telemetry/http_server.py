@@ -6,29 +6,30 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from gateway.settings import GatewaySettings
+from gateway.telemetry.http_connections import HttpConnections
 from gateway.transport.listening import cannot_bind
 
-# Operators' programs ask every few seconds; the pages share the event loop with the players.
-_MOST_CONNECTIONS = 64
-_LONGEST_CONNECTION_S = 60.0
 _READY_FOR_S = 0.1
-
-
-class _TurnedAway(asyncio.Protocol):
-    """A connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Close it."""
-        transport.close()
+_PAGES = {
+    "/healthz": "whether the gateway is alive",
+    "/readyz": "whether a request would get actions, and if not, why",
+    "/metrics": "numbers for Prometheus",
+}
+_PLAYERS_PORTS = (
+    "Python: ZeroMQ, msgpack or pickle",
+    "BizHawk and other languages: TCP, a JSON line and image bytes",
+)
 
 
 class HttpServer:
-    """Serves `GET /healthz`, `/readyz` and `/metrics`.
+    """Serves `GET /healthz`, `/readyz` and `/metrics`, and `GET /`, which says what is where.
 
     `ready`: returns None, or why a request would get no actions. `exposition`: returns the metrics in
     Prometheus' text format. `path`: a Unix socket to listen on instead of the settings' port.
+    `players_ports`: returns the numbers of the ZeroMQ and the TCP port.
     `draining`: set when the gateway is about to stop, so that /readyz sends new players elsewhere.
     """
 
@@ -36,21 +37,25 @@ class HttpServer:
         self,
         ready: Callable[[], Awaitable[str | None]],
         exposition: Callable[[], Awaitable[bytes]],
+        players_ports: Callable[[], tuple[int, int]],
         settings: GatewaySettings,
         path: Path | None = None,
     ) -> None:
         self._ready = ready
         self._exposition = exposition
+        self._players_ports = players_ports
         self._settings = settings
         self._path = path
         self.draining = False
         self._server: asyncio.Server | None = None
+        self._connections: HttpConnections | None = None
         self._one_page = asyncio.Lock()
         # What was answered last, and when, by the event loop's clock.
         self._last_reason: tuple[float, str | None] = (-math.inf, None)
-        application = web.Application()
+        application = web.Application(middlewares=[self._note_request])
         application.add_routes(
             [
+                web.get("/", self._front),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
@@ -70,28 +75,46 @@ class HttpServer:
             await web.UnixSite(self._runner, self._path).start()
             self.port = 0
             return
+        handlers = self._runner.server
+        assert handlers is not None  # noqa: S101 - it was set up above
+        self._connections = HttpConnections(handlers, self._settings.header_timeout_s)
         try:
-            self._server = await asyncio.get_running_loop().create_server(self._connection, host, port)
+            self._server = await asyncio.get_running_loop().create_server(self._connections, host, port)
         except OSError as error:
             await self._runner.cleanup()
             raise cannot_bind(error, host, port, "--http-port") from error
         self.port = int(self._server.sockets[0].getsockname()[1])
-
-    def _connection(self) -> asyncio.Protocol:
-        """Return what serves a new connection; it has a limited life, and there are not many at once."""
-        handlers = self._runner.server
-        assert handlers is not None  # noqa: S101 - set up before anybody connects
-        if len(handlers.connections) >= _MOST_CONNECTIONS:
-            return _TurnedAway()
-        handler = handlers()
-        asyncio.get_running_loop().call_later(_LONGEST_CONNECTION_S, handler.force_close)
-        return handler
 
     async def stop(self) -> None:
         """Close the port and its connections."""
         if self._server is not None:
             self._server.close()
         await self._runner.cleanup()
+
+    @web.middleware
+    async def _note_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._connections is not None:
+            self._connections.request_came(request.transport)
+        return await handler(request)
+
+    async def _front(self, _: web.Request) -> web.Response:
+        """Tell whoever opens the port in a browser what is here, and where players go."""
+        reason = await self._not_ready()
+        pages = [f"  {path:<10}{what}" for path, what in _PAGES.items()]
+        ports = [
+            f"  port {port:<5}{what}"
+            for port, what in zip(self._players_ports(), _PLAYERS_PORTS, strict=True)
+        ]
+        lines = [
+            f"This is a NitroGen gateway. It is {'ready' if reason is None else f'not ready: {reason}'}.",
+            "",
+            "For operators, on this port:",
+            *pages,
+            "",
+            "For players:",
+            *ports,
+        ]
+        return web.Response(text="\n".join(lines) + "\n")
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")

@@ -2,16 +2,21 @@
 
 The workers of one gateway write into the same folder. Each looks at the whole folder before it has written
 its share of the headroom, so together they stay below the limit; further gateways may exceed it by as much as
-their headroom. Files that are no recordings are neither counted nor touched.
+their headroom. Whatever else lies there is neither counted nor touched, and neither is
+a folder or a link with the name of a recording.
 """
 
+import logging
 import os
 import re
+import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.telemetry.recording_format import Part, is_recording
+
+logger = logging.getLogger(__name__)
 
 # The part of the limit that is kept free for what is written between two looks at the folder.
 _HEADROOM = 1 / 8
@@ -64,17 +69,18 @@ class KeptRecordings:
         """Delete the oldest recordings until `size` more bytes fit, and the headroom is free.
 
         Raises:
-            OSError: the folder cannot be read.
+            OSError: the folder cannot be read, or recordings that cannot be removed take the space.
         """
         found, total = self._look()
         most = self._max_bytes - max(self._headroom, size)
         for name, bytes_ in sorted(found):
             if total <= most:
                 break
-            # Another writer may have been quicker.
-            (self._folder / name).unlink(missing_ok=True)
-            total -= bytes_
+            if _removed(self._folder / name):
+                total -= bytes_
         self._kept_bytes, self._unseen_bytes = total, 0
+        if total + size > self._max_bytes:
+            raise OSError(f"the recordings there have {total} bytes and cannot be removed")
 
     def _look(self) -> tuple[list[tuple[str, int]], int]:
         """Return all recordings with their sizes, and these sizes' sum; delete what lost writers left."""
@@ -92,10 +98,12 @@ class KeptRecordings:
                     continue
                 try:
                     status = entry.stat(follow_symlinks=False)
-                    if under_way and now - status.st_mtime > _ABANDONED_S:
-                        Path(entry.path).unlink(missing_ok=True)
-                        continue
                 except FileNotFoundError:
+                    continue
+                if not stat.S_ISREG(status.st_mode):
+                    continue
+                is_abandoned = under_way and now - status.st_mtime > _ABANDONED_S
+                if is_abandoned and _removed(Path(entry.path)):
                     continue
                 total += status.st_size
                 if not under_way:
@@ -118,3 +126,14 @@ class KeptRecordings:
         except OSError:
             under_way.unlink(missing_ok=True)
             raise
+
+
+def _removed(path: Path) -> bool:
+    """Remove a file, and return whether it is gone; one that stays keeps nobody from recording."""
+    try:
+        # Another writer may have been quicker.
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("an old recording cannot be removed, and goes on taking space: %s", error)
+        return False
+    return True

@@ -29,6 +29,12 @@ _EVENT = struct.Struct("=HI")  # what happened, and to which descriptor or why
 # zmq.h: a client without CURVE, or with another key for the server than its own.
 _NOT_OURS = frozenset({0x11000001, 0x11000002})
 
+_WITH_KEYS = "a connection without the right keys is refused"
+_WITHOUT_KEYS = (
+    "a connection is refused because it uses CURVE keys, and this gateway has none: start the gateway with "
+    "--curve-keys, or the client without keys"
+)
+
 # Who a client is: its key, or its address where it has none, and its identity.
 ClientKey = tuple[str, bytes]
 
@@ -157,7 +163,7 @@ class Connections:
                 self._metrics.refused("handshake")
             elif value in _NOT_OURS:
                 self._metrics.refused("key")
-                logger.info("a connection without the right keys is refused")
+                logger.info("%s", _WITH_KEYS if self._settings.curve_keys else _WITHOUT_KEYS)
         return False
 
     def _enter(self, descriptor: int) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from export.checkpoint.digest import file_sha256
 from export.formats.accuracy import Accuracy
 from export.repository.manifest import GraphFile, Manifest, Requested, Source, write_manifest
+from export.repository.partials import NewVersion
 from export.repository.triton_config import Facts, fill_config, write_config
 from export.repository.versions import new_version
 from tests.golden import checkpoint_path
@@ -17,9 +18,23 @@ _ACCURACY = Accuracy(max_difference=0.0, mean_difference=0.0, flipped_buttons=0.
 
 
 def publish_light(
-    repository: Path, steps: int, *, asked_precision: str = "fp32", asked_batch_size: int | None = None
+    repository: Path,
+    steps: int,
+    *,
+    asked_precision: str = "fp32",
+    asked_batch_size: int | None = None,
+    keep: int = 0,
 ) -> int:
     """Publish the next version, as if made from the golden checkpoint `tiny` in fp32; its number."""
+    with new_version(repository, NAME, keep=keep) as new:
+        write_light(new, steps, asked_precision=asked_precision, asked_batch_size=asked_batch_size)
+    return new.number
+
+
+def write_light(
+    new: NewVersion, steps: int, *, asked_precision: str = "fp32", asked_batch_size: int | None = None
+) -> None:
+    """Write what `publish_light` publishes."""
     sha256 = file_sha256(CHECKPOINT)
     facts = Facts(
         checkpoint_path=str(CHECKPOINT),
@@ -35,33 +50,31 @@ def publish_light(
         precision="fp32",
         accuracy=_ACCURACY,
     )
-    with new_version(repository, NAME) as new:
-        config = fill_config(
-            facts, name=NAME, version=new.number, max_batch_size=1, device_kind="cpu", form="torchscript"
-        )
-        config.backend = "python"
-        config.ClearField("model_warmup")
-        model = new.folder / "model.py"
-        model.write_text(MODEL)
-        write_config(config, new.folder)
-        manifest = Manifest(
-            created="2026-01-01T00:00:00+00:00",
-            format="torchscript",
-            checkpoint=Source(str(CHECKPOINT), sha256),
-            adapter=None,
-            requested=Requested(steps, None, 1.0, asked_precision, asked_batch_size),
-            own_steps=4,
-            own_context_length=1,
-            steps=steps,
-            context_length=1,
-            cfg_scale=1.0,
-            precision="fp32",
-            max_batch_size=asked_batch_size or 1,
-            device_kind="auto",
-            self_check={},
-            software={},
-            max_queue_size=0,
-            files={model.name: GraphFile(model.stat().st_size, file_sha256(model))},
-        )
-        write_manifest(manifest, new.folder)
-    return new.number
+    config = fill_config(
+        facts, name=NAME, version=new.number, max_batch_size=1, device_kind="cpu", form="torchscript"
+    )
+    config.backend = "python"
+    config.ClearField("model_warmup")
+    model = new.folder / "model.py"
+    model.write_text(MODEL)
+    write_config(config, new.folder)
+    manifest = Manifest(
+        created="2026-01-01T00:00:00+00:00",
+        format="torchscript",
+        checkpoint=Source(str(CHECKPOINT), sha256),
+        adapter=None,
+        requested=Requested(steps, None, 1.0, asked_precision, asked_batch_size),
+        own_steps=4,
+        own_context_length=1,
+        steps=steps,
+        context_length=1,
+        cfg_scale=1.0,
+        precision="fp32",
+        max_batch_size=asked_batch_size or 1,
+        device_kind="auto",
+        self_check={},
+        software={},
+        max_queue_size=0,
+        files={model.name: GraphFile(model.stat().st_size, file_sha256(model))},
+    )
+    write_manifest(manifest, new.folder)

@@ -1,5 +1,4 @@
 import hashlib
-import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -51,20 +50,11 @@ def test_no_such_file(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "ng.pt", tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", pickle.dumps({"model": {}})])
-def test_not_a_torch_file(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "ng.pt"
-    path.write_bytes(content)
-
-    with pytest.raises(CheckpointError, match="not a torch checkpoint, or is cut off or damaged"):
-        read_checkpoint(path, path.parent)
-
-
 def test_a_cut_off_file(folder: Path) -> None:
     path = folder / "ng.pt"
     path.write_bytes(path.read_bytes()[:-1000])
 
-    with pytest.raises(CheckpointError, match="not a torch checkpoint, or is cut off or damaged"):
+    with pytest.raises(CheckpointError, match="is cut off or damaged: the end of its zip archive is missing"):
         read_checkpoint(path, path.parent)
 
 
@@ -76,14 +66,6 @@ def test_a_flipped_bit_in_the_weights(folder: Path, place: float) -> None:
     path.write_bytes(content)
 
     with pytest.raises(CheckpointError, match=r"is damaged: the bytes of ng/data/\d+ are not those"):
-        read_checkpoint(path, path.parent)
-
-
-def test_a_zip_that_is_no_torch_file(tmp_path: Path) -> None:
-    (tmp_path / "inside").mkdir()
-    path = Path(shutil.make_archive(str(tmp_path / "ng"), "zip", tmp_path / "inside"))
-
-    with pytest.raises(CheckpointError, match="not a readable torch checkpoint"):
         read_checkpoint(path, path.parent)
 
 
@@ -104,14 +86,6 @@ def test_a_file_that_needs_code_execution_is_refused_and_not_executed(folder: Pa
     with pytest.raises(CheckpointError, match="only be loaded by executing code"):
         read_checkpoint(path, path.parent)
     assert not target.exists()
-
-
-@pytest.mark.parametrize("key", ["model", "ckpt_config"])
-def test_another_kind_of_torch_file(folder: Path, key: str) -> None:
-    path = changed(folder, lambda content: content.pop(key))
-
-    with pytest.raises(CheckpointError, match="not a NitroGen checkpoint"):
-        read_checkpoint(path, path.parent)
 
 
 @pytest.mark.parametrize(

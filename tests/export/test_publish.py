@@ -1,6 +1,5 @@
 """What ends up in the repository, and what does not when something is wrong."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -188,24 +187,6 @@ def test_weights_that_are_not_finite_publish_nothing(tmp_path: Path) -> None:
     with pytest.raises(VerificationError, match="NaN"):
         export_checkpoint(ExportOptions(folder / "ng.pt", tmp_path / "repository", steps=1))
     assert not (tmp_path / "repository").exists()
-
-
-def test_what_a_killed_export_left_is_removed_but_not_what_another_one_writes(tmp_path: Path) -> None:
-    model_folder = tmp_path / "nitrogen"
-    abandoned, busy = model_folder / ".1.11.partial", model_folder / ".1.12.partial"
-    for folder in (abandoned, busy):
-        folder.mkdir(parents=True)
-        (folder / "model.pt").write_bytes(b"half of it")
-
-    descriptor = os.open(busy, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        export(tmp_path)
-    finally:
-        os.close(descriptor)
-
-    assert not abandoned.exists()
-    assert (busy / "model.pt").exists()
 
 
 def test_a_repository_that_is_a_file_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from export.errors import OptionError
 from export.export_command import run_export
+from export.repository.listing import describe_versions
 from export.repository.reuse import Settings, find_published
 from export.repository.versions import history, served_number, versions
 from tests.export.light_versions import CHECKPOINT, publish_light
@@ -73,6 +74,7 @@ def test_the_same_settings_are_found(published: Path, settings: Settings) -> Non
         replace(MADE, max_batch_size="auto"),
         replace(MADE, max_queue_size=5),
         replace(MADE, device_kind="gpu"),
+        replace(MADE, weights="model_ema"),
     ],
 )
 def test_other_settings_are_not(published: Path, settings: Settings) -> None:
@@ -111,6 +113,18 @@ def test_what_is_there_is_served_again_and_what_is_not_is_exported(
     assert caplog.text.count("nothing to export: version 1 of nitrogen was made from this checkpoint") == 2
     stages = [line[:6] for line in caplog.messages if line[1:6] == " of 3"]
     assert stages == ["1 of 3", "1 of 3", "2 of 3", "3 of 3", "1 of 3"]
+
+
+def test_other_weights_of_the_checkpoint_are_another_version(
+    repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish_light(repository, 1)
+    for _ in range(2):
+        run(repository, "--weights=model")
+    folder = repository / "nitrogen" / "2"
+    assert capsys.readouterr().out.splitlines() == [f"published {folder}", f"reused {folder}"]
+    assert "ng.pt (" in describe_versions(repository, as_json=False)
+    assert ") model " in describe_versions(repository, as_json=False)
 
 
 def test_only_the_form_that_is_missing_is_exported(

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,48 @@ def test_exports_at_once_that_each_remove_old_versions_all_end_well(repository: 
     assert [process.wait(120) for process in exports] == [0, 0, 0]
     assert numbers(repository) == [served_number(repository, "nitrogen")]
     assert history(repository, "nitrogen") == numbers(repository)
+
+
+def publish_unprivileged(repository: Path) -> subprocess.CompletedProcess[str]:
+    """Publish one more version of two that are kept, as a user who may not write everywhere."""
+    script = (
+        "import logging, sys\nfrom pathlib import Path\n"
+        "from tests.export.light_versions import publish_light\n"
+        "logging.basicConfig(level=logging.INFO, format='%(message)s')\n"
+        "publish_light(Path(sys.argv[1]), 1, keep=2)"
+    )
+    unprivileged = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    command = [*unprivileged, sys.executable, "-c", script, str(repository)]
+    return subprocess.run(command, capture_output=True, text=True, check=True)
+
+
+def test_an_old_version_that_is_write_protected_stays_with_a_warning(repository: Path) -> None:
+    protected = repository / "nitrogen" / "1"
+    protected.chmod(0o555)
+
+    assert (
+        f"version 1 of nitrogen stays, because {protected} cannot be removed (Permission denied): "
+        f"it is write-protected: chmod -R u+w {protected}, or remove it by hand\n"
+    ) in publish_unprivileged(repository).stderr
+    assert numbers(repository) == [1, 3, 4]
+    assert served_number(repository, "nitrogen") == 4
+    publish_unprivileged(repository)
+    assert numbers(repository) == [1, 4, 5]
+    assert all(version.is_whole for version in versions(repository, "nitrogen"))
+
+
+def test_of_an_old_version_that_is_removed_in_part_nothing_is_listed(repository: Path) -> None:
+    stubborn = repository / "nitrogen" / "1" / "notes"
+    stubborn.mkdir()
+    (stubborn / "file").write_text("")
+    stubborn.chmod(0o555)
+
+    assert "is no longer needed, but cannot be removed" in publish_unprivileged(repository).stderr
+    assert numbers(repository) == [3, 4]
+    [left] = (repository / "nitrogen").glob(".1.*.removed")
+    (left / "notes").chmod(0o755)
+    publish_unprivileged(repository)
+    assert list((repository / "nitrogen").glob(".*")) == []
 
 
 def test_what_a_killed_replacement_left_comes_back(repository: Path) -> None:

@@ -13,7 +13,7 @@ import struct
 import subprocess
 import timeit
 
-from tests.gateway.pickle_parts import Reduced, call, dtype, image, named, reduced, text
+from tests.gateway.pickle_parts import IMAGE, Reduced, call, dtype, image, named, reduced, text
 
 MARKER = "gadget-was-here"
 TOUCH = f"touch {MARKER}"
@@ -108,6 +108,22 @@ LIVE = {
     + call("os", "system", text(TOUCH)),
 }
 
+# Its memo has a name at 7, what the name makes at 8, and a set at 9.
+_IMAGE_WITH_INFO = (
+    IMAGE
+    + b"](}"
+    + text("x")
+    + named("os", "system")
+    + b"q\x07"
+    + b"("
+    + text("true")
+    + b"tRq\x08s"
+    + text("y")
+    + b"\x8f(K\x01\x90q\x09s"
+    + text("L")
+    + b"K\x01K\x01\x86NC\x01aeb"
+)
+
 REFUSED = {
     "nt.system": call("nt", "system", text(TOUCH)),
     # The first links of chains, and other systems.
@@ -172,6 +188,18 @@ REFUSED = {
     + b"K\x01K\x01\x86NC\x01aeb.",
     "BUILD on a function": b"cnumpy\ndtype\n}" + text("name") + b"K\x01sb.",
     "BUILD on a dict": b"}}b.",
+    # An image's info holds anything; nothing of it is found elsewhere.
+    "a name as an image's mode": image(named("os", "system"), b"K\x01K\x01\x86", b"N", b"C\x01a"),
+    "a name as an image's size": image(text("L"), named("os", "system"), b"N", b"C\x01a"),
+    "a name as an image's palette": image(text("P"), b"K\x01K\x01\x86", named("os", "system"), b"C\x01a"),
+    "a call as an image's data": image(
+        text("L"), b"K\x01K\x01\x86", b"N", call("os", "system", text(TOUCH))[:-1]
+    ),
+    "a name that comes back from an image's info": _IMAGE_WITH_INFO + b"h\x07(" + text(TOUCH) + b"tR.",
+    "what was made in an image's info, called": _IMAGE_WITH_INFO + b"h\x08(" + text(TOUCH) + b"tR.",
+    "what was made in an image's info, built": _IMAGE_WITH_INFO + b"h\x08}b.",
+    "what was made in an image's info, as an item": _IMAGE_WITH_INFO + b"0}" + text("x") + b"h\x08s.",
+    "a set that comes back from an image's info": _IMAGE_WITH_INFO + b"0h\x09.",
     # copyreg.
     "copyreg's reconstructor of an image": call(
         "copyreg", "_reconstructor", named("PIL.Image", "Image"), named("builtins", "object"), b"N"

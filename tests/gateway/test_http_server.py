@@ -1,6 +1,7 @@
 """Port 8080 by itself: what /readyz says while the gateway serves, cannot serve, and is about to stop."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -8,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.settings import GatewaySettings
+from gateway.telemetry.http_connections import MAX_LOCAL_CONNECTIONS
 from gateway.telemetry.http_server import HttpServer
 
 
@@ -36,8 +38,8 @@ async def server(state: State) -> AsyncIterator[HttpServer]:
     async def exposition() -> bytes:
         return b"metric 1\n"
 
-    settings = GatewaySettings(host="127.0.0.1", http_port=0)
-    server = HttpServer(ready, exposition, settings)
+    settings = GatewaySettings(host="127.0.0.1", http_port=0, header_timeout_s=0.5)
+    server = HttpServer(ready, exposition, lambda: (5555, 5556), settings)
     await server.start()
     try:
         yield server
@@ -45,14 +47,56 @@ async def server(state: State) -> AsyncIterator[HttpServer]:
         await server.stop()
 
 
-async def test_connections_are_limited(server: HttpServer) -> None:
-    silent = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(64)]
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    assert await asyncio.wait_for(reader.read(), 10) == b""
-    for _, one in [*silent, (reader, writer)]:
-        one.close()
-        await one.wait_closed()
+async def test_silent_connections_take_the_pages_from_nobody(server: HttpServer) -> None:
+    silent = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(100)]
     assert await page(server, "/healthz") == (200, "ok\n")
+    # Each is closed: the oldest ones because there are too many, the others because they say nothing.
+    for reader, writer in silent:
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
+
+
+async def test_connections_that_asked_once_and_stay_take_the_pages_from_nobody(server: HttpServer) -> None:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=100)) as session:
+        url = f"http://127.0.0.1:{server.port}/healthz"
+        kept = [await session.get(url) for _ in range(MAX_LOCAL_CONNECTIONS)]
+        assert await page(server, "/healthz") == (200, "ok\n")
+        for response in kept:
+            response.close()
+
+
+async def test_a_header_that_does_not_end_is_cut(server: HttpServer) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: ")
+    with contextlib.suppress(ConnectionResetError):
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+
+
+async def test_a_connection_that_has_asked_may_ask_again_later(server: HttpServer) -> None:
+    async def ask() -> bytes:
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        return await asyncio.wait_for(reader.readuntil(b"ok\n"), 10)
+
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    assert (await ask()).startswith(b"HTTP/1.1 200")
+    # Meanwhile one that came later and says nothing is cut.
+    silent, its_writer = await asyncio.open_connection("127.0.0.1", server.port)
+    with contextlib.suppress(ConnectionResetError):
+        assert await asyncio.wait_for(silent.read(), 10) == b""
+    assert (await ask()).startswith(b"HTTP/1.1 200")
+    for one in (writer, its_writer):
+        one.close()
+
+
+async def test_the_front_says_what_is_here(server: HttpServer, state: State) -> None:
+    state.reason = "Triton is away"
+    status, text = await page(server, "/")
+    assert status == 200
+    assert text.startswith("This is a NitroGen gateway. It is not ready: Triton is away.")
+    for word in ("/healthz", "/readyz", "/metrics", "port 5555", "port 5556"):
+        assert word in text
 
 
 async def page(server: HttpServer, path: str) -> tuple[int, str]:

@@ -273,6 +273,45 @@ def test_what_a_killed_gateway_left_half_written_goes(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", [".{name}.part", "{name}"])
+@pytest.mark.parametrize("kind", ["folder", "link to nowhere", "link to a folder"])
+def test_what_has_a_recordings_name_and_is_none_keeps_nobody_from_recording(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    kept = KeptRecordings(tmp_path, LIMIT)
+    path = tmp_path / name.format(name=recording_name(exchange(number=-10_000)))
+    if kind == "folder":
+        path.mkdir()
+        (path / "file").write_bytes(b"somebody's")
+    else:
+        path.symlink_to(tmp_path if kind == "link to a folder" else tmp_path / "nowhere")
+    os.utime(path, (BEGAN - 10_000, BEGAN - 10_000), follow_symlinks=False)
+    kept.write(recording_name(exchange()), pack(exchange()))
+    kept.make_room(LIMIT)
+    assert path.is_symlink() or (path / "file").exists()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_recording_that_cannot_be_removed_costs_its_space_and_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stuck, other = (tmp_path / recording_name(exchange(number=n)) for n in range(2))
+    for path in (stuck, other):
+        path.write_bytes(bytes(1000))
+    # Not even root removes a file that something is mounted on.
+    subprocess.run(["mount", "--bind", stuck, stuck], check=True)
+    try:
+        kept = KeptRecordings(tmp_path, 3000)
+        kept.make_room(2000)
+        assert stuck.exists()
+        assert not other.exists()
+        assert "cannot be removed" in caplog.text
+        with pytest.raises(OSError, match="the recordings there have 1000 bytes and cannot be removed"):
+            kept.make_room(2500)
+    finally:
+        subprocess.run(["umount", stuck], check=True)
+
+
 def test_what_another_gateway_is_writing_stays(tmp_path: Path) -> None:
     under_way = tmp_path / f".{recording_name(exchange())}.part"
     under_way.write_bytes(b"half")

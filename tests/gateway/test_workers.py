@@ -122,11 +122,18 @@ def test_a_signal_ends_them_all(timed_triton: TimedTriton) -> None:
         assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
-def test_workers_end_with_their_parent(timed_triton: TimedTriton) -> None:
+def test_workers_end_with_their_parent_and_leave_nothing(timed_triton: TimedTriton) -> None:
     with running(timed_triton.endpoint) as gateway:
         pids = gateway.worker_pids()
+        folder = Path(_words_of(pids[0])[-1]).parent
+        assert len(list(folder.iterdir())) == len(pids)
         gateway.process.kill()
         wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 15, "no worker is left")
+        assert not folder.exists()
+
+
+def _words_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_text().strip("\0").split("\0")
 
 
 @pytest.mark.parametrize("flag", ["--zmq-port", "--tcp-port"])

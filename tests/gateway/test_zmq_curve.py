@@ -65,6 +65,18 @@ async def test_the_documented_client_is_answered(keys: Path, tmp_path: Path) -> 
         assert await asyncio.to_thread(play, gateway.zmq_port) == {"status": "ok"}
 
 
+async def test_a_gateway_without_keys_says_so_to_who_comes_with_some(
+    keys: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with lone_gateway() as gateway:
+        with peer(gateway, **curve(keys, "alice")) as client:
+            await knock(client)
+            await until(lambda: refused(gateway, "key") >= 1, "the client is refused")
+    assert "uses CURVE keys, and this gateway has none" in caplog.text
+    assert "right keys" not in caplog.text
+
+
 @pytest.mark.parametrize("who", ["plain", "with an unknown key", "with a wrong key of the gateway"])
 async def test_a_client_without_the_right_keys_is_refused(keys: Path, who: str) -> None:
     options: dict[str, bytes] = {}

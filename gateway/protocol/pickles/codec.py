@@ -5,6 +5,7 @@ import pickle
 from typing import Any, cast
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from gateway.errors import ImageError
@@ -17,6 +18,10 @@ from gateway.protocol.plain_values import WANTED_PIXELS, fields_of, pixels_of, r
 REPLY_PROTOCOL = 4
 
 _CHANNELS = {"RGB": 3, "RGBA": 4, "L": 1, "P": 1}
+# Modes of whole bytes that PIL turns into RGB, and "1", which has eight pixels in one.
+_CONVERTED = {"1": 0, "LA": 2, "PA": 2, "RGBX": 4, "RGBa": 4, "CMYK": 4, "YCbCr": 3, "HSV": 3}
+# They take up to 24 times as much memory then.
+_MOST_CONVERTED_PIXELS = 2**25
 
 
 def decode_request(data: bytes | memoryview) -> Request:
@@ -71,21 +76,47 @@ def _pixels(image: object) -> Pixels:
 
 def _pixels_of_pil(image: PickledImage) -> NDArray[np.uint8]:
     """A PIL image's pixels: (H, W), (H, W, 3) or (H, W, 4) uint8."""
-    channels = _CHANNELS.get(image.mode)
-    if channels is None:
-        raise ImageError(
-            f"a PIL image of mode {describe(image.mode)} is not taken; send image.convert('RGB')"
-        )
     width, height = image.size
-    if width <= 0 or height <= 0 or width * height * channels != len(image.data):
+    needed = _bytes_of(image.mode, width, height)
+    if width <= 0 or height <= 0 or needed != len(image.data):
         raise ImageError(
             f"a PIL image of mode {image.mode} has size ({describe(width)}, {describe(height)}) "
             f"and {len(image.data)} bytes, which do not agree; send image.convert('RGB')"
         )
+    if image.palette is None and image.mode in ("P", "PA"):
+        raise ImageError(f"a PIL image of mode {image.mode} has no palette; send image.convert('RGB')")
+    if image.mode in _CONVERTED:
+        return _converted(image)
     flat = np.frombuffer(image.data, np.uint8)
-    if image.mode == "P":
-        if image.palette is None:
-            raise ImageError("a PIL image of mode P has no palette; send image.convert('RGB')")
+    if image.palette is not None and image.mode == "P":
         colours = np.frombuffer(image.palette[:768].ljust(768, b"\0"), np.uint8).reshape(256, 3)
         return cast(NDArray[np.uint8], colours[flat].reshape(height, width, 3))
+    channels = _CHANNELS[image.mode]
     return flat.reshape((height, width) if channels == 1 else (height, width, channels))
+
+
+def _bytes_of(mode: str, width: int, height: int) -> int:
+    """How many bytes the pixels of a PIL image have."""
+    if mode == "1":
+        return (width + 7) // 8 * height
+    channels = _CHANNELS.get(mode) or _CONVERTED.get(mode)
+    if channels is None:
+        raise ImageError(
+            f"a PIL image of mode {describe(mode)} is not taken; bring its values to 0 to 255 and send "
+            "image.convert('RGB')"
+        )
+    return width * height * channels
+
+
+def _converted(image: PickledImage) -> NDArray[np.uint8]:
+    """The pixels of a mode whose way to RGB only PIL knows: (H, W, 3) uint8."""
+    width, height = image.size
+    if width * height > _MOST_CONVERTED_PIXELS:
+        raise ImageError(
+            f"a PIL image of mode {image.mode} has {width}x{height} pixels, more than "
+            f"{_MOST_CONVERTED_PIXELS}; send image.convert('RGB')"
+        )
+    picture = PIL.Image.frombytes(image.mode, image.size, bytes(image.data))
+    if image.palette is not None and image.mode == "PA":
+        picture.putpalette(image.palette[:768])
+    return np.asarray(picture.convert("RGB"))

@@ -10,7 +10,10 @@ INTEGER = re.compile(rb"-?[0-9]+")  # as protocol 0 writes it
 
 
 class Machine:
-    """The state of one run: a stack, the stacks below its marks, and the memo."""
+    """The state of one run: a stack, the stacks below its marks, and the memo.
+
+    `state_level`: how many marks there were when an image's state began, with its own; 0 outside of one.
+    """
 
     __slots__ = (
         "encode_budget",
@@ -21,6 +24,7 @@ class Machine:
         "size",
         "stack",
         "stacks",
+        "state_level",
         "view",
     )
 
@@ -32,6 +36,7 @@ class Machine:
         self.stack: list[object] = []
         self.stacks: list[list[object]] = []
         self.memo: dict[int, object] = {}
+        self.state_level = 0
         self.max_int_bits = max_int_bits
         self.encode_budget = len(raw)
 
@@ -53,7 +58,13 @@ class Machine:
         return self.raw[start:end]
 
     def pop_mark(self) -> list[object]:
-        """The items above the last mark."""
+        """The items above the last mark.
+
+        Raises:
+            RequestError: the mark is that of an image's state, which ends in one way only.
+        """
+        if self.state_level and len(self.stacks) == self.state_level:
+            raise RequestError("the pickle is malformed: a PIL image's state does not end as PIL writes it")
         items = self.stack
         self.stack = self.stacks.pop()
         return items

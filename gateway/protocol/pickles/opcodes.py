@@ -7,9 +7,11 @@ that protocols 0 to 5 write for plain values, numpy arrays and PIL images. What 
 
 import pickle  # for the opcodes' names; nothing is loaded with it
 import struct
+from collections.abc import Callable
 
-from gateway.errors import RequestError
+from gateway.errors import RequestError, UnsafePickleError
 from gateway.protocol.pickles import values
+from gateway.protocol.pickles.info import Inert, begin_state, end_state, or_inert, plain
 from gateway.protocol.pickles.machine import INTEGER, Machine, Step
 from gateway.protocol.pickles.scalars import SCALAR_STEPS
 from gateway.protocol.pickles.values import Pending
@@ -37,6 +39,7 @@ def _frame(machine: Machine) -> None:
 def _mark(machine: Machine) -> None:
     machine.stacks.append(machine.stack)
     machine.stack = []
+    begin_state(machine)
 
 
 def _pop(machine: Machine) -> None:
@@ -68,27 +71,27 @@ def _empty_dict(machine: Machine) -> None:
 
 def _tuple(machine: Machine) -> None:
     items = machine.pop_mark()
-    machine.stack.append(tuple(items))
+    machine.stack.append(tuple(map(plain, items)))
 
 
 def _tuple1(machine: Machine) -> None:
-    machine.stack[-1] = (machine.stack[-1],)
+    machine.stack[-1] = (plain(machine.stack[-1]),)
 
 
 def _tuple2(machine: Machine) -> None:
     last = machine.stack.pop()
-    machine.stack[-1] = (machine.stack[-1], last)
+    machine.stack[-1] = (plain(machine.stack[-1]), plain(last))
 
 
 def _tuple3(machine: Machine) -> None:
     last = machine.stack.pop()
     middle = machine.stack.pop()
-    machine.stack[-1] = (machine.stack[-1], middle, last)
+    machine.stack[-1] = (plain(machine.stack[-1]), plain(middle), plain(last))
 
 
 def _list(machine: Machine) -> None:
     items = machine.pop_mark()
-    machine.stack.append(items)
+    machine.stack.append(list(map(plain, items)))
 
 
 def _dict(machine: Machine) -> None:
@@ -102,14 +105,17 @@ def _append(machine: Machine) -> None:
 
 
 def _appends(machine: Machine) -> None:
-    _extend(machine, machine.pop_mark())
+    ends_state = machine.state_level and machine.state_level == len(machine.stacks)
+    _extend(machine, end_state(machine) if ends_state else machine.pop_mark())
 
 
 def _extend(machine: Machine, items: list[object]) -> None:
     target = machine.stack[-1]
+    if type(target) is Inert:
+        return
     if type(target) is not list:
         raise RequestError("the pickle is malformed: APPEND to something that is not a list")
-    target.extend(items)
+    target.extend(map(plain, items))
 
 
 def _set_item(machine: Machine) -> None:
@@ -123,12 +129,15 @@ def _set_items_above_mark(machine: Machine) -> None:
 
 def _set_items(machine: Machine, items: list[object]) -> None:
     target = machine.stack[-1]
+    if type(target) is Inert:
+        return
     if type(target) is not dict or len(items) % 2:
         raise RequestError("the pickle is malformed: SETITEM without a dict, or a key without a value")
     for key, value in zip(items[::2], items[1::2], strict=True):
-        if type(key) not in _KEY_TYPES or (type(key) is int and abs(key) >= _MAX_INT_KEY):
+        if type(key) in _KEY_TYPES and not (type(key) is int and abs(key) >= _MAX_INT_KEY):
+            target[key] = plain(value)
+        elif not machine.state_level:
             raise RequestError("a dict in the pickle has a key that is not text, a small integer or None")
-        target[key] = value
 
 
 def _memoize(machine: Machine) -> None:
@@ -158,6 +167,8 @@ def _get(machine: Machine, index: int) -> None:
     value = machine.memo[index]
     if type(value) is Pending and value.value is not None:
         value = value.value
+    elif type(value) is Inert and not machine.state_level:
+        raise value.error()
     machine.stack.append(value)
 
 
@@ -173,35 +184,51 @@ def _get_line(machine: Machine) -> None:
     _get(machine, _memo_index(machine))
 
 
+def _global(machine: Machine, module: object, name: object) -> object:
+    try:
+        return values.find_global(module, name)
+    except UnsafePickleError as problem:
+        return or_inert(machine, problem)
+
+
 def _global_lines(machine: Machine) -> None:
     module = machine.line().decode("utf-8")
-    machine.stack.append(values.find_global(module, machine.line().decode("utf-8")))
+    machine.stack.append(_global(machine, module, machine.line().decode("utf-8")))
 
 
 def _stack_global(machine: Machine) -> None:
     name = machine.stack.pop()
-    machine.stack[-1] = values.find_global(machine.stack[-1], name)
+    machine.stack[-1] = _global(machine, machine.stack[-1], name)
+
+
+def _make(machine: Machine, make: Callable[[object, object], object]) -> None:
+    """Let the value on the stack's top make one of that below it."""
+    last = machine.stack.pop()
+    target = machine.stack[-1]
+    if type(target) is Inert:
+        return
+    try:
+        machine.stack[-1] = make(target, last)
+    except RequestError as problem:
+        machine.stack[-1] = or_inert(machine, problem)
 
 
 def _reduce(machine: Machine) -> None:
-    arguments = machine.stack.pop()
-    value = values.call(machine.stack[-1], arguments)
+    _make(machine, values.call)
+    value = machine.stack[-1]
     if type(value) is bytes:
         # One long text, fetched from the memo and encoded again and again, would fill the memory.
         machine.encode_budget -= len(value)
         if machine.encode_budget < 0:
             raise RequestError("the pickle is malformed: it encodes more bytes than it has")
-    machine.stack[-1] = value
 
 
 def _new_object(machine: Machine) -> None:
-    arguments = machine.stack.pop()
-    machine.stack[-1] = values.new(machine.stack[-1], arguments)
+    _make(machine, values.new)
 
 
 def _build(machine: Machine) -> None:
-    state = machine.stack.pop()
-    machine.stack[-1] = values.build(machine.stack[-1], state)
+    _make(machine, values.build)
 
 
 STEPS: list[Step | None] = [None] * 256

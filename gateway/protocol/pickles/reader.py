@@ -8,6 +8,7 @@ import pickle  # for the opcodes' names; nothing is loaded with it
 import struct
 
 from gateway.errors import RequestError, UnsafePickleError
+from gateway.protocol.pickles.info import INFO_STEPS
 from gateway.protocol.pickles.machine import Machine
 from gateway.protocol.pickles.opcodes import STEPS
 
@@ -62,12 +63,21 @@ def _run(machine: Machine, max_opcodes: int) -> object:
         opcode = raw[machine.position]
         machine.position += 1
         if opcode == _STOP:
-            return machine.stack.pop()
+            break
         step = STEPS[opcode]
+        if step is None:
+            step = INFO_STEPS.get(opcode) if machine.state_level else None
         if step is None:
             raise _refusal(opcode)
         step(machine)
-    raise RequestError(f"the pickle has more than {max_opcodes} opcodes; send one dict with one image")
+    else:
+        raise RequestError(
+            f"the pickle has more than {max_opcodes} opcodes; send one dict with one image, and little in "
+            "image.info"
+        )
+    if machine.state_level:
+        raise RequestError("the pickle is malformed: it ends inside a PIL image")
+    return machine.stack.pop()
 
 
 def _refusal(opcode: int) -> RequestError:

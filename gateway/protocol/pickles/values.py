@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.errors import RequestError, UnsafePickleError
+from gateway.protocol.pickles.picture_classes import PICTURE_CLASSES
 
 MAX_DIMENSIONS = 8
 MAX_PALETTE_BYTES = 1024
@@ -45,10 +46,7 @@ ALLOWED_GLOBALS = {
     ("numpy.core.numeric", "_frombuffer"): FROMBUFFER,
     ("numpy._core.numeric", "_frombuffer"): FROMBUFFER,
     ("_codecs", "encode"): ENCODE,
-    ("PIL.Image", "Image"): IMAGE,
-    ("PIL.PngImagePlugin", "PngImageFile"): IMAGE,
-    ("PIL.JpegImagePlugin", "JpegImageFile"): IMAGE,
-    ("PIL.BmpImagePlugin", "BmpImageFile"): IMAGE,
+    **dict.fromkeys(PICTURE_CLASSES, IMAGE),
 }
 
 # Booleans, integers, floats and complex numbers; an object, void or structured dtype has no entry.

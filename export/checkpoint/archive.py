@@ -1,0 +1,202 @@
+"""The archive that torch.save writes: its checksums, and its content, without ever running code from it."""
+
+import logging
+import pickle
+import re
+import struct
+import warnings
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from export.checkpoint.file_kinds import foreign_archive, is_archive, not_an_archive
+from export.checkpoint.stand_ins import is_numpy_data, places_of, plain, stand_in
+from export.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+# What torch.load(weights_only=True) raises for pickles that it does not understand.
+_UNREADABLE = (
+    RuntimeError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    MemoryError,
+    OSError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+_CHUNK_BYTES = 1 << 22
+_NAMED = 5  # objects that one error message names
+_TORCH_PROTOCOL = 2
+# Nothing that anybody saves needs these; attacks do.
+_SUSPECT = re.compile(
+    r"(os|posix|nt|sys|subprocess|pty|socket|shutil|runpy|importlib|webbrowser|ctypes|marshal|timeit|bdb|pdb)\..*"
+    r"|builtins\.(eval|exec|compile|open|setattr|delattr|__import__|globals|input|breakpoint)"
+)
+# By which a pickle makes objects of the classes that it names beside them.
+_MAKERS = re.compile(
+    r"builtins\.(getattr|object|list|dict|tuple|set|int|float|str|bytes|bool|type)|copyreg\..*"
+)
+
+
+def load_archive(path: Path) -> object:
+    """What a checkpoint's file holds, its tensors memory-mapped; numpy's objects in it are inert stand-ins.
+
+    numpy's numbers are Python's own. Nothing from the file is executed.
+
+    Raises:
+        CheckpointError: when it is another kind of file, damaged, or holds objects that need code.
+    """
+    try:
+        if not is_archive(path):
+            raise CheckpointError(not_an_archive(path))
+        _check_records(path)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+    try:
+        return _load(path)
+    except pickle.UnpicklingError as error:
+        return _load_with_stand_ins(path, error)
+
+
+def _check_records(path: Path) -> None:
+    """Compare the archive's records with the checksums that it keeps of them, which torch.load does not.
+
+    Raises:
+        CheckpointError: when torch has not written it, or a record is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            records = archive.infolist()
+            if foreign := foreign_archive(path, [record.filename for record in records]):
+                raise CheckpointError(foreign)
+            if any(record.compress_type != zipfile.ZIP_STORED for record in records):
+                raise CheckpointError(
+                    f"{path} was packed again after torch.save wrote it (its records are compressed): give "
+                    "the file as torch.save wrote it"
+                )
+            for record in records:
+                # torch writes 0 for all of them when its checksums are switched off.
+                if record.CRC and not _is_intact(archive, record):
+                    raise CheckpointError(
+                        f"{path} is damaged: the bytes of {record.filename} are not those that were saved: "
+                        "fetch it again"
+                    )
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}): fetch it again") from error
+    unchecked = sum(record.file_size > 0 and not record.CRC for record in records)
+    if unchecked:
+        logger.warning(
+            "%s was saved without checksums (%d of %d records have none): taken, but damage to them shows "
+            "only if the file's SHA-256 is compared with its author's",
+            path,
+            unchecked,
+            len(records),
+        )
+
+
+def _is_intact(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> bool:
+    try:
+        with archive.open(record) as file:
+            while file.read(_CHUNK_BYTES):
+                pass
+    except zipfile.BadZipFile:
+        return False
+    return True
+
+
+def _load(path: Path) -> object:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an unusual protocol: if it cannot be read, an error says so
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError:
+        raise
+    except _UNREADABLE as error:
+        raise CheckpointError(f"{path} is not a readable torch checkpoint: {_first_line(error)}") from error
+
+
+def _load_with_stand_ins(path: Path, refusal: pickle.UnpicklingError) -> object:
+    """The content once more, with stand-ins for the objects that torch refuses, if they are all numpy's."""
+    if (protocol := _protocol(path)) > _TORCH_PROTOCOL:
+        raise CheckpointError(
+            f"{path} was saved with pickle_protocol={protocol}, which torch reads only by running code from "
+            f"the file: save it again with torch's own ({_TORCH_PROTOCOL}), by torch.save without "
+            "pickle_protocol"
+        ) from refusal
+    try:
+        names = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
+    except (pickle.UnpicklingError, *_UNREADABLE):
+        names = []
+    if not names:
+        raise CheckpointError(
+            f"{path} is damaged, or can only be loaded by executing code, which export never does: fetch it "
+            "again, or ask its author for one of tensors and plain values alone"
+        ) from refusal
+    others = [name for name in names if not is_numpy_data(name)]
+    others = [name for name in others if not _MAKERS.fullmatch(name)] or others
+    if suspects := [name for name in others if _SUSPECT.fullmatch(name)]:
+        raise CheckpointError(
+            f"{path} asks for {_listed(suspects)}, as a file does that attacks whoever loads it: export has "
+            "run nothing of it; load it with no other program, and get the checkpoint from its author"
+        ) from refusal
+    try:
+        with torch.serialization.safe_globals([(stand_in(name), name) for name in names]):
+            content = _load(path)
+    except (pickle.UnpicklingError, CheckpointError):
+        content = None
+    if others or content is None:
+        raise CheckpointError(_needs_code(path, others or names, content)) from refusal
+    logger.info("%s holds numpy objects: they are read as data", path)
+    return plain(content)
+
+
+def _needs_code(path: Path, names: list[str], content: object) -> str:
+    """Which objects need code to be loaded, where they lie, and how to save the checkpoint without them."""
+    keys = places_of(names, content)
+    where = f" under {_listed(repr(key) for key in keys)}" if keys else ""
+    if not keys:
+        kept = "{key: c[key] for key in ('model', 'ckpt_config')}"
+        change = f"torch.save({kept}, 'ng.pt')"
+    elif "ckpt_config" in keys:
+        name = next(iter(names))
+        values = (
+            "OmegaConf.to_container(c['ckpt_config'], resolve=True)"
+            if name.startswith("omegaconf.")
+            else "... (dicts, lists, numbers and text alone)"
+        )
+        change = f"c['ckpt_config'] = {values}; torch.save(c, 'ng.pt')"
+    elif "model" in keys:
+        change = "c['model'] = ... (a state_dict() of plain tensors); torch.save(c, 'ng.pt')"
+    else:
+        change = f"{'; '.join(f'del c[{key!r:.60}]' for key in keys)}; torch.save(c, 'ng.pt')"
+    return (
+        f"{path} holds {_listed(names)}{where}, which can only be loaded by executing code, and export never "
+        f"does: where you trust the file, save it again without, c = torch.load('{path.name}', "
+        f"weights_only=False); {change}"
+    )
+
+
+def _protocol(path: Path) -> int:
+    with zipfile.ZipFile(path) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+        with archive.open(name) as file:
+            start = file.read(2)
+    return start[1] if start[:1] == pickle.PROTO and len(start) == 2 else 0
+
+
+def _listed(names: Iterable[str]) -> str:
+    first, *others = (name[:100] for name in names)
+    more = len(others) - _NAMED + 1
+    return ", ".join([first, *others[: _NAMED - 1]]) + (f" and {more} more" if more > 0 else "")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

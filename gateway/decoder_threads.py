@@ -1,0 +1,59 @@
+"""Threads for strangers' images. They have no file descriptors, so no library can write to the log from them.
+
+Image libraries write to descriptor 2 whatever they like: libpng prints names that a file chose, line breaks
+and terminal escapes included, once per picture. In Linux a thread can leave the descriptor table that its
+process shares. Then 2 is the null device for that thread alone; the rest of the process, and the last
+words of a library that aborts it, keep their way to the log.
+"""
+
+import ctypes
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_CLOSE_RANGE_UNSHARE = 2  # linux/close_range.h, Linux 5.9
+_ALL_ABOVE = 2**32 - 1
+
+
+class DecoderThreads:
+    """A few threads without descriptors, each with a second one that waits for it.
+
+    What waits has the process's descriptors: it wakes the event loop, which takes a write.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.waiting = ThreadPoolExecutor(count, thread_name_prefix="decoded")
+        self._decoding = ThreadPoolExecutor(
+            count, thread_name_prefix="decode", initializer=_leave_descriptors
+        )
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns, run without descriptors: it cannot log. Call it in `waiting`."""
+        return self._decoding.submit(work).result()
+
+    def close(self) -> None:
+        """End the threads; work that has not begun is cancelled."""
+        self.waiting.shutdown(wait=False, cancel_futures=True)
+        self._decoding.shutdown(wait=False)
+
+
+def _leave_descriptors() -> None:
+    """Give the calling thread a descriptor table of its own, in which 0, 1 and 2 are the null device."""
+    try:
+        close_range = ctypes.CDLL(None).close_range
+    except (AttributeError, OSError):
+        is_done = False
+    else:
+        is_done = close_range(ctypes.c_uint(0), ctypes.c_uint(_ALL_ABOVE), _CLOSE_RANGE_UNSHARE) == 0
+    if not is_done:
+        logger.warning("image libraries can write to the log: Linux 5.9 with glibc 2.34 can prevent it")
+        return
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)

@@ -1,0 +1,102 @@
+"""What stands in a PIL image's `info`: anything, because nothing of it is used.
+
+While the machine reads an image's state, what is not allowed becomes an `Inert`, and so does whatever the
+pickle makes of one; a container keeps None in its place. The state's end drops the `info`. An `Inert` that
+stands anywhere else, or comes back from the memo later, is the error that it would have been at once.
+"""
+
+import pickle  # for the opcodes' names; nothing is loaded with it
+from dataclasses import dataclass
+
+from gateway.errors import RequestError, UnsafePickleError
+from gateway.protocol.pickles.machine import Machine, Step
+from gateway.protocol.pickles.values import IMAGE, Pending
+
+_BUILD = pickle.BUILD[0]
+# An image's state: info, mode, size, palette, data; what follows is of its file.
+_USED = slice(1, 5)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inert:
+    """Something in an image's `info` that is not understood. `kind`, `text`: its error elsewhere."""
+
+    kind: type[RequestError]
+    text: str
+
+    def error(self) -> RequestError:
+        """A new one each time: a raised error holds on to the whole machine."""
+        return self.kind(self.text)
+
+
+def plain(value: object) -> object:
+    """A value as a container may keep it."""
+    return None if type(value) is Inert else value
+
+
+def begin_state(machine: Machine) -> None:
+    """Note that the mark which was just set begins an image's state, when it does."""
+    below = machine.stacks[-1]
+    if machine.state_level or len(below) < 2 or type(below[-1]) is not list or below[-1]:
+        return
+    image = below[-2]
+    if type(image) is Pending and image.kind is IMAGE and image.value is None:
+        machine.state_level = len(machine.stacks)
+
+
+def end_state(machine: Machine) -> list[object]:
+    """The parts of an image's state, of which the first, `info`, is dropped.
+
+    Raises:
+        RequestError: what is not understood stands elsewhere than in `info`, or the state is for no image.
+    """
+    machine.state_level = 0
+    parts = machine.pop_mark()
+    if machine.raw[machine.position] != _BUILD:
+        raise RequestError("the pickle is malformed: a PIL image's state is not followed by BUILD")
+    for part in parts[_USED]:
+        if type(part) is Inert:
+            raise part.error()
+    return [None, *parts[_USED]]
+
+
+def or_inert(machine: Machine, problem: RequestError) -> Inert:
+    """What stands for something wrong in an image's state.
+
+    Raises:
+        RequestError: `problem`, outside of one.
+    """
+    if not machine.state_level:
+        raise problem
+    return Inert(type(problem), str(problem))
+
+
+def _set(machine: Machine) -> None:
+    machine.stack.append(Inert(UnsafePickleError, "the pickle holds a set; send a dict of plain values"))
+
+
+def _add_items(machine: Machine) -> None:
+    machine.pop_mark()
+    if type(machine.stack[-1]) is not Inert:
+        raise RequestError("the pickle is malformed: ADDITEMS to something that is not a set")
+
+
+def _frozen_set(machine: Machine) -> None:
+    machine.pop_mark()
+    _set(machine)
+
+
+def _new_object_with_keywords(machine: Machine) -> None:
+    del machine.stack[-2:]
+    class_ = machine.stack[-1]
+    if type(class_) is not Inert:
+        machine.stack[-1] = Inert(UnsafePickleError, "the pickle makes an object with keywords")
+
+
+INFO_STEPS: dict[int, Step] = {
+    pickle.EMPTY_SET[0]: _set,
+    pickle.ADDITEMS[0]: _add_items,
+    pickle.FROZENSET[0]: _frozen_set,
+    pickle.NEWOBJ_EX[0]: _new_object_with_keywords,
+}
+"""What runs an opcode that is refused everywhere but in an image's state, by its byte."""

@@ -1,0 +1,21 @@
+"""The names of PIL's picture classes that a pickle may use: exact names, each for the same inert stand-in."""
+
+# Of EPS, WMF and MPEG files other programs make pictures, or nobody.
+_OF_PIL = (
+    *("Avif", "Blp", "Bmp", "Cur", "Dcx", "Dds", "Fits", "Fli", "Ftex", "Gbr", "Gif", "Icns", "Ico", "Im"),
+    *("Imt", "Iptc", "Jpeg", "Jpeg2K", "McIdas", "Mic", "Mpo", "Msp", "Pcd", "Pcx", "Pixar", "Png", "Ppm"),
+    *("Psd", "Qoi", "Sgi", "Spider", "Sun", "Tga", "Tiff", "WebP", "XVThumb", "Xbm", "Xpm"),
+)
+
+PICTURE_CLASSES = frozenset(
+    {
+        ("PIL.Image", "Image"),
+        *((f"PIL.{name}ImagePlugin", f"{name}ImageFile") for name in _OF_PIL),
+        ("PIL.BmpImagePlugin", "DibImageFile"),
+        # Plug-ins that many install.
+        ("pillow_avif.AvifImagePlugin", "AvifImageFile"),
+        ("pillow_heif.as_plugin", "AvifImageFile"),
+        ("pillow_heif.as_plugin", "HeifImageFile"),
+    }
+)
+"""Module and name of each."""

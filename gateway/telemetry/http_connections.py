@@ -1,0 +1,129 @@
+"""The connections of port 8080: few, short, and shared out so that nobody takes the pages from the others."""
+
+import asyncio
+import ipaddress
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import cast
+
+logger = logging.getLogger(__name__)
+
+# Operators' programs ask every few seconds; the pages share the event loop with the players.
+MAX_CONNECTIONS = 64
+MAX_CONNECTIONS_PER_ADDRESS = 16
+# This machine's own programs, such as a container's health check, have places that no stranger can take.
+MAX_LOCAL_CONNECTIONS = 16
+_LONGEST_CONNECTION_S = 60.0
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an address is one of those that only this machine has."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:  # it has hung up already
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_loopback
+
+
+class HttpConnections:
+    """Makes the protocol of each new connection, and closes those that stand in another's way.
+
+    A new connection always gets in. Where there are too many, an old one goes: the oldest of the same
+    address if that has its share, else the oldest of the address that has most. A connection is closed after
+    `header_timeout_s` seconds without its first request, and after a minute whatever it does.
+
+    `make_handler`: returns what speaks HTTP on a connection. `is_local`: tells this machine's addresses.
+    """
+
+    def __init__(
+        self,
+        make_handler: Callable[[], asyncio.Protocol],
+        header_timeout_s: float,
+        is_local: Callable[[str], bool] = is_loopback,
+    ) -> None:
+        self.is_local = is_local
+        self._make_handler = make_handler
+        self._header_timeout_s = header_timeout_s
+        # In the order in which they came.
+        self._open: dict[asyncio.BaseTransport, _Connection] = {}
+
+    def __call__(self) -> asyncio.Protocol:
+        """Return the protocol of a connection that is about to be made."""
+        return _Connection(self, self._make_handler())
+
+    def request_came(self, transport: asyncio.BaseTransport | None) -> None:
+        """Note that a connection has sent a whole request."""
+        connection = self._open.get(transport) if transport is not None else None
+        if connection is not None:
+            connection.silence.cancel()
+
+    def enter(self, connection: "_Connection") -> None:
+        """Count a new connection, after making room for it."""
+        in_the_way = self._in_the_way_of(connection)
+        if in_the_way is not None:
+            logger.info("too many connections to the HTTP port: one of %s is closed", in_the_way.address)
+            self._open.pop(in_the_way.transport)
+            in_the_way.transport.abort()
+        self._open[connection.transport] = connection
+        loop = asyncio.get_running_loop()
+        # Aborted, not closed: one that takes no answer would stay for as long as it likes.
+        connection.silence = loop.call_later(self._header_timeout_s, connection.transport.abort)
+        connection.end = loop.call_later(_LONGEST_CONNECTION_S, connection.transport.abort)
+
+    def leave(self, connection: "_Connection") -> None:
+        """Forget a connection that has ended."""
+        self._open.pop(connection.transport, None)
+        connection.silence.cancel()
+        connection.end.cancel()
+
+    def _in_the_way_of(self, new: "_Connection") -> "_Connection | None":
+        rivals = [one for one in self._open.values() if one.is_local == new.is_local]
+        if new.is_local:
+            return rivals[0] if len(rivals) >= MAX_LOCAL_CONNECTIONS else None
+        per_address = Counter(one.address for one in rivals)
+        if per_address[new.address] >= MAX_CONNECTIONS_PER_ADDRESS:
+            crowd = new.address
+        elif len(rivals) >= MAX_CONNECTIONS:
+            crowd = per_address.most_common(1)[0][0]
+        else:
+            return None
+        return next(one for one in rivals if one.address == crowd)
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: hands everything on to its handler, and tells when it begins and ends."""
+
+    transport: asyncio.Transport
+    silence: asyncio.TimerHandle
+    end: asyncio.TimerHandle
+
+    def __init__(self, connections: HttpConnections, handler: asyncio.Protocol) -> None:
+        self._connections = connections
+        self._handler = handler
+        self.address = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if peer else ""
+        self.is_local = self._connections.is_local(self.address)
+        self._connections.enter(self)
+        self._handler.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._handler.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._handler.eof_received()
+
+    def pause_writing(self) -> None:
+        self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._handler.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.leave(self)
+        self._handler.connection_lost(exc)
