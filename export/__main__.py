@@ -16,6 +16,7 @@ from export.flags import endpoint, parse, positive, taken_from_environment
 from export.repository.listing import describe_versions
 from export.repository.live import activate, rollback
 from export.repository.triton_key import TritonKey, read_triton_key
+from export.writable import unreadable
 
 DEFAULT_TRITON = "127.0.0.1:8001"
 
@@ -29,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
         run(words)
     except ExportError as error:
         sys.stderr.write(f"nitrogen-export: {error}\n")
+        return 1
+    except PermissionError as error:
+        sys.stderr.write(f"nitrogen-export: {unreadable(error, 'a file')}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("nitrogen-export: interrupted\n")

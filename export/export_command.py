@@ -12,6 +12,7 @@ from export.checkpoint.source import (
     DEMO,
     DEMO_NOTICE,
     CheckpointSource,
+    in_models_dir,
     opened_checkpoint,
 )
 from export.errors import AdapterError, CheckpointError, DownloadError, OptionError
@@ -75,6 +76,8 @@ def _run(given: Given) -> None:
         if not (reuse and versions(values["repository"], model)):
             require_writable_model(values["repository"], model)
     logger.info("1 of 3: the checkpoint %s", values["checkpoint"])
+    if values["adapter"] is not None:
+        values["adapter"] = in_models_dir(values["adapter"], values["models_dir"])
     with opened_checkpoint(values["checkpoint"], values["models_dir"]) as source:
         found = _published(values, forms, source) if reuse else {}
         missing = tuple(form for form in forms if form not in found)
@@ -179,8 +182,8 @@ def _model_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
             nargs="?",
             default=DEFAULT_CHECKPOINT,
             metavar="CHECKPOINT",
-            help="a file, a folder with an ng.pt, a Hugging Face id OWNER/NAME[@REVISION], or the word demo: "
-            "an untrained model",
+            help="a file or a folder with an ng.pt, here or in --models-dir, a Hugging Face id "
+            "OWNER/NAME[@REVISION], or the word demo: an untrained model",
         ),
         parser.add_argument("--name", type=model_name, default=DEFAULT_NAME, help="name of the Triton model"),
         parser.add_argument(
@@ -217,7 +220,8 @@ def _model_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
             metavar="DIR",
             dest="adapter",
             type=Path,
-            help="a PEFT adapter (adapter_config.json, adapter_model.safetensors) to merge into the weights",
+            help="a PEFT adapter (adapter_config.json, adapter_model.safetensors) to merge into the weights, "
+            "here or in --models-dir",
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""Whether a folder can be written, and what to tell the user when it cannot. Free of torch."""
+"""Whether a folder can be written, and what to say of one that cannot be written or read. Free of torch."""
 
 import errno
 import os
@@ -39,6 +39,17 @@ def _is_write_protected(path: Path) -> bool:
         status = path.stat()
         return status.st_uid == os.geteuid() and not status.st_mode & stat.S_IWUSR
     return False
+
+
+def unreadable(error: OSError, path: str | Path) -> str:
+    """What to say of a file or folder that cannot be read; `path`: its name where the error has none."""
+    sentence = f"{error.filename or path} cannot be read: {error.strerror}"
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        return sentence
+    return (
+        f"{sentence}; this process is user {os.geteuid()}: let it read there (chmod -R o+rX, "
+        "of a mounted folder on the host)"
+    )
 
 
 def advice(error: OSError, other: str) -> str:

@@ -1,13 +1,34 @@
 #!/bin/sh
-# Runs as root, with no capability but CHOWN, before the export: the folders that it writes to become its own.
+# Runs as root, with no capability but CHOWN, before everything else: it lays out the configuration of the images that
+# are not built here, and gives the folders that export and gateway write to their user. What it cannot give away need
+# not stop anybody: who cannot write there says so.
 set -eu
-owner="${NITROGEN_UID:-1000}:${NITROGEN_GID:-1000}"
+user="${NITROGEN_UID:-1000}"
+owner="$user:${NITROGEN_GID:-1000}"
+
+if ! diff -rq /usr/local/share/nitrogen /configuration >/dev/null; then
+    rm -rf /configuration/*
+    cp -R /usr/local/share/nitrogen/. /configuration/
+fi
+
 # The settings of an earlier start are nobody's any more; the service `settings` lays its own there.
 chown 0:0 /settings
 rm -f /settings/model.env
-# The stack's own volumes, with what another user may have left there.
-chown -R "$owner" /repository /keys /settings /recordings
+
+# What another user may have left in the stack's own volumes. Without its capabilities root enters no closed folder but
+# its own, so those of others are root's for a moment. `lost+found` is the file system's.
+foreign="( ! -uid $user -o ! -gid ${owner#*:} )"
+for volume in /repository /keys /settings /recordings; do
+    # shellcheck disable=SC2086 # words for find
+    find "$volume" -name lost+found -prune -o $foreign -type d -exec chown 0:0 {} \; 2>/dev/null || true
+    # shellcheck disable=SC2086
+    find "$volume" -depth ! -name lost+found $foreign -exec chown -h "$owner" {} + 2>/dev/null || true
+    if [ "$(stat -c %u "$volume")" != "$user" ]; then
+        echo "prepare: $volume cannot be given to user $user: it stays user $(stat -c %u "$volume")'s" >&2
+    fi
+done
+
 # The operator's folder: only one that nobody has used yet, as Docker makes it when it is missing.
-if [ "$(stat -c %u:%g /models)" = 0:0 ] && [ -z "$(ls -A /models)" ]; then
-    chown "$owner" /models
+if [ "$(stat -c %u:%g /models)" = 0:0 ] && [ -z "$(ls -A /models)" ] && ! chown "$owner" /models 2>/dev/null; then
+    echo "prepare: the models folder cannot be given to user $user: downloads into it may fail" >&2
 fi

@@ -11,6 +11,7 @@ from export.checkpoint.digest import file_sha256
 from export.checkpoint.hub import DEFAULT_REVISION, is_repository_id
 from export.checkpoint.kept_file import kept_file
 from export.errors import CheckpointError
+from export.writable import unreadable
 
 DEFAULT_CHECKPOINT = "nvidia/NitroGen"
 DEMO = "demo"  # not a path: a file or folder of this name is ./demo
@@ -62,17 +63,25 @@ def find_checkpoint(wanted: str, models_dir: Path) -> CheckpointSource:
 
     Args:
         wanted: a file; a folder with an `ng.pt` or just one other `*.pt` in it; or `owner/name` or
-            `owner/name@revision` on the Hugging Face hub.
+            `owner/name@revision` on the Hugging Face hub. A relative path is also looked for in `models_dir`.
         models_dir: where a download lies, as `owner/name/ng.pt` or `owner/name@revision/ng.pt`; found there,
             it is taken without asking the network.
 
     Raises:
-        CheckpointError: when it is none of the three, or the folder does not say which file.
+        CheckpointError: when it is none of the three, may not be read, or is a folder that does not say
+            which file.
         DownloadError: when the hub cannot give it.
     """
+    try:
+        return _find(wanted, models_dir)
+    except OSError as error:
+        raise CheckpointError(unreadable(error, wanted)) from error
+
+
+def _find(wanted: str, models_dir: Path) -> CheckpointSource:
     if len(wanted) > _MAX_CHARACTERS:
         raise CheckpointError(f"a checkpoint's name of {len(wanted)} characters is too long")
-    path = Path(wanted)
+    path = in_models_dir(Path(wanted), models_dir)
     repository, at, revision = wanted.partition("@")
     is_id = (
         repository.count("/") == 1
@@ -88,7 +97,8 @@ def find_checkpoint(wanted: str, models_dir: Path) -> CheckpointSource:
     if not is_id:
         raise CheckpointError(
             f"no checkpoint {wanted!r}: give the path of a file, of a folder with an {CHECKPOINT_NAME} in "
-            f"it, or a Hugging Face id (owner/name or owner/name@revision, such as {DEFAULT_CHECKPOINT})"
+            f"it (both are also looked for in {models_dir}), or a Hugging Face id "
+            f"(owner/name or owner/name@revision, such as {DEFAULT_CHECKPOINT})"
         )
     kept = kept_file(
         models_dir / wanted / CHECKPOINT_NAME, repository, revision or DEFAULT_REVISION, _is_archive
@@ -96,11 +106,14 @@ def find_checkpoint(wanted: str, models_dir: Path) -> CheckpointSource:
     return CheckpointSource(kept.path, kept.sha256, kept.origin)
 
 
+def in_models_dir(path: Path, models_dir: Path) -> Path:
+    """The path itself, or the one of this name in `models_dir` when only that one is there."""
+    kept = models_dir / path
+    return kept if path.name and not path.exists() and kept.exists() else path
+
+
 def _local(path: Path) -> CheckpointSource:
-    try:
-        return CheckpointSource(path, file_sha256(path), str(path))
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    return CheckpointSource(path, file_sha256(path), str(path))
 
 
 def _in_folder(folder: Path) -> Path:

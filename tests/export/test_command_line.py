@@ -50,7 +50,7 @@ def test_an_error_is_one_sentence(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         "nitrogen-export: no checkpoint 'nowhere.pt': give the path of a file, "
-        "of a folder with an ng.pt in it, or a Hugging Face id "
+        "of a folder with an ng.pt in it (both are also looked for in models), or a Hugging Face id "
         "(owner/name or owner/name@revision, such as nvidia/NitroGen)"
     )
     assert "Traceback" not in done.stderr
@@ -101,6 +101,33 @@ def test_a_folder_that_may_not_be_written_is_told_before_anything_is_downloaded(
     user, group = os.geteuid(), os.getegid()
     assert f"this process is user {user}: let it write there (chown -R {user}:{group} {folder}" in sentence
     assert sentence.rstrip(")").endswith(other)
+
+
+@pytest.mark.parametrize("checkpoint", ["ng.pt", "mine/ng.pt", "mine", "."])
+def test_a_models_folder_that_cannot_be_read(tmp_path: Path, checkpoint: str) -> None:
+    models = tmp_path / "models"
+    (models / "mine").mkdir(parents=True)
+    models.chmod(0)
+
+    done = run(
+        *("-m", "export", "--repository=r", str(models / checkpoint)), cwd=tmp_path, before=(*UNPRIVILEGED,)
+    )
+
+    assert done.returncode == 1
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith(f"nitrogen-export: {models}")
+    assert f"cannot be read: Permission denied; this process is user {os.geteuid()}" in said
+
+
+def test_a_repository_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "r").mkdir(mode=0)
+
+    done = run("-m", "export", "list", "--repository=r", cwd=tmp_path, before=(*UNPRIVILEGED,))
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(
+        "nitrogen-export: r cannot be read: Permission denied; this process is user"
+    )
 
 
 def test_an_error_names_the_variables_that_led_to_it(tmp_path: Path) -> None:

@@ -100,6 +100,24 @@ def test_a_folder_is_its_ng_pt(tmp_path: Path, models: Path) -> None:
     assert find_checkpoint(str(tmp_path), models).path == tmp_path / "ng.pt"
 
 
+@pytest.mark.parametrize(
+    ("wanted", "found"), [("mine.pt", "mine.pt"), ("sub/a.pt", "sub/a.pt"), ("sub", "sub/a.pt")]
+)
+def test_a_relative_path_is_also_looked_for_in_the_models_folder(
+    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch, wanted: str, found: str
+) -> None:
+    (models / "sub").mkdir(parents=True)
+    (models / found).write_bytes(SMALL)
+    monkeypatch.chdir(tmp_path)
+
+    assert find_checkpoint(wanted, models).path == models / found
+
+    here = tmp_path / found
+    here.parent.mkdir(exist_ok=True)
+    here.write_bytes(OTHER)
+    assert find_checkpoint(wanted, models) == CheckpointSource(Path(found), sha256(OTHER), found)
+
+
 def test_a_folder_is_its_only_pt(tmp_path: Path, models: Path) -> None:
     (tmp_path / "finetuned.pt").write_bytes(SMALL)
 
