@@ -37,6 +37,11 @@ class Run:
         """The next line of stdout, as `tests.first_words` gives it."""
         return next_line(self.process)
 
+    def wait_for(self, text: str) -> None:
+        """Read lines of stdout until one has a text in it."""
+        while text not in self.next_line():
+            pass
+
     def end(self) -> tuple[int, str, str]:
         """Wait for the end: the exit code, stdout and stderr."""
         stdout, stderr = self.process.communicate(timeout=_END_S)

@@ -96,20 +96,24 @@ def test_a_replay_passes_through_the_same_pictures(
     game = open_retro(GAME, None, None)
     try:
         first = game.screen.capture()
-        replay(game, steps, Meter(), threading.Event())
+        replay(game, steps, Meter(), None, threading.Event())
         np.testing.assert_array_equal(game.screen.capture(), last)
         assert (first != last).any()
     finally:
         game.close()
 
 
-def test_a_replay_needs_no_server(tiny_stack: Stack, tmp_path: Path) -> None:
+def test_a_replay_needs_no_server_and_is_recorded_itself(tiny_stack: Stack, tmp_path: Path) -> None:
     assert play(tmp_path, *server(tiny_stack), "--steps", "20", "--no-record")[0] == 0
     assert not (tmp_path / "out").exists()
     assert play(tmp_path, *server(tiny_stack), "--steps", "20")[0] == 0
     code, said, errors = play(tmp_path, "replay", "out/ng/0001_ACTIONS.jsonl", "--retro", GAME)
     assert (code, errors) == (0, "")
     assert "played 20 actions in" in said
+    played, replayed = tmp_path / "out" / "ng", tmp_path / "out" / "replay"
+    assert (replayed / "0001_ACTIONS.jsonl").read_text() == (played / "0001_ACTIONS.jsonl").read_text()
+    for name in ("0001_CLEAN.mp4", "0001_DEBUG.mp4"):
+        assert pictures(replayed / name) == 20
 
 
 def test_only_the_first_steps_of_each_chunk_are_played(tiny_stack: Stack, tmp_path: Path) -> None:
@@ -228,7 +232,7 @@ def test_a_server_that_comes_back_is_played_with_again(
     arguments = ("--retro", GAME, "--ip", "127.0.0.1", "--port", str(gateway.port), "--timeout", "2", *flags)
     try:
         with running_play(tmp_path, *arguments, "--no-record") as run:
-            assert "Ctrl-C stops" in run.next_line()
+            run.wait_for("Ctrl-C stops")
             gateway.kill()
             assert "no chunk from the server, trying again" in run.next_line()
             gateway.start()
@@ -259,13 +263,21 @@ def test_a_server_that_stays_away_is_given_up(tiny_stack: Stack, tmp_path: Path)
     assert recording(tmp_path)
 
 
-def test_a_server_that_is_absent_is_one_sentence(tmp_path: Path) -> None:
+def test_a_server_that_is_absent_is_one_sentence_after_what_is_connected_to(tmp_path: Path) -> None:
     port = free_port()
     address = ("--ip", "127.0.0.1", "--port", str(port), "--timeout", "1")
-    code, _, errors = play(tmp_path, "--retro", GAME, *address)
+    code, said, errors = play(tmp_path, "--retro", GAME, *address)
     assert code == 1
+    assert said.splitlines() == [f"opening {GAME}", f"connecting to 127.0.0.1:{port} (ZeroMQ)"]
     assert f"127.0.0.1:{port}" in errors
     assert len(errors.splitlines()) == 1
+
+
+def test_a_game_that_is_not_there_is_told_before_the_server_is_asked(tmp_path: Path) -> None:
+    address = ("--ip", "127.0.0.1", "--port", str(free_port()))
+    code, said, errors = play(tmp_path, "--retro", "Pong-Nowhere", *address)
+    assert (code, said) == (1, "opening Pong-Nowhere\n")
+    assert "knows no game 'Pong-Nowhere'" in errors
 
 
 def test_what_the_server_refuses_is_one_sentence(tiny_stack: Stack, tmp_path: Path) -> None:
@@ -332,18 +344,3 @@ def test_a_picture_stays_as_it_was_when_the_game_goes_on() -> None:
         assert (game.screen.capture() != kept).any()
     finally:
         game.close()
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        (),
-        ("--process", "a.exe", "--retro", GAME),
-        ("--retro", GAME, "--port", "0"),
-        ("--window", "x", "--state", "y"),
-    ],
-)
-def test_wrong_flags_are_a_sentence(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    code, _, errors = play(tmp_path, *arguments)
-    assert code == 2
-    assert "nitrogen-play: error:" in errors

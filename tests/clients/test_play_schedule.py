@@ -45,11 +45,15 @@ def test_a_step_is_held_for_its_ticks() -> None:
     assert schedule.late_steps == 1
 
 
-def test_only_the_first_steps_that_are_not_late_are_played() -> None:
+def test_until_the_chunk_that_is_wanted_after_some_steps_comes_the_later_ones_are_played() -> None:
     schedule = ChunkSchedule(1, 4)
     schedule.take(chunk(1), picture_tick=0, now=6)
-    assert [schedule.due(tick).is_fresh for tick in range(6, 12)] == [True] * 4 + [False] * 2
-    assert played(schedule, 11) == (1, 9)
+    # Four steps, 6 to 9; the next chunk takes six ticks again.
+    assert [schedule.wants_chunk(tick) for tick in (2, 3, 6)] == [False, True, True]
+    assert [played(schedule, tick) for tick in range(6, 18)] == [(1, step) for step in range(6, 18)]
+    assert all(schedule.due(tick).is_fresh for tick in range(6, 18))
+    schedule.take(chunk(2), picture_tick=10, now=12)
+    assert played(schedule, 12) == (2, 2)
 
 
 def test_after_the_last_step_it_is_held_as_long_as_a_chunk_is_and_then_let_go() -> None:

@@ -140,10 +140,9 @@ def test_starting_from_a_clone_names_the_command_for_a_missing_package(package: 
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("package", ["mss", "Xlib"])
-def test_a_kind_of_game_names_the_command_for_its_missing_package(package: str) -> None:
+def test_a_kind_of_game_names_the_command_for_its_missing_package() -> None:
     code = (
-        f"import sys; sys.modules[{package!r}] = None\n"
+        "import sys; sys.modules['Xlib'] = None\n"
         "from nitrogen_play.games.x11_window import X11Windows\n"
         "from nitrogen_play.errors import MissingPackageError\n"
         "try: X11Windows()\n"
@@ -157,7 +156,7 @@ def test_a_kind_of_game_names_the_command_for_its_missing_package(package: str) 
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, env=environment
     )
-    assert f"needs the package {package}" in result.stdout
+    assert "needs the package python-xlib" in result.stdout
     assert 'pip install ./clients/nitrogen_client "./clients/nitrogen_play[linux]"' in result.stdout
 
 

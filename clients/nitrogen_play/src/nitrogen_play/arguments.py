@@ -1,6 +1,7 @@
 """The command line."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,20 +44,26 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
         "--async",
         action="store_true",
         dest="is_async",
-        help="the game runs on: the next chunk is asked for while the present one is played",
+        help="ask for the next chunk while the present one is played (the default for Linux windows)",
     )
     how.add_argument(
-        "--sync", action="store_false", dest="is_async", help="ask, play the chunk, ask again (the default)"
+        "--sync",
+        action="store_false",
+        dest="is_async",
+        help="ask, play the chunk, ask again (the default for all else)",
     )
+    parser.set_defaults(is_async=None)
     play.add_argument(
-        "--actions-per-step", type=_count, metavar="N", help="play only the first N steps of each chunk (all)"
+        "--actions-per-step",
+        type=_count,
+        metavar="N",
+        help="ask for another chunk after N steps of each (after all)",
     )
     play.add_argument("--steps", type=_count, metavar="N", help="stop after N played steps (never)")
-    record = parser.add_argument_group("recording")
-    record.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="where to (out)")
-    record.add_argument("--no-record", action="store_true", help="record nothing")
-    arguments = parser.parse_args(words)
-    _check_game(parser, arguments)
+    _add_recording(parser)
+    arguments = _checked(parser, parser.parse_args(words))
+    if (arguments.client_key is None) != (arguments.server_key is None):
+        parser.error("--client-key and --server-key go together")
     return arguments
 
 
@@ -67,10 +74,9 @@ def replay_arguments(words: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="NNNN_ACTIONS.jsonl, ours or the reference's")
     _add_game(parser)
-    arguments = parser.parse_args(words)
-    arguments.is_async = False
-    _check_game(parser, arguments)
-    return arguments
+    _add_recording(parser)
+    parser.set_defaults(is_async=False)
+    return _checked(parser, parser.parse_args(words))
 
 
 def _add_game(parser: argparse.ArgumentParser) -> None:
@@ -88,30 +94,64 @@ def _add_game(parser: argparse.ArgumentParser) -> None:
     game.add_argument(
         "--gamepad",
         choices=("virtual", "none"),
-        default="virtual",
-        help="none presses nothing, for looking on",
+        help="of a window: none presses nothing, for looking on (virtual)",
     )
     game.add_argument(
-        "--countdown",
-        type=_count_from_0,
-        default=3,
-        metavar="S",
-        help="of a window: s to bring it to the front (3)",
+        "--countdown", type=_count_from_0, metavar="S", help="of a window: s to bring it to the front (3)"
     )
 
 
-def _check_game(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+def _add_recording(parser: argparse.ArgumentParser) -> None:
+    record = parser.add_argument_group("recording")
+    record.add_argument("--out", type=Path, metavar="DIR", help="where to (out)")
+    record.add_argument("--no-record", action="store_true", help="record nothing")
+
+
+def _checked(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> argparse.Namespace:
+    """Return the flags with their defaults; one that would have no effect ends the program."""
     has_window = arguments.process is not None or arguments.window is not None
     if has_window == (arguments.retro is not None):
         parser.error("say which game: --process NAME or --window TITLE, or else --retro GAME")
-    if arguments.state is not None and arguments.retro is None:
-        parser.error("--state is for --retro only")
+    if arguments.is_async is None:
+        arguments.is_async = has_window and sys.platform == "linux"
+    without_effect = _without_effect(arguments, has_window=has_window)
+    if without_effect is not None:
+        parser.error(without_effect)
+    if arguments.out is None:
+        arguments.out = Path("out")
+    if arguments.gamepad is None:
+        arguments.gamepad = "virtual"
+    if arguments.countdown is None:
+        arguments.countdown = 3
+    return arguments
+
+
+def _without_effect(arguments: argparse.Namespace, *, has_window: bool) -> str | None:
+    """Return what is wrong with the first flag that would change nothing, as a sentence; None without one."""
+    if has_window:
+        if arguments.state is not None:
+            return "--state is for --retro only"
+        if arguments.no_pause and (sys.platform != "win32" or arguments.is_async):
+            return "--no-pause is for Windows games that are played in turns: all others run on without it"
+    else:
+        if arguments.fps is not None and not arguments.is_async:
+            return "--fps has no effect: an emulator that waits for the model runs as fast as it can"
+        for flag, is_given in (
+            ("--no-pause", arguments.no_pause),
+            ("--gamepad", arguments.gamepad is not None),
+            ("--countdown", arguments.countdown is not None),
+        ):
+            if is_given:
+                return f"{flag} is for --window and --process only"
+    if arguments.no_record and arguments.out is not None:
+        return "--out has no effect together with --no-record"
+    return None
 
 
 def _port(text: str) -> int:
     number = _integer(text)
     if not 0 < number < 65_536:
-        raise argparse.ArgumentTypeError(f"{text} is no port (1 to 65535)")
+        raise argparse.ArgumentTypeError(f"{text} is not a port (1 to 65535)")
     return number
 
 
@@ -135,7 +175,7 @@ def _positive(text: str) -> float:
     except ValueError:
         number = 0.0
     if not 0 < number < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
 
 
@@ -143,4 +183,4 @@ def _integer(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None

@@ -58,12 +58,13 @@ def run(words: Sequence[str]) -> int:
 def _play(arguments: argparse.Namespace, console: rich.console.Console) -> None:
     say = _sayer(console)
     with ExitStack() as stack:
+        game = _open_game(arguments, say)
+        stack.callback(game.close)
         with ExitStack() as until_asker:
             client = until_asker.enter_context(_client(arguments))
+            say(f"connecting to {arguments.ip}:{arguments.port} (ZeroMQ)")
             info = _info(client)
             ticks_per_step = max(1, int(info.get("action_downsample_ratio", 1)))
-            game = _open_game(arguments, say)
-            stack.callback(game.close)
             until_asker.pop_all()
         asker = stack.enter_context(
             Asker(client, allow_menu=arguments.allow_menu, resize_mode=game.resize_mode)
@@ -77,9 +78,8 @@ def _play(arguments: argparse.Namespace, console: rich.console.Console) -> None:
             is_async=arguments.is_async,
             patience_s=arguments.patience,
         )
-        recorder = _recorder(arguments, checkpoint, game, say)
-        if recorder is not None:
-            stack.callback(recorder.close)
+        recorder = _recorder(stack, arguments, checkpoint, game, say)
+        game.wake()
         _count_down(arguments, say)
         stop = stack.enter_context(_stopped_by_signals())
         meter = Meter()
@@ -94,11 +94,13 @@ def _replay(arguments: argparse.Namespace, console: rich.console.Console) -> Non
         game = _open_game(arguments, say)
         stack.callback(game.close)
         say(f"{game.title}: {len(steps)} steps of {arguments.file}; Ctrl-C stops")
+        recorder = _recorder(stack, arguments, "replay", game, say)
+        game.wake()
         _count_down(arguments, say)
         stop = stack.enter_context(_stopped_by_signals())
         meter = Meter()
         stack.enter_context(LiveLine(console, meter))
-        replay(game, steps, meter, stop)
+        replay(game, steps, meter, recorder, stop)
 
 
 def _client(arguments: argparse.Namespace) -> nitrogen_client.ModelClient:
@@ -131,6 +133,7 @@ def _info(client: nitrogen_client.ModelClient) -> dict[str, Any]:
 
 def _open_game(arguments: argparse.Namespace, say: Callable[[str], None]) -> Game:
     if arguments.retro is not None:
+        say(f"opening {arguments.retro}")
         pictures_per_s = (arguments.fps or 0.0) if arguments.is_async else None
         return open_retro(arguments.retro, arguments.state, pictures_per_s)
     options = WindowOptions(
@@ -144,8 +147,9 @@ def _open_game(arguments: argparse.Namespace, say: Callable[[str], None]) -> Gam
 
 
 def _recorder(
-    arguments: argparse.Namespace, checkpoint: str, game: Game, say: Callable[[str], None]
+    stack: ExitStack, arguments: argparse.Namespace, name: str, game: Game, say: Callable[[str], None]
 ) -> Recorder | None:
+    """Begin a recording in a folder called `name`, which ends with `stack`; None if none is wanted."""
     if arguments.no_record:
         return None
     with_films = True
@@ -154,12 +158,14 @@ def _recorder(
     except MissingPackageError as error:
         say(f"recording the actions without films: {error}")
         with_films = False
-    paths = new_recording(arguments.out, checkpoint)
+    paths = new_recording(arguments.out, name)
     say(
         f"recording to {paths.actions}"
         + (f", {paths.debug.name} and {paths.clean.name}" if with_films else "")
     )
-    return Recorder(paths, game.clock.ticks_per_s, say, with_films=with_films)
+    recorder = Recorder(paths, game.clock.ticks_per_s, say, with_films=with_films)
+    stack.callback(recorder.close)
+    return recorder
 
 
 def _count_down(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:

@@ -61,6 +61,8 @@ class Game:
     Attributes:
         title: what people call it.
         resize_mode: how its pictures are made square: "stretch", "pad" or "crop".
+        can_wait: whether the game stands still while the model thinks, when it is played in turns.
+        wake: makes the game notice its gamepad; called once, before the first step.
         close: gives back what the game's parts hold, and lets the game itself go on.
     """
 
@@ -69,4 +71,6 @@ class Game:
     gamepad: Gamepad
     clock: Clock
     resize_mode: str
+    can_wait: bool
+    wake: Callable[[], None]
     close: Callable[[], None]

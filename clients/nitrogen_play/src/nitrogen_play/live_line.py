@@ -22,7 +22,9 @@ class LiveLine:
             console=console,
             refresh_per_second=_REFRESHES_PER_S,
             transient=True,
-            get_renderable=lambda: rich.text.Text(meter.line(), no_wrap=True, overflow="ellipsis"),
+            get_renderable=lambda: rich.text.Text(
+                meter.line(console.width), no_wrap=True, overflow="ellipsis"
+            ),
         )
 
     def __enter__(self) -> Self:

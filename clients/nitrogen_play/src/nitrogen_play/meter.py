@@ -4,10 +4,12 @@ import time
 from collections import deque
 
 _WINDOW_S = 5.0
+# After so long without an action, the line says that something is waited for.
+_WAITING_AFTER_S = 1.0
 
 
 class Meter:
-    """Counts what happens; `line` says it in one line."""
+    """Counts what happens; `line` says it while it goes on, `summary` at the end."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -53,13 +55,24 @@ class Meter:
         span_s = max(times[-1] - times[0], time.monotonic() - times[0] - 1.0)
         return (len(times) - 1) / span_s if span_s > 0 else 0.0
 
-    def line(self) -> str:
-        """Return how it goes now, in one line."""
-        parts = [f"{self.actions} actions", f"{self.actions_per_s():.1f} actions/s", *self._shares()]
-        parts += self._faults()
-        if self.problem is not None:
-            parts.append(f"waiting: {self.problem}")
-        return " | ".join(parts)
+    def line(self, width: int) -> str:
+        """Return how it goes now, in one line.
+
+        `width`: in columns. What is wrong comes first; the shares are left out where they do not fit, and
+        only the text of a problem is longer.
+        """
+        counted = ((self.late_steps, "late"), (self.held_steps, "held"), (self.dropped_frames, "not filmed"))
+        parts = [f"{self.actions} actions, {self.actions_per_s():.1f}/s"]
+        parts += [f"{count} {what}" for count, what in counted if count]
+        waiting_s = time.monotonic() - (self._times[-1] if self._times else self._began)
+        if self.problem is not None or waiting_s > _WAITING_AFTER_S:
+            parts.append(f"waiting {waiting_s:.0f} s" + (f": {self.problem}" if self.problem else ""))
+        line = " | ".join(parts)
+        for share in self._shares(""):
+            if len(line) + len(" | ") + len(share) > width:
+                break
+            line += f" | {share}"
+        return line
 
     def summary(self) -> str:
         """Return how it went over all, in one line."""
@@ -68,16 +81,16 @@ class Meter:
         chunks = f" of {_counted(self.predicts, 'chunk')}" if self.predicts else ""
         played = f"played {_counted(self.actions, 'action')}{chunks} in {elapsed_s:.1f} s"
         whole = f"{played}: {rate:.1f} actions/s"
-        return " | ".join([whole, *self._shares(), *self._faults()])
+        return " | ".join([whole, *self._shares(" of the time"), *self._faults()])
 
-    def _shares(self) -> list[str]:
+    def _shares(self, of_what: str) -> list[str]:
         elapsed_s = time.monotonic() - self._began
         if not self.predicts or elapsed_s <= 0:
             return []
-        network = f"{self.network_s / elapsed_s:.0%} of the time ({1000 * self._last_network_s:.0f} ms)"
+        network = f"{self.network_s / elapsed_s:.0%}{of_what} ({1000 * self._last_network_s:.0f} ms)"
         if self._last_server_s is None:
             return [f"server and network {network}"]
-        server = f"{self.server_s / elapsed_s:.0%} of the time ({1000 * self._last_server_s:.0f} ms)"
+        server = f"{self.server_s / elapsed_s:.0%}{of_what} ({1000 * self._last_server_s:.0f} ms)"
         return [f"server {server}", f"network {network}"]
 
     def _faults(self) -> list[str]:

@@ -19,8 +19,10 @@ _HOLD_S = 0.5
 _BETWEEN_TRIES_S = 0.5
 _TOO_SLOW = (
     "a chunk came after all of its steps were over, so that only its last one is held: if that goes on, the "
-    "server is too slow for this game without a pause (--sync)"
+    "server is too slow for this game"
 )
+_CAN_WAIT = "; --sync lets the game wait for the model"
+_CANNOT_WAIT = ", which cannot wait for it: take a faster server, or a model with fewer sampler steps"
 # How long an answer is waited for before anything else is looked at.
 _LOOK_S = 0.1
 
@@ -32,7 +34,7 @@ class PlayOptions:
     Attributes:
         steps: after how many played steps it ends, those that were held for want of a chunk among them; None
             for no end.
-        steps_per_chunk: how many steps of a chunk are played, None for all.
+        steps_per_chunk: after how many steps of a chunk the next one is wanted, None for all.
         ticks_per_step: for how many ticks of the game a step is held.
         is_async: whether the next chunk is asked for while the present one is played.
         patience_s: seconds without a server until it is given up.
@@ -138,7 +140,7 @@ class Player:
                 self._meter.late_steps = schedule.late_steps
                 if not is_in_time and not is_warned:
                     is_warned = True
-                    self._say(_TOO_SLOW)
+                    self._say(_TOO_SLOW + (_CAN_WAIT if self._game.can_wait else _CANNOT_WAIT))
             elif answer is not None:
                 self._wait_for_server(answer)
                 not_before = time.monotonic() + _BETWEEN_TRIES_S
@@ -165,8 +167,8 @@ class Player:
         began_anew = False
         held = 0
         while held < ticks and not began_anew:
-            if recorder is not None and recorder.wants_pictures:
-                self._film(recorder, state)
+            if recorder is not None:
+                meter.dropped_frames += not recorder.film(game, state)
             began_anew = game.clock.tick()
             held += 1
         if recorder is not None:
@@ -174,13 +176,6 @@ class Player:
         if began_anew:
             self._asker.forget()
         return began_anew
-
-    def _film(self, recorder: Recorder, state: PadState) -> None:
-        clock = self._game.clock
-        if clock.is_late() or not recorder.add_picture(
-            self._game.screen.capture(), state, clock.now(), wait=clock.stands_still
-        ):
-            self._meter.dropped_frames += 1
 
     def _release(self, chunk: int) -> None:
         self._game.gamepad.release()

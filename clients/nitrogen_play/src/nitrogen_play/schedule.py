@@ -33,8 +33,9 @@ class ChunkSchedule:
     them have passed, the last one is played. Then the last step is held for as long again as a chunk is, and
     after that the pad is let go.
 
-    `ticks_per_step`: ticks for which a step is held. `steps_per_chunk`: how many steps of a chunk are played
-    (those that came too late not counted), None for all.
+    `ticks_per_step`: ticks for which a step is held. `steps_per_chunk`: after how many steps of a chunk the
+    next one should be there (those that came too late not counted), None for all. Until it is, the later
+    steps are played.
     """
 
     def __init__(self, ticks_per_step: int, steps_per_chunk: int | None) -> None:
@@ -42,7 +43,7 @@ class ChunkSchedule:
         self._steps_per_chunk = steps_per_chunk
         self._states: Sequence[PadState] = ()
         self._first_tick = 0
-        self._end = 0
+        self._wanted_end = 0
         self._chunk = -1
         self._delays: deque[int] = deque(maxlen=_REMEMBERED_DELAYS)
         self.late_steps = 0
@@ -62,26 +63,26 @@ class ChunkSchedule:
         self._first_tick = now - late * self._ticks_per_step - age % self._ticks_per_step
         self._chunk += 1
         wanted = len(states) if self._steps_per_chunk is None else self._steps_per_chunk
-        self._end = min(len(states), late + wanted)
+        self._wanted_end = min(len(states), late + wanted)
         return passed < len(states)
 
     def clear(self) -> None:
         """Forget the chunk, as when the game began anew."""
         self._states = ()
-        self._end = 0
+        self._wanted_end = 0
 
     def due(self, now: int) -> DueStep:
         """Return what is to be held during a tick."""
         index = (now - self._first_tick) // self._ticks_per_step
-        if index < self._end:
+        if index < len(self._states):
             return DueStep(self._states[index], self._chunk, index, is_fresh=True)
-        if self._states and index < self._end + len(self._states):
-            return DueStep(self._states[self._end - 1], self._chunk, index, is_fresh=False)
+        if index < 2 * len(self._states):
+            return DueStep(self._states[-1], self._chunk, index, is_fresh=False)
         return DueStep(NEUTRAL, self._chunk, index if self._states else 0, is_fresh=False)
 
     def wants_chunk(self, now: int) -> bool:
         """Return whether a chunk asked for now comes just in time, as long as the last ones took."""
         if not self._states:
             return True
-        remaining = self._first_tick + self._end * self._ticks_per_step - now
+        remaining = self._first_tick + self._wanted_end * self._ticks_per_step - now
         return remaining <= max(self._delays, default=0) + self._ticks_per_step

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nitrogen_play.clocks import RealTimeClock, StoppingClock
-from nitrogen_play.errors import DeviceError
+from nitrogen_play.errors import DeviceError, GameNotFoundError
 from nitrogen_play.games.uinput_gamepad import NoGamepad, open_uinput_pad
+from nitrogen_play.games.watched_screen import WatchedScreen
 from nitrogen_play.games.windows_list import choose_window
 from nitrogen_play.interfaces import Clock, Game, Gamepad
 from nitrogen_play.pad import PadState
@@ -18,6 +19,18 @@ _PRESS_S = 0.1
 _BETWEEN_S = 0.3
 # Games that take a new gamepad only in a menu: what is pressed there, as the reference's play.py does.
 _MENU_PRESSES = dict.fromkeys(("isaac-ng.exe", "cuphead.exe"), ("SOUTH", *(["EAST"] * 5)))
+_BLIND_ON_WINDOWS = (
+    "if the game does show something, run it in a window or borderless instead of in full screen, and on the "
+    "first screen"
+)
+_BLIND_ON_LINUX = (
+    "if the game does show something, X11 does not get it. Under Wayland, log in to an X11 session, or start "
+    "the game as an X11 program (SDL_VIDEODRIVER=x11, and without PROTON_ENABLE_WAYLAND)"
+)
+_NOT_FOUND_ON_WAYLAND = (
+    "This is a Wayland session, in which only the windows of X11 programs can be found and read. Start the "
+    "game as one (SDL_VIDEODRIVER=x11, and without PROTON_ENABLE_WAYLAND), or log in to an X11 session"
+)
 
 
 @dataclass(frozen=True)
@@ -82,8 +95,6 @@ def _open_on_windows(options: WindowOptions, say: Callable[[str], None]) -> Game
     say(f"playing {window.title!r} (process {window.process}, id {window.process_id})")
     screen = DxcamScreen(desktop, window, open_camera())
     gamepad: Gamepad = open_xbox_pad() if options.has_gamepad else NoGamepad()
-    desktop.activate(window)
-    wake(gamepad, window.process, say)
     clock: Clock = RealTimeClock(options.ticks_per_s)
     with ExitStack() as stack:
         stack.callback(gamepad.release)
@@ -96,28 +107,48 @@ def _open_on_windows(options: WindowOptions, say: Callable[[str], None]) -> Game
             stack.callback(set_speed, 1.0)
             clock = StoppingClock(options.ticks_per_s, set_speed)
         close = stack.pop_all().close
-    return Game(window.title, screen, gamepad, clock, "stretch", close)
+
+    def wake_game() -> None:
+        desktop.activate(window)
+        wake(gamepad, window.process, say)
+
+    return Game(
+        window.title,
+        WatchedScreen(screen, say, _BLIND_ON_WINDOWS),
+        gamepad,
+        clock,
+        "stretch",
+        can_wait=True,
+        wake=wake_game,
+        close=close,
+    )
 
 
 def _open_on_linux(options: WindowOptions, say: Callable[[str], None]) -> Game:
-    from nitrogen_play.games.x11_window import X11Screen, X11Windows  # noqa: PLC0415
+    from nitrogen_play.games.x11_window import X11Windows  # noqa: PLC0415
 
     with ExitStack() as stack:
         windows = X11Windows()
         stack.callback(windows.close)
-        window = choose_window(windows.listed(), options.process, options.title)
+        try:
+            window = choose_window(windows.listed(), options.process, options.title)
+        except GameNotFoundError as error:
+            raise (
+                GameNotFoundError(f"{error}\n{_NOT_FOUND_ON_WAYLAND}") if windows.is_wayland else error
+            ) from None
         say(f"playing {window.title!r} (process {window.process or 'unknown'}, id {window.process_id})")
         gamepad: Gamepad = NoGamepad()
         if options.has_gamepad:
             gamepad = pad = open_uinput_pad()
             stack.callback(pad.close)
-            wake(gamepad, window.process, say)
         close = stack.pop_all().close
     return Game(
         window.title,
-        X11Screen(windows, window),
+        WatchedScreen(windows.screen(window), say, _BLIND_ON_LINUX),
         gamepad,
         RealTimeClock(options.ticks_per_s),
         "stretch",
-        close,
+        can_wait=False,
+        wake=lambda: wake(gamepad, window.process, say),
+        close=close,
     )

@@ -104,7 +104,16 @@ def open_retro(name: str, state: str | None, pictures_per_s: float | None) -> Ga
             f"one for {', '.join(retro_systems())}"
         )
     game = RetroGame(environment, console, pictures_per_s)
-    return Game(f"{name}, {console.title}", game, game, game, console.resize_mode, game.close)
+    return Game(
+        f"{name}, {console.title}",
+        game,
+        game,
+        game,
+        console.resize_mode,
+        can_wait=True,
+        wake=lambda: None,
+        close=game.close,
+    )
 
 
 def _stable_retro() -> Any:  # noqa: ANN401 - untyped

@@ -22,7 +22,7 @@ def open_speed(process_id: int, executable: Path) -> Callable[[float], None]:
         raise MissingPackageError(
             "xspeedhack",
             "windows",
-            "stopping the game while the model thinks (--async and --no-pause do without)",
+            "stopping the game while the model thinks (--no-pause does without)",
         ) from error
     architecture = executable_architecture(executable)
     try:
@@ -30,7 +30,7 @@ def open_speed(process_id: int, executable: Path) -> Callable[[float], None]:
     except Exception as error:  # it raises whatever its injection meets
         raise DeviceError(
             f"process {process_id} ({executable.name}) cannot be stopped and let run: {error}. "
-            "Start this as an administrator, or play with --async or --no-pause"
+            "Start this as an administrator, or play with --no-pause"
         ) from error
 
     def set_speed(speed: float) -> None:
@@ -52,10 +52,8 @@ def executable_architecture(executable: Path) -> str:
         raise DeviceError(f"{executable} cannot be read: {error}") from error
     start = int.from_bytes(head[_PE_OFFSET_AT : _PE_OFFSET_AT + 4], "little")
     if head[:2] != b"MZ" or head[start : start + 4] != b"PE\0\0":
-        raise DeviceError(f"{executable} is no Windows executable; play with --async or --no-pause")
+        raise DeviceError(f"{executable} is no Windows executable; play with --no-pause")
     machine = int.from_bytes(head[start + 4 : start + 6], "little")
     if machine not in _MACHINES:
-        raise DeviceError(
-            f"{executable} is for machine {machine:#06x}, not x86 or x64; play with --async or --no-pause"
-        )
+        raise DeviceError(f"{executable} is for machine {machine:#06x}, not x86 or x64; play with --no-pause")
     return _MACHINES[machine]

@@ -1,6 +1,7 @@
-"""A window on Linux with X11: python-xlib finds it, mss reads its part of the screen."""
+"""Windows of an X11 display, XWayland's among them: python-xlib finds them and reads what they show."""
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,98 +13,97 @@ from nitrogen_play.games.windows_list import OpenWindow
 from nitrogen_play.interfaces import Frame
 
 _LEAST_SIDE = 16
+_IS_VIEWABLE = 2
+# A window manager's frame has the program's window in it, or one level further down.
+_MOST_LEVELS = 4
+# Of 32 bits a pixel, which all servers have for these: blue, green, red, and one unused or alpha.
+_DEPTHS = (24, 32)
+_ALL_PLANES = 0xFFFFFFFF
+# python-xlib joins what it receives piece by piece, which takes long for a whole screen at once.
+_BAND_BYTES = 1 << 19
 
 
 class X11Windows:
     """The windows of an X11 display.
 
     Raises:
-        MissingPackageError: python-xlib or mss is not installed.
+        MissingPackageError: python-xlib is not installed.
         DeviceError: there is no display.
     """
 
     def __init__(self) -> None:
         try:
-            import mss  # noqa: PLC0415 - an extra
-            import Xlib.display  # noqa: PLC0415
+            import Xlib.display  # noqa: PLC0415 - an extra
             import Xlib.error  # noqa: PLC0415
         except ImportError as error:
-            raise MissingPackageError(error.name or "mss", "linux", "a window") from error
+            raise MissingPackageError("python-xlib", "linux", "a window") from error
         if not os.environ.get("DISPLAY"):
-            hint = (
-                " (only windows of X11 can be read, not Wayland's)" if "WAYLAND_DISPLAY" in os.environ else ""
-            )
+            hint = "; on Wayland, XWayland sets it" if "WAYLAND_DISPLAY" in os.environ else ""
             raise DeviceError(f"there is no X11 display: the variable DISPLAY is not set{hint}")
-        self._errors: Any = Xlib.error
-        self._grab_error = mss.ScreenShotError
+        self.errors = (Xlib.error.XError, Xlib.error.ConnectionClosedError)
         try:
             self._display: Any = Xlib.display.Display()
-            self._grabber: Any = mss.MSS()
-        except (Xlib.error.DisplayError, mss.ScreenShotError) as error:
+        except Xlib.error.DisplayError as error:
             raise DeviceError(f"the X11 display {os.environ['DISPLAY']} cannot be opened: {error}") from error
+        # Errors of requests without a reply: the next one with a reply tells what is wrong.
+        self._display.set_error_handler(lambda *_: None)
         self._root: Any = self._display.screen().root
+        self.is_wayland = "WAYLAND_DISPLAY" in os.environ or self._display.has_extension("XWAYLAND")
 
     def listed(self) -> list[OpenWindow]:
         """Return the windows that are to be seen and have a title, the topmost first."""
-        windows = []
+        windows: dict[int, OpenWindow] = {}
         for window in self._candidates():
+            if window.id in windows:
+                continue
             try:
                 title = self._title(window)
-                is_shown = window.get_attributes().map_state == 2  # IsViewable
+                is_shown = window.get_attributes().map_state == _IS_VIEWABLE
                 geometry = window.get_geometry()
-            except self._errors.XError:
+                process_id = self._process_id(window)
+            except self.errors:
                 continue  # It has been closed meanwhile.
             if title and is_shown and min(geometry.width, geometry.height) >= _LEAST_SIDE:
-                process_id = self._process_id(window)
-                windows.append(OpenWindow(window.id, title, process_id, _process_name(process_id)))
-        return windows
+                windows[window.id] = OpenWindow(window.id, title, process_id, _process_name(process_id))
+        return list(windows.values())
 
-    def capture(self, handle: int) -> Frame:
-        """Return what is on the screen where the window is, (H, W, 3) RGB.
-
-        Raises:
-            GameLostError: the window is gone, or nothing of it is on the screen.
-        """
-        try:
-            window = self._display.create_resource_object("window", handle)
-            size = window.get_geometry()
-            corner = self._root.translate_coords(window, 0, 0)
-            screen = self._root.get_geometry()
-        except (self._errors.XError, self._errors.ConnectionClosedError) as error:
-            raise GameLostError("the game's window is gone") from error
-        left, top = max(0, corner.x), max(0, corner.y)
-        right = min(screen.width, corner.x + size.width)
-        bottom = min(screen.height, corner.y + size.height)
-        if right <= left or bottom <= top:
-            raise GameLostError("the game's window has been moved off the screen")
-        try:
-            shot = self._grabber.grab((left, top, right, bottom))
-        except self._grab_error as error:
-            raise GameLostError(f"the screen cannot be read: {error}") from error
-        pixels = np.frombuffer(shot.bgra, np.uint8).reshape(shot.height, shot.width, 4)
-        return np.ascontiguousarray(pixels[:, :, 2::-1])
+    def screen(self, window: OpenWindow) -> "X11Screen":
+        """Return a window as a game's screen."""
+        return X11Screen(self._display, self._display.create_resource_object("window", window.handle), self)
 
     def close(self) -> None:
-        """Close the connections to the display."""
-        self._grabber.close()
+        """Close the connection to the display."""
         # A display that has ended cannot be closed any more.
-        with suppress(self._errors.ConnectionClosedError):
+        with suppress(*self.errors):
             self._display.close()
 
-    def _candidates(self) -> list[Any]:
-        """Windows that the window manager knows; without one, all at the top level."""
-        property_of = self._root.get_full_property(self._display.intern_atom("_NET_CLIENT_LIST_STACKING"), 0)
-        if property_of is not None:
-            handles = list(property_of.value)
-            return [self._display.create_resource_object("window", handle) for handle in reversed(handles)]
-        return list(reversed(self._root.query_tree().children))
+    def _candidates(self) -> Iterator[Any]:
+        """The windows that the window manager lists, then those at the top level, without their frames."""
+        for name in ("_NET_CLIENT_LIST_STACKING", "_NET_CLIENT_LIST"):
+            found = self._root.get_full_property(self._display.intern_atom(name), 0)
+            if found is not None:
+                for handle in reversed(found.value):
+                    yield self._display.create_resource_object("window", handle)
+        state = self._display.intern_atom("WM_STATE")
+        for window in reversed(self._root.query_tree().children):
+            yield self._framed(window, state)
+
+    def _framed(self, window: Any, state: int) -> Any:  # noqa: ANN401 - untyped
+        """Return the program's window in a frame, which has the property WM_STATE; without one, itself."""
+        level = [window]
+        with suppress(*self.errors):  # It has been closed meanwhile.
+            for _ in range(_MOST_LEVELS):
+                for one in level:
+                    if one.get_full_property(state, 0) is not None:
+                        return one
+                level = [child for one in level for child in one.query_tree().children]
+        return window
 
     def _title(self, window: Any) -> str:  # noqa: ANN401 - untyped
-        for name in ("_NET_WM_NAME", "WM_NAME"):
+        for name, encoding in (("_NET_WM_NAME", "utf-8"), ("WM_NAME", "latin-1")):
             found = window.get_full_property(self._display.intern_atom(name), 0)
-            if found is not None:
-                value = found.value
-                return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+            if found is not None and isinstance(found.value, bytes):
+                return found.value.decode(encoding, errors="replace")
         return ""
 
     def _process_id(self, window: Any) -> int:  # noqa: ANN401 - untyped
@@ -112,15 +112,67 @@ class X11Windows:
 
 
 class X11Screen:
-    """One window as a game's screen."""
+    """One window as a game's screen.
 
-    def __init__(self, windows: X11Windows, window: OpenWindow) -> None:
-        self._windows = windows
-        self._handle = window.handle
+    The server is told to keep all that the window shows, so that what covers it is not read, and what lies
+    off the screen is. Each picture is copied in the server first, so that it is one moment's.
+    """
+
+    def __init__(self, display: Any, window: Any, windows: X11Windows) -> None:  # noqa: ANN401 - untyped
+        self._display = display
+        self._window = window
+        self._errors = windows.errors
+        self._copy: Any = None
+        self._context: Any = None
+        self._shape = (0, 0, 0)
+        if display.has_extension("Composite"):
+            from Xlib.ext.composite import RedirectAutomatic  # noqa: PLC0415 - an extra
+
+            window.composite_redirect_window(RedirectAutomatic)
 
     def capture(self) -> Frame:
-        """Return what is on the screen where the window is."""
-        return self._windows.capture(self._handle)
+        """Return what the window shows, (H, W, 3) RGB.
+
+        Raises:
+            GameLostError: the window is gone or hidden.
+            DeviceError: it has other colours than red, green and blue of 8 bits.
+        """
+        try:
+            if self._window.get_attributes().map_state != _IS_VIEWABLE:
+                raise GameLostError("the game's window is minimised, or on another workspace")
+            size = self._window.get_geometry()
+            self._fit(size.width, size.height, size.depth)
+            self._copy.copy_area(self._context, self._window, 0, 0, size.width, size.height, 0, 0)
+            return self._pixels(size.width, size.height)
+        except self._errors as error:
+            raise GameLostError("the game's window is gone") from error
+
+    def _fit(self, width: int, height: int, depth: int) -> None:
+        """Make a copy of another size, if the window has one now."""
+        if self._shape == (width, height, depth):
+            return
+        if depth not in _DEPTHS:
+            raise DeviceError(f"the game's window has {depth} bits of colour; 24 or 32 can be read")
+        from Xlib import X  # noqa: PLC0415 - an extra
+
+        if self._copy is not None:
+            self._context.free()
+            self._copy.free()
+        self._copy = self._window.create_pixmap(width, height, depth)
+        self._context = self._copy.create_gc(subwindow_mode=X.IncludeInferiors, graphics_exposures=False)
+        self._shape = (width, height, depth)
+
+    def _pixels(self, width: int, height: int) -> Frame:
+        from Xlib import X  # noqa: PLC0415 - an extra
+
+        picture = np.empty((height, width, 3), np.uint8)
+        rows = max(1, _BAND_BYTES // (4 * width))
+        for top in range(0, height, rows):
+            count = min(rows, height - top)
+            image = self._copy.get_image(0, top, width, count, X.ZPixmap, _ALL_PLANES)
+            pixels = np.frombuffer(image.data, np.uint8).reshape(count, width, 4)
+            picture[top : top + count] = pixels[:, :, 2::-1]
+        return picture
 
 
 def _process_name(process_id: int) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TextIO
 
 from nitrogen_play.errors import RecordingError
-from nitrogen_play.interfaces import Frame
+from nitrogen_play.interfaces import Frame, Game
 from nitrogen_play.pad import PadState
 from nitrogen_play.recording.actions_file import RecordedStep, step_line
 from nitrogen_play.recording.films import Film, debug_picture
@@ -100,6 +100,19 @@ class Recorder:
         """Write a step."""
         if not self._is_over.is_set():
             self._work_queue.put(step)
+
+    def film(self, game: Game, state: PadState) -> bool:
+        """Film the present picture while films are made; return False if there was no time or room for it.
+
+        Raises:
+            GameLostError: the game's window is gone.
+        """
+        clock = game.clock
+        if not self.wants_pictures:
+            return True
+        if clock.is_late():
+            return False
+        return self.add_picture(game.screen.capture(), state, clock.now(), wait=clock.stands_still)
 
     def add_picture(self, picture: Frame, state: PadState, tick: int, *, wait: bool) -> bool:
         """Film a picture; return False if there was no room for it.
