@@ -4,6 +4,8 @@ import asyncio
 import itertools
 import logging
 import os
+import re
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 
+from contract.failure_text import cause_of
 from standalone import keeper
 from standalone.errors import StandaloneError
 from standalone.triton_wheel import TritonWheel, assemble_backends, find_triton_wheel
@@ -22,6 +25,10 @@ _GRACE_S = 2.5  # from SIGTERM to SIGKILL; Triton alone takes 1.3 s to unload a 
 _POLL_S = 0.1
 _counter = itertools.count()
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _HEALTHY_S = 0.2, 10.0, 30.0
+_LOGGED = re.compile(r"[IWEF]\d{4} \d\d:\S+ +\d+ \S+\] ")
+_ERROR = re.compile(rf"(?=[EF]){_LOGGED.pattern}|error: |failed ")
+# Where there is no GPU.
+_HARMLESS = "CudaDriverHelper has not been initialized"
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,7 @@ class TritonServer:
         self._environment = environment
         self._ports = ports
         self._log = log
+        self._log_start = 0
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -91,9 +99,7 @@ class TritonServer:
         async with aiohttp.ClientSession() as session:
             while not await self._is_ready(session):
                 if process.returncode is not None:
-                    raise StandaloneError(
-                        f"Triton ended at its start with exit code {process.returncode}: {self._last_error()}"
-                    )
+                    raise StandaloneError(f"Triton ended at its start with {self._end(process.returncode)}")
                 await asyncio.sleep(_POLL_S)
 
     async def keep_running(self) -> None:
@@ -105,7 +111,7 @@ class TritonServer:
             code = await self._process.wait()
             if loop.time() - started > _HEALTHY_S:
                 pause_s = _FIRST_PAUSE_S
-            logger.warning("Triton ended with exit code %d (%s); starting it again", code, self._last_error())
+            logger.warning("Triton ended with %s; starting it again", self._end(code))
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             await self._spawn()
@@ -121,6 +127,7 @@ class TritonServer:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         with self._log.open("ab") as log:
+            self._log_start = log.tell()
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=asyncio.subprocess.PIPE,
@@ -138,11 +145,22 @@ class TritonServer:
         except aiohttp.ClientConnectionError:
             return False
 
-    def _last_error(self) -> str:
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        lines = [line for line in lines if line.strip()]
-        errors = [line for line in lines if line.startswith(("E", "error", "failed"))]
-        return (errors or lines or ["it wrote no log"])[-1].strip()[:500]
+    def _end(self, code: int) -> str:
+        """An exit code of the keeper's, and the last error that Triton has logged since it was started."""
+        with self._log.open("rb") as log:
+            log.seek(self._log_start)
+            lines = log.read().decode(errors="replace").splitlines()
+        lines = [line for line in lines if line.strip()] or ["it wrote no log"]
+        killed_by = code - 128 if code - 128 in set(signal.Signals) else None
+        ended = f"exit code {code}" + (f" ({signal.Signals(killed_by).name})" if killed_by else "")
+        errors = [index for index, line in enumerate(lines) if _ERROR.match(line) and _HARMLESS not in line]
+        if killed_by and not errors:
+            return ended
+        begin = errors[-1] if errors else len(lines) - 1
+        end = next((index for index in range(begin + 1, len(lines)) if _LOGGED.match(lines[index])), None)
+        text = _LOGGED.sub("", "\n".join(lines[begin:end]))
+        # Triton quotes what it logs.
+        return f"{ended}: " + cause_of(text.strip('"').replace("\\n", "\n"))
 
 
 def local_triton(

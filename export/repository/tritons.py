@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
+from contract.failure_text import CHANNEL_OPTIONS, cause_of
 from export.errors import ActivationError, TritonNotRunningError
 from export.repository.triton_config import CONFIG_NAME, read_config
 from export.repository.triton_key import TritonKey
@@ -89,7 +90,7 @@ class Triton:
         try:
             return method(request, timeout=timeout_s, metadata=metadata)
         except grpc.RpcError as error:
-            detail = (error.details() or error.code().name).splitlines()[0]
+            detail = cause_of(error.details() or error.code().name)
             if _RESTRICTED in detail:
                 reason = (
                     "it wants a key and got none: give its file with --triton-key-file"
@@ -133,7 +134,7 @@ def connected_tritons(
                 silent.append(f"{address} ({error.strerror or 'no answer in time'})")
                 continue
             channel = stack.enter_context(
-                grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+                grpc.insecure_channel(address, options=(("grpc.enable_http_proxy", 0), *CHANNEL_OPTIONS))
             )
             try:
                 grpc.channel_ready_future(channel).result(_CONNECT_S)

@@ -4,6 +4,7 @@ import re
 
 import grpc
 
+from contract.failure_text import cause_of
 from gateway.errors import (
     BusyError,
     DeadlineError,
@@ -14,7 +15,6 @@ from gateway.errors import (
 )
 from gateway.triton.key import TritonKey, refused_key
 
-_MAX_DETAIL_CHARACTERS = 300
 # How Triton begins its refusal of a model, or a version of one, that it does not serve.
 _NOT_SERVED = "Request for unknown model"
 # What it says, all with the status UNAVAILABLE, of a request that its queue did not take, or kept too long.
@@ -86,7 +86,5 @@ def _unavailable(detail: str, place: str, late: str) -> ServerError:
 
 
 def _detail(error: grpc.aio.AioRpcError) -> str:
-    lines = (error.details() or "no details").strip().splitlines()
-    # A TorchScript traceback says what happened in its last line, everything else in its first.
-    line = lines[-1] if "Traceback" in lines[0] else lines[0]
-    return _REQUEST_ID.sub("", line.rpartition("last error: ")[2])[:_MAX_DETAIL_CHARACTERS]
+    text = _REQUEST_ID.sub("", error.details() or "no details")
+    return cause_of(text.rpartition("last error: ")[2])

@@ -18,6 +18,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from contract.failure_text import CHANNEL_OPTIONS
+
 Options = tuple[tuple[str, Any], ...]
 Address = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
 # Of each endpoint, in a fixed order.
@@ -31,6 +33,7 @@ _LARGEST = 2**31 - 1
 _OPTIONS: Options = (
     # Requests grow with the model's context (K x 192 KiB); answers are small, and gRPC's 4 MiB is plenty.
     ("grpc.max_send_message_length", -1),
+    *CHANNEL_OPTIONS,
     # Triton is found again within half a second of its return; the minimum also bounds one attempt.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 500),

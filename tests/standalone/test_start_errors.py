@@ -1,5 +1,6 @@
 """A start that cannot succeed ends with exit code 1 and one sentence that says why and what to do."""
 
+import json
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 import standalone
 from tests.golden import checkpoint_path
@@ -107,6 +109,28 @@ def test_corrupt_model_is_reported_in_tritons_words(tmp_path: Path, tiny_reposit
     sentence = failed_start(tmp_path, CHECKPOINT, f"--repository={corrupted(tiny_repository)}")
     assert "nitrogen" in sentence.removeprefix("nitrogen-serve: ")
     assert "PytorchStreamReader" in sentence
+
+
+class Fails(torch.nn.Module):
+    """Takes what a NitroGen model takes, and asks for more memory than there is."""
+
+    def forward(
+        self, frames: torch.Tensor, frame_count: torch.Tensor, game_id: torch.Tensor, noise: torch.Tensor
+    ) -> torch.Tensor:
+        return noise + torch.zeros([1 << 50])
+
+
+def test_a_failing_warm_up_is_reported_by_its_cause(tmp_path: Path, tiny_repository: Path) -> None:
+    folder = tiny_repository / "nitrogen" / "1"
+    torch.jit.script(Fails()).save(str(folder / "model.pt"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["model.pt"]["bytes"] = (folder / "model.pt").stat().st_size
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    sentence = failed_start(tmp_path, CHECKPOINT, f"--repository={tiny_repository}")
+    assert (
+        "failed to run warmup sample 'batch of 1': RuntimeError: [enforce fail at alloc_cpu.cpp" in sentence
+    )
 
 
 def test_log_that_the_sentence_names_is_there_to_be_read(tmp_path: Path, tiny_repository: Path) -> None:

@@ -15,15 +15,20 @@ import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
 _LONGEST_WAIT_S = 30
+# What libtorch says before the cause; longer than what gRPC takes of its own accord.
+_BEFORE_THE_CAUSE = (
+    "The following operation failed in the TorchScript interpreter.\n"
+    "Traceback of TorchScript (most recent call last):\n"
+) + '  File "code/__torch__.py", line 1, in forward\n' * 500
 
 
 class TritonPythonModel:
     """Answers after `game_id` hundredths of a second, or does what the game's name says.
 
     `never` waits until its request is cancelled; `infinite` gives an output that is not finite; `raise`
-    raises. The chunk tells what the model was given: j_left[0] the number of frames / 10 and the noise's
-    first value, clipped to [-1, 1]; j_right[0] the newest and the oldest slot's first byte / 255;
-    j_right[1, 0] the game's id / 255.
+    raises as TorchScript does. The chunk tells what the model was given: j_left[0] the number of frames / 10
+    and the noise's first value, clipped to [-1, 1]; j_right[0] the newest and the oldest slot's first byte /
+    255; j_right[1, 0] the game's id / 255.
     """
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -49,7 +54,7 @@ class TritonPythonModel:
         game = self.games[game_id]
         self.counts["begun"].increment(1)
         if game == "raise":
-            raise ValueError("the model was told to raise")
+            raise RuntimeError(f"{_BEFORE_THE_CAUSE}ValueError: the model was told to raise")
         if game == "never":
             return self._wait_for_cancellation(request)
         outputs = {name: np.zeros(shape, np.float32) for name, shape in self.shapes.items()}

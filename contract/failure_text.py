@@ -1,0 +1,49 @@
+"""The cause in a failure's text, as Triton and its backends write it.
+
+Triton's own words come first, then the backend's:
+
+- libtorch, C++ or Python-based: a sentence without the cause, one or two tracebacks of TorchScript, and the
+  exception after them;
+- a Python-based backend that raises: the exception, then "At:" and where;
+- ONNX Runtime: one long line that begins with places in its source and ends with the cause.
+"""
+
+import re
+
+_INTERPRETER = "The following operation failed in the TorchScript interpreter."
+_TRACEBACK = re.compile(r"Traceback [^\n]*\(most recent call last\)")
+_PLACES = "At:"
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*: +\S")
+# gRPC carries the text as metadata, of which a client takes 8 to 16 KiB: a batch's tracebacks are longer.
+CHANNEL_OPTIONS = (("grpc.max_metadata_size", 1 << 20), ("grpc.absolute_max_metadata_size", 1 << 20))
+_HEAD_CHARACTERS, _TAIL_CHARACTERS = 250, 350
+
+
+def cause_of(text: str) -> str:
+    """Return a failure's text as one line that names its cause, of about 600 characters at most."""
+    lines = text.strip().splitlines() or [""]
+    first = lines[0].strip()
+    if first.endswith(":") and len(lines) > 1:
+        first = f"{first} {lines[1].strip()}"
+    if _TRACEBACK.search(text):
+        exception = _exception(lines)
+        before, said, _ = first.partition(_INTERPRETER)
+        traceback = _TRACEBACK.search(first)
+        if exception is not None and (said or traceback):
+            first = (first[: traceback.start()] if traceback else before) + exception
+    if len(first) <= _HEAD_CHARACTERS + _TAIL_CHARACTERS:
+        return first
+    return f"{first[:_HEAD_CHARACTERS]} ... {first[-_TAIL_CHARACTERS:]}"
+
+
+def _exception(lines: list[str]) -> str | None:
+    """The line that follows a traceback, whose own lines are indented: `ValueError: what was wrong`."""
+    if _PLACES in lines:
+        lines = lines[: lines.index(_PLACES)]
+    indented = [index for index, line in enumerate(lines) if line[:1].isspace()]
+    after = lines[indented[-1] + 1 :] if indented else lines
+    # A message may have further lines, indented ones as well.
+    for line in (*after, *reversed(lines)):
+        if _EXCEPTION.match(line):
+            return line.strip()
+    return None
