@@ -6,6 +6,7 @@
     │   ├── ImageError          image bytes that are no usable picture
     │   ├── AccessError         the client may not use the gateway (token, network, number of connections)
     │   └── FramingError        a byte stream that can no longer be trusted (reply, then close)
+    │       └── ForeignError    a byte stream of another protocol, which came to the wrong port
     ├── ServerError             the request was fine; the gateway or Triton could not answer it
     │   ├── TritonUnavailableError
     │   │   ├── NotServedError  Triton is there, but not the model, or no longer the version asked for
@@ -53,6 +54,10 @@ class FramingError(RequestError):
     """The position in the byte stream is lost: the connection is closed after the error reply."""
 
     outcome = "bad_framing"
+
+
+class ForeignError(FramingError):
+    """The byte stream is another protocol's: its client came to the wrong port."""
 
 
 class AccessError(RequestError):

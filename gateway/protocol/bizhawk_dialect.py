@@ -8,7 +8,7 @@ import re
 from typing import Unpack, cast
 
 from gateway.errors import FramingError, RequestError
-from gateway.protocol.framed_stream import Body, FramedStream, Limits
+from gateway.protocol.framed_stream import LINE_ENDS, Body, FramedStream, Limits
 from gateway.protocol.json_replies import reply_json
 from gateway.protocol.json_text import parse_object
 from gateway.protocol.messages import RESIZE_MODES, Event, ImageFile, Reply, RequestType, ResizeMode
@@ -46,6 +46,8 @@ class BizHawkDialect(FramedStream):
 
     def _read_header(self) -> Event | Body | None:
         held = len(self._digits)
+        if not held:
+            self._skip(LINE_ENDS)
         begun = self._digits + self._look(MAX_LENGTH_DIGITS + 1 - held)
         digits = _DIGITS.match(begun)[0]  # type: ignore[index]  # it matches nothing, too
         end = begun[len(digits) : len(digits) + 1]

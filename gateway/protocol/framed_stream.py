@@ -17,6 +17,9 @@ _FIRST_BUFFER_BYTES = 2**18
 # Wrong requests in a row: each costs an exception, and no client has a reason for so many.
 _MOST_WRONG = 32
 _NOTHING = memoryview(b"")
+# How much of a chunk is looked at in one go.
+_WINDOW_BYTES = 512
+LINE_ENDS = b"\r\n"
 
 
 class Limits(TypedDict, total=False):
@@ -155,9 +158,27 @@ class FramedStream(ABC):
         unfinished = self._unfinished() if self._body is None else ("an image", self._body.received)
         where, held = unfinished or ("a request", 0)
         self._failed, self._body = True, None
-        return FramingError(
-            f"the stream ended inside {where}, after {held} of its bytes; send whole requests"
-        )
+        reason = self._why_unfinished() or "send whole requests"
+        return FramingError(f"the stream ended inside {where}, after {held} of its bytes; {reason}")
+
+    def late(self, allowed_s: float) -> FramingError:
+        """The error of a request that has begun and was not complete within `allowed_s` seconds."""
+        what = "the header" if self.inside_header else "the request"
+        reason = self._why_unfinished() or "send it again"
+        return FramingError(f"{what} did not arrive completely within {allowed_s:g} s: {reason}")
+
+    def _why_unfinished(self) -> str | None:
+        """Why what has begun will not be complete, where that can be seen."""
+        return None
+
+    def _skip(self, blanks: bytes) -> bool:
+        """Use up what comes next of `blanks`; return whether something else has come."""
+        while window := self._look(_WINDOW_BYTES):
+            rest = window.lstrip(blanks)
+            self._take(len(window) - len(rest))
+            if rest:
+                return True
+        return False
 
     def _look(self, count: int) -> bytes:
         """Up to `count` of the next bytes."""

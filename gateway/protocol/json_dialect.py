@@ -3,12 +3,14 @@
 A request is one line of JSON and, for predict, the image's bytes; a reply is one line of JSON.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Unpack, cast
 
-from gateway.errors import FramingError, RequestError
+from gateway.errors import ForeignError, FramingError, RequestError
 from gateway.protocol.bmp import NEED_MORE_BYTES, bmp_size
-from gateway.protocol.framed_stream import Body, FramedStream, Limits
+from gateway.protocol.foreign_streams import HEAD_BYTES, stranger
+from gateway.protocol.framed_stream import LINE_ENDS, Body, FramedStream, Limits
 from gateway.protocol.json_replies import reply_json
 from gateway.protocol.json_text import parse_object
 from gateway.protocol.messages import (
@@ -25,6 +27,14 @@ from gateway.protocol.options import Options, describe, read_hello, read_options
 
 # How much of a chunk is searched for a newline at once: more than an ordinary line has.
 _WINDOW_BYTES = 512
+# What some libraries write before their first text.
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BLANKS = b" \t\r\n"
+# Line ends before a picture of unknown length: few, since a raw frame may begin with such bytes.
+_FIRST_LINE_ENDS = re.compile(rb"[\r\n]{0,4}")
+
+_EXAMPLE = 'send one line such as {"type": "predict", "len": 1234}, then the image bytes'
+_IMAGE_IN_JSON = "a picture is not read from the JSON: send its bytes after the line, and their number as len"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +83,6 @@ class JsonDialect(FramedStream):
             found = None if line is None else self._read_line(line)
             if not isinstance(found, _Predict):
                 return found
-            if found.length:
-                return Body(found.length, found.file)
             self._unsized = found
             self._head.clear()
         return self._sized_body(self._unsized)
@@ -84,20 +92,45 @@ class JsonDialect(FramedStream):
             return "an image", len(self._head)
         return ("a header line", len(self._line)) if self._line else None
 
+    def _why_unfinished(self) -> str | None:
+        if self._unsized is not None or not self._line:
+            return None
+        try:
+            parse_object(bytes(self._line).removeprefix(_BYTE_ORDER_MARK), self.max_header_depth)
+        except RequestError:
+            return stranger(bytes(self._line[:HEAD_BYTES]))
+        return "it has no newline at its end: send one after each line of JSON"
+
     def _next_line(self) -> bytes | None:
-        """The next line without its newline, or None while it is not complete."""
+        """The next line that is not blank, without its newline, or None while it is not complete."""
+        if not self._line and not self._skip(_BLANKS):
+            return None
         end = -1
         while end < 0 and (window := self._look(_WINDOW_BYTES)):
             end = window.find(b"\n")
             self._line += self._take(len(window) if end < 0 else end)
+            self._check_beginning(is_complete=end >= 0)
             if len(self._line) > self.max_header_bytes:
-                raise FramingError(f"the header line is longer than {self.max_header_bytes} bytes")
+                hint = f"; {_IMAGE_IN_JSON}" if b'"image"' in self._line[: self.max_header_bytes] else ""
+                raise FramingError(f"the header line is longer than {self.max_header_bytes} bytes{hint}")
         if end < 0:
             return None
         self._take(1)
         line = bytes(self._line)
         self._line.clear()
         return line
+
+    def _check_beginning(self, *, is_complete: bool) -> None:
+        """Raise the error of a line that cannot become one of JSON, as soon as its kind can be told."""
+        head = bytes(self._line[: len(_BYTE_ORDER_MARK) + HEAD_BYTES]).removeprefix(_BYTE_ORDER_MARK)
+        head = head[:HEAD_BYTES]
+        if len(head) < HEAD_BYTES and not is_complete:
+            return
+        if head.lstrip(_BLANKS)[:1] in (b"", b"{") and head[1:2] != b"\0":
+            return
+        if (known := stranger(head)) is not None:
+            raise ForeignError(known)
+        raise FramingError(f"the header line begins with {head!r}, which is not JSON; {_EXAMPLE}")
 
     def _read_line(self, line: bytes) -> Event | _Predict:
         if line == self._known_line:
@@ -109,12 +142,9 @@ class JsonDialect(FramedStream):
 
     def _understand(self, line: bytes) -> Event | _Predict:
         try:
-            fields = parse_object(line, self.max_header_depth)
+            fields = parse_object(line.removeprefix(_BYTE_ORDER_MARK), self.max_header_depth)
         except RequestError as error:
-            raise FramingError(
-                f"the header line cannot be read: {error}; send one line such as "
-                '{"type": "predict", "len": 1234}, then the image bytes'
-            ) from error
+            raise FramingError(f"the header line cannot be read: {error}; {_EXAMPLE}") from error
         type_ = fields.get("type")
         if type_ == "hello":
             return read_hello(fields)
@@ -126,6 +156,8 @@ class JsonDialect(FramedStream):
         except RequestError as wrong:
             problem = wrong
         if type_ == "predict":
+            if "image" in fields and "len" not in fields:
+                raise FramingError(_IMAGE_IN_JSON)
             mode = fields.get("resize_mode")
             resize_mode = mode if isinstance(mode, str) and mode in RESIZE_MODES else "pad"
             length = self._image_length(fields["len"]) if "len" in fields else 0
@@ -133,6 +165,9 @@ class JsonDialect(FramedStream):
         return problem or options.request(cast(RequestType, type_))
 
     def _image_length(self, length: object) -> int:
+        if isinstance(length, float) and length.is_integer():
+            # As languages write it that know one kind of number.
+            length = int(length)
         if not isinstance(length, int) or isinstance(length, bool) or length < 1:
             raise FramingError(f"len must be the number of image bytes, not {describe(length)}")
         if length > self.max_image_bytes:
@@ -142,20 +177,32 @@ class JsonDialect(FramedStream):
         return length
 
     def _sized_body(self, predict: _Predict) -> Body | None:
-        """The body of an image without `len`, once its first bytes tell whether it is a BMP file."""
-        # One byte at a time, never more than tells: a tiny BMP file may end where it is known to be one.
-        while (size := bmp_size(self._head)) == NEED_MORE_BYTES:
-            byte = self._take(1)
-            if not byte:
+        """The body of an image, once its first bytes are there: they tell a BMP file from a raw frame."""
+        if predict.length:
+            # No file begins with a line's end; pixels may.
+            is_file = predict.length != FRAME_BYTES
+            if not (self._skip(LINE_ENDS) if is_file else self._look(1)):
                 return None
-            self._head += byte
-        if size is None:
-            body = Body(FRAME_BYTES, predict.raw_frame)
+            body = Body(predict.length, predict.file)
         else:
-            body = Body(self._image_length(size), predict.bmp_file)
-        body.take(self._head)
+            # One byte at a time, never more than tells: a tiny BMP file may end where it is known to be one.
+            while (size := bmp_size(self._head[self._line_ends() :])) == NEED_MORE_BYTES:
+                byte = self._take(1)
+                if not byte:
+                    return None
+                self._head += byte
+            if size is None:
+                body = Body(FRAME_BYTES, predict.raw_frame)
+                body.take(self._head)
+            else:
+                body = Body(self._image_length(size), predict.bmp_file)
+                body.take(self._head[self._line_ends() :])
         self._unsized = None
         return body
+
+    def _line_ends(self) -> int:
+        """How many bytes of line ends the picture's first bytes begin with."""
+        return _FIRST_LINE_ENDS.match(self._head).end()  # type: ignore[union-attr]  # it matches nothing, too
 
 
 def encode_reply(reply: Reply) -> bytes:

@@ -6,6 +6,8 @@ import re
 from gateway.errors import RequestError
 from gateway.protocol.options import describe
 
+_SHOWN_CHARACTERS = 20
+
 # A whole string, so that brackets within it do not count, or one bracket.
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
@@ -20,8 +22,15 @@ def parse_object(text: bytes, max_depth: int) -> dict[str, object]:
         decoded = text.decode()
         _check_depth(decoded, max_depth)
         fields = json.loads(decoded)
+    except UnicodeDecodeError as error:
+        raise RequestError(f"it is not UTF-8, at byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        rest = error.doc[error.pos : error.pos + _SHOWN_CHARACTERS]
+        found = describe(rest) if rest else "its end"
+        hint = "; texts stand in double quotes" if rest.startswith("'") else ""
+        raise RequestError(f"it is not JSON, at character {error.pos}: {found}{hint}") from error
     except (ValueError, RecursionError) as error:
-        raise RequestError(f"it is no JSON ({error})") from error
+        raise RequestError("it holds a number of too many digits") from error
     if not isinstance(fields, dict):
         raise RequestError(f"it must be a JSON object, not {describe(fields)}")
     return fields

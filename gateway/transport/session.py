@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from gateway.contexts import FrameContext
 from gateway.data_plane import DataPlane, frame_at_hand
-from gateway.errors import BusyError, DeadlineError, GatewayError
+from gateway.errors import BusyError, DeadlineError, ForeignError, GatewayError
 from gateway.protocol.messages import Frame, Reply, Request
 from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.port_metrics import Port, PortMetrics
@@ -296,7 +296,9 @@ class Session:
         """Return the reply for a request that failed, and the metrics' outcome; log what was wrong."""
         tags = record.tags(self.client)
         if isinstance(problem, GatewayError):
-            logger.info("%s gets an error: %s", self.client, problem, extra=tags)
+            # Whoever came to the wrong port comes again at once, and is told of elsewhere, once a minute.
+            level = logging.DEBUG if isinstance(problem, ForeignError) else logging.INFO
+            logger.log(level, "%s gets an error: %s", self.client, problem, extra=tags)
             return _error_reply(problem), problem.outcome
         logger.error("a request failed in a way that was not foreseen", exc_info=problem, extra=tags)
         text = f"internal error; the gateway's log has more of request {record.id}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from gateway.contexts import FrameContext
 from gateway.errors import (
     AccessError,
+    ForeignError,
     FramingError,
     GatewayError,
     StoppingError,
@@ -102,6 +103,7 @@ class TcpConnection(asyncio.BufferedProtocol):
             record=self._server.record,
         )
         self.is_open = True
+        self._times.opened = time.perf_counter()
         # Nothing is on its way yet that a reset could destroy, and who is silent may be EmuHawk.
         self._end_by_reset(wanted=True)
         if not self.address:
@@ -224,12 +226,12 @@ class TcpConnection(asyncio.BufferedProtocol):
             return
         elif self._refusal is not None and self._times.is_silent(now):
             self.abort()
-        elif self._times.began is not None and not self._read_paused:
-            inside_header = self._dialect is None or self._dialect.inside_header
-            self._end_with(self._times.slow_request(now, inside_header=inside_header))
+        elif self._dialect is not None and self._times.began is not None and not self._read_paused:
+            allowed_s = self._times.allowed_s(now, inside_header=self._dialect.inside_header)
+            self._end_with(None if allowed_s is None else self._dialect.late(allowed_s))
         elif not self._session.in_flight and (idle := self._times.idle(now)) is not None:
             self._end_with(idle)
-        elif self._needs_token and self._times.is_silent(now):
+        elif self._needs_token and self._times.is_overdue(now):
             self._end_with(_NO_TOKEN)
 
     def _end_with(self, problem: GatewayError | None) -> None:
@@ -262,7 +264,9 @@ class TcpConnection(asyncio.BufferedProtocol):
         ):
             taken += 1
             incoming, arrival, receive_s = self._backlog.popleft()
-            if self._needs_token or isinstance(incoming, Hello):
+            if isinstance(incoming, ForeignError):
+                self._server.tell_of_stranger(self.address, incoming)
+            elif self._needs_token or isinstance(incoming, Hello):
                 incoming = self._admit(incoming)
             if isinstance(incoming, FramingError | AccessError):
                 self._ending = True

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gateway.data_plane import DataPlane
-from gateway.errors import AccessError, StartError
+from gateway.errors import AccessError, ForeignError, StartError
 from gateway.settings import GatewaySettings
 from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.rarely import Rarely
 from gateway.transport.admission import Admission
 from gateway.transport.listening import listening_socket
 from gateway.transport.networks import Networks
@@ -55,6 +56,7 @@ class TcpServer:
         self._connections: set[TcpConnection] = set()
         self._refused: set[TcpConnection] = set()
         self._per_address: Counter[str] = Counter()
+        self._strangers = Rarely()
         self._server: asyncio.Server | None = None
         self._handshakes: set[asyncio.Task[None]] = set()
         self._tls = tls_context(settings.tcp_tls_cert, settings.tcp_tls_key)
@@ -133,6 +135,11 @@ class TcpServer:
             most = settings.max_connections_per_address
             return "connections", f"{most} connections from {address} are open already: close some"
         return None
+
+    def tell_of_stranger(self, address: str, problem: ForeignError) -> None:
+        """Log that a client came to the wrong port; it may come again and again."""
+        if self._strangers.is_due(address):
+            logger.warning("%s came to the wrong port: %s", address, problem)
 
     def leave(self, connection: TcpConnection) -> None:
         """Count a connection as closed."""

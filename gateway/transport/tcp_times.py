@@ -2,20 +2,20 @@
 
 import time
 
-from gateway.errors import FramingError, GatewayError, ServerError
+from gateway.errors import GatewayError, ServerError
 from gateway.settings import GatewaySettings
 
 
 class ConnectionTimes:
     """When a connection did what; all times are of `time.perf_counter`.
 
-    `active`: the last byte in either direction. `began`: the first byte of a request that is not complete,
-    None outside of one.
+    `opened`: when it began. `active`: the last byte in either direction. `began`: the first byte of a request
+    that is not complete, None outside of one.
     """
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
-        self.active = time.perf_counter()
+        self.opened = self.active = time.perf_counter()
         self.began: float | None = None
         # Bytes of replies that the client had not taken when last looked at, and since when.
         self._untaken = 0
@@ -29,21 +29,23 @@ class ConnectionTimes:
         return untaken > 0 and now - self._untaken_since > self._settings.take_timeout_s
 
     def is_silent(self, now: float) -> bool:
-        """Whether nothing came for longer than a header, or a token, may take."""
+        """Whether nothing came for longer than a header may take."""
         return now - self.active > self._settings.header_timeout_s
 
-    def slow_request(self, now: float, *, inside_header: bool) -> GatewayError | None:
-        """Return what to say to a client whose request takes too long to arrive, None to others."""
+    def is_overdue(self, now: float) -> bool:
+        """Whether a client that has to give a token has had its time to do so."""
+        return now - self.opened > self._settings.header_timeout_s
+
+    def allowed_s(self, now: float, *, inside_header: bool) -> float | None:
+        """Return the seconds that a request may take to arrive, when it has taken longer; else None."""
         if self.began is None:
             return None
         settings = self._settings
         if now - self.began > settings.request_timeout_s:
-            what, allowed = "the request", settings.request_timeout_s
-        elif inside_header and now - self.began > settings.header_timeout_s:
-            what, allowed = "the header", settings.header_timeout_s
-        else:
-            return None
-        return FramingError(f"{what} did not arrive completely within {allowed:g} s: send it again")
+            return settings.request_timeout_s
+        if inside_header and now - self.began > settings.header_timeout_s:
+            return settings.header_timeout_s
+        return None
 
     def idle(self, now: float) -> GatewayError | None:
         """Return what to say to a client that has asked nothing for too long, None to others."""

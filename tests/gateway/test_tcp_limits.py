@@ -235,6 +235,22 @@ async def test_without_the_token_a_client_gets_nothing(
     await client.close()
 
 
+async def test_blank_lines_do_not_put_off_the_token(start_gateway: StartGateway, token_file: Path) -> None:
+    gateway = await start_gateway(tcp_token_file=token_file, header_timeout_s=0.4)
+    client = await connect(gateway)
+
+    async def send_blanks() -> None:
+        while True:
+            client.writer.write(b"\r\n")
+            await asyncio.sleep(0.05)
+
+    blanks = asyncio.create_task(send_blanks())
+    try:
+        assert "token" in (await client.line())["message"]
+    finally:
+        blanks.cancel()
+
+
 async def test_a_client_that_says_nothing_is_asked_for_its_token(
     start_gateway: StartGateway, token_file: Path
 ) -> None:
