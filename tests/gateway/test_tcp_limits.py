@@ -249,6 +249,8 @@ async def test_blank_lines_do_not_put_off_the_token(start_gateway: StartGateway,
         assert "token" in (await client.line())["message"]
     finally:
         blanks.cancel()
+    assert await client.ends()
+    await client.close()
 
 
 async def test_a_client_that_says_nothing_is_asked_for_its_token(
