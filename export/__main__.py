@@ -10,19 +10,25 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from export.errors import ExportError
-from export.export_command import run_export
-from export.flags import endpoint, parse, positive, taken_from_environment
-from export.repository.listing import describe_versions
-from export.repository.live import activate, rollback
-from export.repository.triton_key import TritonKey, read_triton_key
-from export.writable import unreadable
+from command_line.output import print_every_text
+from command_line.packages import required_packages
+from command_line.paths import local_path
+
+with required_packages("export"):
+    from export.errors import ExportError
+    from export.export_command import run_export
+    from export.flags import add_repository, endpoint, parse, positive, taken_from_environment
+    from export.repository.listing import describe_versions
+    from export.repository.live import activate, rollback
+    from export.repository.triton_key import TritonKey, read_triton_key
+    from export.writable import unreadable
 
 DEFAULT_TRITON = "127.0.0.1:8001"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit code is 0, or 1 after one sentence on stderr."""
+    print_every_text()
     words = sys.argv[1:] if arguments is None else arguments
     run, words = (_COMMANDS[words[0]], words[1:]) if words and words[0] in _COMMANDS else (run_export, words)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -44,7 +50,7 @@ def _list(words: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="nitrogen-export list", description="Show the models and versions of a repository."
     )
-    _add_repository(parser)
+    add_repository(parser)
     parser.add_argument("--json", action="store_true", help="all facts, for other programs")
     options = parser.parse_args(words)
     sys.stdout.write(describe_versions(options.repository, as_json=options.json))
@@ -57,7 +63,7 @@ def _activate(words: list[str]) -> None:
     )
     parser.add_argument("name", metavar="NAME", help="name of the Triton model")
     parser.add_argument("version", metavar="VERSION", type=positive)
-    _add_repository(parser)
+    add_repository(parser)
     _add_triton(parser)
     values = parse(parser, words).values
     name, number, triton = values["name"], values["version"], values["triton"]
@@ -71,7 +77,7 @@ def _rollback(words: list[str]) -> None:
         description="Serve the version that was served before.",
     )
     parser.add_argument("name", metavar="NAME", help="name of the Triton model")
-    _add_repository(parser)
+    add_repository(parser)
     _add_triton(parser)
     values = parse(parser, words).values
     name, triton = values["name"], values["triton"]
@@ -95,12 +101,6 @@ def _key(path: Path | None) -> TritonKey | None:
     return None if path is None else read_triton_key(path)
 
 
-def _add_repository(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--repository", metavar="DIR", type=Path, required=True, help="Triton's model repository"
-    )
-
-
 def _add_triton(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--triton",
@@ -111,7 +111,7 @@ def _add_triton(parser: argparse.ArgumentParser) -> None:
         f"the next start loads ({DEFAULT_TRITON})",
     )
     key_file = parser.add_argument(
-        "--triton-key-file", metavar="FILE", type=Path, help="key of Triton's restricted protocols"
+        "--triton-key-file", metavar="FILE", type=local_path, help="key of Triton's restricted protocols"
     )
     taken_from_environment([key_file])
 

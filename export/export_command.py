@@ -3,9 +3,10 @@
 import argparse
 import logging
 import sys
-from pathlib import Path
 from typing import Any
 
+from command_line.packages import required_packages
+from command_line.paths import local_path
 from export.checkpoint.digest import adapter_sha256
 from export.checkpoint.source import (
     DEFAULT_CHECKPOINT,
@@ -19,10 +20,13 @@ from export.errors import AdapterError, CheckpointError, DownloadError, OptionEr
 from export.flags import (
     Given,
     add_models_dir,
+    add_repository,
     add_weights,
+    checkpoint_name,
     endpoint,
     finite,
     model_name,
+    model_path,
     parse,
     positive,
     taken_from_environment,
@@ -82,8 +86,9 @@ def _run(given: Given) -> None:
         found = _published(values, forms, source) if reuse else {}
         missing = tuple(form for form in forms if form not in found)
         if missing:
-            # Only here, because torch takes seconds to import and all else does without it.
-            from export.publish import ExportOptions, export_source  # noqa: PLC0415
+            with required_packages("export"):
+                # Only here, because torch takes seconds to import and all else does without it.
+                from export.publish import ExportOptions, export_source  # noqa: PLC0415
 
             exported = export_source(ExportOptions(**values, formats=missing), source)
             found |= dict(zip(missing, exported, strict=True))
@@ -144,9 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         "is none.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument(
-        "--repository", metavar="DIR", type=Path, required=True, help="Triton's model repository"
-    )
+    add_repository(parser)
     taken_from_environment([*_model_flags(parser), add_models_dir(parser), *_repository_flags(parser)])
     parser.add_argument(
         "--version", type=positive, metavar="N", help="version number; None: the next free one"
@@ -180,6 +183,7 @@ def _model_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
         parser.add_argument(
             "checkpoint",
             nargs="?",
+            type=checkpoint_name,
             default=DEFAULT_CHECKPOINT,
             metavar="CHECKPOINT",
             help="a file or a folder with an ng.pt, here or in --models-dir, a Hugging Face id "
@@ -219,7 +223,7 @@ def _model_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
             "--lora",
             metavar="DIR",
             dest="adapter",
-            type=Path,
+            type=model_path,
             help="a PEFT adapter (adapter_config.json, adapter_model.safetensors) to merge into the weights, "
             "here or in --models-dir",
         ),
@@ -253,7 +257,7 @@ def _repository_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
             "--keep", type=whole, default=2, metavar="N", help="versions that stay in the repository; 0: all"
         ),
         parser.add_argument(
-            "--triton-key-file", metavar="FILE", type=Path, help="key of Triton's restricted protocols"
+            "--triton-key-file", metavar="FILE", type=local_path, help="key of Triton's restricted protocols"
         ),
         parser.add_argument(
             "--triton-start-timeout",

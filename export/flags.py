@@ -7,11 +7,13 @@ wins over its variable, a variable over the default, and an empty variable is no
 import argparse
 import math
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from command_line.paths import PathError, local_path, repository_path
 from export.errors import OptionError
 from export.repository.tritons import is_endpoint
 from export.repository.versions import is_model_name
@@ -34,6 +36,8 @@ class _Variable:
     def value(self) -> Any:  # noqa: ANN401 - whatever the flag's type makes of it
         try:
             value = self.flag.type(self.text) if callable(self.flag.type) else self.text
+        except PathError as error:
+            raise OptionError(f"{self.name}: {error}") from error
         except (ValueError, argparse.ArgumentTypeError):
             value = None
         choices = self.flag.choices
@@ -95,7 +99,7 @@ def add_models_dir(parser: argparse.ArgumentParser) -> argparse.Action:
     return parser.add_argument(
         "--models-dir",
         metavar="DIR",
-        type=Path,
+        type=model_path,
         default=Path("models"),
         help="where downloads are kept",
     )
@@ -108,6 +112,52 @@ def add_weights(parser: argparse.ArgumentParser) -> argparse.Action:
         metavar="KEY",
         help="where the weights lie in the checkpoint, such as model_ema; None: under model",
     )
+
+
+def opened_by_torch(path: Path) -> Path:
+    """A path that C++ libraries, which take UTF-8, open as Python does.
+
+    Raises:
+        PathError: when it means another file to them, or none.
+    """
+    if os.fsencode(path) == str(path).encode("utf-8", "replace"):
+        return path
+    encoding = sys.getfilesystemencoding()
+    todo = "rename it" if encoding == "utf-8" else f"file names are {encoding} here; set PYTHONUTF8=1"
+    raise PathError(f"{str(path)!r} is not UTF-8, and PyTorch opens no other names: {todo}")
+
+
+def model_path(text: str) -> Path:
+    """A path that PyTorch reads or writes, as an argument's type.
+
+    Raises:
+        PathError: when it is not of this machine, or not UTF-8.
+    """
+    return opened_by_torch(local_path(text))
+
+
+def add_repository(parser: argparse.ArgumentParser, default: Path | None = None) -> None:
+    """Add `--repository`, which has to be given where it has no default."""
+    parser.add_argument(
+        "--repository",
+        metavar="DIR",
+        type=lambda text: opened_by_torch(repository_path(text)),
+        default=default,
+        required=default is None,
+        help="Triton's model repository",
+    )
+
+
+def checkpoint_name(text: str) -> str:
+    """A checkpoint as `find_checkpoint` takes it, as an argument's type.
+
+    Raises:
+        PathError: when it is a path that is not of this machine.
+    """
+    if text.startswith(("http://", "https://")):
+        return text  # which is refused with a sentence of its own
+    path = local_path(text)
+    return text if opened_by_torch(path) == Path(text) else str(path)  # "./demo" is not the word "demo"
 
 
 def positive(text: str) -> int:

@@ -8,6 +8,9 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from command_line.output import print_every_text
+from command_line.packages import required_packages
+
 # Imported only when asked for: none needs all libraries, and a health check is to cost next to nothing.
 _COMMANDS = ("check", "keys", "ready", "render")
 
@@ -17,9 +20,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns 0, 1 when the gateway cannot start or a command fails, 2 for a wrong setting.
     """
+    print_every_text()
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = words.pop(0) if words and words[0] in _COMMANDS else "serve"
-    command = importlib.import_module(f"gateway.commands.{name}")
+    with required_packages("gateway"):
+        command = importlib.import_module(f"gateway.commands.{name}")
     return int(command.main(words))
 
 

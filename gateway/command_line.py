@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsError
 
+from command_line.paths import PathError
 from gateway.errors import StartError
 from gateway.settings import ENV_PREFIX, GatewaySettings
 
@@ -83,6 +84,8 @@ def _sentence(problem: Any, arguments: Sequence[str]) -> str:  # noqa: ANN401 - 
     variable = f"{ENV_PREFIX}{field.upper()}"
     from_flag = any(word == flag or word.startswith(f"{flag}=") for word in arguments)
     named = variable if not from_flag and _in_environment(variable) else flag
+    if isinstance(error := problem.get("ctx", {}).get("error"), PathError):
+        return f"{named}: {error}"
     return f"{named} is {str(problem['input'])[:100]!r}, but {_allowed(field)}"
 
 

@@ -10,8 +10,10 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from command_line.paths import local_path
 
 ENV_PREFIX = "NITROGEN_"
 
@@ -19,6 +21,11 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]
 Bytes = Annotated[int, Field(gt=0, le=2**40)]
 Count = Annotated[int, Field(gt=0, le=10_000_000)]
+
+# A Path, from code that embeds the gateway, is taken as it is.
+LocalPath = Annotated[
+    Path, BeforeValidator(lambda value: local_path(value) if isinstance(value, str) else value)
+]
 
 # One host name or address, IPv6 in brackets, and a port.
 _ENDPOINT = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/\[\],]+):([1-9][0-9]{0,4})")
@@ -59,14 +66,14 @@ class GatewaySettings(BaseSettings):
     take turns."""
     triton_tls: bool = False
     """Speak TLS to Triton."""
-    triton_tls_ca: Path | None = None
+    triton_tls_ca: LocalPath | None = None
     """PEM file with the authority that Triton's certificate is checked against; by default
     the public ones that gRPC brings."""
-    triton_tls_cert: Path | None = None
+    triton_tls_cert: LocalPath | None = None
     """PEM file with the gateway's own certificate, for a Triton that asks for one (mutual TLS)."""
-    triton_tls_key: Path | None = None
+    triton_tls_key: LocalPath | None = None
     """PEM file with the key of --triton-tls-cert."""
-    triton_key_file: Path | None = None
+    triton_key_file: LocalPath | None = None
     """File with the line NAME=VALUE, the key of a Triton with restricted protocols."""
     triton_shared_memory: bool = False
     """Hand frames to a Triton on this host through shared memory instead of the connection."""
@@ -88,15 +95,15 @@ class GatewaySettings(BaseSettings):
     """Processes that share the ports; more than one pays on machines with many cores."""
     allow: Annotated[str, AfterValidator(_networks)] | None = None
     """Networks whose clients may use the two ports, such as 192.168.1.0/24,10.0.0.7; all by default."""
-    curve_keys: Path | None = None
+    curve_keys: LocalPath | None = None
     """ZeroMQ port: folder made by `nitrogen-gateway keys`; clients then need a key that lies there."""
     pickle: bool = True
     """ZeroMQ port: whether pickles are taken beside msgpack."""
-    tcp_token_file: Path | None = None
+    tcp_token_file: LocalPath | None = None
     """TCP port: file with a token that every client has to give first."""
-    tcp_tls_cert: Path | None = None
+    tcp_tls_cert: LocalPath | None = None
     """TCP port: PEM file with a certificate; the port then speaks TLS only."""
-    tcp_tls_key: Path | None = None
+    tcp_tls_key: LocalPath | None = None
     """TCP port: PEM file with the key of --tcp-tls-cert, if that file does not hold it."""
     zmq_deadline_s: Seconds = 25.0
     """Seconds after which a request on the ZeroMQ port gets an error reply."""
@@ -141,7 +148,7 @@ class GatewaySettings(BaseSettings):
     """ZeroMQ port: idle seconds after which a client's frame context is dropped."""
     drain_delay_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
     """Seconds for which /readyz says 503 before the ports close at the end, for a load balancer to notice."""
-    record: Path | None = None
+    record: LocalPath | None = None
     """Folder in which predicts are recorded, as far as the disk keeps up: image, frame, parameters, reply."""
     record_max_bytes: Bytes = 10 * 2**30
     """Size of the recordings at which the oldest go."""

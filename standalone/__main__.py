@@ -6,31 +6,39 @@ import signal
 import sys
 from pathlib import Path
 
-import uvloop
+from command_line.output import print_every_text
+from command_line.packages import required_packages
 
-from export.checkpoint.source import DEFAULT_CHECKPOINT, DEMO, DEMO_NOTICE
-from export.errors import ExportError
-from export.flags import (
-    add_models_dir,
-    add_weights,
-    finite,
-    parse,
-    positive,
-    taken_from_environment,
-    variable_of,
-)
-from gateway.command_line import allow_many_connections, parse_settings
-from gateway.errors import StartError
-from gateway.server import Gateway
-from gateway.telemetry.logs import configure_logging
-from standalone.errors import StandaloneError
-from standalone.published import Wanted
-from standalone.serve import ServeOptions, serve
-from standalone.triton_server import TritonPorts
+with required_packages("standalone"):
+    import uvloop
+
+    from export.checkpoint.source import DEFAULT_CHECKPOINT, DEMO, DEMO_NOTICE
+    from export.errors import ExportError
+    from export.flags import (
+        add_models_dir,
+        add_repository,
+        add_weights,
+        checkpoint_name,
+        finite,
+        model_path,
+        parse,
+        positive,
+        taken_from_environment,
+        variable_of,
+    )
+    from gateway.command_line import allow_many_connections, parse_settings
+    from gateway.errors import StartError
+    from gateway.server import Gateway
+    from gateway.telemetry.logs import configure_logging
+    from standalone.errors import StandaloneError
+    from standalone.published import Wanted
+    from standalone.serve import ServeOptions, serve
+    from standalone.triton_server import TritonPorts
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; 0, or 1 after one sentence on stderr when something cannot start."""
+    print_every_text()
     try:
         options = _parse(arguments)
         configure_logging(options.gateway.log_level, options.gateway.log_format)
@@ -86,18 +94,13 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
     checkpoint = parser.add_argument(
         "checkpoint",
         nargs="?",
+        type=checkpoint_name,
         metavar="CHECKPOINT",
         help=f"a file, a folder, or a Hugging Face id OWNER/NAME[@REVISION] ({DEFAULT_CHECKPOINT}), or the "
         "word demo",
     )
     parser.add_argument("--demo", action="store_true", help="serve an untrained model, to try the chain out")
-    parser.add_argument(
-        "--repository",
-        metavar="DIR",
-        type=Path,
-        default=Path("var", "model_repository"),
-        help="Triton's model repository",
-    )
+    add_repository(parser, Path("var", "model_repository"))
     parser.add_argument(
         "--load",
         metavar="NAME",
@@ -158,7 +161,7 @@ def _model_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
         ),
         add_weights(parser),
         parser.add_argument(
-            "--lora", metavar="DIR", type=Path, help="a PEFT adapter to merge into the weights"
+            "--lora", metavar="DIR", type=model_path, help="a PEFT adapter to merge into the weights"
         ),
         parser.add_argument("--format", choices=["torchscript", "onnx"], default="torchscript", help="form"),
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from zmq.auth import load_certificate
 
+from command_line.paths import local_path
 from gateway.commands.check_services import check_http, check_triton
 from gateway.commands.check_tcp import TcpAccess, check_tcp
 from gateway.commands.check_zmq import CurveClient, check_zmq
@@ -59,14 +60,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="Triton's gRPC port (port 8001 of the gateway's host)",
     )
-    parser.add_argument("--triton-key-file", type=Path, help="file with the key that Triton asks for")
+    parser.add_argument("--triton-key-file", type=local_path, help="file with the key that Triton asks for")
     parser.add_argument("--model", default="nitrogen", help="model that Triton is asked for (%(default)s)")
     parser.add_argument("--timeout", type=_seconds, default=10.0, help="seconds for each reply (%(default)s)")
     parser.add_argument("--no-pickle", action="store_true", help="the gateway runs with --no-pickle")
-    parser.add_argument("--client-key", type=Path, help="CURVE: file NAME.key_secret of this client")
-    parser.add_argument("--server-key", type=Path, help="CURVE: file server.key of the gateway")
-    parser.add_argument("--tcp-token-file", type=Path, help="file with the TCP port's token")
-    parser.add_argument("--tcp-tls-ca", type=Path, help="PEM file with the TCP port's authority: speak TLS")
+    parser.add_argument("--client-key", type=local_path, help="CURVE: file NAME.key_secret of this client")
+    parser.add_argument("--server-key", type=local_path, help="CURVE: file server.key of the gateway")
+    parser.add_argument("--tcp-token-file", type=local_path, help="file with the TCP port's token")
+    parser.add_argument(
+        "--tcp-tls-ca", type=local_path, help="PEM file with the TCP port's authority: speak TLS"
+    )
     return parser
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from zmq.auth import create_certificates
 
+from command_line.paths import local_path
 from gateway.transport.zmq_keys import CLIENTS, PUBLIC_SUFFIX, SECRET_SUFFIX, SECRETS, SERVER
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -27,7 +28,9 @@ def main(words: list[str]) -> int:
         prog="nitrogen-gateway keys",
         description="Make CURVE keys for --curve-keys. No file is overwritten, and no secret is printed.",
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder of the keys; made if it is missing")
+    parser.add_argument(
+        "folder", type=local_path, metavar="DIR", help="folder of the keys; made if it is missing"
+    )
     parser.add_argument("--client", metavar="NAME", help="make a pair of keys for a client, too")
     arguments = parser.parse_args(words)
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import PIL.Image
 
+from command_line.paths import local_path
 from gateway.commands.film import pictures, write_film
 from gateway.telemetry.recording_format import (
     RecordingError,
@@ -37,12 +38,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nitrogen-gateway render", description="Make a film of what --record has written."
     )
-    parser.add_argument("folder", type=Path, help="the folder that was given to --record")
+    parser.add_argument("folder", type=local_path, help="the folder that was given to --record")
     parser.add_argument(
         "--client",
         help="only this client's predicts: as its name stands in the files' names, or its beginning",
     )
-    parser.add_argument("--output", type=Path, default=Path("recording.mp4"), help="the film (%(default)s)")
+    parser.add_argument(
+        "--output", type=local_path, default=Path("recording.mp4"), help="the film (%(default)s)"
+    )
     parser.add_argument(
         "--fps", type=_frames_per_second, default=30, help="steps shown per second (%(default)s)"
     )
