@@ -1,5 +1,6 @@
 """`python -m export` as a user runs it."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from export.writable import advice
 from tests.golden import checkpoint_path
 from tests.stack import free_port
 
@@ -98,9 +100,16 @@ def test_a_folder_that_may_not_be_written_is_told_before_anything_is_downloaded(
     assert done.returncode == 1
     sentence = done.stderr.splitlines()[-1]
     assert sentence.startswith(f"nitrogen-export: {problem.format(folder)}")
-    user, group = os.geteuid(), os.getegid()
-    assert f"this process is user {user}: let it write there (chown -R {user}:{group} {folder}" in sentence
+    assert f"it is write-protected: chmod -R u+w {folder}, or" in sentence
     assert sentence.rstrip(")").endswith(other)
+
+
+def test_a_folder_whose_mode_is_not_the_reason_is_told_with_chown(tmp_path: Path) -> None:
+    user, group = os.geteuid(), os.getegid()
+    assert advice(PermissionError(errno.EACCES, "Permission denied", str(tmp_path)), "choose another") == (
+        f"this process is user {user}: let it write there (chown -R {user}:{group} {tmp_path}, of a mounted "
+        "folder on the host), or choose another"
+    )
 
 
 @pytest.mark.parametrize("checkpoint", ["ng.pt", "mine/ng.pt", "mine", "."])
