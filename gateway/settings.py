@@ -127,6 +127,8 @@ class GatewaySettings(BaseSettings):
     """Seconds after which a client that does not take its replies is dropped."""
     idle_timeout_s: Seconds = 3600.0
     """Seconds without a request after which a connection is closed; ZeroMQ clients open another."""
+    first_request_timeout_s: Seconds = 120.0
+    """ZeroMQ port: seconds without a first request after which a connection is closed."""
     max_clients: Count = 2000
     """Connections on each of the two ports, and of each worker; further ones are refused."""
     max_connections_per_address: Count = 256

@@ -9,11 +9,9 @@ from collections.abc import Callable
 from typing import TypedDict, Unpack
 
 from gateway.errors import FramingError, RequestError
+from gateway.protocol.arriving import ArrivingBytes
 from gateway.protocol.messages import Event, Reply
 
-# A body's buffer grows with what arrives: Python fills a bytearray with zeros, so that one of the announced
-# length would take that much memory for the price of a header.
-_FIRST_BUFFER_BYTES = 2**18
 # Wrong requests in a row: each costs an exception, and no client has a reason for so many.
 _MOST_WRONG = 32
 _NOTHING = memoryview(b"")
@@ -33,38 +31,14 @@ class Limits(TypedDict, total=False):
 _DEFAULTS = Limits(max_header_bytes=65_536, max_header_depth=16, max_image_bytes=32 * 2**20)
 
 
-class Body:
+class Body(ArrivingBytes):
     """A body of `length` bytes on its way; `finish` makes an event of it, or raises a RequestError."""
 
-    __slots__ = ("data", "finish", "length", "received")
+    __slots__ = ("finish",)
 
     def __init__(self, length: int, finish: Callable[[bytearray], Event]) -> None:
-        self.length = length
+        super().__init__(length)
         self.finish = finish
-        self.received = 0
-        self.data = bytearray(min(length, _FIRST_BUFFER_BYTES))
-
-    @property
-    def complete(self) -> bool:
-        """Whether all bytes are there."""
-        return self.received == self.length
-
-    def take(self, chunk: memoryview | bytearray) -> int:
-        """Copy what belongs to the body from a chunk's beginning; returns how many bytes that were."""
-        taken = 0
-        while taken < len(chunk) and not self.complete:
-            with self.buffer() as free:
-                count = min(len(free), len(chunk) - taken)
-                free[:count] = chunk[taken : taken + count]
-            taken += count
-            self.received += count
-        return taken
-
-    def buffer(self) -> memoryview:
-        """Where the next bytes belong: at least one, not always all that are missing."""
-        if self.received == len(self.data):
-            self.data.extend(bytes(min(len(self.data), self.length - len(self.data))))
-        return memoryview(self.data)[self.received :]
 
 
 class FramedStream(ABC):

@@ -4,6 +4,7 @@ A REQ socket writes the empty frame, and with REQ_CORRELATE a request's number b
 way (a ROUTER that hands on by a DEALER) puts the name by which it knows the sender in front.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.errors import RequestError
@@ -25,34 +26,35 @@ class Envelope:
 
     back: list[bytes]
     sender: tuple[bytes, ...]
-    body: bytes
+    body: memoryview
     problem: RequestError | None = None
 
 
-def wants_more(frames: list[bytes]) -> bool:
+def wants_more(frames: Sequence[bytes | bytearray]) -> bool:
     """Whether the frame after these ones is worth reading: an envelope is bounded, a request one frame."""
     if not frames[-1]:
         return b"" not in frames[:-1]
     return b"" not in frames and len(frames) <= MOST_FRAMES and sum(map(len, frames)) <= MOST_BYTES
 
 
-def read_envelope(frames: list[bytes], *, is_whole: bool, is_from_req: bool) -> Envelope:
+def read_envelope(frames: Sequence[bytes | bytearray], *, is_whole: bool, is_from_req: bool) -> Envelope:
     """Take a message apart. A lone frame is a request without an envelope, as a DEALER may send it.
 
     `is_whole`: whether the message has no frames after these. `is_from_req`: whether the peer is a REQ
     socket, so that nothing but a request's number can stand before the empty frame.
     """
+    parts = [memoryview(frame) for frame in frames]
     if b"" in frames[:-1]:
         end = frames.index(b"")
+        back = [bytes(frame) for frame in frames[: end + 1]]
         problem = None if is_whole else "several parts after its empty one"
-        return Envelope(
-            frames[: end + 1], _sender(frames[:end], is_from_req), frames[end + 1], _error(problem)
-        )
+        return Envelope(back, _sender(back[:end], is_from_req), parts[end + 1], _error(problem))
     if is_whole:
+        back = [bytes(frame) for frame in frames[:-1]]
         problem = None if len(frames) == 1 else "several parts, and no empty one before the last"
-        return Envelope(frames[:-1], (), frames[-1], _error(problem))
+        return Envelope(back, (), parts[-1], _error(problem))
     problem = f"several parts, and no empty one within the first {MOST_FRAMES + 1} and {MOST_BYTES} bytes"
-    return Envelope([], (), frames[0], _error(problem))
+    return Envelope([], (), parts[0], _error(problem))
 
 
 def _sender(names: list[bytes], is_from_req: bool) -> tuple[bytes, ...]:

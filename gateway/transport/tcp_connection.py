@@ -22,8 +22,8 @@ from gateway.protocol.bizhawk_dialect import BizHawkDialect
 from gateway.protocol.json_dialect import encode_reply
 from gateway.protocol.messages import Event, Hello, ImageFile, RawFrame, Reply, Request
 from gateway.protocol.tcp_dialects import Dialect, dialect_for
+from gateway.transport.connection_times import ConnectionTimes
 from gateway.transport.session import Session
-from gateway.transport.tcp_times import ConnectionTimes
 
 if TYPE_CHECKING:
     from gateway.transport.tcp_server import TcpServer

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import zmq
 from zmq.auth import load_certificate
+from zmq.utils import z85
 
 from gateway.errors import StartError
+from gateway.protocol.zmtp.stream import Mechanism
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +45,7 @@ class CurveKeys:
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._clients = folder / CLIENTS
         self._clock = clock
-        self._secret = _server_secret(folder)
+        self._secret = z85.decode(_server_secret(folder))
         self._known: frozenset[bytes] = frozenset()
         self._changed = -1
         self._read_at = 0.0
@@ -58,13 +60,15 @@ class CurveKeys:
                 folder,
             )
 
-    def apply_to(self, socket: "zmq.Socket[bytes]") -> None:
-        """Make a socket, before it is bound, take none but clients with CURVE."""
-        socket.curve_server = True
-        socket.curve_secretkey = self._secret
+    def mechanism(self) -> Mechanism:
+        """Return what shakes hands with one client by these keys."""
+        # libsodium is loaded where keys are used only.
+        from gateway.protocol.zmtp.curve import CurveMechanism  # noqa: PLC0415
 
-    def callback(self, domain: str, key: bytes) -> bool:
-        """Whether the client that has this public key, in Z85, may come in; pyzmq's authenticator asks."""
+        return CurveMechanism(self._secret, self.knows)
+
+    def knows(self, key: bytes) -> bool:
+        """Whether the client that has this public key, 32 bytes, may come in."""
         try:
             if self._clock() - self._read_at >= _FRESH_S or self._clients.stat().st_mtime_ns != self._changed:
                 self._read()
@@ -88,7 +92,7 @@ class CurveKeys:
                     continue
                 if secret is not None:
                     logger.warning("%s holds a secret key, which belongs on its client's machine", path)
-                known.add(public)
+                known.add(z85.decode(public))
         self._known = frozenset(known)
 
 
@@ -112,7 +116,7 @@ def _check_key(key: bytes) -> None:
     if len(key) != _KEY_CHARACTERS:
         raise ValueError(f"a key has {_KEY_CHARACTERS} characters, not {len(key)}")
     try:
-        zmq.utils.z85.decode(key)
+        z85.decode(key)
     except (KeyError, ValueError) as error:
         raise ValueError("a key has characters that are no Z85") from error
 

@@ -1,23 +1,24 @@
-"""Port 5555: a ZeroMQ ROUTER for REQ and DEALER clients that send msgpack or pickles.
+"""Port 5555: ZeroMQ clients that send msgpack or pickles; a connection itself is `zmq_connection`.
 
-The socket is driven by the event loop itself: sending never blocks, and its edge-triggered descriptor is read
-until nothing is left, also after each send.
+A reply goes to the connection by which its request came. An identity that a client chose names its frame
+context, and nothing else.
 """
 
 import asyncio
 import functools
 import logging
+import socket
 import time
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
-
-import zmq
 
 from gateway.contexts import ContextStore
 from gateway.data_plane import DataPlane
 from gateway.errors import BusyError, GatewayError, RequestError, StoppingError
 from gateway.protocol.payload import PayloadFormat, format_of
 from gateway.protocol.zmq_envelope import Envelope, read_envelope, wants_more
+from gateway.protocol.zmtp.null import NullMechanism
+from gateway.protocol.zmtp.stream import Message, ZmtpStream
 from gateway.settings import GatewaySettings
 from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.port_metrics import PortMetrics
@@ -25,16 +26,11 @@ from gateway.transport.admission import Admission
 from gateway.transport.listening import listening_socket
 from gateway.transport.networks import Networks
 from gateway.transport.session import Decoder, Session, SessionLimits
-from gateway.transport.zmq_access import AccessControl
-from gateway.transport.zmq_connections import ClientKey, Connections
+from gateway.transport.zmq_connection import ClientKey, ZmqConnection
 from gateway.transport.zmq_keys import CurveKeys
-from gateway.transport.zmq_socket import router_socket
-from gateway.transport.zmq_watch import watch_connections
 
 logger = logging.getLogger(__name__)
 
-_MESSAGES_AT_ONCE = 8
-_PARTS_SKIPPED_AT_ONCE = 1000
 # Messages above this size are read beside the event loop; a frame of 256x256 is well below.
 _LARGE_BYTES = 2**18
 # How many refusals may wait for their turn, in multiples of the requests that a client may have in flight.
@@ -42,45 +38,22 @@ _WAITING_REFUSALS = 4
 # How much incomplete messages may take of memory, in messages of the largest size.
 _INCOMPLETE_MESSAGES = 8
 
-# How long clients are told that the gateway stops, before the socket is closed.
+# Handshakes and small requests are received here; the rest of a large one in its own place.
+_SCRATCH_BYTES = 16 * 2**10
+_ACCEPTED_AT_ONCE = 8
+_PAUSE_WITHOUT_DESCRIPTORS_S = 0.1
+_LONGEST_PAUSE_BETWEEN_CHECKS_S = 0.25
+
+# How long clients are told that the gateway stops, before their connections are closed, and how long the
+# last replies may still travel then.
 _LAST_WORDS_S = 1.0
+_LINGER_S = 0.3
 
 _STOPPING = StoppingError("the gateway is stopping: send the request again in a moment")
 
 
-@dataclass(slots=True)
-class _Client:
-    """A client with requests in flight: a peer, or one of those whom a peer that is a broker speaks for."""
-
-    peer: "_Peer"
-    sender: tuple[bytes, ...]
-    session: Session = field(init=False)
-
-
-@dataclass(slots=True)
-class _Peer:
-    """A connection's peer by which requests are in flight.
-
-    `user`: tells the connection. `clients`: by the names that brokers gave them. `waiting`: requests of all
-    of them that wait for their reply.
-    """
-
-    identity: bytes
-    user: str
-    address: str
-    key: ClientKey
-    clients: dict[tuple[bytes, ...], _Client] = field(default_factory=dict)
-    waiting: int = 0
-
-    def close(self) -> None:
-        """Drop all requests: nobody waits for their replies."""
-        for client in self.clients.values():
-            client.session.close()
-        self.clients.clear()
-
-
 class ZmqServer:
-    """Serves ZeroMQ clients; each identity has its own session and frame context.
+    """Serves ZeroMQ clients; each has its own session and frame context, also behind a broker.
 
     Raises:
         StartError: the folder of CURVE keys cannot be used.
@@ -94,21 +67,24 @@ class ZmqServer:
         admission: Admission,
         record: Callable[[Exchange], None] | None = None,
     ) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        # One for all: the event loop hands each read on before it begins the next.
+        self.scratch = memoryview(bytearray(_SCRATCH_BYTES))
         self._plane = plane
-        self._settings = settings
-        self._metrics = metrics
         self._record = record
         self._limits = SessionLimits(settings.zmq_deadline_s, settings.max_at_triton_per_client, admission)
+        self._networks = Networks(settings.networks)
         self._keys = None if settings.curve_keys is None else CurveKeys(settings.curve_keys)
         self._contexts: ContextStore[ClientKey] = ContextStore(
             settings.max_contexts, settings.context_idle_s, time.monotonic
         )
-        self._connections = Connections(settings, metrics, self._forget_closed)
-        # Only those with requests in flight; an idle one is no more than its context.
-        self._peers: dict[bytes, _Peer] = {}
+        self._connections: set[ZmqConnection] = set()
+        self._per_address: Counter[str] = Counter()
+        # The connection that has a name, for the names that are in use.
+        self._named: dict[ClientKey, ZmqConnection] = {}
+        self._arriving: set[asyncio.Task[None]] = set()
         self._stopping = False
-        self._skipping = False
-        self._woken = False
         metrics.count_clients_by(lambda: len(self._connections))
 
     def start(self) -> None:
@@ -117,208 +93,235 @@ class ZmqServer:
         Raises:
             StartError: the port or the host cannot be bound.
         """
-        settings = self._settings
+        settings = self.settings
         self._loop = asyncio.get_running_loop()
-        listener = listening_socket(
+        self._listener = listening_socket(
             settings.host, settings.zmq_port, "--zmq-port", shared=settings.workers > 1
         )
-        self.port = int(listener.getsockname()[1])
-        self._context = zmq.Context()
-        self._socket = router_socket(
-            self._context, settings, self._keys, most_waiting=self._most_waiting_of_peer
-        )
-        self._access = AccessControl(self._context, Networks(settings.networks), self._keys, self._metrics)
-        self._access.start()
-        self._connections.attach(self._context, self._socket, self.port)
-        self._socket.use_fd = listener.detach()
-        self._socket.bind(f"tcp://*:{self.port}")
-        self._loop.add_reader(self._socket.FD, self._receive)
-        self._watcher = asyncio.create_task(
-            watch_connections(
-                self._connections,
-                _INCOMPLETE_MESSAGES * settings.max_message_bytes,
-                idle_timeout_s=settings.idle_timeout_s,
-                request_timeout_s=settings.request_timeout_s,
-            )
-        )
-        self._wake()
+        self.port = int(self._listener.getsockname()[1])
+        self._loop.add_reader(self._listener, self._accept)
+        self._checks = asyncio.create_task(self._check_all())
 
     async def stop(self, grace_s: float) -> None:
         """Take no more requests, give those in flight `grace_s` seconds, answer the rest with an error."""
         self._stopping = True
-        # Still bound: to unbind would close the connections of those that wait for a reply.
-        self._connections.refuse_all()
-        told_long_enough = self._loop.time() + (_LAST_WORDS_S if grace_s and len(self._connections) else 0)
-        clients = [client for peer in self._peers.values() for client in peer.clients.values()]
-        if clients:
-            draining = [asyncio.create_task(client.session.drain()) for client in clients]
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        told_long_enough = self._loop.time() + (_LAST_WORDS_S if grace_s and self._connections else 0)
+        sessions = [session for one in self._connections for session in one.sessions.values()]
+        if sessions:
+            draining = [asyncio.create_task(session.drain()) for session in sessions]
             await asyncio.wait(draining, timeout=grace_s)
-        for client in clients:
-            client.session.abandon(_STOPPING)
-        # A request that meets a closed socket gets no reply, and a REQ client waits for it for ever. So those
-        # that play are told first.
+        for session in sessions:
+            session.abandon(_STOPPING)
+        # A request that meets a closed connection gets no reply, and a REQ client waits for it forever. So
+        # those that play are told first.
         await asyncio.sleep(told_long_enough - self._loop.time())
-        self._receive()
-        self._watcher.cancel()
-        self._loop.remove_reader(self._socket.FD)
-        self._connections.detach()
-        self._socket.close()
-        self._access.stop()
-        # Waits for the last replies to leave, which would hold up the loop.
-        await asyncio.to_thread(self._context.term)
+        self._checks.cancel()
+        await asyncio.gather(self._checks, *self._arriving, return_exceptions=True)
+        connections = list(self._connections)
+        for connection in connections:
+            connection.close()
+        closed = [asyncio.create_task(connection.closed.wait()) for connection in connections]
+        if closed:
+            _, open_still = await asyncio.wait(closed, timeout=_LINGER_S)
+            for waiter in open_still:
+                waiter.cancel()
+        for connection in list(self._connections):
+            connection.transport.abort()
 
-    @property
-    def _most_waiting(self) -> int:
-        """Requests of one client, refusals among them, that may wait for their reply."""
-        return (1 + _WAITING_REFUSALS) * self._settings.max_in_flight_per_client
+    def introduce(self, connection: ZmqConnection) -> None:
+        """Take in a client that has shaken hands."""
+        mechanism = connection.stream.mechanism
+        if mechanism.peer.identity:
+            who = connection.address if self._keys is None else mechanism.key.hex()
+            key = (who, mechanism.peer.identity)
+            if self._named.setdefault(key, connection) is connection:
+                connection.key = key
+                connection.has_name = True
+            else:
+                logger.info(
+                    "%s has a name that an open connection has: it gets frames of its own", connection.peer
+                )
 
-    @property
-    def _most_waiting_of_peer(self) -> int:
-        """As many of one connection: above one client's own only behind a broker, which has many."""
-        return self._most_waiting + self._settings.max_in_flight // 2
-
-    def _wake(self) -> None:
-        """Look for messages soon, though the descriptor may not tell of them."""
-        if not self._woken:
-            self._woken = True
-            self._loop.call_soon(self._receive_again)
-
-    def _receive_again(self) -> None:
-        self._woken = False
-        if not self._socket.closed:
-            self._receive()
-
-    def _receive(self) -> None:
-        router = self._socket
-        for _ in range(_MESSAGES_AT_ONCE):
-            if self._skipping and not self._skip():
-                break
-            try:
-                # Not copied, because only so libzmq tells whose it is.
-                head = router.recv(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return
-            parts = [router.recv(zmq.NOBLOCK)]
-            while router.rcvmore and wants_more(parts):
-                parts.append(router.recv(zmq.NOBLOCK))
-            self._skipping = bool(router.rcvmore)
-            self._take(head, parts)
-        self._wake()
-
-    def _skip(self) -> bool:
-        """Drop the rest of a message that has too many parts; return whether its end was reached."""
-        for _ in range(_PARTS_SKIPPED_AT_ONCE):
-            self._socket.recv(zmq.NOBLOCK)
-            if not self._socket.rcvmore:
-                self._skipping = False
-                return True
-        return False
-
-    def _take(self, head: zmq.Frame, parts: list[bytes]) -> None:
-        """Hand a message to the session of the client that `head` and the envelope name."""
-        peer = self._peer(head)
-        is_from_req = head.get("Socket-Type") == "REQ"
-        envelope = read_envelope(parts, is_whole=not self._skipping, is_from_req=is_from_req)
-        client = self._client(peer, envelope.sender)
-        session = client.session
-        if session.in_flight >= self._most_waiting or peer.waiting >= self._most_waiting_of_peer:
-            self._metrics.refused("flood")
-            self._forget_idle(client)
+    def take(self, connection: ZmqConnection, message: Message) -> None:
+        """Hand a message to the session of the client that the connection and the envelope name."""
+        envelope = read_envelope(
+            message.parts,
+            is_whole=message.is_whole,
+            is_from_req=connection.stream.mechanism.peer.socket_type == b"REQ",
+        )
+        session = self._session(connection, envelope.sender)
+        if session.in_flight >= self._most_waiting or connection.waiting >= self._most_waiting_of_peer:
+            self.metrics.refused("flood")
+            connection.forget_idle(envelope.sender)
             return
-        format_ = format_of(envelope.body, takes_pickle=self._settings.pickle)
-        peer.waiting += 1
+        format_ = format_of(envelope.body, takes_pickle=self.settings.pickle)
+        connection.waiting += 1
         session.submit(
-            self._incoming(envelope, client, format_),
-            functools.partial(self._send, peer, envelope.back),
+            self._incoming(connection, message, envelope, session.admitted, format_),
+            functools.partial(connection.reply, envelope.back),
             format_.encode_reply,
             size=len(envelope.body),
             beside=envelope.problem is None and len(envelope.body) > _LARGE_BYTES,
         )
 
-    def _peer(self, head: zmq.Frame) -> _Peer:
-        """Return the peer of a message, by its first frame, which libzmq made."""
-        identity, user = head.bytes, str(head.get("User-Id"))
-        _, address, curve_key = user.split(" ", 2)
-        key = (address if self._keys is None else curve_key, identity)
-        self._connections.heard(int(head.get(zmq.SRCFD)), user, key)
-        peer = self._peers.get(identity)
-        if peer is not None and peer.user != user:
-            # It came back by another connection; a reply to what it asked by the old one would be taken for
-            # that to the next request.
-            peer.close()
-            peer = None
-        if peer is None:
-            peer = self._peers[identity] = _Peer(identity, user, address, key)
-        return peer
+    def leave(self, connection: ZmqConnection) -> None:
+        """Forget a connection that has ended, and what its clients still wait for."""
+        if connection in self._connections:
+            self._connections.remove(connection)
+            self._per_address[connection.address] -= 1
+            if not self._per_address[connection.address]:
+                del self._per_address[connection.address]
+        for session in connection.sessions.values():
+            session.close()
+        if connection.has_name:
+            del self._named[connection.key]
+        for sender in self._contexts.paths(connection.key):
+            # Whoever chose a name may come back.
+            if not connection.has_name or any(map(_is_nameless, sender)):
+                self._contexts.drop(connection.key, sender)
 
-    def _client(self, peer: _Peer, sender: tuple[bytes, ...]) -> _Client:
-        client = peer.clients.get(sender)
-        if client is None:
-            client = peer.clients[sender] = _Client(peer, sender)
-            client.session = Session(
+    def refused(self, address: str, reason: str, why: str = "") -> None:
+        """Count and log a connection that is not taken, or is ended."""
+        self.metrics.refused(reason)
+        logger.info("a connection from %s is refused: %s", address, f"{reason}, {why}" if why else reason)
+
+    @property
+    def _most_waiting(self) -> int:
+        """Requests of one client, refusals among them, that may wait for their reply."""
+        return (1 + _WAITING_REFUSALS) * self.settings.max_in_flight_per_client
+
+    @property
+    def _most_waiting_of_peer(self) -> int:
+        """As many of one connection: above one client's own only behind a broker, which has many."""
+        return self._most_waiting + self.settings.max_in_flight // 2
+
+    def _session(self, connection: ZmqConnection, sender: tuple[bytes, ...]) -> Session:
+        """Return the session of a client; only those with requests in flight have one."""
+        session = connection.sessions.get(sender)
+        if session is None:
+            identity = connection.stream.mechanism.peer.identity
+            # A client that chose no name is known by its port.
+            names = [connection.address, identity.hex()] if identity else [connection.peer]
+            session = connection.sessions[sender] = Session(
                 self._plane,
-                self._contexts.get(peer.key, sender),
-                self._metrics,
+                self._contexts.get(connection.key, sender),
+                self.metrics,
                 self._limits,
                 port="zmq",
-                address=peer.address,
-                client="/".join([peer.address, *(name.hex() for name in (peer.identity, *sender))]),
-                on_progress=functools.partial(self._forget_idle, client),
+                address=connection.address,
+                client="/".join([*names, *(name.hex() for name in sender)]),
+                on_progress=functools.partial(connection.forget_idle, sender),
                 record=self._record,
             )
-        return client
+        return session
+
+    def _accept(self) -> None:
+        """Take some of the connections that wait, so that a crowd at the door holds nobody up inside."""
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                accepted, (address, port, *_) = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+                return
+            except OSError as error:
+                logger.warning("a connection could not be accepted: %s", error)
+                self._loop.remove_reader(self._listener)
+                self._loop.call_later(_PAUSE_WITHOUT_DESCRIPTORS_S, self._accept_again)
+                return
+            accepted.setblocking(False)
+            reason = self._refusal(address)
+            if reason is not None:
+                self.refused(address, reason)
+                accepted.close()
+                continue
+            connection = ZmqConnection(self, address, f"{address}:{port}", self._stream())
+            self._connections.add(connection)
+            self._per_address[address] += 1
+            task = self._loop.create_task(self._open(connection, accepted))
+            self._arriving.add(task)
+            task.add_done_callback(self._arriving.discard)
+
+    def _accept_again(self) -> None:
+        if not self._stopping:
+            self._loop.add_reader(self._listener, self._accept)
+
+    def _refusal(self, address: str) -> str | None:
+        settings = self.settings
+        if not self._networks.allows(address):
+            return "network"
+        if len(self._connections) >= settings.max_clients:
+            return "clients"
+        if self._per_address[address] >= settings.max_connections_per_address:
+            return "connections"
+        return None
+
+    def _stream(self) -> ZmtpStream:
+        mechanism = NullMechanism() if self._keys is None else self._keys.mechanism()
+        return ZmtpStream(mechanism, self.settings.max_message_bytes, wants_more)
+
+    async def _open(self, connection: ZmqConnection, accepted: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: connection, accepted)
+        except OSError as error:
+            logger.info("a connection from %s could not be opened: %s", connection.address, error)
+            accepted.close()
+            self.leave(connection)
 
     def _incoming(
-        self, envelope: Envelope, client: _Client, format_: PayloadFormat
+        self,
+        connection: ZmqConnection,
+        message: Message,
+        envelope: Envelope,
+        admitted: int,
+        format_: PayloadFormat,
     ) -> GatewayError | Decoder:
-        settings, admitted = self._settings, client.session.admitted
+        settings = self.settings
         if self._stopping:
             return _STOPPING
         if admitted >= settings.max_in_flight_per_client:
             return BusyError(f"{admitted} of your requests are in flight, the most: wait for replies first")
-        if admitted and client.peer.waiting > self._most_waiting:
+        if admitted and connection.waiting > self._most_waiting:
             return BusyError(
-                f"{client.peer.waiting} requests by your broker wait for their replies, and one of yours is "
+                f"{connection.waiting} requests by your broker wait for their replies, and one of yours is "
                 "among them: wait for it first"
+            )
+        if message.size > settings.max_message_bytes:
+            return RequestError(
+                f"the message has {message.size} bytes: send at most {settings.max_message_bytes}"
             )
         if envelope.problem is not None:
             return envelope.problem
-        if len(envelope.body) > settings.max_message_bytes:
-            return RequestError(
-                f"the message has {len(envelope.body)} bytes: send at most {settings.max_message_bytes}"
-            )
         return functools.partial(format_.decode_request, envelope.body)
 
-    def _send(self, peer: _Peer, back: list[bytes], reply: bytes) -> None:
-        peer.waiting -= 1
-        try:
-            self._socket.send_multipart([peer.identity, *back, reply], zmq.NOBLOCK)
-        except zmq.Again:
-            self._metrics.refused("slow_reader")
-            logger.info("a client that does not take its replies loses one")
-        except zmq.ZMQError as error:
-            logger.debug("a reply comes too late: %s", error)
-        self._wake()
+    async def _check_all(self) -> None:
+        """Look at all connections again and again: one timer for all costs less than one for each."""
+        settings = self.settings
+        shortest_s = min(
+            settings.header_timeout_s,
+            settings.request_timeout_s,
+            settings.take_timeout_s,
+            settings.idle_timeout_s,
+            settings.first_request_timeout_s,
+        )
+        pause_s = min(_LONGEST_PAUSE_BETWEEN_CHECKS_S, shortest_s / 4)
+        while True:
+            await asyncio.sleep(pause_s)
+            now = time.perf_counter()
+            for connection in [one for one in self._connections if one.is_open]:
+                connection.check_times(now)
+            self._check_memory()
 
-    def _forget_idle(self, client: _Client) -> None:
-        peer = client.peer
-        if client.session.in_flight == 0 and peer.clients.get(client.sender) is client:
-            del peer.clients[client.sender]
-            if not peer.clients and self._peers.get(peer.identity) is peer:
-                del self._peers[peer.identity]
-
-    def _forget_closed(self, key: ClientKey) -> None:
-        """Forget the clients of a connection that has gone who, named by libzmq, cannot come back."""
-        _, identity = key
-        peer = self._peers.get(identity)
-        if peer is not None and _is_nameless(identity):
-            peer.close()
-            del self._peers[identity]
-        for sender in self._contexts.paths(key):
-            if any(map(_is_nameless, (identity, *sender))):
-                self._contexts.drop(key, sender)
+    def _check_memory(self) -> None:
+        """Cut who holds most while the messages that are arriving take too much in all."""
+        held = {one: one.stream.held_bytes for one in self._connections if one.is_open}
+        while sum(held.values()) > _INCOMPLETE_MESSAGES * self.settings.max_message_bytes:
+            greatest = max(held, key=held.__getitem__)
+            logger.warning("%s is cut: unfinished messages take too much memory", greatest.address)
+            greatest.refuse("memory", f"it holds {held[greatest]} bytes of a message")
+            del held[greatest]
 
 
-def _is_nameless(identity: bytes) -> bool:
-    """Whether a name is one of libzmq's making, which is given to another client some day."""
-    return identity.startswith(b"\0")
+def _is_nameless(name: bytes) -> bool:
+    """Whether a broker's name for a client is of libzmq's making: it is given to another client some day."""
+    return name.startswith(b"\0")

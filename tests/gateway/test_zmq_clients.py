@@ -173,7 +173,7 @@ async def test_the_requests_of_a_client_that_left_are_cancelled(
         await client.send(predict(game=NEVER))
         await timed_triton.wait_until_begun(begun + 1)
     await timed_triton.wait_until_cancelled(cancelled + 1)
-    assert not gateway._zmq._peers
+    assert not gateway._zmq._connections
 
 
 async def test_a_client_is_named_by_its_address_and_identity(caplog: pytest.LogCaptureFixture) -> None:

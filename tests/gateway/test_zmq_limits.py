@@ -13,7 +13,6 @@ import zmq
 
 from gateway.errors import StartError
 from gateway.server import Gateway
-from gateway.transport.zmq_watch import resident_bytes
 from tests.gateway.zmq_peers import (
     RESET,
     WITHIN_S,
@@ -25,6 +24,7 @@ from tests.gateway.zmq_peers import (
     peer,
     refused,
     reply_of,
+    resident_bytes,
     until,
 )
 
@@ -141,7 +141,7 @@ async def test_clients_without_an_identity_leave_nothing_behind() -> None:
         await come_and_go(gateway, 2000)
         await until(lambda: clients(gateway) == 0, "all have left")
         server = gateway._zmq
-        assert (len(server._contexts), len(server._peers)) == (0, 0)
+        assert len(server._contexts) == len(server._named) == 0
         assert resident_bytes() < 1.05 * before
 
 
@@ -167,26 +167,31 @@ async def test_a_message_without_an_end_is_cut_before_it_fills_the_memory() -> N
             assert await ask(client) == {"status": "ok"}
             raw = await RawPeer.connect(gateway)
             before = resident_bytes()
-            # Two bytes each as they travel, 64 in libzmq's memory.
-            parts = b"\x01\x00" * 50_000
-            sent = 0
-            with contextlib.suppress(ConnectionError):
-                while not refused(gateway, "memory") and sent < 2**25:
-                    raw.writer.write(parts)
-                    sent += len(parts)
-                    await asyncio.wait_for(raw.writer.drain(), WITHIN_S)
-                    assert await ask(client) == {"status": "ok"}
-            assert refused(gateway, "memory") == 1
-            assert resident_bytes() - before < 2**29
+            raw.writer.write(b"\x01\x00" * 50_000)
             assert await raw.ends()
+            assert refused(gateway, "frames") == 1
+            assert resident_bytes() - before < 2**24
             assert await ask(client) == {"status": "ok"}
             await raw.close()
+
+
+async def test_unfinished_messages_of_many_connections_are_bounded_together() -> None:
+    async with lone_gateway(max_message_bytes=2**20) as gateway:
+        with peer(gateway) as client:
+            crowd = [await RawPeer.connect(gateway) for _ in range(12)]
+            for raw in crowd:
+                raw.writer.write(RawPeer.part(bytes(2**20))[:-1])
+            await until(lambda: refused(gateway, "memory") >= 4, "those beyond eight messages are cut")
+            assert await ask(client) == {"status": "ok"}
+            assert sum(one.stream.held_bytes for one in gateway._zmq._connections) <= 8 * 2**20
+            for raw in crowd:
+                await raw.close()
 
 
 async def test_a_message_of_very_many_parts_gets_an_error_and_the_next_its_reply() -> None:
     async with lone_gateway() as gateway:
         raw = await RawPeer.connect(gateway)
-        raw.writer.write(b"\x01\x00" * 100_000 + RawPeer.part(RESET) + RawPeer.part(RESET))
+        raw.writer.write(b"\x01\x00" * 900 + RawPeer.part(RESET) + RawPeer.part(RESET))
         answers = b""
         while b"\xa6status\xa2ok" not in answers:
             answers += await asyncio.wait_for(raw.reader.read(1000), WITHIN_S)

@@ -1,10 +1,12 @@
 """A gateway without a Triton, which answers `reset`, and the clients of its ZeroMQ port that tests need."""
 
 import asyncio
+import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -114,14 +116,28 @@ class RawPeer:
         await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", gateway.zmq_port))
         # A small limit, so that what nobody reads stays in the kernel's buffer.
         peer = cls(*await asyncio.open_connection(sock=connection, limit=1024))
-        peer.writer.write(b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31))
+        peer.writer.write(cls.greeting())
         async with asyncio.timeout(WITHIN_S):
             await peer.reader.readexactly(64)
-            ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
-            peer.writer.write(b"\x04" + bytes([len(ready)]) + ready)
+            peer.writer.write(cls.ready())
             size = (await peer.reader.readexactly(2))[1]
             await peer.reader.readexactly(size)
         return peer
+
+    @staticmethod
+    def greeting(mechanism: bytes = b"NULL") -> bytes:
+        """A client's greeting."""
+        return b"\xff" + bytes(8) + b"\x7f\x03\x00" + mechanism.ljust(20, b"\0") + bytes(32)
+
+    @staticmethod
+    def ready(kind: bytes = b"DEALER", **more: bytes) -> bytes:
+        """The command by which a client introduces itself, with more metadata than its socket's kind."""
+        told = b"\x05READY"
+        for name, value in {"Socket_Type": kind, **more}.items():
+            told += (
+                bytes([len(name)]) + name.replace("_", "-").encode() + struct.pack(">I", len(value)) + value
+            )
+        return struct.pack(">BQ", 6, len(told)) + told
 
     @staticmethod
     def part(data: bytes, *, more: bool = False) -> bytes:
@@ -141,3 +157,8 @@ class RawPeer:
         """Close the connection."""
         self.writer.close()
         await asyncio.gather(self.writer.wait_closed(), return_exceptions=True)
+
+
+def resident_bytes() -> int:
+    """How much memory this process has in use."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,4 +1,4 @@
-"""The times of a connection of port 5556, and what they say against it."""
+"""The times of a connection of either port, and what they say against it."""
 
 import time
 
@@ -9,8 +9,8 @@ from gateway.settings import GatewaySettings
 class ConnectionTimes:
     """When a connection did what; all times are of `time.perf_counter`.
 
-    `opened`: when it began. `active`: the last byte in either direction. `began`: the first byte of a request
-    that is not complete, None outside of one.
+    `opened`: the connection itself. `active`: the last byte in either direction; on the ZeroMQ port, the last
+    request or reply. `began`: the first byte of a request that is not complete, None outside of one.
     """
 
     def __init__(self, settings: GatewaySettings) -> None:

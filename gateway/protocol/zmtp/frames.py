@@ -1,0 +1,145 @@
+"""How ZMTP writes its parts: the greeting, frames, commands, and a handshake's metadata."""
+
+import struct
+from dataclasses import dataclass
+
+from gateway.protocol.zmtp.errors import FrameError, IdentityError, PeerError
+
+GREETING_BYTES = 64
+_SIGNATURE = b"\xff" + bytes(7) + b"\x01\x7f"
+_VERSION = b"\x03\x01"
+_MECHANISM = slice(12, 32)
+
+MORE = 1
+_LONG = 2
+COMMAND = 4
+_FLAGS = MORE | _LONG | COMMAND
+_LONG_LENGTH = struct.Struct(">Q")
+_VALUE_LENGTH = struct.Struct(">I")
+_MOST_IN_SHORT = 255
+
+LONGEST_IDENTITY_BYTES = 255
+# Sockets that may speak to a ROUTER, by RFC 28.
+_PEERS = frozenset({b"REQ", b"DEALER", b"ROUTER"})
+_SHOWN_BYTES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class FrameHeader:
+    """The beginning of a frame: its flags, the length of its body, and its own length."""
+
+    flags: int
+    length: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """What a peer tells of itself: its socket's kind, and its identity, b"" for none."""
+
+    socket_type: bytes = b""
+    identity: bytes = b""
+
+
+def greeting(mechanism: bytes) -> bytes:
+    """Return a server's greeting; `mechanism` is its name, such as `NULL`."""
+    head = _SIGNATURE + _VERSION + mechanism.ljust(20, b"\0") + b"\x01"
+    return head.ljust(GREETING_BYTES, b"\0")
+
+
+def greeting_problem(data: bytes) -> str | None:
+    """Return what is wrong with the bytes that came of a peer's greeting, or None.
+
+    They may be fewer than a whole greeting.
+    """
+    if data[:1] != b"\xff" or (len(data) > 9 and not data[9] & 1):
+        return f"what came is not ZeroMQ: it begins with {data[:_SHOWN_BYTES]!r}"
+    if len(data) > 10 and data[10] < 3:
+        return f"it speaks version {data[10]} of ZeroMQ's protocol, and 3 is needed: use ZeroMQ 4 or newer"
+    return None
+
+
+def mechanism_of(peers_greeting: bytes) -> bytes:
+    """Return the name of the mechanism in a whole greeting."""
+    return peers_greeting[_MECHANISM].rstrip(b"\0")
+
+
+def frame_header(data: memoryview) -> FrameHeader | None:
+    """Return the header at the beginning of some bytes, None when more are needed.
+
+    Raises:
+        FrameError: they begin no frame.
+    """
+    if not data:
+        return None
+    flags = data[0]
+    if flags & ~_FLAGS or flags & (COMMAND | MORE) == COMMAND | MORE:
+        raise FrameError(f"the byte {flags:#04x} begins no frame")
+    size = 9 if flags & _LONG else 2
+    if len(data) < size:
+        return None
+    length = _LONG_LENGTH.unpack_from(data, 1)[0] if flags & _LONG else data[1]
+    return FrameHeader(flags, length, size)
+
+
+def frame(body: bytes, flags: int = 0) -> bytes:
+    """Return a frame as it travels."""
+    if len(body) <= _MOST_IN_SHORT:
+        return bytes((flags, len(body))) + body
+    return bytes((flags | _LONG,)) + _LONG_LENGTH.pack(len(body)) + body
+
+
+def command(name: bytes, data: bytes = b"") -> bytes:
+    """Return a command's frame as it travels."""
+    return frame(bytes((len(name),)) + name + data, COMMAND)
+
+
+def split_command(body: bytes) -> tuple[bytes, bytes]:
+    """Return a command's name and data.
+
+    Raises:
+        PeerError: its name is cut off.
+    """
+    end = 1 + body[0] if body else 1
+    if len(body) < end:
+        raise PeerError("a command's name is cut off")
+    return body[1:end], body[end:]
+
+
+def metadata(**values: bytes) -> bytes:
+    """Return a handshake's metadata as it travels; an underscore in a name stands for a hyphen."""
+    return b"".join(
+        bytes((len(name),)) + name.replace("_", "-").encode() + _VALUE_LENGTH.pack(len(value)) + value
+        for name, value in values.items()
+    )
+
+
+def introduction(data: bytes) -> Introduction:
+    """Return what a peer's metadata tells.
+
+    Raises:
+        PeerError: the metadata is torn, or the peer's socket is none that may ask.
+        IdentityError: the peer chose an identity that ZeroMQ keeps for itself, or one that is too long.
+    """
+    found: dict[bytes, bytes] = {}
+    at = 0
+    while at < len(data):
+        value_at = at + 1 + data[at] + _VALUE_LENGTH.size
+        if value_at > len(data):
+            raise PeerError("its metadata is torn")
+        end = value_at + _VALUE_LENGTH.unpack_from(data, value_at - _VALUE_LENGTH.size)[0]
+        if end > len(data):
+            raise PeerError("its metadata is torn")
+        found[data[at + 1 : value_at - _VALUE_LENGTH.size].lower()] = data[value_at:end]
+        at = end
+    kind = found.get(b"socket-type", b"")
+    if kind not in _PEERS:
+        raise PeerError(f"its socket is {kind[:_SHOWN_BYTES]!r}: use REQ or DEALER")
+    identity = found.get(b"identity", b"")
+    if identity.startswith(b"\0"):
+        raise IdentityError(f"its identity {identity[:_SHOWN_BYTES]!r} begins with a zero byte")
+    if len(identity) > LONGEST_IDENTITY_BYTES:
+        raise IdentityError(
+            f"its identity has {len(identity)} bytes: choose one of at most {LONGEST_IDENTITY_BYTES}"
+        )
+    return Introduction(kind, identity)
