@@ -8,7 +8,8 @@ from gateway.protocol.zmtp.errors import FrameError, IdentityError, PeerError
 GREETING_BYTES = 64
 _SIGNATURE = b"\xff" + bytes(7) + b"\x01\x7f"
 _VERSION = b"\x03\x01"
-_MECHANISM = slice(12, 32)
+MECHANISM_AT = 12
+_MECHANISM_BYTES = 20
 
 MORE = 1
 _LONG = 2
@@ -43,7 +44,7 @@ class Introduction:
 
 def greeting(mechanism: bytes) -> bytes:
     """Return a server's greeting; `mechanism` is its name, such as `NULL`."""
-    head = _SIGNATURE + _VERSION + mechanism.ljust(20, b"\0") + b"\x01"
+    head = _SIGNATURE + _VERSION + mechanism.ljust(_MECHANISM_BYTES, b"\0") + b"\x01"
     return head.ljust(GREETING_BYTES, b"\0")
 
 
@@ -61,7 +62,7 @@ def greeting_problem(data: bytes) -> str | None:
 
 def mechanism_of(peers_greeting: bytes) -> bytes:
     """Return the name of the mechanism in a whole greeting."""
-    return peers_greeting[_MECHANISM].rstrip(b"\0")
+    return peers_greeting[MECHANISM_AT : MECHANISM_AT + _MECHANISM_BYTES].rstrip(b"\0")
 
 
 def frame_header(data: memoryview) -> FrameHeader | None:

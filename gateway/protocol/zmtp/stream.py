@@ -12,6 +12,7 @@ from gateway.protocol.zmtp.errors import FrameError, KeyMismatchError, PeerError
 from gateway.protocol.zmtp.frames import (
     COMMAND,
     GREETING_BYTES,
+    MECHANISM_AT,
     MORE,
     FrameHeader,
     Introduction,
@@ -108,7 +109,9 @@ class ZmtpStream:
         self._body: ArrivingBytes | None = None
         self._skip = 0  # bytes of the frame that follow its body and are not kept
         self._message = Message()
-        self._outgoing = bytearray(greeting(mechanism.name))
+        self._greeting = greeting(mechanism.name)
+        # The rest follows the peer's: one that sees another mechanism than its own hangs up without a word.
+        self._outgoing = bytearray(self._greeting[:MECHANISM_AT])
 
     @property
     def inside_message(self) -> bool:
@@ -175,6 +178,7 @@ class ZmtpStream:
             raise PeerError(problem)
         if len(self._pending) < GREETING_BYTES:
             return False
+        self._outgoing += self._greeting[MECHANISM_AT:]
         wanted = mechanism_of(bytes(self._pending[:GREETING_BYTES]))
         if wanted != self.mechanism.name:
             if self.mechanism.seals:
