@@ -7,7 +7,8 @@ ExportError
 ├── OptionError          the command line asks for what this checkpoint cannot do
 ├── RepositoryError      the model repository cannot be read or written as wanted
 ├── ActivationError      a running Triton cannot be made to serve a version
-│   └── TritonNotRunningError  no Triton answers at all
+│   ├── TritonNotRunningError  no Triton answers at all
+│   └── TritonEndedError       one has ended while it loaded a version
 └── VerificationError    the network's answers, or the saved graph, are not what they have to be
 """
 
@@ -49,6 +50,10 @@ class TritonNotRunningError(ActivationError):
             "next start loads with --triton none"
         )
         self.addresses = addresses
+
+
+class TritonEndedError(ActivationError):
+    """A Triton that was there has gone while it loaded a version; whoever keeps it starts it again."""
 
 
 class VerificationError(ExportError):

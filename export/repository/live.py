@@ -1,7 +1,8 @@
 """Switching running Tritons from one published version of a model to another, without a pause.
 
 Triton (with explicit model control) loads the new version beside the old one and moves requests over when
-it is ready; a version that does not load leaves the old one serving. Several Tritons that read the same
+it is ready; a version that does not load leaves the old one serving. Where it ends Triton itself, the next
+start finds the old version in the model's config. Several Tritons that read the same
 repository move one after the other, and all go back when one of them cannot.
 """
 
@@ -9,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from export.errors import ActivationError, RepositoryError, TritonNotRunningError
+from export.errors import ActivationError, RepositoryError, TritonEndedError, TritonNotRunningError
 from export.repository.triton_key import TritonKey
 from export.repository.tritons import Triton, connected_tritons
 from export.repository.versions import (
@@ -22,6 +23,9 @@ from export.repository.versions import (
 )
 
 logger = logging.getLogger(__name__)
+
+# A Triton opens its port only after it has loaded and warmed up its models.
+_RETURN_S = 300.0
 
 
 def activate(
@@ -52,6 +56,7 @@ def activate(
         TritonNotRunningError: when no Triton answers, and then nothing is changed.
         ActivationError: when one does not load the version, and then the one that they ran before is what
             all run, and load next, too.
+        TritonEndedError: when one has ended over it, with what came of waiting for its return.
     """
     version = find_version(repository, name, number)
     if endpoint is None:
@@ -159,7 +164,10 @@ def _move(
             if not left:
                 raise
             serve(left[-1], left[:-1])
-            raise ActivationError(f"{error}{_moved_back(moved, repository, name, left[-1])}") from error
+            outcome = _moved_back(moved, repository, name, left[-1])
+            if isinstance(error, TritonEndedError):
+                outcome += _returned(triton, repository, name, left[-1])
+            raise type(error)(f"{error}{outcome}") from error
         logger.info("Triton at %s serves version %d of %s", triton.address, number, name)
         moved.append(triton)
 
@@ -183,6 +191,21 @@ def _tell_serving(triton: Triton, version: Version) -> None:
         version.number,
         version.model_name,
     )
+
+
+def _returned(triton: Triton, repository: Path, name: str, number: int) -> str:
+    """Wait until a Triton that has ended serves the version that the model's config names; for a message."""
+    logger.warning(
+        "Triton at %s ended: waiting until it is started again, at most %g s", triton.address, _RETURN_S
+    )
+    found = triton.wait_for_return(name, _RETURN_S)
+    if found is None:
+        return (
+            f"; nobody has started it again within {_RETURN_S:g} s: start it, and it loads version {number}"
+        )
+    if found != number:  # it was faster than the config
+        return f"; it was started again{_moved_back([triton], repository, name, number)}"
+    return f"; it was started again and serves version {number}"
 
 
 def _tell_silent(silent: list[str]) -> None:

@@ -14,7 +14,7 @@ import grpc
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from contract.failure_text import CHANNEL_OPTIONS, cause_of
-from export.errors import ActivationError, TritonNotRunningError
+from export.errors import ActivationError, TritonEndedError, TritonNotRunningError
 from export.repository.triton_config import CONFIG_NAME, read_config
 from export.repository.triton_key import TritonKey
 from export.repository.versions import Version
@@ -25,6 +25,12 @@ _CONNECT_S = 5.0
 _ASK_S = 10.0
 _LOOK_AGAIN_S = 1.0
 _LOAD_S = 1800.0  # a large model is warmed up, and TensorRT builds its engines, before a load ends
+_OPTIONS = (
+    *CHANNEL_OPTIONS,
+    ("grpc.enable_http_proxy", 0),
+    # A Triton that was started again is found at once.
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
 _ENDPOINT = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/\[\],]+)):([1-9][0-9]{0,4})")
 _RESTRICTED = "This protocol is restricted"
 
@@ -70,20 +76,41 @@ class Triton:
 
         Raises:
             ActivationError: when it does not load it; what it served before goes on.
+            TritonEndedError: when it has ended meanwhile.
         """
         what = f"could not load version {number} of {name}"
-        self._call(
-            self.stub.RepositoryModelLoad,
-            service_pb2.RepositoryModelLoadRequest(model_name=name),
-            what,
-            _LOAD_S,
-        )
+        load = service_pb2.RepositoryModelLoadRequest(model_name=name)
         request = service_pb2.ModelReadyRequest(name=name, version=str(number))
-        if not self._call(self.stub.ModelReady, request, what, _ASK_S).ready:
+        try:
+            self._call(self.stub.RepositoryModelLoad, load, what, _LOAD_S)
+            is_ready = self._call(self.stub.ModelReady, request, what, _ASK_S).ready
+        except ActivationError as error:
+            # Triton has other codes for a version that it cannot load: this one is of a lost connection.
+            cause = error.__cause__
+            if isinstance(cause, grpc.RpcError) and cause.code() is grpc.StatusCode.UNAVAILABLE:
+                raise TritonEndedError(
+                    f"Triton at {self.address} ended while it loaded version {number} of {name} "
+                    "(its log says more)"
+                ) from error
+            raise
+        if not is_ready:
             raise ActivationError(
                 f"Triton at {self.address} loaded {name}, but not version {number}: does it read "
                 f"{repository}?"
             )
+
+    def wait_for_return(self, name: str, timeout_s: float) -> int | None:
+        """Wait until a Triton that has ended serves a model again; the version, None when time is over."""
+        give_up = time.monotonic() + timeout_s
+        while time.monotonic() < give_up:
+            try:
+                number = self.running_version(name)
+            except ActivationError:
+                number = None
+            if number is not None:
+                return number
+            time.sleep(_LOOK_AGAIN_S)
+        return None
 
     def _call(self, method: Callable[..., Any], request: object, what: str, timeout_s: float) -> Any:  # noqa: ANN401 - the stub is untyped
         metadata = None if self.key is None else self.key.metadata
@@ -133,9 +160,7 @@ def connected_tritons(
             if error is not None:
                 silent.append(f"{address} ({error.strerror or 'no answer in time'})")
                 continue
-            channel = stack.enter_context(
-                grpc.insecure_channel(address, options=(("grpc.enable_http_proxy", 0), *CHANNEL_OPTIONS))
-            )
+            channel = stack.enter_context(grpc.insecure_channel(address, options=_OPTIONS))
             try:
                 grpc.channel_ready_future(channel).result(_CONNECT_S)
             except grpc.FutureTimeoutError as late:

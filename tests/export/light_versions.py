@@ -24,15 +24,27 @@ def publish_light(
     asked_precision: str = "fp32",
     asked_batch_size: int | None = None,
     keep: int = 0,
+    model_text: str = MODEL,
 ) -> int:
     """Publish the next version, as if made from the golden checkpoint `tiny` in fp32; its number."""
     with new_version(repository, NAME, keep=keep) as new:
-        write_light(new, steps, asked_precision=asked_precision, asked_batch_size=asked_batch_size)
+        write_light(
+            new,
+            steps,
+            asked_precision=asked_precision,
+            asked_batch_size=asked_batch_size,
+            model_text=model_text,
+        )
     return new.number
 
 
 def write_light(
-    new: NewVersion, steps: int, *, asked_precision: str = "fp32", asked_batch_size: int | None = None
+    new: NewVersion,
+    steps: int,
+    *,
+    asked_precision: str = "fp32",
+    asked_batch_size: int | None = None,
+    model_text: str = MODEL,
 ) -> None:
     """Write what `publish_light` publishes."""
     sha256 = file_sha256(CHECKPOINT)
@@ -56,7 +68,7 @@ def write_light(
     config.backend = "python"
     config.ClearField("model_warmup")
     model = new.folder / "model.py"
-    model.write_text(MODEL)
+    model.write_text(model_text)
     write_config(config, new.folder)
     manifest = Manifest(
         created="2026-01-01T00:00:00+00:00",
