@@ -8,6 +8,7 @@
 // FILE: a PNG, JPEG, BMP or WebP picture, or 196,608 bytes of raw RGB (256x256, row by row).
 
 using System;
+using System.Diagnostics;
 using System.IO;
 using System.Linq;
 using System.Net.Sockets;
@@ -42,33 +43,66 @@ public static class Predict
     ).Split(' ');
     const int TimeoutMs = 10000; // the gateway answers within 4 s, if need be with an error
     const int Tries = 3;
+    const int LongestReply = 65536; // bytes; a gateway's are much shorter
 
     // Opens a connection. A game keeps it: what the model has seen before belongs to it.
     static TcpClient Connect(string host, int port) =>
         new TcpClient(host, port) { NoDelay = true, SendTimeout = TimeoutMs, ReceiveTimeout = TimeoutMs };
 
-    // Sends one picture; the reply. Throws IOException when the connection is lost.
-    static Reply Ask(TcpClient connection, byte[] image)
+    // Sends one picture; the reply's line. Throws IOException when the connection is lost, or the time is over.
+    static byte[] Ask(TcpClient connection, byte[] image)
     {
         byte[] header = Encoding.ASCII.GetBytes("{\"type\": \"predict\", \"len\": " + image.Length + "}\n");
         byte[] request = header.Concat(image).ToArray();
         connection.GetStream().Write(request, 0, request.Length);
-        // Nothing follows the line, so nothing is read too far.
-        string line = new StreamReader(connection.GetStream()).ReadLine();
-        if (line == null) throw new IOException("the gateway closed the connection");
-        var reader = new DataContractJsonSerializer(typeof(Reply));
-        return (Reply)reader.ReadObject(new MemoryStream(Encoding.UTF8.GetBytes(line)));
+        var line = new MemoryStream();
+        var piece = new byte[4096];
+        var time = Stopwatch.StartNew();
+        int count;
+        do
+        {
+            if (time.ElapsedMilliseconds > TimeoutMs) throw new IOException("no whole answer came in time");
+            count = connection.GetStream().Read(piece, 0, piece.Length);
+            if (count == 0) throw new IOException("the connection was closed");
+            line.Write(piece, 0, count);
+        } while (Array.IndexOf(piece, (byte)'\n', 0, count) < 0 && line.Length < LongestReply);
+        return line.ToArray().TakeWhile(letter => letter != '\n').ToArray(); // a gateway sends nothing after it
     }
 
-    // Prints the first step of a chunk of actions.
-    static void Show(Chunk chunk)
+    // The first step of a chunk of actions, as text.
+    static string FirstStep(Chunk chunk)
     {
         var pressed = ButtonNames.Where((name, column) => chunk.Buttons[0][column] == 1).DefaultIfEmpty("none");
         Func<double[], string> stick = xy => FormattableString.Invariant($"x {xy[0]:F3}, y {xy[1]:F3}");
-        Console.WriteLine($"{chunk.Buttons.Length} steps; the first:");
-        Console.WriteLine($"  buttons       {string.Join(" ", pressed)}");
-        Console.WriteLine($"  left stick    {stick(chunk.Left[0])}");
-        Console.WriteLine($"  right stick   {stick(chunk.Right[0])}");
+        return $"{chunk.Buttons.Length} steps; the first:\n" +
+            $"  buttons       {string.Join(" ", pressed)}\n" +
+            $"  left stick    {stick(chunk.Left[0])}\n" +
+            $"  right stick   {stick(chunk.Right[0])}";
+    }
+
+    // Prints what a reply's line says; the exit status.
+    static int Show(byte[] line, string server)
+    {
+        try
+        {
+            var reader = new DataContractJsonSerializer(typeof(Reply));
+            var reply = (Reply)reader.ReadObject(new MemoryStream(line));
+            if (reply.Status == "ok")
+            {
+                Console.WriteLine(FirstStep(reply.Actions));
+                return 0;
+            }
+            if (string.IsNullOrEmpty(reply.Message)) throw new SerializationException("no message");
+            Console.Error.WriteLine("the gateway says: " + reply.Message);
+            return 1;
+        }
+        catch (Exception) // the reader throws whatever it meets, and rows may be missing
+        {
+            var begins = Encoding.ASCII.GetString(line, 0, Math.Min(60, line.Length)).TrimEnd();
+            begins = new string(begins.Select(letter => letter >= ' ' && letter <= '~' ? letter : '?').ToArray());
+            Console.Error.WriteLine($"{server} is not a NitroGen gateway's TCP port: it answers \"{begins}\"");
+            return 2;
+        }
     }
 
     // Asks, again after a lost connection; the exit status.
@@ -97,10 +131,7 @@ public static class Predict
             {
                 using (var connection = Connect(host, port))
                 {
-                    Reply reply = Ask(connection, image);
-                    if (reply.Status == "ok") Show(reply.Actions);
-                    else Console.Error.WriteLine("the gateway says: " + reply.Message);
-                    return reply.Status == "ok" ? 0 : 1;
+                    return Show(Ask(connection, image), $"{host}:{port}");
                 }
             }
             catch (Exception error) when (error is IOException || error is SocketException)

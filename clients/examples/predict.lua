@@ -15,11 +15,12 @@ local BUTTONS = {
 }
 local TIMEOUT_S = 10 -- the gateway answers within 4 s, if need be with an error
 local TRIES = 3
+local LONGEST_REPLY = 65536 -- bytes; a gateway's are much shorter
 
 -- A connection, or nil and why. A game keeps it: what the model has seen before belongs to it.
 local function connect(host, port)
   local tcp = socket.tcp()
-  tcp:settimeout(TIMEOUT_S)
+  tcp:settimeout(TIMEOUT_S, "t") -- in total; a game that keeps the connection sets it for each picture
   local connected, why = tcp:connect(host, port)
   if not connected then
     tcp:close()
@@ -33,30 +34,57 @@ local function ask(tcp, image)
   local header = string.format('{"type": "predict", "len": %d}\n', #image)
   local sent, why = tcp:send(header .. image)
   if not sent then return nil, why end
-  return tcp:receive("*l") -- without the newline
+  local bytes, byte = {}, nil
+  repeat
+    byte, why = tcp:receive(1) -- luasocket has a buffer of its own
+    if not byte then return nil, why end
+    bytes[#bytes + 1] = byte
+  until byte == "\n" or #bytes == LONGEST_REPLY
+  return table.concat(bytes)
 end
 
 -- The first step's numbers of a part of the reply: "buttons", "j_left" or "j_right". The gateway writes JSON
--- without blanks and exponents, so that patterns are enough to read it.
+-- without blanks and exponents, so that patterns are enough to read it. An error where there are none.
 local function first_step(reply, part)
   local numbers = {}
-  for number in reply:match('"' .. part .. '":%[%[([^%]]*)%]'):gmatch("[^,]+") do
+  for number in reply:match('"' .. part .. '":%[%[([-%d.,]+)%]'):gmatch("[^,]+") do
     numbers[#numbers + 1] = tonumber(number)
   end
   return numbers
 end
 
--- Prints the first step of a chunk of actions.
-local function show(reply)
+-- A chunk's first step, as text.
+local function described(reply)
   local pressed = {}
   for column, value in ipairs(first_step(reply, "buttons")) do
     if value == 1 then pressed[#pressed + 1] = BUTTONS[column] end
   end
   local _, steps = reply:match('"buttons":%[(.-)%]%]'):gsub("%[", "")
-  print(steps .. " steps; the first:")
-  print("  buttons       " .. (#pressed > 0 and table.concat(pressed, " ") or "none"))
-  print(string.format("  left stick    x %.3f, y %.3f", unpack(first_step(reply, "j_left"))))
-  print(string.format("  right stick   x %.3f, y %.3f", unpack(first_step(reply, "j_right"))))
+  return table.concat({
+    steps .. " steps; the first:",
+    "  buttons       " .. (#pressed > 0 and table.concat(pressed, " ") or "none"),
+    string.format("  left stick    x %.3f, y %.3f", unpack(first_step(reply, "j_left"))),
+    string.format("  right stick   x %.3f, y %.3f", unpack(first_step(reply, "j_right"))),
+  }, "\n")
+end
+
+-- Prints what a reply's line says; the exit status.
+local function show(reply, server)
+  if reply:find('^{"status":"ok"') then
+    local is_whole, text = pcall(described, reply)
+    if is_whole then
+      print(text)
+      return 0
+    end
+  end
+  local message = reply:match('^{"status":"error".-"message":"(.-[^\\])"')
+  if message then
+    io.stderr:write("the gateway says: " .. message:gsub('\\(["\\/])', "%1") .. "\n")
+    return 1
+  end
+  local begins = reply:sub(1, 60):gsub("%s+$", ""):gsub("[^ -~]", "?")
+  io.stderr:write(string.format('%s is not a NitroGen gateway\'s TCP port: it answers "%s"\n', server, begins))
+  return 2
 end
 
 -- Asks, again after a lost connection; the exit status.
@@ -79,14 +107,7 @@ local function main(path, host, port)
       reply, why = ask(tcp, image)
       tcp:close()
     end
-    if reply and reply:find('"status":"ok"', 1, true) then
-      show(reply)
-      return 0
-    elseif reply then
-      local message = reply:match('"message":"(.-[^\\])"') or reply
-      io.stderr:write("the gateway says: " .. message:gsub('\\(["\\/])', "%1") .. "\n")
-      return 1
-    end
+    if reply then return show(reply, host .. ":" .. port) end
     io.stderr:write(string.format("no answer from %s:%d, try %d of %d: %s\n", host, port, number, TRIES, why))
     if number < TRIES then socket.sleep(1) end
   end

@@ -15,16 +15,24 @@ const BUTTONS = (
 ).split(" ");
 const TIMEOUT_MS = 10_000; // the gateway answers within 4 s, if need be with an error
 const TRIES = 3;
+const LONGEST_REPLY = 65_536; // characters; a gateway's are much shorter
 
 // A connection. A game keeps it: what the model has seen before belongs to it.
 async function connect(host, port) {
   const socket = createConnection({ host, port, noDelay: true });
-  socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error(`nothing came within ${TIMEOUT_MS} ms`)));
-  await once(socket, "connect"); // throws when nobody listens
+  await inTime(socket, once(socket, "connect")); // throws when nobody listens
   socket.setEncoding("utf8");
   return { socket, replies: lines(socket) };
 }
 
+// What is awaited; after a while the socket is destroyed, which ends the waiting with an error.
+async function inTime(socket, promise) {
+  const late = () => socket.destroy(new Error(`no whole answer came within ${TIMEOUT_MS} ms`));
+  const timer = setTimeout(late, TIMEOUT_MS);
+  return promise.finally(() => clearTimeout(timer));
+}
+
+// The lines that come. One that is too long is cut, and ends the reading.
 async function* lines(socket) {
   let text = "";
   for await (const chunk of socket) {
@@ -33,26 +41,46 @@ async function* lines(socket) {
       yield text.slice(0, end);
       text = text.slice(end + 1);
     }
+    if (text.length > LONGEST_REPLY) return yield text;
   }
 }
 
-// Sends one picture; the reply, an object. Throws when the connection is lost.
+// Sends one picture; the reply's line. Throws when the connection is lost.
 async function ask({ socket, replies }, image) {
   const header = JSON.stringify({ type: "predict", len: image.length });
   socket.write(Buffer.concat([Buffer.from(`${header}\n`), image]));
-  const { value: line, done } = await replies.next();
-  if (done) throw new Error("the gateway closed the connection");
-  return JSON.parse(line);
+  const { value: line, done } = await inTime(socket, replies.next());
+  if (done) throw new Error("the connection was closed");
+  return line;
 }
 
-// Prints the first step of a chunk of actions.
-function show(pred) {
+// The first step of a chunk of actions, as text.
+function firstStep(pred) {
   const pressed = BUTTONS.filter((_, column) => pred.buttons[0][column] === 1);
   const stick = ([x, y]) => `x ${x.toFixed(3)}, y ${y.toFixed(3)}`;
-  console.log(`${pred.buttons.length} steps; the first:`);
-  console.log(`  buttons       ${pressed.join(" ") || "none"}`);
-  console.log(`  left stick    ${stick(pred.j_left[0])}`);
-  console.log(`  right stick   ${stick(pred.j_right[0])}`);
+  return [
+    `${pred.buttons.length} steps; the first:`,
+    `  buttons       ${pressed.join(" ") || "none"}`,
+    `  left stick    ${stick(pred.j_left[0])}`,
+    `  right stick   ${stick(pred.j_right[0])}`,
+  ].join("\n");
+}
+
+// Prints what a reply's line says; the exit status.
+function show(line, server) {
+  try {
+    const reply = JSON.parse(line);
+    if (reply.status === "ok") {
+      console.log(firstStep(reply.pred));
+      return 0;
+    }
+    console.error(`the gateway says: ${reply.message.trim()}`);
+    return 1;
+  } catch {
+    const begins = line.slice(0, 60).trim().replace(/[^ -~]/g, "?");
+    console.error(`${server} is not a NitroGen gateway's TCP port: it answers "${begins}"`);
+    return 2;
+  }
 }
 
 // Asks, again after a lost connection; the exit status.
@@ -68,13 +96,7 @@ async function main(file, host = "127.0.0.1", port = "5556") {
     let connection;
     try {
       connection = await connect(host, Number(port));
-      const reply = await ask(connection, image);
-      if (reply.status === "ok") {
-        show(reply.pred);
-        return 0;
-      }
-      console.error(`the gateway says: ${reply.message}`);
-      return 1;
+      return show(await ask(connection, image), `${host}:${port}`);
     } catch (error) {
       console.error(`no answer from ${host}:${port}, try ${number} of ${TRIES}: ${error.message || error.code}`);
       await pause(number < TRIES ? 1000 : 0);

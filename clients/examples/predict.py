@@ -20,6 +20,7 @@ BUTTONS = [
 # fmt: on
 TIMEOUT_S = 10  # the gateway answers within 4 s, if need be with an error
 TRIES = 3
+LONGEST_REPLY = 65_536  # bytes; a gateway's are much shorter
 
 
 def connect(host: str, port: int) -> socket.socket:
@@ -27,23 +28,46 @@ def connect(host: str, port: int) -> socket.socket:
     return socket.create_connection((host, port), timeout=TIMEOUT_S)
 
 
-def ask(connection: socket.socket, image: bytes) -> dict:
-    """Send one picture; the reply, a dict. Raises OSError when the connection is lost."""
+def ask(connection: socket.socket, image: bytes) -> bytes:
+    """Send one picture; the reply's line. Raises OSError when the connection is lost, or the time is over."""
     header = json.dumps({"type": "predict", "len": len(image)})
     connection.sendall(header.encode() + b"\n" + image)
-    line = connection.makefile("rb").readline()  # nothing follows the line, so nothing is read too far
-    if not line.endswith(b"\n"):
-        raise ConnectionError("the gateway closed the connection")
-    return json.loads(line)
+    line, deadline = b"", time.monotonic() + TIMEOUT_S
+    while b"\n" not in line and len(line) < LONGEST_REPLY:
+        if time.monotonic() > deadline:
+            raise TimeoutError("timed out")
+        piece = connection.recv(4096)
+        if not piece:
+            raise ConnectionError("the connection was closed")
+        line += piece
+    return line.partition(b"\n")[0]  # a gateway sends nothing after it
 
 
-def show(pred: dict) -> None:
-    """Print the first step of a chunk of actions."""
+def first_step(pred: dict) -> str:
+    """The first step of a chunk of actions, as text."""
     pressed = [BUTTONS[column] for column, value in enumerate(pred["buttons"][0]) if value]
-    print(f"{len(pred['buttons'])} steps; the first:")
-    print("  buttons      ", " ".join(pressed) or "none")
-    print("  left stick    x {:.3f}, y {:.3f}".format(*pred["j_left"][0]))
-    print("  right stick   x {:.3f}, y {:.3f}".format(*pred["j_right"][0]))
+    lines = [
+        f"{len(pred['buttons'])} steps; the first:",
+        f"  buttons       {' '.join(pressed) or 'none'}",
+        "  left stick    x {:.3f}, y {:.3f}".format(*pred["j_left"][0]),
+        "  right stick   x {:.3f}, y {:.3f}".format(*pred["j_right"][0]),
+    ]
+    return "\n".join(lines)
+
+
+def show(line: bytes, server: str) -> int:
+    """Print what a reply's line says; the exit status."""
+    try:
+        reply = json.loads(line)
+        if reply["status"] == "ok":
+            print(first_step(reply["pred"]))
+            return 0
+        print("the gateway says: " + reply["message"], file=sys.stderr)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        begins = "".join(chr(byte) if 32 <= byte < 127 else "?" for byte in line[:60].rstrip())
+        print(f'{server} is not a NitroGen gateway\'s TCP port: it answers "{begins}"', file=sys.stderr)
+        return 2
+    return 1
 
 
 def main(file: str, host: str = "127.0.0.1", port: str = "5556") -> int:
@@ -56,16 +80,12 @@ def main(file: str, host: str = "127.0.0.1", port: str = "5556") -> int:
     for number in range(1, TRIES + 1):
         try:
             with connect(host, int(port)) as connection:
-                reply = ask(connection, image)
+                line = ask(connection, image)
         except OSError as error:
             print(f"no answer from {host}:{port}, try {number} of {TRIES}: {error}", file=sys.stderr)
             time.sleep(1 if number < TRIES else 0)
             continue
-        if reply["status"] == "ok":
-            show(reply["pred"])
-            return 0
-        print(f"the gateway says: {reply['message']}", file=sys.stderr)
-        return 1
+        return show(line, f"{host}:{port}")
     return 2
 
 

@@ -5,12 +5,14 @@
 #
 # FILE: a PNG, JPEG, BMP or WebP picture, or 196,608 bytes of raw RGB (256x256, row by row).
 
+LC_ALL=C     # an answer is bytes, whatever it is
 trap '' PIPE # writing to a lost connection is an error like others, not the end of the script
 
 BUTTONS=(BACK DPAD_DOWN DPAD_LEFT DPAD_RIGHT DPAD_UP EAST GUIDE LEFT_SHOULDER LEFT_THUMB LEFT_TRIGGER NORTH
   RIGHT_BOTTOM RIGHT_LEFT RIGHT_RIGHT RIGHT_SHOULDER RIGHT_THUMB RIGHT_TRIGGER RIGHT_UP SOUTH START WEST)
 TIMEOUT_S=10 # the gateway answers within 4 s, if need be with an error
 TRIES=3
+LONGEST_REPLY=65536 # bytes; a gateway's are much shorter
 
 # The bytes of a request for one picture.
 request() {
@@ -26,30 +28,33 @@ ask() {
     nc=$!
   else
     exec 3<> "/dev/tcp/$2/$3" && request "$1" >&3
-  fi && IFS= read -r -t "$TIMEOUT_S" reply <&3
+  fi && IFS= read -r -t "$TIMEOUT_S" -n "$LONGEST_REPLY" reply <&3
   status=$?
   exec 3>&-
   [[ $nc ]] && kill "$nc"
   return "$status"
 } &> /dev/null
 
-# The first step's numbers of a part of the reply ("buttons", "j_left", "j_right"), with blanks between them.
+# The first step's numbers of a part of the reply ("buttons", "j_left", "j_right"), with blanks between them; fails
+# where there are none.
 first_step() {
-  sed -E "s/.*\"$1\":\[\[([^]]*)\].*/\1/; s/,/ /g" <<< "$reply"
+  local pattern="\"$1\":\[\[([0-9.,-]+)\]"
+  [[ $reply =~ $pattern ]] && echo "${BASH_REMATCH[1]//,/ }"
 }
 
-# Prints the first step of a chunk of actions.
+# Prints the first step of a chunk of actions; fails where there is none.
 show() {
-  local pressed=() column=0 value steps x y
-  for value in $(first_step buttons); do
-    ((value)) && pressed+=("${BUTTONS[column]}")
+  local pressed=() column=0 buttons left right value steps x y
+  buttons=$(first_step buttons) && left=$(first_step j_left) && right=$(first_step j_right) || return 1
+  for value in $buttons; do
+    [[ $value == 1 ]] && pressed+=("${BUTTONS[column]}")
     ((column += 1))
   done
   steps=$(sed -E 's/.*"buttons":\[//; s/\]\].*//; s/[^[]//g' <<< "$reply")
   echo "${#steps} steps; the first:"
   echo "  buttons       ${pressed[*]:-none}"
-  read -r x y < <(first_step j_left) && echo "  left stick    x $x, y $y"
-  read -r x y < <(first_step j_right) && echo "  right stick   x $x, y $y"
+  read -r x y <<< "$left" && echo "  left stick    x $x, y $y"
+  read -r x y <<< "$right" && echo "  right stick   x $x, y $y"
 }
 
 if (($# < 1 || $# > 3)); then
@@ -63,13 +68,16 @@ fi
 host=${2:-127.0.0.1} port=${3:-5556}
 for ((number = 1; number <= TRIES; number++)); do
   if ask "$1" "$host" "$port"; then
-    if [[ $reply == '{"status":"ok"'* ]]; then
-      show
-      exit 0
+    [[ $reply == '{"status":"ok"'* ]] && show && exit 0
+    if [[ $reply == '{"status":"error",'*'"message":"'* ]]; then
+      message=$(sed -E 's/.*"message":"(([^"\\]|\\.)*)".*/\1/; s/\\(["\\/])/\1/g' <<< "$reply")
+      echo "the gateway says: $message" >&2
+      exit 1
     fi
-    message=$(sed -E 's/.*"message":"(([^"\\]|\\.)*)".*/\1/; s/\\(["\\/])/\1/g' <<< "$reply")
-    echo "the gateway says: $message" >&2
-    exit 1
+    begins=${reply:0:60}
+    begins=${begins%$'\r'}
+    echo "$host:$port is not a NitroGen gateway's TCP port: it answers \"${begins//[^ -~]/?}\"" >&2
+    exit 2
   fi
   echo "no answer from $host:$port, try $number of $TRIES" >&2
   ((number < TRIES)) && sleep 1

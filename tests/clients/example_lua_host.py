@@ -45,21 +45,16 @@ def tcp() -> object:
             return reason(error)
         return len(data)
 
-    def receive(_self: object, what: bytes) -> bytes | Failure:
-        assert what == b"*l", what
-        line = bytearray()
+    def receive(_self: object, count: int) -> bytes | Failure:
+        assert count == 1, count
         try:
-            while byte := connection.recv(1):
-                if byte == b"\n":
-                    return bytes(line)
-                line += byte
+            return connection.recv(1) or (None, b"closed")
         except OSError as error:
             return reason(error)
-        return None, b"closed"
 
     return lua.table_from(
         {
-            b"settimeout": lambda _self, timeout_s: connection.settimeout(timeout_s),
+            b"settimeout": lambda _self, timeout_s, _what: connection.settimeout(timeout_s),
             b"connect": connect,
             b"send": send,
             b"receive": receive,

@@ -16,6 +16,7 @@ from gateway.protocol.messages import FRAME_BYTES
 from tests.chain.pictures import image_file, picture
 from tests.clients.bizhawk_gateway import gateway_at
 from tests.clients.example_relay import relay_to
+from tests.clients.example_strangers import STRANGERS, stranger
 from tests.stack import Stack, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -139,26 +140,42 @@ def test_a_lost_connection_is_made_anew(
 
 
 @pytest.fixture(scope="module")
-def without_gateway(examples: Examples, png: Path) -> Iterator[dict[str, Done]]:
+def without_answer(examples: Examples, png: Path) -> Iterator[dict[tuple[str, str], tuple[int, Done]]]:
     """All programs at once, because each waits between its tries; nobody listens on port 1."""
-    with ThreadPoolExecutor() as pool:
-        yield dict(
-            zip(
-                COMMANDS,
-                pool.map(lambda name: examples.run(name, png, "127.0.0.1", 1), COMMANDS),
-                strict=True,
-            )
-        )
+    with stranger(b"") as closing, ThreadPoolExecutor() as pool:
+        ports = {"nobody": 1, "closing": closing}
+        cases = [(who, language) for who in ports for language in COMMANDS]
+        done = pool.map(lambda case: examples.run(case[1], png, "127.0.0.1", ports[case[0]]), cases)
+        yield {case: (ports[case[0]], one) for case, one in zip(cases, done, strict=True)}
 
 
 @each
-def test_without_a_gateway_three_tries_are_told(without_gateway: dict[str, Done], language: str) -> None:
-    done = without_gateway[language]
+@pytest.mark.parametrize("who", ["nobody", "closing"])
+def test_without_an_answer_three_tries_are_told(
+    without_answer: dict[tuple[str, str], tuple[int, Done]], who: str, language: str
+) -> None:
+    port, done = without_answer[who, language]
     assert (done.stdout, done.status) == ("", 2)
     lines = done.stderr.splitlines()
     assert len(lines) == 3, lines
     for number, line in enumerate(lines, 1):
-        assert line.startswith(f"no answer from 127.0.0.1:1, try {number} of 3")
+        assert line.startswith(f"no answer from 127.0.0.1:{port}, try {number} of 3")
+
+
+@each
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_what_is_not_a_gateway_is_told_in_a_sentence(
+    examples: Examples, png: Path, kind: str, language: str
+) -> None:
+    says, shown = STRANGERS[kind]
+    with stranger(says) as port:
+        done = examples.run(language, png, "127.0.0.1", port)
+    assert (done.stdout, done.status) == ("", 2)
+    assert done.stderr.startswith(f"127.0.0.1:{port} is not a NitroGen gateway's TCP port: it answers \"")
+    assert done.stderr.endswith('"\n')
+    assert done.stderr.isascii()
+    assert done.stderr.count("\n") == 1
+    assert shown is None or f'"{shown}"' in done.stderr
 
 
 @each
