@@ -10,8 +10,12 @@ if [ ! -s "$key" ]; then
 fi
 waited=0
 while [ ! -e /settings/model.env ]; do
+    if [ -e /settings/problems ]; then
+        cat /settings/problems >&2
+        exit 1
+    fi
     if [ "$waited" -ge 120 ]; then
-        echo "nitrogen-export: the service settings does not run: start the whole stack, docker compose up" >&2
+        echo "nitrogen-export: the services preflight and settings do not run: start the whole stack, docker compose up" >&2
         exit 1
     fi
     waited=$((waited + 1))

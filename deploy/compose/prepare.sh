@@ -13,7 +13,11 @@ fi
 
 # The settings of an earlier start are nobody's any more; the service `settings` lays its own there.
 chown 0:0 /settings
-rm -f /settings/model.env
+rm -f /settings/*
+# For `preflight`: the ports of these are in use, and rightly so.
+for service in gateway triton; do
+    if getent hosts "$service" >/dev/null; then echo "$service"; fi
+done >/settings/running
 
 # What another user may have left in the stack's own volumes. Without its capabilities root enters no closed folder but
 # its own, so those of others are root's for a moment. `lost+found` is the file system's.

@@ -1,6 +1,7 @@
-"""What an operator gets wrong, or the world does: the export says it in one line, and the others wait."""
+"""What an operator gets wrong, or the world does: it is said in one line, and the others wait."""
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,49 @@ def override(folder: Path, services: dict[str, object], **more: object) -> Path:
     file = folder / "override.yml"
     file.write_text(yaml.safe_dump({"services": services, **more}))
     return file
+
+
+def test_a_misspelt_setting_and_a_port_in_use_are_told_before_anything_is_exported(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("NITROGEN_STPES=4\nHF_TOKEN=confidential\n")
+    file = override(tmp_path, {"preflight": {"env_file": [str(tmp_path / ".env")]}})
+    with compose_stack(tmp_path, [file]) as stack, socket.create_server(("127.0.0.1", stack.tcp_port)):
+        run = stack.compose("up", "--wait")
+        assert run.returncode != 0
+        assert "didn't complete successfully: exit 1" in run.stderr
+        said = stack.logs("preflight").splitlines()
+        assert said[0].endswith(
+            "NITROGEN_STPES in .env is not one of the stack's settings: did you mean NITROGEN_STEPS?"
+        )
+        assert f"listens on port {stack.tcp_port}" in said[1]
+        assert "confidential" not in json.dumps(stack.inspect("preflight"))
+        # What the export would say is the same, so that there is one place to look at.
+        wait_until(lambda: stack.inspect("export")["State"]["Status"] == "exited", 30, "the export ends")
+        assert stack.logs("export").splitlines() == said
+
+
+def test_a_missing_gpu_is_told_before_anything_is_exported(tmp_path: Path) -> None:
+    # In the place of NVIDIA's runtime, which some machines have.
+    devices = [{"driver": "nowhere", "device_ids": ["0,1"], "capabilities": ["gpu"]}]
+    wanted = {"deploy": {"resources": {"reservations": {"devices": devices}}}}
+    file = override(tmp_path, {"preflight": wanted, "triton": wanted})
+    with compose_stack(tmp_path, [file]) as stack:
+        run = stack.compose("up", "--wait")
+        assert run.returncode != 0
+        assert 'could not select device driver "nowhere" with capabilities: [[gpu]]' in run.stderr
+        assert stack.logs("export") == ""
+        for service in ("preflight", "triton"):
+            (request,) = stack.inspect(service)["HostConfig"]["DeviceRequests"]
+            assert request["DeviceIDs"] == ["0,1"]
+
+
+def test_a_models_folder_that_is_empty_and_read_only_stops_nobody_who_needs_none(tmp_path: Path) -> None:
+    file = override(tmp_path, {"prepare": {"volumes": [f"{tmp_path}/models:/models:ro"]}})
+    with compose_stack(tmp_path, [file]) as stack:
+        (tmp_path / "models").mkdir()
+        run = stack.compose("up", "--no-deps", "prepare")
+        assert run.returncode == 0
+        assert stack.inspect("prepare")["State"]["ExitCode"] == 0
+        assert "the models folder cannot be given to user 1000" in stack.logs("prepare")
 
 
 def test_no_network_on_the_first_run(tmp_path: Path) -> None:

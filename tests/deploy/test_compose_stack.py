@@ -15,7 +15,7 @@ from tests.stack import JsonClient, PickleClient, wait_until
 pytestmark = pytest.mark.docker
 
 FRAME = np.arange(256 * 256 * 3, dtype=np.uint8).reshape(256, 256, 3)
-ALL = ("prepare", "settings", "export", "triton", "gateway", "prometheus")
+ALL = ("prepare", "preflight", "settings", "export", "triton", "gateway", "prometheus")
 STAYING = ("settings", "triton", "gateway", "prometheus")
 
 
@@ -184,6 +184,35 @@ def test_a_killed_container_comes_back_and_the_players_with_it(stack: ComposeSta
     stack.kill(stack.containers(service)[0])
     stack.wait_healthy(service)
     wait_until(lambda: plays(stack), 60, "players are answered again")
+
+
+def test_a_wrong_flag_of_tritons_is_one_line(stack: ComposeStack) -> None:
+    for flags, wrong in [("--nonsense", "unrecognized option"), ("--log-verbose=x", "Bad option")]:
+        stack.settings["NITROGEN_TRITON_FLAGS"] = flags
+        run = stack.compose("run", "--rm", "--no-deps", "triton")
+        del stack.settings["NITROGEN_TRITON_FLAGS"]
+        assert run.returncode == 1
+        (line,) = [line for line in run.stderr.splitlines() if "NITROGEN_TRITON_FLAGS" in line]
+        assert wrong in line
+        assert flags.partition("=")[0] in line
+        assert "Usage" not in f"{run.stdout}{run.stderr}"
+
+
+def test_volumes_may_have_what_root_cannot_enter(stack: ComposeStack) -> None:
+    # As on a file system of its own; and what a stack with another NITROGEN_UID has left.
+    make = (
+        "mkdir -m 700 /recordings/lost+found /recordings/old && touch /recordings/old/file"
+        " && chown -R 1001:1001 /recordings/old"
+    )
+    volume = f"--volume={stack.project}_recordings:/recordings"
+    docker("run", "--rm", "--user=0", volume, "--entrypoint=sh", "nitrogen-export:test", "-c", make)
+    for _ in range(2):
+        assert stack.compose("up", "--no-deps", "prepare").returncode == 0
+        assert stack.inspect("prepare")["State"]["ExitCode"] == 0
+    look = "stat -c '%u %n' /recordings/lost+found /recordings/old /recordings/old/file"
+    assert docker(
+        "run", "--rm", "--user=0", volume, "--entrypoint=sh", "nitrogen-export:test", "-c", look
+    ) == ("0 /recordings/lost+found\n1000 /recordings/old\n1000 /recordings/old/file\n")
 
 
 def test_another_setting_of_the_model_is_served_without_a_break(stack: ComposeStack) -> None:
