@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import socket
+import ssl
 import struct
 import sys
 import termios
@@ -24,6 +25,9 @@ import pytest
 from huggingface_hub import close_session
 
 RELEASE_S = 20
+PROXIES = [
+    name for scheme in ("http", "https", "all") for name in (f"{scheme}_proxy", f"{scheme}_PROXY".upper())
+]
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ class HubServer:
     """What the hub holds, how it behaves, and what it was asked.
 
     `deliveries` are used up one by one by GETs of bytes; then everything goes well. `token`: what gated
-    repositories want to see.
+    repositories want to see. `mirror_etag`: it is a mirror, which serves the bytes itself, with this ETag and
+    without a commit.
     """
 
     def __init__(self) -> None:
@@ -94,13 +99,15 @@ class HubServer:
         self.token: str | None = None
         self.stated_size: int | None = None
         self.is_a_hub = True
+        self.mirror_etag: str | None = None
         self.requests: list[Request] = []
         self.port = 0
+        self.scheme = "http"
 
     @property
     def url(self) -> str:
         """What HF_ENDPOINT has to be."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def put(
         self, repository: str, name: str, content: bytes, revision: str = "main", *, large: bool = True
@@ -174,6 +181,8 @@ class _Handler(BaseHTTPRequestHandler):
         file = hub.files.get((repository, commit, name))
         if file is None:
             return self._refuse(Refusal(404, "EntryNotFound", "Entry not found"))
+        if hub.mirror_etag is not None:
+            return self._deliver(file, {"ETag": f'"{hub.mirror_etag}"'})
         size = len(file.content) if hub.stated_size is None else hub.stated_size
         described = {"X-Repo-Commit": commit, "X-Linked-Size": str(size)}
         if file.large:
@@ -181,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "X-Linked-Etag": f'"{file.sha256}"',
                 "X-Xet-Hash": hashlib.sha256(file.content[::-1]).hexdigest(),
                 "Link": f'<{hub.url}/api/models/{repository}/xet-read-token/{commit}>; rel="xet-auth"',
-                "Location": f"http://localhost:{hub.port}/storage/{file.sha256}?Signature=0123",
+                "Location": f"{hub.scheme}://localhost:{hub.port}/storage/{file.sha256}?Signature=0123",
             }
             return self._answer(302, described)
         described |= {
@@ -248,13 +257,18 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running_hub() -> Iterator[HubServer]:
-    """A hub on a free port of this machine."""
+def running_hub(certificate: ssl.SSLContext | None = None) -> Iterator[HubServer]:
+    """A hub on a free port of this machine, which speaks TLS with a certificate."""
     hub = HubServer()
     handler = type("Handler", (_Handler,), {"hub": hub})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         hub.port = server.server_port
+        if certificate is not None:
+            hub.scheme = "https"
+            server.socket = certificate.wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         try:
@@ -265,10 +279,17 @@ def running_hub() -> Iterator[HubServer]:
 
 
 @contextmanager
-def hub_of_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+def hub_of_this_process(
+    monkeypatch: pytest.MonkeyPatch, certificate: ssl.SSLContext | None = None
+) -> Iterator[HubServer]:
     """A running hub that `huggingface_hub` in this process uses, whatever its environment says."""
-    with running_hub() as hub:
+    with running_hub(certificate) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            monkeypatch.setenv(name, "")
+        for name in PROXIES:
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "/nonexistent")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
         monkeypatch.delenv("HF_TOKEN", raising=False)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)

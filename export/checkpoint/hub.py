@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import httpx2
@@ -30,6 +31,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented,
     validate_repo_id,
 )
 
+from export.checkpoint.network_settings import cannot_pass, check_network_settings, proxy_for
 from export.errors import DownloadError
 from export.progress import progress_class, size
 
@@ -50,7 +52,9 @@ logging.getLogger("httpx2").setLevel(logging.WARNING)
 class HubFile:
     """A file as the hub describes it.
 
-    `etag`: the SHA-256 of a large file, the SHA-1 of another's git blob; `size` in bytes, None when not told.
+    `commit`: of a mirror that does not tell it, the revision as it was asked for. `etag`: the SHA-256 of a
+    large file, the SHA-1 of another's git blob; of a mirror perhaps another hash, or none. `size` in bytes,
+    None when not told.
     """
 
     repository: str
@@ -80,6 +84,7 @@ def describe_file(repository: str, revision: str, target: Path) -> HubFile:
     Raises:
         DownloadError: when the hub cannot be reached or does not give the file.
     """
+    check_network_settings()
     endpoint = _endpoint()
     url = hf_hub_url(repository, target.name, revision=revision, endpoint=endpoint)
     with _one_sentence(repository, revision, target):
@@ -89,12 +94,18 @@ def describe_file(repository: str, revision: str, target: Path) -> HubFile:
                 break
             except httpx2.HTTPError as error:
                 _pause(pause_s, error)
-    if metadata.commit_hash is None or metadata.etag is None:
-        raise DownloadError(
-            f"{endpoint} does not answer like a Hugging Face hub: check HF_ENDPOINT and the network's proxy, "
-            f"or put the file at {target}"
-        )
-    return HubFile(repository, metadata.commit_hash, target.name, metadata.etag, metadata.size)
+    if metadata.etag is None:
+        raise not_a_hub(target)
+    commit = metadata.commit_hash or revision
+    return HubFile(repository, commit, target.name, metadata.etag, metadata.size)
+
+
+def not_a_hub(target: Path) -> DownloadError:
+    """That what answers is not a hub but, for example, a login page."""
+    return DownloadError(
+        f"{_endpoint()} does not answer like a Hugging Face hub: check HF_ENDPOINT and the network's proxy, "
+        f"or put the file at {target}"
+    )
 
 
 def download(file: HubFile, partial: Path, target: Path) -> None:
@@ -135,8 +146,10 @@ def download(file: HubFile, partial: Path, target: Path) -> None:
                 if _bytes_in(partial) > have:
                     pauses_s = iter(PAUSES_S)
                     logger.warning("the download of %s broke off (%s): continuing", file.name, _reason(error))
-                elif (pause_s := next(pauses_s, None)) is not None:
+                elif _passes(error) and (pause_s := next(pauses_s, None)) is not None:
                     _pause(pause_s, error)
+                elif not _passes(error):
+                    raise
                 else:
                     total = "?" if file.size is None else f"{file.size:,}"
                     raise DownloadError(
@@ -164,13 +177,16 @@ def _append(file: HubFile, partial: Path, have: int) -> None:
 
 def _pause(pause_s: float | None, error: httpx2.HTTPError) -> None:
     """Wait before another attempt; raise the error when it is not going to pass, or that was the last one."""
-    passes = isinstance(error, httpx2.TransportError) or (
-        isinstance(error, HfHubHTTPError) and error.response.status_code in _PASSING_STATUSES
-    )
-    if pause_s is None or not passes:
+    if pause_s is None or not _passes(error):
         raise error
     logger.warning("the hub could not be asked (%s): trying again in %.0f s", _summary(error), pause_s)
     time.sleep(pause_s)
+
+
+def _passes(error: httpx2.HTTPError) -> bool:
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code in _PASSING_STATUSES
+    return isinstance(error, httpx2.TransportError) and cannot_pass(error, proxy_for(_endpoint())) is None
 
 
 def _summary(error: httpx2.HTTPError) -> str:
@@ -211,7 +227,10 @@ def _sentence(error: Exception, repository: str, revision: str, target: Path) ->
     page = f"{endpoint}/{repository}"
     match error:
         case OfflineModeIsEnabled():
-            return f"{target} is missing and HF_HUB_OFFLINE is set: unset it, or put the file there"
+            return (
+                f"{target} is missing and HF_HUB_OFFLINE is set: unset it, or put the file there or into the "
+                "Hugging Face cache"
+            )
         case GatedRepoError():
             return f"{repository} is gated: accept its licence on {page} and set HF_TOKEN to a token of yours"
         case RepositoryNotFoundError():
@@ -228,12 +247,20 @@ def _sentence(error: Exception, repository: str, revision: str, target: Path) ->
             )
         case HfHubHTTPError(response=response) if response.status_code in (401, 403):
             advice = f"check HF_TOKEN, and that its account has accepted the licence on {page}"
+        case HfHubHTTPError(response=response) if response.status_code == HTTPStatus.NOT_FOUND:
+            advice = f"check the id {repository}, the revision {revision!r} and HF_ENDPOINT"
         case HfHubHTTPError(response=response):
             advice = f"try again later, or put the file at {target}"
         case _:
+            proxy = proxy_for(endpoint)
+            through = f" through {proxy}" if proxy else ""
+            hopeless = cannot_pass(error, proxy) if isinstance(error, httpx2.HTTPError) else None
+            check = proxy.variable if proxy else "the network and HF_ENDPOINT"
+            if hopeless:
+                return f"cannot reach the hub at {endpoint}{through}: {hopeless}, or put the file at {target}"
             return (
-                f"cannot reach the hub at {endpoint} ({_reason(error)}): check the network and HF_ENDPOINT, "
-                f"or put the file at {target}"
+                f"cannot reach the hub at {endpoint}{through} ({_reason(error)}): check {check}, or put the "
+                f"file at {target}"
             )
     return (
         f"{endpoint} refuses {target.name} of {repository} with HTTP status {response.status_code}: {advice}"

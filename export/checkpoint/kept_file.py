@@ -4,19 +4,23 @@ import fcntl
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from export.checkpoint.digest import file_sha256
-from export.checkpoint.hub import HubFile, describe_file, download
+from export.checkpoint.hub import HubFile, describe_file, download, not_a_hub
+from export.checkpoint.hub_cache import cached_file
 from export.errors import DownloadError
 from export.writable import NO_SPACE, advice
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 2
+_CHUNK_BYTES = 1 << 22
+_HASH = re.compile(r"(?:\{sha(?:1|256)\{)?([0-9a-f]{64}|[0-9a-f]{40})(?:\}\})?")  # Nexus writes {SHA1{...}}
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,9 @@ def kept_file(
     *,
     max_bytes: int | None = None,
 ) -> KeptFile:
-    """The file at `path`, downloaded if it is not there; when it is there and right, no network is asked.
+    """The file at `path`, or in the Hugging Face cache, downloaded if it is in neither.
+
+    When it is there and right, no network is asked.
 
     A file that differs from what the hub said of it is renamed to `*.damaged` and downloaded again, as is a
     download that comes wrong, once. Several processes may ask for the same file.
@@ -72,6 +78,11 @@ def kept_file(
     try:
         with suppress(FileNotFoundError, _DamagedError):
             return _on_disk(path, is_whole)
+        if (
+            not path.exists()
+            and (cached := _in_cache(repository, revision, path.name, max_bytes)) is not None
+        ):
+            return cached
         path.parent.mkdir(parents=True, exist_ok=True)
         with _one_process(path):
             # Once more: another process may have brought it meanwhile.
@@ -82,7 +93,7 @@ def kept_file(
             except _DamagedError as damage:
                 _record_path(path).unlink(missing_ok=True)
                 _set_aside(path, path, damage)
-            return _downloaded(path, repository, revision, max_bytes)
+            return _downloaded(path, repository, revision, is_whole, max_bytes)
     except OSError as error:
         where = error.filename or path
         if error.errno in NO_SPACE:
@@ -110,7 +121,24 @@ def _on_disk(path: Path, is_whole: Callable[[Path], bool]) -> KeptFile:
     return KeptFile(path, sha256, record.origin)
 
 
-def _downloaded(path: Path, repository: str, revision: str, max_bytes: int | None) -> KeptFile:
+def _in_cache(repository: str, revision: str, name: str, max_bytes: int | None) -> KeptFile | None:
+    """The file that another program has downloaded, when it is what the hub said of it."""
+    cached = cached_file(repository, revision, name)
+    if cached is None or (max_bytes is not None and cached.path.stat().st_size > max_bytes):
+        return None
+    sha256 = file_sha256(cached.path)
+    try:
+        _compare(cached.path, cached.etag, sha256)
+    except _DamagedError as damage:
+        logger.warning("%s in the Hugging Face cache is damaged (%s): it is not used", cached.path, damage)
+        return None
+    logger.info("taking %s of %s from the Hugging Face cache: %s", name, repository, cached.path)
+    return KeptFile(cached.path, sha256, f"{repository}@{cached.commit}")
+
+
+def _downloaded(
+    path: Path, repository: str, revision: str, is_whole: Callable[[Path], bool], max_bytes: int | None
+) -> KeptFile:
     file = describe_file(repository, revision, path)
     if max_bytes is not None and (file.size is None or file.size > max_bytes):
         raise DownloadError(
@@ -124,7 +152,12 @@ def _downloaded(path: Path, repository: str, revision: str, max_bytes: int | Non
         download(file, partial, path)
         sha256 = file_sha256(partial)
         try:
-            _compare(partial, file, sha256)
+            _compare_size(partial, file)
+            if not _compare(partial, file.etag, sha256):
+                if not is_whole(partial):
+                    partial.unlink()
+                    raise not_a_hub(path)
+                logger.warning("%s came without a hash that it could be compared with", path.name)
         except _DamagedError as error:
             damage = error
             _set_aside(partial, path, damage)
@@ -140,18 +173,39 @@ def _downloaded(path: Path, repository: str, revision: str, max_bytes: int | Non
     )
 
 
-def _compare(path: Path, file: HubFile, sha256: str) -> None:
+def _compare_size(path: Path, file: HubFile) -> None:
     size = path.stat().st_size
     if file.size not in (None, size):
         raise _DamagedError(f"it has {size:,} bytes, and {file.size:,} on the hub")
-    etag = file.etag.lower()
-    if len(etag) == len(sha256):
-        if etag != sha256:
-            raise _DamagedError(f"its SHA-256 is {sha256}, and {etag} on the hub")
-    elif len(etag) == hashlib.sha1(usedforsecurity=False).digest_size * 2:
-        blob = hashlib.sha1(b"blob %d\0" % size + path.read_bytes(), usedforsecurity=False).hexdigest()
-        if etag != blob:
-            raise _DamagedError(f"its git blob is {blob}, and {etag} on the hub")
+
+
+def _compare(path: Path, etag: str, sha256: str) -> bool:
+    """Compare a file with the hash that an ETag is; False when it is none that says what the bytes are.
+
+    The hub's is the SHA-256, or the SHA-1 of the git blob; mirrors have the SHA-1 of the bytes.
+
+    Raises:
+        _DamagedError: when they differ.
+    """
+    told = _HASH.fullmatch(etag.lower())
+    if told is None:
+        return False
+    digest = told[1]
+    if len(digest) == len(sha256):
+        if digest != sha256:
+            raise _DamagedError(f"its SHA-256 is {sha256}, and {digest} on the hub")
+        return True
+    blob = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    plain = hashlib.sha1(usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            blob.update(chunk)
+            plain.update(chunk)
+    if digest not in (blob.hexdigest(), plain.hexdigest()):
+        raise _DamagedError(
+            f"its git blob is {blob.hexdigest()}, its SHA-1 {plain.hexdigest()}, and {digest} on the hub"
+        )
+    return True
 
 
 def _set_aside(path: Path, target: Path, damage: _DamagedError) -> None:

@@ -1,24 +1,27 @@
 """Where a checkpoint comes from: a file, a folder, a Hugging Face id or the word "demo". Free of torch."""
 
+import logging
 import re
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from export.checkpoint.digest import file_sha256
+from export.checkpoint.file_kinds import is_archive
+from export.checkpoint.folder import CHECKPOINT_NAME, checkpoint_in, missing_beside, refuse_dead_link
 from export.checkpoint.hub import DEFAULT_REVISION, is_repository_id
 from export.checkpoint.kept_file import kept_file
-from export.errors import CheckpointError
+from export.errors import CheckpointError, DownloadError
 from export.writable import unreadable
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_CHECKPOINT = "nvidia/NitroGen"
 DEMO = "demo"  # not a path: a file or folder of this name is ./demo
 DEMO_NOTICE = (
     "*** DEMO: this model is UNTRAINED. It shows that the chain works; its actions mean nothing. ***"
 )
-CHECKPOINT_NAME = "ng.pt"
 
 _MAX_CHARACTERS = 4000  # of a path, on Linux
 _REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
@@ -93,16 +96,27 @@ def _find(wanted: str, models_dir: Path) -> CheckpointSource:
         return _local(path)
     # With the current folder as models_dir, the id is also the path of its own download, whole or not.
     if wanted and path.is_dir() and not (is_id and path.resolve() == (models_dir / wanted).resolve()):
-        return _local(_in_folder(path))
+        return _local(checkpoint_in(path))
+    if wanted:
+        refuse_dead_link(path)
+    missing = missing_beside(path)
     if not is_id:
+        why = f" ({missing})" if missing else ""
         raise CheckpointError(
-            f"no checkpoint {wanted!r}: give the path of a file, of a folder with an {CHECKPOINT_NAME} in "
-            f"it (both are also looked for in {models_dir}), or a Hugging Face id "
+            f"no checkpoint {wanted!r}{why}: give the path of a file, of a folder with an {CHECKPOINT_NAME} "
+            f"in it (both are also looked for in {models_dir}), or a Hugging Face id "
             f"(owner/name or owner/name@revision, such as {DEFAULT_CHECKPOINT})"
         )
-    kept = kept_file(
-        models_dir / wanted / CHECKPOINT_NAME, repository, revision or DEFAULT_REVISION, _is_archive
-    )
+    target = models_dir / wanted / CHECKPOINT_NAME
+    refuse_dead_link(target)
+    if missing and not target.is_file():
+        logger.warning("%s: taking %s for a Hugging Face id", missing, wanted)
+    try:
+        kept = kept_file(target, repository, revision or DEFAULT_REVISION, is_archive)
+    except DownloadError as error:
+        if missing is None:
+            raise
+        raise DownloadError(f"{missing}, and as a Hugging Face id: {error}") from error
     return CheckpointSource(kept.path, kept.sha256, kept.origin)
 
 
@@ -114,30 +128,3 @@ def in_models_dir(path: Path, models_dir: Path) -> Path:
 
 def _local(path: Path) -> CheckpointSource:
     return CheckpointSource(path, file_sha256(path), str(path))
-
-
-def _in_folder(folder: Path) -> Path:
-    named = folder / CHECKPOINT_NAME
-    if named.is_file():
-        return named
-    candidates = sorted(path for path in folder.glob("*.pt") if path.is_file())
-    if len(candidates) == 1:
-        return candidates[0]
-    found = ", ".join(path.name for path in candidates) or "no *.pt"
-    raise CheckpointError(
-        f"{folder} holds {found} and no {CHECKPOINT_NAME}: give the path of the checkpoint's file"
-    )
-
-
-def _is_archive(path: Path) -> bool:
-    """Whether a file ends as a zip archive does, which a checkpoint that was cut off does not.
-
-    Raises:
-        OSError: when it cannot be opened.
-    """
-    # Given the path, zipfile would take a file that may not be read for none.
-    with path.open("rb") as file:
-        try:
-            return zipfile.is_zipfile(file)
-        except zipfile.BadZipFile:  # raised for some damaged ends
-            return False

@@ -126,7 +126,17 @@ def test_a_folder_is_its_only_pt(tmp_path: Path, models: Path) -> None:
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [(["b.pt", "a.pt"], r"holds a\.pt, b\.pt and no ng\.pt"), (["a.txt"], r"holds no \*\.pt and no ng\.pt")],
+    [
+        (["b.pt", "a.pt"], r"holds a\.pt, b\.pt and no ng\.pt"),
+        (
+            [f"step-{step:02}.pt" for step in range(50)],
+            r"holds step-00\.pt, .* step-04\.pt and 45 more and no ng",
+        ),
+        (["a.txt"], r"holds no \*\.pt and no ng\.pt: give"),
+        (["last.ckpt"], r"holds no \*\.pt and no ng\.pt but last\.ckpt: give"),
+        (["adapter_config.json", "adapter_model.safetensors"], r"a LoRA adapter: give it with --lora"),
+        ([".metadata", "__0_0.distcp"], r"a checkpoint in pieces, .* dcp_to_torch .*/\S+ ng\.pt"),
+    ],
 )
 def test_a_folder_that_does_not_say_which(
     tmp_path: Path, models: Path, names: list[str], message: str
@@ -158,6 +168,36 @@ def test_anything_else_is_told_the_three_forms(hub: HubServer, models: Path, wan
 
     assert hub.requests == []
     assert not models.exists()
+
+
+def test_a_folder_whose_only_pt_is_a_dead_link(tmp_path: Path, models: Path) -> None:
+    (tmp_path / "last.pt").symlink_to("step-50.pt")
+
+    with pytest.raises(CheckpointError, match=r"last\.pt is a link that leads nowhere, to step-50\.pt"):
+        find_checkpoint(str(tmp_path), models)
+
+
+def test_a_mistyped_folder_is_told_before_the_hub_is_asked(
+    hub: HubServer,
+    models: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+
+    with pytest.raises(
+        DownloadError, match=r"there is no nonexist in the folder runs, and as a .* no repository"
+    ):
+        find_checkpoint("runs/nonexist", models)
+    assert (
+        "there is no nonexist in the folder runs: taking runs/nonexist for a Hugging Face id" in caplog.text
+    )
+    with pytest.raises(
+        CheckpointError, match=r"no checkpoint 'runs/ng\.pt' \(there is no ng\.pt in the folder runs"
+    ):
+        find_checkpoint("runs/ng.pt", models)
 
 
 # A Hugging Face id
@@ -527,7 +567,7 @@ def test_an_endpoint_that_is_no_address(
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://[hub")
 
-    with pytest.raises(DownloadError, match=r"cannot reach the hub at http://\[hub .* HF_ENDPOINT"):
+    with pytest.raises(DownloadError, match=r"cannot reach the hub at http://\[hub: .* HF_ENDPOINT"):
         find_checkpoint(DEFAULT_CHECKPOINT, models)
 
 

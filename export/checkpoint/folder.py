@@ -1,0 +1,77 @@
+"""A folder, or a path, that is to hold a checkpoint: which file is meant, or why none is. Free of torch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from export.checkpoint.digest import ADAPTER_CONFIG_NAME
+from export.errors import CheckpointError
+
+CHECKPOINT_NAME = "ng.pt"
+_OTHER_SUFFIXES = (".pth", ".ckpt", ".bin", ".safetensors", ".tar", ".gz", ".zip")
+_NAMED = 5  # files that one error message names
+
+
+def checkpoint_in(folder: Path) -> Path:
+    """The `ng.pt` of a folder, or its only other `*.pt`.
+
+    Raises:
+        CheckpointError: when the folder does not say which file, or holds something else.
+    """
+    named = folder / CHECKPOINT_NAME
+    refuse_dead_link(named)
+    if named.is_file():
+        return named
+    names = sorted(path.name for path in folder.glob("*.pt") if path.is_file())
+    if len(names) == 1:
+        return folder / names[0]
+    if names:
+        raise CheckpointError(
+            f"{folder} holds {_listed(names)} and no {CHECKPOINT_NAME}: give the path of the checkpoint's "
+            "file"
+        )
+    for link in sorted(folder.glob("*.pt")):
+        refuse_dead_link(link)
+    present = sorted(path.name for path in folder.iterdir())
+    if ADAPTER_CONFIG_NAME in present:
+        raise CheckpointError(
+            f"{folder} is the folder of a LoRA adapter: give it with --lora, and as the checkpoint the one "
+            "that it was trained on"
+        )
+    if ".metadata" in present and any(name.endswith(".distcp") for name in present):
+        raise CheckpointError(
+            f"{folder} is a checkpoint in pieces, as torch.distributed.checkpoint saves it: join them, "
+            f"python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder} {CHECKPOINT_NAME}"
+        )
+    others = [name for name in present if name.endswith(_OTHER_SUFFIXES)]
+    raise CheckpointError(
+        f"{folder} holds no *.pt and no {CHECKPOINT_NAME}"
+        + (f" but {_listed(others)}" if others else "")
+        + ": give the path of the checkpoint's file"
+    )
+
+
+def refuse_dead_link(path: Path) -> None:
+    """Refuse a path that is a link, or leads through one, to a place that is not there.
+
+    Raises:
+        CheckpointError: naming the link and where it leads.
+    """
+    for each in (path, *path.parents):
+        if each.is_symlink() and not each.exists():
+            raise CheckpointError(
+                f"{each} is a link that leads nowhere, to {each.readlink()}: put the file there, or remove "
+                "the link"
+            )
+
+
+def missing_beside(path: Path) -> str | None:
+    """That a path is not there, where its folder is; None where that is not there either."""
+    folder = path.parent
+    if path.exists() or folder == Path() or not folder.is_dir():
+        return None
+    return f"there is no {path.name} in the folder {folder}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
