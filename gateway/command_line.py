@@ -16,6 +16,8 @@ from gateway.settings import ENV_PREFIX, GatewaySettings
 _EXAMPLES = {
     "triton": "HOST:PORT is needed, such as 127.0.0.1:8001, or several with commas between",
     "otlp_endpoint": "HOST:PORT is needed, such as 127.0.0.1:4317",
+    "zmq_port": "a whole number from 0 up to 65535, or off, is needed",
+    "tcp_port": "a whole number from 0 up to 65535, or off, is needed",
     "allow": "networks are needed, such as 192.168.1.0/24, with commas between",
 }
 _COMPANIONS = {
@@ -67,6 +69,8 @@ def _require_companions(settings: GatewaySettings) -> None:
     for field, needed in _COMPANIONS.items():
         if getattr(settings, field) and not getattr(settings, needed):
             raise StartError(f"{_flag(field)} means nothing without {_flag(needed)}: give both, or neither")
+    if settings.zmq_port is None and settings.tcp_port is None:
+        raise StartError("--zmq-port and --tcp-port are both off, so nobody could play: leave one of them on")
     for field in _FILES:
         path = getattr(settings, field)
         if path is not None and not path.is_file():

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gateway.data_plane import DataPlane
-from gateway.settings import GatewaySettings
+from gateway.settings import OFF, GatewaySettings
 from gateway.telemetry.http_server import HttpServer
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
@@ -79,12 +79,12 @@ class Gateway:
 
     @property
     def zmq_port(self) -> int:
-        """The ZeroMQ port that is listened on, once started."""
+        """The ZeroMQ port that is listened on, once started; 0 when it is off."""
         return self._zmq.port
 
     @property
     def tcp_port(self) -> int:
-        """The TCP port that is listened on, once started."""
+        """The TCP port that is listened on, once started; 0 when it is off."""
         return self._tcp.port
 
     @property
@@ -113,10 +113,10 @@ class Gateway:
             undo.pop_all()
         self._started = True
         logger.info(
-            "listening on %s: zmq %d, tcp %d, http %d; Triton at %s",
+            "listening on %s: zmq %s, tcp %s, http %d; Triton at %s",
             self.settings.host,
-            self.zmq_port,
-            self.tcp_port,
+            self.zmq_port or OFF,
+            self.tcp_port or OFF,
             self.http_port,
             self.settings.triton,
         )

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from command_line.paths import local_path
 
 ENV_PREFIX = "NITROGEN_"
+OFF = "off"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]
@@ -29,6 +30,14 @@ LocalPath = Annotated[
 
 # One host name or address, IPv6 in brackets, and a port.
 _ENDPOINT = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/\[\],]+):([1-9][0-9]{0,4})")
+
+
+def _none_for_off(value: object) -> object:
+    return None if str(value).lower() == OFF else value
+
+
+# None is written as the word "off": nobody listens.
+PortOrOff = Annotated[Port | None, BeforeValidator(_none_for_off)]
 
 
 def _endpoints(value: str) -> str:
@@ -85,10 +94,10 @@ class GatewaySettings(BaseSettings):
     """Game of the requests that name none: a name or an id of the model's game table."""
     host: Annotated[str, Field(min_length=1, pattern=r"^[^\s/]+$")] = "0.0.0.0"  # noqa: S104 - clients are on other machines
     """Address to listen on, for all ports."""
-    zmq_port: Port = 5555
-    """Port for Python clients: ZeroMQ with pickle or msgpack (0: the system chooses)."""
-    tcp_port: Port = 5556
-    """Port for BizHawk and other languages: TCP, JSON and image bytes (0: the system chooses)."""
+    zmq_port: PortOrOff = 5555
+    """Port for Python clients: ZeroMQ with pickle or msgpack (0: the system chooses; off: none)."""
+    tcp_port: PortOrOff = 5556
+    """Port for BizHawk and other languages: TCP, JSON and image bytes (0: the system chooses; off: none)."""
     http_port: Port = 8080
     """Port for /healthz, /readyz and /metrics (0: the system chooses)."""
     workers: Annotated[int, Field(gt=0, le=256)] = 1

@@ -38,19 +38,20 @@ class Workers:
         self._settings = settings
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._keepers: list[asyncio.Task[None]] = []
+        self._ports = {"--zmq-port": 0, "--tcp-port": 0}
         self._http = HttpServer(
             self._ready, self._exposition, lambda: (self.zmq_port, self.tcp_port), settings
         )
 
     @property
     def zmq_port(self) -> int:
-        """The ZeroMQ port that is listened on, once started."""
-        return self._zmq.port
+        """The ZeroMQ port that is listened on, once started; 0 when it is off."""
+        return self._ports["--zmq-port"]
 
     @property
     def tcp_port(self) -> int:
-        """The TCP port that is listened on, once started."""
-        return self._tcp.port
+        """The TCP port that is listened on, once started; 0 when it is off."""
+        return self._ports["--tcp-port"]
 
     @property
     def http_port(self) -> int:
@@ -65,12 +66,10 @@ class Workers:
         """
         settings = self._settings
         async with contextlib.AsyncExitStack() as undo:
-            self._zmq = undo.enter_context(
-                contextlib.closing(_Reserved(settings.host, settings.zmq_port, "--zmq-port"))
-            )
-            self._tcp = undo.enter_context(
-                contextlib.closing(_Reserved(settings.host, settings.tcp_port, "--tcp-port"))
-            )
+            for flag, port in (("--zmq-port", settings.zmq_port), ("--tcp-port", settings.tcp_port)):
+                if port is not None:
+                    reserved = contextlib.closing(_Reserved(settings.host, port, flag))
+                    self._ports[flag] = undo.enter_context(reserved).port
             self._folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="nitrogen-gateway-")))
             undo.push_async_callback(self._stop_workers)
             names = [str(number) for number in range(settings.workers)]
@@ -90,7 +89,8 @@ class Workers:
 
     async def _start_worker(self, name: str) -> None:
         """Start one worker; it gets its settings by its standard input, whose end is its sign to stop."""
-        update = {"zmq_port": self.zmq_port, "tcp_port": self.tcp_port, "drain_delay_s": 0.0}
+        ports = {"zmq_port": self.zmq_port or None, "tcp_port": self.tcp_port or None}
+        update = {**ports, "drain_delay_s": 0.0}
         settings = self._settings.model_copy(update=update)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway.worker", str(self._socket_of(name))),

@@ -27,8 +27,10 @@ with required_packages("standalone"):
         variable_of,
     )
     from gateway.command_line import allow_many_connections, parse_settings
+    from gateway.commands.serve import announcement
     from gateway.errors import StartError
     from gateway.server import Gateway
+    from gateway.settings import OFF
     from gateway.telemetry.logs import configure_logging
     from standalone.errors import StandaloneError
     from standalone.published import Wanted
@@ -76,9 +78,8 @@ async def _serve_until_signal(options: ServeOptions) -> None:
 def _announce(gateway: Gateway) -> None:
     """Say on stdout that all is up, also in the words of the server that this one replaces."""
     sys.stdout.write(
-        f"ZMQ Server running on port {gateway.zmq_port}\n"
-        f"Simple TCP Server (JSON+Bytes) running on port {gateway.tcp_port}\n"
-        f"ready: zmq {gateway.zmq_port}, tcp {gateway.tcp_port}, http {gateway.http_port}\n"
+        f"{announcement(gateway.zmq_port, gateway.tcp_port)}"
+        f"ready: zmq {gateway.zmq_port or OFF}, tcp {gateway.tcp_port or OFF}, http {gateway.http_port}\n"
     )
     sys.stdout.flush()
 

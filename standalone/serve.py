@@ -75,7 +75,7 @@ async def serve(options: ServeOptions, on_ready: Callable[[Gateway], None]) -> N
 def _free_ports(options: ServeOptions) -> TritonPorts:
     """Check every port of the stack; those of Triton that are 0 are chosen here."""
     gateway, triton = options.gateway, options.triton_ports
-    wanted = [
+    wanted: list[tuple[str, int | None, str]] = [
         (gateway.host, gateway.zmq_port, "--zmq-port"),
         (gateway.host, gateway.tcp_port, "--tcp-port"),
         (gateway.host, gateway.http_port, "--http-port"),
@@ -87,5 +87,7 @@ def _free_ports(options: ServeOptions) -> TritonPorts:
     for _, port, flag in wanted:
         if port and named.setdefault(port, flag) != flag:
             raise StandaloneError(f"{named[port]} and {flag} are both {port}: give each its own")
-    *_, http, grpc, metrics = (require_free_port(host, port, flag) for host, port, flag in wanted)
+    *_, http, grpc, metrics = (
+        0 if port is None else require_free_port(host, port, flag) for host, port, flag in wanted
+    )
     return TritonPorts(http, grpc, metrics)

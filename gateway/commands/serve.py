@@ -48,8 +48,12 @@ async def _run_until_signal(settings: GatewaySettings) -> None:
 
 def _announce(gateway: Gateway | Workers) -> None:
     """Say on stdout that the ports are open, in the words of the server that this one replaces."""
-    sys.stdout.write(
-        f"ZMQ Server running on port {gateway.zmq_port}\n"
-        f"Simple TCP Server (JSON+Bytes) running on port {gateway.tcp_port}\n"
-    )
+    sys.stdout.write(announcement(gateway.zmq_port, gateway.tcp_port))
     sys.stdout.flush()
+
+
+def announcement(zmq_port: int, tcp_port: int) -> str:
+    """Return the lines that say which ports are open; 0 for one that is off."""
+    zmq = f"ZMQ Server running on port {zmq_port}\n" if zmq_port else ""
+    tcp = f"Simple TCP Server (JSON+Bytes) running on port {tcp_port}\n" if tcp_port else ""
+    return zmq + tcp

@@ -29,7 +29,7 @@ class HttpServer:
 
     `ready`: returns None, or why a request would get no actions. `exposition`: returns the metrics in
     Prometheus' text format. `path`: a Unix socket to listen on instead of the settings' port.
-    `players_ports`: returns the numbers of the ZeroMQ and the TCP port.
+    `players_ports`: returns the numbers of the ZeroMQ and the TCP port, 0 for one that is off.
     `draining`: set when the gateway is about to stop, so that /readyz sends new players elsewhere.
     """
 
@@ -104,6 +104,7 @@ class HttpServer:
         ports = [
             f"  port {port:<5}{what}"
             for port, what in zip(self._players_ports(), _PLAYERS_PORTS, strict=True)
+            if port
         ]
         lines = [
             f"This is a NitroGen gateway. It is {'ready' if reason is None else f'not ready: {reason}'}.",

@@ -56,6 +56,8 @@ class TcpServer:
         self._connections: set[TcpConnection] = set()
         self._refused: set[TcpConnection] = set()
         self._per_address: Counter[str] = Counter()
+        # What is listened on, once started; 0 while nobody listens.
+        self.port = 0
         self._strangers = Rarely()
         self._server: asyncio.Server | None = None
         self._handshakes: set[asyncio.Task[None]] = set()
@@ -68,12 +70,14 @@ class TcpServer:
             )
 
     async def start(self) -> None:
-        """Bind the port and begin to serve, in the running event loop.
+        """Bind the port, unless it is off, and begin to serve, in the running event loop.
 
         Raises:
             StartError: the port or the host cannot be bound.
         """
         settings = self.settings
+        if settings.tcp_port is None:
+            return
         loop = asyncio.get_running_loop()
         self._listener = listening_socket(
             settings.host, settings.tcp_port, "--tcp-port", shared=settings.workers > 1
@@ -87,6 +91,8 @@ class TcpServer:
 
     async def stop(self, grace_s: float) -> None:
         """Take no more requests, give those in flight `grace_s` seconds, answer the rest with an error."""
+        if not self.port:
+            return
         for task in [*self._tasks, *self._handshakes]:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._handshakes, return_exceptions=True)

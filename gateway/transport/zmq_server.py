@@ -84,16 +84,20 @@ class ZmqServer:
         # The connection that has a name, for the names that are in use.
         self._named: dict[ClientKey, ZmqConnection] = {}
         self._arriving: set[asyncio.Task[None]] = set()
+        # What is listened on, once started; 0 while nobody listens.
+        self.port = 0
         self._stopping = False
         metrics.count_clients_by(lambda: len(self._connections))
 
     def start(self) -> None:
-        """Bind the port and begin to serve, in the running event loop.
+        """Bind the port, unless it is off, and begin to serve, in the running event loop.
 
         Raises:
             StartError: the port or the host cannot be bound.
         """
         settings = self.settings
+        if settings.zmq_port is None:
+            return
         self._loop = asyncio.get_running_loop()
         self._listener = listening_socket(
             settings.host, settings.zmq_port, "--zmq-port", shared=settings.workers > 1
@@ -104,6 +108,8 @@ class ZmqServer:
 
     async def stop(self, grace_s: float) -> None:
         """Take no more requests, give those in flight `grace_s` seconds, answer the rest with an error."""
+        if not self.port:
+            return
         self._stopping = True
         self._loop.remove_reader(self._listener)
         self._listener.close()
