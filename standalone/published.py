@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from export.checkpoint.digest import adapter_sha256
-from export.checkpoint.source import DEFAULT_CHECKPOINT, DEMO, find_checkpoint
+from export.checkpoint.source import CHECKPOINT_NAME, DEFAULT_CHECKPOINT, DEMO, find_checkpoint
 from export.errors import ExportError
 from export.flags import PREFIX
 from export.repository.reuse import Settings, find_published, serve_again
@@ -90,6 +90,7 @@ async def publish(wanted: Wanted, repository: Path) -> Version:
         if await _run("export.checkpoint.demo", str(DEMO_FOLDER)) != 0:
             raise StandaloneError(f"the demo checkpoint cannot be written into {DEMO_FOLDER}: see above")
         wanted = replace(wanted, checkpoint=str(DEMO_FOLDER / "ng.pt"))
+    _tell_what_is_missing(wanted)
     try:
         source = await _in_daemon_thread(lambda: find_checkpoint(wanted.checkpoint, wanted.models_dir))
         adapter = "" if wanted.adapter is None else adapter_sha256(wanted.adapter)
@@ -105,6 +106,18 @@ async def publish(wanted: Wanted, repository: Path) -> Version:
     except ExportError as error:
         raise StandaloneError(str(error)) from error
     return version
+
+
+def _tell_what_is_missing(wanted: Wanted) -> None:
+    """Before the network is asked, which may take its time to say that there is none."""
+    kept = wanted.models_dir / wanted.checkpoint / CHECKPOINT_NAME
+    if wanted.checkpoint == DEFAULT_CHECKPOINT and not kept.exists() and not Path(wanted.checkpoint).exists():
+        logger.info(
+            "%s is wanted, 2 GB from the Hugging Face hub, and %s is not there yet; --demo serves an "
+            "untrained model, and needs no network",
+            wanted.checkpoint,
+            kept,
+        )
 
 
 def published_models(repository: Path, first: str, others: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from command_line.packages import OLDEST, either
 from standalone.errors import StandaloneError
 
 _INSTALL = "pip install --no-deps nvidia-pytriton==0.7.0"
@@ -60,12 +61,17 @@ def find_triton_wheel() -> TritonWheel:
     if not wheel.server.is_file():
         raise StandaloneError(f"no tritonserver at {wheel.server}; reinstall the wheel: {_INSTALL}")
     if not wheel.stub.is_file():
-        offered = sorted(folder.name for folder in wheel.stub.parents[1].iterdir())
+        with_stub = [_version(folder.name) for folder in wheel.stub.parents[1].iterdir()]
+        offered = either([version for version in with_stub if version >= OLDEST])
         raise StandaloneError(
-            f"the Triton wheel has no stub for Python {platform.python_version()}; "
-            f"run this under one of Python {', '.join(offered)}"
+            f"the Triton wheel has no stub for Python {platform.python_version()}: run this under {offered}"
         )
     return wheel
+
+
+def _version(name: str) -> tuple[int, int]:
+    major, _, minor = name.partition(".")
+    return int(major), int(minor)
 
 
 def assemble_backends(wheel: TritonWheel, folder: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import standalone
+from command_line.packages import NEWEST_STANDALONE, OLDEST
 from tests.golden import checkpoint_path
 from tests.stack import free_port
 
@@ -185,7 +186,33 @@ def test_missing_stub_for_this_python_is_named_with_the_pythons_that_have_one(tm
         (stubs / entry.name).symlink_to(entry)
     sentence = start_with(links, tmp_path)
     assert f"no stub for Python {THIS_PYTHON}" in sentence
-    assert [entry.name for entry in others if entry.name not in sentence] == []
+    minors = sorted(int(entry.name.partition(".")[2]) for entry in others)
+    assert max(*minors, sys.version_info.minor) == NEWEST_STANDALONE[1]
+    *first, last = [f"3.{minor}" for minor in minors if minor >= OLDEST[1]]
+    assert f"run this under Python {', '.join(first)} or {last}" in sentence
+
+
+def test_without_a_network_the_first_line_says_what_is_wanted_and_that_the_demo_wants_none(
+    tmp_path: Path,
+) -> None:
+    flags = [f"--{name}-port={free_port()}" for name in PORTS]
+    starting = subprocess.Popen(
+        [sys.executable, "-m", "standalone", "--host=127.0.0.1", *flags],
+        cwd=tmp_path,
+        env={**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{free_port()}"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert starting.stderr is not None
+        first = starting.stderr.readline()
+        assert (
+            "nvidia/NitroGen is wanted, 2 GB from the Hugging Face hub, and models/nvidia/NitroGen/" in first
+        )
+        assert "--demo serves an untrained model, and needs no network" in first
+    finally:
+        starting.kill()
+        starting.communicate()
 
 
 def test_wrong_variable_is_named_with_what_is_allowed(tmp_path: Path) -> None:
