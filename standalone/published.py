@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from export.checkpoint.digest import adapter_sha256
-from export.checkpoint.source import CHECKPOINT_NAME, DEFAULT_CHECKPOINT, DEMO, find_checkpoint
+from export.checkpoint.folder import CHECKPOINT_NAME
+from export.checkpoint.source import DEFAULT_CHECKPOINT, DEMO, find_checkpoint
 from export.errors import ExportError
 from export.flags import PREFIX
 from export.repository.reuse import Settings, find_published, serve_again
