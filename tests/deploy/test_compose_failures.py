@@ -2,9 +2,11 @@
 
 import json
 import socket
+import ssl
 from pathlib import Path
 
 import pytest
+import trustme
 import yaml
 
 from export.checkpoint.demo import SEED, TOWER_NAME, demo_config, write_demo_checkpoint
@@ -126,14 +128,20 @@ def test_the_checkpoint_is_downloaded_once_and_again_when_it_was_deleted(tmp_pat
     # On the host's network, where the hub is.
     file = tmp_path / "override.yml"
     file.write_text("services:\n  export: {network_mode: host, networks: !reset []}\n")
-    with running_hub() as hub:
+    # With a certificate of a company's own authority.
+    authority, certificate = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(certificate)
+    with running_hub(certificate) as hub:
         fill(hub, tmp_path)
         settings = {
             "NITROGEN_CHECKPOINT": "somebody/nitrogen",
             "HF_ENDPOINT": hub.url,
             "NO_PROXY": "127.0.0.1,localhost",
+            "SSL_CERT_FILE": "/models/company.pem",
         }
         with compose_stack(tmp_path, [file], **settings) as stack:
+            assert stack.compose("up", "--no-deps", "prepare").returncode == 0  # makes the models folder
+            authority.cert_pem.write_to_path(str(tmp_path / "models" / "company.pem"))
             assert "published" in exported(stack)
             hub.requests.clear()
             assert "nothing to export" in exported(stack)
