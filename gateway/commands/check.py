@@ -5,6 +5,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 
 from zmq.auth import load_certificate
@@ -13,8 +14,17 @@ from command_line.paths import local_path
 from gateway.commands.check_services import check_http, check_triton
 from gateway.commands.check_tcp import TcpAccess, check_tcp
 from gateway.commands.check_zmq import CurveClient, check_zmq
-from gateway.commands.probing import REQUESTS, Finding, Place, ProbeError, report
+from gateway.commands.probing import (
+    PORT_NAMES,
+    REQUESTS,
+    Finding,
+    ForeignError,
+    Place,
+    ProbeError,
+    report,
+)
 from gateway.errors import StartError
+from gateway.settings import OFF
 from gateway.triton.key import TritonKey
 
 # Each port's checks together may take as many timeouts, after which they are given up.
@@ -37,11 +47,16 @@ def main(words: Sequence[str]) -> int:
         f"NitroGen gateway at {arguments.host}; latencies are medians of {REQUESTS} predicts, one at a time\n"
     )
     works = True
+    speaks = {}
     for name, check in checks:
         findings = _patiently(name, check, _PATIENCE * arguments.timeout)
         sys.stdout.write(report(findings))
         sys.stdout.flush()
         works = works and all(one.state != "FAIL" for one in findings)
+        speaks[name.split()[0]] = next((one.speaks for one in findings), "")
+    for wanted, other in combinations(PORT_NAMES, 2):
+        if (speaks.get(wanted), speaks.get(other)) == (other, wanted):
+            sys.stdout.write(f"--{wanted}-port and --{other}-port are swapped\n")
     sys.stdout.write("all works\n" if works else "not all works: see FAIL above\n")
     return 0 if works else 1
 
@@ -53,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("host", help="name or address of the gateway")
     for name, port in (("zmq", 5555), ("tcp", 5556), ("http", 8080)):
-        parser.add_argument(f"--{name}-port", type=_port, default=port, help="0 leaves it out (%(default)s)")
+        parser.add_argument(
+            f"--{name}-port", type=_port, metavar="PORT", default=port, help="off leaves it out (%(default)s)"
+        )
     parser.add_argument(
         "--triton",
         type=_endpoint,
@@ -112,7 +129,8 @@ def _patiently(name: str, check: Callable[[], Iterator[Finding]], limit_s: float
             for one in check():
                 findings.append(one)  # noqa: PERF402 - one by one, so that those before a halt are there
         except ProbeError as problem:
-            findings.append(Finding(name, "connection", "FAIL", str(problem)))
+            speaks = problem.speaks if isinstance(problem, ForeignError) else ""
+            findings.append(Finding(name, "connection", "FAIL", str(problem), speaks))
         done.set()
 
     thread = threading.Thread(target=run, daemon=True)
@@ -175,8 +193,10 @@ def _tcp_access(token_file: Path | None, authority: Path | None) -> TcpAccess:
 
 
 def _port(text: str) -> int:
+    if text.lower() == OFF:
+        return 0
     if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port")
+        raise argparse.ArgumentTypeError(f"{text!r} is no port, and not the word {OFF}")
     return int(text)
 
 

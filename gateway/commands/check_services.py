@@ -17,8 +17,8 @@ from gateway.commands.probing import (
     ProbeError,
     connect,
     finding,
+    foreign,
     shown,
-    shown_bytes,
 )
 from gateway.triton.key import TritonKey, refused_key
 
@@ -95,10 +95,7 @@ def _page(place: Place, path: str) -> tuple[int, str]:
             ) from None
     status = _STATUS.match(received)
     if status is None:
-        raise ForeignError(
-            f"another program listens on {place}: it answers with {shown_bytes(received)}, and not in HTTP; "
-            f"name the gateway's port with {place.flag}"
-        )
+        raise foreign(place, received, "http")
     return int(status[1]), received.partition(b"\r\n\r\n")[2].decode(errors="replace")
 
 

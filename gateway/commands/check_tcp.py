@@ -14,16 +14,18 @@ from gateway.commands.probing import (
     ProbeError,
     connect,
     finding,
+    foreign,
     median_of_predicts,
     model_in,
     require_ok,
-    shown_bytes,
     test_frame,
     test_png,
 )
 
 _MOST_REPLY_BYTES = 2**20
 _MOST_DIGITS = 9
+# Who speaks first does so at once; twice the round trip of a slow network.
+_SILENCE_S = 0.4
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -41,7 +43,7 @@ def check_tcp(place: Place, access: TcpAccess) -> Iterator[Finding]:
         ProbeError: there is no connection, or another program listens there.
     """
     where = f"tcp {place.port}"
-    connect(place).close()
+    _check_silence(place)
     raw = b'{"type": "predict"}\n' + test_frame().tobytes()
     png = test_png(240, 256)
     with_png = b'{"type": "predict", "len": %d, "resize_mode": "crop"}\n%b' % (len(png), png)
@@ -50,6 +52,18 @@ def check_tcp(place: Place, access: TcpAccess) -> Iterator[Finding]:
     yield finding(where, "JSON, raw frame", lambda: _predicts(place, access, _Line, raw))
     yield finding(where, "JSON, PNG file", lambda: _predicts(place, access, _Line, with_png))
     yield finding(where, "BizHawk's sockets", lambda: _predicts(place, access, _Framed, framed_png))
+
+
+def _check_silence(place: Place) -> None:
+    """Look whether the port speaks first, as ZeroMQ's do and a gateway's TCP port does not."""
+    with connect(place) as connection:
+        connection.settimeout(min(_SILENCE_S, place.timeout_s))
+        try:
+            first = connection.recv(_MOST_DIGITS + 1)
+        except OSError:
+            return
+    if first:
+        raise foreign(place, first, "tcp")
 
 
 def _info(place: Place, access: TcpAccess) -> str:
@@ -179,10 +193,7 @@ class _Line:
         )
 
     def _foreign(self, text: bytes = b"") -> ProbeError:
-        return ForeignError(
-            f"another program listens on {self._place}: it answers with "
-            f"{shown_bytes(text or self._received)}; name the gateway's port with {self._place.flag}"
-        )
+        return foreign(self._place, text or self._received, "tcp")
 
 
 class _Framed(_Line):

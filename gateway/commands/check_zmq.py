@@ -1,7 +1,9 @@
 """Checking port 5555 as its clients use it: pickles with PIL images and arrays, msgpack, CURVE keys."""
 
+import contextlib
 import io
 import pickle
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,18 +21,22 @@ from gateway.commands.probing import (
     ProbeError,
     connect,
     finding,
+    foreign,
     median_of_predicts,
     model_in,
     shown,
-    shown_bytes,
     test_frame,
 )
 
-# A ZMTP 3 greeting: signature, version, mechanism (20 bytes), as-server, filler. Its mechanism is told to
-# whoever has sent a signature and a version; one that has sent another mechanism is cut off untold.
+# A ZMTP 3 greeting: signature, version, mechanism (20 bytes), as-server, filler. libzmq tells its mechanism
+# to whoever has sent a signature and a version, and cuts off one that has sent another mechanism. A gateway
+# waits for the whole greeting.
 _SIGNATURE = b"\xff\0\0\0\0\0\0\0\1\x7f"
 _OPENING = _SIGNATURE + b"\3"
 _GREETING_BYTES = 64
+_MECHANISM = slice(12, 32)
+# How long libzmq's mechanism is waited for before the rest is sent.
+_TOLD_WITHIN_S = 0.4
 _MOST_REPLY_BYTES = 16 * 2**20
 _FAILURES = {
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: "this client is not let in: its key or its address is not allowed",
@@ -90,29 +96,52 @@ def _predicts(place: Place, keys: CurveClient | None, image: object, form: _Form
 def _mechanism(place: Place) -> str:
     """Return how the port wants clients to show who they are: "NULL" (not at all) or "CURVE"."""
     received = b""
-    with connect(place) as connection:
-        try:
-            connection.sendall(_OPENING)
-            deadline = time.monotonic() + place.timeout_s
-            while len(received) < _GREETING_BYTES:
-                connection.settimeout(max(0.01, deadline - time.monotonic()))
-                part = connection.recv(_GREETING_BYTES - len(received))
-                if not part:
-                    break
-                received += part
-        except OSError:
-            pass  # what was received, or that nothing was, tells enough
+    for mechanism in (b"NULL", b"CURVE"):
+        received = _greeting(place, mechanism)
+        if not _is_zmtp(received) or len(received) == _GREETING_BYTES:
+            break
     if not received:
         raise ProbeError(
             f"{place} takes connections but says nothing, or closes them: another program listens there, or "
             "the gateway lets this machine not in (--allow)"
         )
-    if received[:1] != _SIGNATURE[:1] or received[9:10] != _SIGNATURE[9:10]:
-        raise ProbeError(
-            f"another program listens on {place}: it answers with {shown_bytes(received)}, which is not "
-            f"ZeroMQ; name the gateway's port with {place.flag}"
-        )
-    return received[12:32].rstrip(b"\0").decode("latin1")
+    if not _is_zmtp(received):
+        raise foreign(place, received, "zmq")
+    return received[_MECHANISM].rstrip(b"\0").decode("latin1")
+
+
+def _greeting(place: Place, mechanism: bytes) -> bytes:
+    """Return what the port answers to a client's greeting, up to a whole greeting of its own."""
+    received = b""
+    whole = (_OPENING + b"\0" + mechanism).ljust(_GREETING_BYTES, b"\0")
+    with connect(place) as connection:
+        try:
+            connection.sendall(_OPENING)
+            received = _received(connection, received, min(_TOLD_WITHIN_S, place.timeout_s))
+            if len(received) < _GREETING_BYTES and (not received or _is_zmtp(received)):
+                connection.sendall(whole[len(_OPENING) :])
+                received = _received(connection, received, place.timeout_s)
+        except OSError:
+            pass  # what was received, or that nothing was, tells enough
+    return received
+
+
+def _received(connection: socket.socket, before: bytes, within_s: float) -> bytes:
+    """Return what was received before and what comes within some seconds, up to a whole greeting."""
+    received = before
+    deadline = time.monotonic() + within_s
+    with contextlib.suppress(TimeoutError):
+        while len(received) < _GREETING_BYTES:
+            connection.settimeout(max(0.01, deadline - time.monotonic()))
+            part = connection.recv(_GREETING_BYTES - len(received))
+            if not part:
+                break
+            received += part
+    return received
+
+
+def _is_zmtp(received: bytes) -> bool:
+    return received[:1] == _SIGNATURE[:1] and received[9:10] == _SIGNATURE[9:10]
 
 
 def _check_mechanism(mechanism: str, keys: CurveClient | None) -> None:
@@ -165,7 +194,7 @@ class _Client:
                     raise ProbeError(_FAILURES[event])
         raise ProbeError(
             f"no reply within {self._place.timeout_s:g} s: the gateway is stuck, its model is slower than "
-            "--timeout, or it is another program's ZeroMQ"
+            "--timeout, it is a broker without a gateway behind it, or another program's ZeroMQ"
         )
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import re
 import socket
 import statistics
 import time
@@ -20,23 +21,42 @@ REQUESTS = 5
 _MOST_CHARACTERS = 300
 _BUTTONS = 21
 
+PORT_NAMES = {"zmq": "ZeroMQ", "tcp": "TCP", "http": "HTTP"}
+# How the answers of a gateway's ports begin, whatever they were asked.
+_ANSWERS = (
+    (re.compile(rb"\xff.{8}\x7f", re.DOTALL), "zmq", "in ZeroMQ"),
+    (re.compile(rb'(?:[0-9]+ )?\{"status":'), "tcp", "as the TCP port does"),
+    (re.compile(rb"HTTP/1\."), "http", "in HTTP"),
+)
+
 
 class ProbeError(Exception):
     """Something does not work; the message says why, as far as it can be seen, and what to do."""
 
 
 class ForeignError(ProbeError):
-    """What listens there is no gateway's port, so that nothing else is worth trying on it."""
+    """What listens there is no gateway's port, or not the one that it was taken for; nothing else is tried.
+
+    `speaks`: what it answers like, by the name of the gateway's port that does; empty when that is not known.
+    """
+
+    def __init__(self, message: str, speaks: str = "") -> None:
+        super().__init__(message)
+        self.speaks = speaks
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. `where`: the port. `what`: what was tried. "note" neither works nor fails."""
+    """One line of the report. `where`: the port. `what`: what was tried. "note" neither works nor fails.
+
+    `speaks`: as of a ForeignError.
+    """
 
     where: str
     what: str
     state: Literal["ok", "FAIL", "note"]
     detail: str
+    speaks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +110,21 @@ def connect(place: Place) -> socket.socket:
         hint = "check the address and the network" if error.errno != errno.EMFILE else "close some programs"
         problem = f"no connection to {place} ({error.strerror or error}): {hint}"
     raise ProbeError(problem)
+
+
+def foreign(place: Place, received: bytes, wanted: str) -> ForeignError:
+    """Return the error for a port that answers with something else than `wanted`."""
+    for begins, name, speaks in _ANSWERS:
+        if begins.match(received) and name != wanted:
+            return ForeignError(
+                f"{place} is not the gateway's {PORT_NAMES[wanted]} port: it answers {speaks}; name the "
+                f"right one with {place.flag}",
+                name,
+            )
+    return ForeignError(
+        f"another program listens on {place}: it answers with {shown_bytes(received)}, which is not "
+        f"{PORT_NAMES[wanted]}; name the gateway's port with {place.flag}"
+    )
 
 
 def median_of_predicts(ask: Callable[[], Mapping[str, Any]]) -> str:

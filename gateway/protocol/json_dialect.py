@@ -98,7 +98,7 @@ class JsonDialect(FramedStream):
         try:
             parse_object(bytes(self._line).removeprefix(_BYTE_ORDER_MARK), self.max_header_depth)
         except RequestError:
-            return stranger(bytes(self._line[:HEAD_BYTES]))
+            return stranger(bytes(self._line[:HEAD_BYTES]), "TCP")
         return "it has no newline at its end: send one after each line of JSON"
 
     def _next_line(self) -> bytes | None:
@@ -128,7 +128,7 @@ class JsonDialect(FramedStream):
             return
         if head.lstrip(_BLANKS)[:1] in (b"", b"{") and head[1:2] != b"\0":
             return
-        if (known := stranger(head)) is not None:
+        if (known := stranger(head, "TCP")) is not None:
             raise ForeignError(known)
         raise FramingError(f"the header line begins with {head!r}, which is not JSON; {_EXAMPLE}")
 

@@ -18,6 +18,7 @@ import zmq
 from gateway.commands import keys
 from gateway.commands.check import main
 from tests.chain.served_models import GatewayPorts, Served, running_gateway
+from tests.gateway.test_zmq_brokers import broker
 from tests.stack import Stack, free_port
 
 KINDS = [
@@ -43,7 +44,7 @@ def check(capsys: pytest.CaptureFixture[str]) -> Callable[..., Checked]:
 
 def on_port(port: int, *, only: str) -> list[str]:
     """The words that check one port, and leave the others out."""
-    flags = dict.fromkeys(("zmq", "tcp", "http"), "0") | {only: str(port)}
+    flags = dict.fromkeys(("zmq", "tcp", "http"), "off") | {only: str(port)}
     return [word for name, value in flags.items() for word in (f"--{name}-port", value)]
 
 
@@ -61,6 +62,33 @@ def test_all_works_on_a_running_stack(tiny_stack: Stack, check: Callable[..., Ch
     assert [line.split()[0] for line in findings] == ["ok"] * 13
     predicts = [line.split("  ") for line in findings if line.endswith(" ms, 16 steps")]
     assert [[part for part in words if part][2].strip() for words in predicts] == KINDS
+
+
+def test_swapped_ports_are_said_to_be_swapped(tiny_stack: Stack, check: Callable[..., Checked]) -> None:
+    ports = {"zmq": tiny_stack.tcp_port, "tcp": tiny_stack.zmq_port, "http": tiny_stack.http_port}
+    code, findings, said = check(*(word for name in ports for word in (f"--{name}-port", str(ports[name]))))
+    assert code == 1
+    assert (
+        f"127.0.0.1:{ports['zmq']} is not the gateway's ZeroMQ port: it answers as the TCP port"
+        in findings[0]
+    )
+    assert f"127.0.0.1:{ports['tcp']} is not the gateway's TCP port: it answers in ZeroMQ" in findings[1]
+    assert "\n--zmq-port and --tcp-port are swapped\n" in said
+
+
+def test_the_http_port_taken_for_another_is_named(tiny_stack: Stack, check: Callable[..., Checked]) -> None:
+    for name in ("zmq", "tcp"):
+        _, findings, said = check(*on_port(tiny_stack.http_port, only=name))
+        assert "it answers in HTTP" in findings[0]
+        assert "swapped" not in said
+
+
+def test_a_gateway_behind_a_broker_works(tiny_stack: Stack, check: Callable[..., Checked]) -> None:
+    triton = ("--triton", f"127.0.0.1:{tiny_stack.triton_grpc_port}")
+    with broker(tiny_stack.zmq_port) as port:
+        code, findings, said = check(*on_port(port, only="zmq"), *triton)
+    assert code == 0, said
+    assert len(findings) == 6
 
 
 def test_a_model_that_triton_does_not_serve_is_named(
@@ -320,6 +348,7 @@ def test_a_key_that_is_not_allowed_is_told(
     ("words", "sentence"),
     [
         (["--zmq-port", "70000"], "no port"),
+        (["--tcp-port", "of"], "'of' is no port, and not the word off"),
         (["--triton", "here"], "not HOST:PORT"),
         (["--timeout", "never"], "no number of seconds"),
         (["--client-key", "a"], "give both"),

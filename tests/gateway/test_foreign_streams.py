@@ -32,6 +32,16 @@ def client_hello() -> bytes:
     return outgoing.read()
 
 
+AT_ZMQ = {
+    "JSON": (b'{"type": "info"}\n', "a line of JSON", "TCP port (--tcp-port, usually 5556)"),
+    "JSON with a mark": (b'\xef\xbb\xbf{"type": "info"}\n', "a line of JSON", "--tcp-port"),
+    "BizHawk": (b"1234 \x89PNG", "BizHawk", "--tcp-port"),
+    "HTTP": (b"GET / HTTP/1.1\r\n\r\n", "HTTP", "--http-port"),
+    "gRPC": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "gRPC", "Triton"),
+    "TLS": (client_hello(), "a TLS client's hello", "--curve-keys"),
+    "pickle": (pickle.dumps({"type": "reset"}), "a pickle", "by a ZeroMQ library"),
+}
+
 STRANGERS = {
     "ZeroMQ": (b"\xff" + bytes(7) + b"\x01\x7f", "a ZeroMQ client's greeting", ZMQ),
     "TLS": (client_hello(), "a TLS client's hello", "--tcp-tls-cert"),
@@ -101,6 +111,18 @@ async def test_a_zeromq_client_at_the_tcp_port_is_logged(caplog: pytest.LogCaptu
                 client.connect(f"tcp://127.0.0.1:{gateway.tcp_port}")
                 await client.send(pickle.dumps({"type": "reset"}))
                 await until(lambda: "a ZeroMQ client's greeting" in caplog.text, "it is logged")
+
+
+@pytest.mark.parametrize("name", AT_ZMQ)
+async def test_a_stranger_to_the_zmq_port_is_logged(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    data, looks_like, belongs = AT_ZMQ[name]
+    with caplog.at_level(logging.INFO):
+        async with lone_gateway() as gateway:
+            _, writer = await asyncio.open_connection("127.0.0.1", gateway.zmq_port)
+            writer.write(data)
+            await until(lambda: f"looks like {looks_like}, which" in caplog.text, "it is logged")
+            writer.close()
+    assert belongs in caplog.text
 
 
 async def test_a_stranger_to_a_port_with_a_token_is_told_so_too(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import struct
 from dataclasses import dataclass
 
+from gateway.protocol.foreign_streams import stranger
 from gateway.protocol.zmtp.errors import FrameError, IdentityError, PeerError
 
 GREETING_BYTES = 64
@@ -54,7 +55,9 @@ def greeting_problem(data: bytes) -> str | None:
     They may be fewer than a whole greeting.
     """
     if data[:1] != b"\xff" or (len(data) > 9 and not data[9] & 1):
-        return f"what came is not ZeroMQ: it begins with {data[:_SHOWN_BYTES]!r}"
+        begins = f"what came is not ZeroMQ: it begins with {data[:_SHOWN_BYTES]!r}"
+        known = stranger(data, "ZeroMQ")
+        return begins if known is None else f"{begins}; {known}"
     if len(data) > 10 and data[10] < 3:
         return f"it speaks version {data[10]} of ZeroMQ's protocol, and 3 is needed: use ZeroMQ 4 or newer"
     return None
