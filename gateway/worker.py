@@ -1,7 +1,8 @@
-"""`python -m gateway.worker SOCKET`: one of several gateway processes; started by `workers` only.
+"""`python -m gateway.worker [SOCKET]`: a gateway process under another; started by `child` only.
 
-It reads its settings as one line of JSON from its standard input, serves its health and metrics on the Unix
-socket SOCKET, says "ready" when it listens, and stops when its standard input ends.
+It reads its settings as one line of JSON from its standard input, says in one line of JSON which ports it
+listens on, or why it cannot start, and stops when its standard input ends. With a Unix socket it serves its
+health and metrics there.
 """
 
 import asyncio
@@ -14,26 +15,27 @@ from pathlib import Path
 import uvloop
 
 from gateway.errors import StartError
-from gateway.server import run
+from gateway.server import Gateway, run
 from gateway.settings import GatewaySettings
 from gateway.telemetry.logs import configure_logging
 
 
-def main(http_socket: Path) -> int:
+def main(http_socket: Path | None) -> int:
     """Run the worker; 0, or 1 when it cannot start, with the reason as JSON on stdout."""
     settings = GatewaySettings.model_validate_json(sys.stdin.buffer.readline())
     configure_logging(settings.log_level, settings.log_format)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(settings, http_socket))
-        _leave(http_socket)
+        if http_socket is not None:
+            _leave(http_socket)
     except StartError as error:
-        _say(json.dumps(str(error)))
+        _say(str(error))
         return 1
     return 0
 
 
-async def _run(settings: GatewaySettings, http_socket: Path) -> None:
+async def _run(settings: GatewaySettings, http_socket: Path | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     # Signals to the whole group are the parent's, which first lets load balancers know.
@@ -46,7 +48,17 @@ async def _run(settings: GatewaySettings, http_socket: Path) -> None:
 
     # The parent writes nothing more: what can be read is its end.
     loop.add_reader(sys.stdin.fileno(), parent_ended)
-    await run(settings, stop, lambda _: _say("ready"), http_socket)
+    telling: list[asyncio.Task[None]] = []
+
+    def listens(gateway: Gateway) -> None:
+        telling.append(loop.create_task(_tell(gateway, asks_model=http_socket is None)))
+
+    await run(settings, stop, listens, http_socket)
+
+
+async def _tell(gateway: Gateway, *, asks_model: bool) -> None:
+    told = {"zmq_port": gateway.zmq_port, "tcp_port": gateway.tcp_port, "http_port": gateway.http_port}
+    _say({**told, "reason": await gateway.model.ready() if asks_model else None})
 
 
 def _leave(http_socket: Path) -> None:
@@ -56,10 +68,10 @@ def _leave(http_socket: Path) -> None:
         http_socket.parent.rmdir()
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+def _say(what: object) -> None:
+    sys.stdout.write(f"{json.dumps(what)}\n")
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else None))

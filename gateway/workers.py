@@ -7,16 +7,15 @@ all are served here, from the workers' own pages on Unix sockets.
 
 import asyncio
 import contextlib
-import json
 import logging
 import socket
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
 
+from gateway.child import GatewayChild
 from gateway.errors import StartError
 from gateway.settings import GatewaySettings
 from gateway.telemetry.http_server import HttpServer
@@ -25,9 +24,6 @@ from gateway.transport.listening import cannot_bind
 
 logger = logging.getLogger(__name__)
 
-# A worker gets longer to stop than it gives its requests, and all together less than ten seconds.
-_STOP_WITHIN_S = 9.0
-_PAUSE_S = 1.0
 _ASK_WITHIN_S = 5.0
 
 
@@ -36,8 +32,7 @@ class Workers:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
-        self._processes: dict[str, asyncio.subprocess.Process] = {}
-        self._keepers: list[asyncio.Task[None]] = []
+        self._children: dict[str, GatewayChild] = {}
         self._ports = {"--zmq-port": 0, "--tcp-port": 0}
         self._http = HttpServer(
             self._ready, self._exposition, lambda: (self.zmq_port, self.tcp_port), settings
@@ -72,69 +67,52 @@ class Workers:
                     self._ports[flag] = undo.enter_context(reserved).port
             self._folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="nitrogen-gateway-")))
             undo.push_async_callback(self._stop_workers)
-            names = [str(number) for number in range(settings.workers)]
-            await asyncio.gather(*(self._start_worker(name) for name in names))
+            ports = {"zmq_port": self.zmq_port or None, "tcp_port": self.tcp_port or None}
+            each = settings.model_copy(update={**ports, "drain_delay_s": 0.0})
+            for name in map(str, range(settings.workers)):
+                self._children[name] = GatewayChild(f"worker {name}", each, self._socket_of(name))
+            await asyncio.gather(*(child.start() for child in self._children.values()))
             await self._http.start()
-            self._keepers = [asyncio.create_task(self._keep(name)) for name in names]
             self._resources = undo.pop_all()
+
+    async def keep_running(self) -> None:
+        """Start each worker again whenever it dies; runs until cancelled.
+
+        Raises:
+            StartError: a worker dies again and again, and no other lives.
+        """
+        keepers = [asyncio.create_task(self._keep(child)) for child in self._children.values()]
+        try:
+            await asyncio.gather(*keepers)
+        finally:
+            for keeper in keepers:
+                keeper.cancel()
 
     async def stop(self) -> None:
         """Let the workers finish what is in flight, as one gateway would, and end them."""
         self._http.draining = True
-        for keeper in self._keepers:
-            keeper.cancel()
         await asyncio.sleep(self._settings.drain_delay_s)
         await self._resources.aclose()
         await self._http.stop()
 
-    async def _start_worker(self, name: str) -> None:
-        """Start one worker; it gets its settings by its standard input, whose end is its sign to stop."""
-        ports = {"zmq_port": self.zmq_port or None, "tcp_port": self.tcp_port or None}
-        update = {**ports, "drain_delay_s": 0.0}
-        settings = self._settings.model_copy(update=update)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "gateway.worker", str(self._socket_of(name))),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        self._processes[name] = process
-        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - made with pipes
-        process.stdin.write(settings.model_dump_json().encode() + b"\n")
-        line = await process.stdout.readline()
-        if line != b"ready\n":
-            problem = json.loads(line) if line else "it ended"
-            raise StartError(f"worker {name} did not start: {problem}")
-
-    async def _keep(self, name: str) -> None:
-        """Start a worker again whenever it dies."""
+    async def _keep(self, child: GatewayChild) -> None:
         while True:
-            code = await self._processes[name].wait()
-            logger.error("worker %s ended with exit code %d: starting it again", name, code)
-            await asyncio.sleep(_PAUSE_S)
             try:
-                await self._start_worker(name)
-            except (StartError, OSError, ValueError) as error:
-                logger.error("worker %s was not started: %s", name, error)
+                await child.keep_running()
+            except StartError as error:
+                if not any(other.is_running for other in self._children.values()):
+                    raise
+                logger.error("%s; the other workers go on, and it is tried again", error)
 
     async def _stop_workers(self) -> None:
-        running = [process for process in self._processes.values() if process.returncode is None]
-        for process in running:
-            assert process.stdin is not None  # noqa: S101 - it was made with a pipe
-            process.stdin.close()
-        ends = [asyncio.create_task(process.wait()) for process in running]
-        if ends:
-            await asyncio.wait(ends, timeout=_STOP_WITHIN_S)
-        for process in running:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        await asyncio.gather(*(child.stop() for child in self._children.values()))
 
     def _socket_of(self, name: str) -> Path:
         return self._folder / f"{name}.socket"
 
     async def _pages(self, path: str) -> dict[str, tuple[int, str]]:
         """Return a page of each worker that answers: its status and text, by the worker's name."""
-        names = [name for name, process in self._processes.items() if process.returncode is None]
+        names = [name for name, child in self._children.items() if child.is_running]
         found = await asyncio.gather(*(self._page(name, path) for name in names))
         return {name: page for name, page in zip(names, found, strict=True) if page is not None}
 
@@ -192,12 +170,18 @@ async def run_workers(
     """Run a gateway of several processes until `stop` is set; `on_ready` is called once all listen.
 
     Raises:
-        StartError: a port cannot be bound, or a worker does not start.
+        StartError: a port cannot be bound, a worker does not start, or all die again and again.
     """
     workers = Workers(settings)
     await workers.start()
     try:
         on_ready(workers)
-        await stop.wait()
+        keeping, stopping = asyncio.create_task(workers.keep_running()), asyncio.create_task(stop.wait())
+        await asyncio.wait((keeping, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if keeping.done():
+            keeping.result()
+        keeping.cancel()
+        await asyncio.wait((keeping,))
     finally:
         await workers.stop()

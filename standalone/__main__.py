@@ -26,10 +26,10 @@ with required_packages("standalone"):
         taken_from_environment,
         variable_of,
     )
+    from gateway.child import Told
     from gateway.command_line import allow_many_connections, parse_settings
     from gateway.commands.serve import announcement
     from gateway.errors import StartError
-    from gateway.server import Gateway
     from gateway.settings import OFF
     from gateway.telemetry.logs import configure_logging
     from standalone.errors import StandaloneError
@@ -75,7 +75,7 @@ async def _serve_until_signal(options: ServeOptions) -> None:
             raise
 
 
-def _announce(gateway: Gateway) -> None:
+def _announce(gateway: Told) -> None:
     """Say on stdout that all is up, also in the words of the server that this one replaces."""
     sys.stdout.write(
         f"{announcement(gateway.zmq_port, gateway.tcp_port)}"

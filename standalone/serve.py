@@ -1,13 +1,14 @@
-"""The stack's life: publish the checkpoint, start Triton, start the gateway, keep Triton alive, stop."""
+"""The stack's life: publish the checkpoint, start Triton, start the gateway, keep both alive, stop."""
 
+import asyncio
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.server import Gateway
+from gateway.child import GatewayChild, Told
 from gateway.settings import GatewaySettings
 from standalone.errors import StandaloneError
 from standalone.ports import require_free_port
@@ -33,7 +34,7 @@ class ServeOptions:
     gateway: GatewaySettings
 
 
-async def serve(options: ServeOptions, on_ready: Callable[[Gateway], None]) -> None:
+async def serve(options: ServeOptions, on_ready: Callable[[Told], None]) -> None:
     """Bring the stack up and keep it up until cancelled; everything is stopped on the way out.
 
     Raises:
@@ -60,16 +61,25 @@ async def serve(options: ServeOptions, on_ready: Callable[[Gateway], None]) -> N
             "".join(f", and {model}" for model in models[1:]),
         )
         await triton.start()
-        gateway = Gateway(
-            options.gateway.model_copy(update={"triton": f"{HOST}:{ports.grpc}", "model": version.model_name})
-        )
-        await gateway.start()
+        update = {"triton": f"{HOST}:{ports.grpc}", "model": version.model_name}
+        gateway = GatewayChild("the gateway", options.gateway.model_copy(update=update))
         stack.push_async_callback(gateway.stop)
-        reason = await gateway.model.ready()
-        if reason is not None:
-            raise StandaloneError(f"Triton runs, but the gateway cannot use it: {reason}")
-        on_ready(gateway)
-        await triton.keep_running()
+        told = await gateway.start()
+        if told.reason is not None:
+            raise StandaloneError(f"Triton runs, but the gateway cannot use it: {told.reason}")
+        on_ready(told)
+        await _first_to_end(triton.keep_running(), gateway.keep_running())
+
+
+async def _first_to_end(*running: Coroutine[None, None, None]) -> None:
+    """Run all until one ends, as it then does, or all are cancelled."""
+    tasks = [asyncio.create_task(one) for one in running]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 def _free_ports(options: ServeOptions) -> TritonPorts:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway import child
+from gateway.child import GatewayChild
+from gateway.errors import StartError
+from gateway.settings import GatewaySettings
 from tests.first_words import ends_if_silent
 from tests.gateway.pages import page
 from tests.gateway.timed_triton import HORIZON, TimedTriton
@@ -155,3 +160,25 @@ def test_what_stops_a_worker_stops_the_start(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "is empty" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+async def test_a_gateway_that_dies_again_and_again_ends_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(child, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(child, "_MOST_EARLY_DEATHS", 3)
+    settings = GatewaySettings(host="127.0.0.1", zmq_port=0, tcp_port=0, http_port=0, triton="127.0.0.1:1")
+    mortal = GatewayChild("the gateway", settings)
+    told = await mortal.start()
+    # From now on it cannot start: its port is another's.
+    assert mortal._process is not None
+    mortal._process.send_signal(signal.SIGABRT)
+    await mortal._process.wait()
+    with (
+        socket.create_server(("127.0.0.1", told.zmq_port)),
+        pytest.raises(StartError, match=r"the gateway died 3 times, each within 30 s .* by exit code 1"),
+    ):
+        await mortal.keep_running()
+    assert "ended by signal SIGABRT: starting it again" in caplog.text
+    assert f"port {told.zmq_port} is in use" in caplog.text
+    await mortal.stop()

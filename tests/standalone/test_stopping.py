@@ -172,3 +172,20 @@ def test_interrupt_while_exporting_leaves_nothing_in_the_repository(interrupted:
     """What it would leave is as large as the checkpoint."""
     files = [path for path in (interrupted.folder / "models").rglob("*") if path.is_file()]
     assert [path.name for path in files if "Triton" not in interrupted.moment] == []
+
+
+def test_a_gateway_that_a_signal_ends_is_started_again(tiny_repository: Path, tmp_path: Path) -> None:
+    flags = (CHECKPOINT, f"--repository={tiny_repository}")
+    with running_stack(*flags, cwd=tmp_path, stderr=tmp_path / "log") as stack:
+        play_once(stack)
+        (gateway,) = (
+            process.pid
+            for process in descendants(stack.process.pid)
+            if b"gateway.worker" in Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        )
+        os.kill(gateway, signal.SIGABRT)
+        play_once(stack)
+        assert stack.stop(signal.SIGTERM) == 0
+    log = (tmp_path / "log").read_text()
+    assert "the gateway ended by signal SIGABRT: starting it again" in log
+    assert "Triton ended" not in log
