@@ -5,6 +5,7 @@ arrival; `answer` asks Triton and may run for many requests at once. `session` k
 """
 
 import asyncio
+import logging
 import math
 import os
 from collections import Counter
@@ -33,6 +34,8 @@ from gateway.protocol.messages import (
 from gateway.triton.facts import ACTION_WIDTH, ModelFacts
 from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -79,6 +82,7 @@ class DataPlane:
     ) -> None:
         self._models = models
         self._default_game = default_game
+        models.default.on_new_facts = self._check_default_game
         self._on_dispatch = on_dispatch
         self._max_image_pixels = max_image_pixels
         self._max_at_triton = max_at_triton
@@ -273,7 +277,14 @@ class DataPlane:
         try:
             return facts.game_id(self._default(facts))
         except RequestError as error:
-            raise ServerError(f"the gateway's --game is wrong: {error}") from None
+            raise ServerError(f"the gateway's --game (NITROGEN_GAME) is wrong: {error}") from None
+
+    def _check_default_game(self, facts: ModelFacts) -> None:
+        """Log a default game that the model does not have, which is known only now."""
+        try:
+            self._game_id(UNSET, facts)
+        except ServerError as error:
+            logger.error("%s; requests that name no game get this error", error)
 
     def _default(self, facts: ModelFacts) -> str | int | None:
         """Return the default game as a name when it is one, else as the id it may be.

@@ -28,10 +28,14 @@ _FACTS_TIMEOUT_S = 2.0
 
 
 class TritonModel:
-    """One model of the Triton behind a connection."""
+    """One model of the Triton behind a connection.
+
+    `on_new_facts` is called with facts that are read for the first time, or differ from those before.
+    """
 
     def __init__(self, connection: TritonConnection, name: str) -> None:
         self.name = name
+        self.on_new_facts: Callable[[ModelFacts], None] | None = None
         self._connection = connection
         self._subject = f"the model {name!r}"
         self._facts: ModelFacts | None = None
@@ -201,4 +205,6 @@ class TritonModel:
                 facts.context_length,
                 max(0, len(facts.games) - 1),
             )
+            if self.on_new_facts is not None:
+                self.on_new_facts(facts)
         self._facts, self._facts_epoch, self._facts_number = facts, epoch, number

@@ -72,6 +72,17 @@ async def test_the_default_game_is_used_and_shown(start_gateway: StartGateway) -
         assert pickle.loads(await client.recv())["info"]["selected_game"] == "game 5"
 
 
+async def test_a_default_game_that_the_model_does_not_have_is_logged(
+    start_gateway: StartGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = await start_gateway(game="game X")
+    await asyncio.wait_for(gateway.model.read_facts(), WITHIN_S)
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.getMessage().startswith(
+        "the gateway's --game (NITROGEN_GAME) is wrong: the game 'game X' is unknown; the games are: 0 (uncondition"
+    )
+
+
 async def test_stop_answers_what_is_in_flight(start_gateway: StartGateway, timed_triton: TimedTriton) -> None:
     gateway = await start_gateway()
     begun = await timed_triton.begun()
