@@ -2,7 +2,9 @@
 
 import argparse
 import logging
+import stat
 import sys
+from pathlib import Path
 from typing import Any
 
 from command_line.packages import required_packages
@@ -34,7 +36,7 @@ from export.flags import (
 )
 from export.repository.live import activate
 from export.repository.reuse import DEFAULT_NAME, Settings, find_published, serve_again
-from export.repository.triton_config import SUFFIXES, Format
+from export.repository.triton_config import CONFIG_NAME, SUFFIXES, Format
 from export.repository.triton_key import read_triton_key
 from export.repository.versions import Version, require_writable_model, versions
 
@@ -96,6 +98,8 @@ def _run(given: Given) -> None:
         version = found[form]
         sys.stdout.write(f"{'published' if form in missing else 'reused'} {version.folder}\n")
         sys.stdout.flush()
+        if form in missing:
+            _say_if_closed(values["repository"], version)
         if triton is not None:
             activate(
                 values["repository"],
@@ -107,6 +111,20 @@ def _run(given: Given) -> None:
                 start_timeout_s=start_timeout_s,
                 reload=values["force"],
             )
+
+
+def _say_if_closed(repository: Path, version: Version) -> None:
+    """Warn of what a Triton that runs as another user could not read, as after `umask 077`."""
+    model = version.folder.parent
+    needed = (repository, model, model / CONFIG_NAME, version.folder, *version.folder.iterdir())
+    modes = [path.stat().st_mode for path in needed]
+    if any(not mode & stat.S_IROTH or (stat.S_ISDIR(mode) and not mode & stat.S_IXOTH) for mode in modes):
+        logger.warning(
+            "only this user can read all of %s: a Triton of another user, as in a container, cannot load it "
+            "before chmod -R go+rX %s",
+            version.folder,
+            repository,
+        )
 
 
 def _published(

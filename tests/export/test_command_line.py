@@ -46,6 +46,17 @@ def test_it_publishes_and_says_where(tmp_path: Path) -> None:
     assert (tmp_path / "repository" / "nitrogen" / "1" / "model.pt").is_file()
 
 
+def test_a_strict_umask_is_told_for_a_triton_of_another_user(tmp_path: Path) -> None:
+    words = ("-m", "export", str(checkpoint_path("tiny")), "--repository", "repository", "--steps", "1")
+    done = run(*words, cwd=tmp_path, before=("sh", "-c", 'umask 077 && exec "$@"', "sh"))
+
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] == (
+        "only this user can read all of repository/nitrogen/1: a Triton of another user, as in a container, "
+        "cannot load it before chmod -R go+rX repository"
+    )
+
+
 def test_an_error_is_one_sentence(tmp_path: Path) -> None:
     done = run("-m", "export", "nowhere.pt", "--repository", "repository", cwd=tmp_path)
 

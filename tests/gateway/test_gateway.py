@@ -77,9 +77,10 @@ async def test_a_default_game_that_the_model_does_not_have_is_logged(
 ) -> None:
     gateway = await start_gateway(game="game X")
     await asyncio.wait_for(gateway.model.read_facts(), WITHIN_S)
-    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    (record,) = [record for record in caplog.records if record.name == "gateway.data_plane"]
+    assert record.levelname == "ERROR"
     assert record.getMessage().startswith(
-        "the gateway's --game (NITROGEN_GAME) is wrong: the game 'game X' is unknown; the games are: 0 (uncondition"
+        "the gateway's --game (NITROGEN_GAME) is wrong: the game 'game X' is unknown; the games are: 0 "
     )
 
 
