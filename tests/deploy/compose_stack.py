@@ -86,10 +86,19 @@ class ComposeStack:
 
     def kill(self, container: str) -> None:
         """Kill a container's program with SIGKILL, from within, and wait until it has been started again."""
-        before = self._starts(container)
+        before = self.starts(container)
         docker_kill = ["docker", "exec", container, "python3", "-c", _KILL]
         subprocess.run(docker_kill, capture_output=True, timeout=60, check=False)
-        wait_until(lambda: self._starts(container) > before, 60, f"{container} is started again")
+        self.wait_started_again(container, before)
+
+    def halt(self, container: str) -> None:
+        """Have all that runs in a container stand still. (What `docker kill` signals stays down afterwards.)"""
+        stop_all = "import os, signal; os.kill(-1, signal.SIGSTOP)"
+        docker("exec", container, "python3", "-c", stop_all)
+
+    def wait_started_again(self, container: str, before: tuple[int, str]) -> None:
+        """Wait until a container has been started since `before`, which `starts` gave."""
+        wait_until(lambda: self.starts(container) > before, 90, f"{container} is started again")
 
     def wait_healthy(self, service: str) -> None:
         """Wait until a service's containers are healthy, or just run if they have no check."""
@@ -107,7 +116,8 @@ class ComposeStack:
         wait_until(healthy, 90, f"{service} is healthy")
 
     @staticmethod
-    def _starts(container: str) -> tuple[int, str]:
+    def starts(container: str) -> tuple[int, str]:
+        """How often Docker has started a container again by itself, and when it last did."""
         state = docker("inspect", "--format", "{{.RestartCount}} {{.State.StartedAt}}", container).split()
         return int(state[0]), state[1]
 

@@ -16,6 +16,11 @@ pytestmark = pytest.mark.docker
 
 FRAME = np.arange(256 * 256 * 3, dtype=np.uint8).reshape(256, 256, 3)
 ALL = ("prepare", "preflight", "settings", "export", "triton", "gateway", "prometheus")
+# The same health checks, with less time between them.
+CHECKS = """services:
+  triton: {healthcheck: {interval: 1s}}
+  gateway: {healthcheck: {interval: 1s}}
+"""
 STAYING = ("settings", "triton", "gateway", "prometheus")
 
 
@@ -23,7 +28,10 @@ STAYING = ("settings", "triton", "gateway", "prometheus")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
     """The stack, up, with Prometheus."""
     settings = monitoring_settings()
-    with compose_stack(tmp_path_factory.mktemp("compose"), **settings) as stack:
+    folder = tmp_path_factory.mktemp("compose")
+    checks = folder / "checks.yml"
+    checks.write_text(CHECKS)
+    with compose_stack(folder, [checks], **settings) as stack:
         # Grafana's image is not to be had everywhere.
         stack.up("--build", "gateway", "prometheus", "settings")
         yield stack
@@ -213,6 +221,18 @@ def test_volumes_may_have_what_root_cannot_enter(stack: ComposeStack) -> None:
     assert docker(
         "run", "--rm", "--user=0", volume, "--entrypoint=sh", "nitrogen-export:test", "-c", look
     ) == ("0 /recordings/lost+found\n1000 /recordings/old\n1000 /recordings/old/file\n")
+
+
+def test_what_stands_still_is_started_again(stack: ComposeStack) -> None:
+    halted = [stack.containers(service)[0] for service in ("triton", "gateway")]
+    before = [stack.starts(container) for container in halted]
+    for container in halted:
+        stack.halt(container)
+    for service, container, start in zip(("triton", "gateway"), halted, before, strict=True):
+        stack.wait_started_again(container, start)
+        stack.wait_healthy(service)
+        assert "has not been answered for too long" in stack.logs(service)
+    wait_until(lambda: plays(stack), 60, "players are answered again")
 
 
 def test_another_setting_of_the_model_is_served_without_a_break(stack: ComposeStack) -> None:
