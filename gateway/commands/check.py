@@ -29,6 +29,7 @@ from gateway.triton.key import TritonKey
 
 # Each port's checks together may take as many timeouts, after which they are given up.
 _PATIENCE = 30
+_HTTP_PORT = 8080
 
 
 class _ArgumentError(Exception):
@@ -67,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Speak to a running gateway on every port as each kind of client, and to Triton.",
     )
     parser.add_argument("host", help="name or address of the gateway")
-    for name, port in (("zmq", 5555), ("tcp", 5556), ("http", 8080)):
+    for name, port in (("zmq", 5555), ("tcp", 5556), ("http", _HTTP_PORT)):
         parser.add_argument(
             f"--{name}-port", type=_port, metavar="PORT", default=port, help="off leaves it out (%(default)s)"
         )
@@ -113,9 +114,14 @@ def _checks(arguments: argparse.Namespace) -> list[tuple[str, Callable[[], Itera
     if arguments.tcp_port:
         checks.append((f"tcp {arguments.tcp_port}", lambda: check_tcp(place("tcp"), access)))
     if arguments.http_port:
-        checks.append((f"http {arguments.http_port}", lambda: check_http(place("http"))))
-    is_named = arguments.triton is not None
-    checks.append((f"triton {port}", lambda: check_triton(triton, arguments.model, key, is_named=is_named)))
+        is_named = arguments.http_port != _HTTP_PORT
+        checks.append((f"http {arguments.http_port}", lambda: check_http(place("http"), is_named=is_named)))
+    checks.append(
+        (
+            f"triton {port}",
+            lambda: check_triton(triton, arguments.model, key, is_named=arguments.triton is not None),
+        )
+    )
     return checks
 
 

@@ -1,7 +1,9 @@
 """Checking port 8080's pages, and Triton itself."""
 
 import http
+import ipaddress
 import re
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -28,14 +30,24 @@ _HTTP = b"HTTP/1."
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
 
 
-def check_http(place: Place) -> Iterator[Finding]:
+def check_http(place: Place, *, is_named: bool) -> Iterator[Finding]:
     """Yield what works on the HTTP port and what does not.
+
+    `is_named`: whether the caller has named the port; else it is no failure when another machine's cannot be
+    reached.
 
     Raises:
         ProbeError: there is no connection, or another program listens there.
     """
     where = f"http {place.port}"
-    connect(place).close()
+    try:
+        connect(place).close()
+    except ProbeError:
+        if is_named or _is_this_machine(place.host):
+            raise
+        hint = f"not reached at {place}, which often only its own machine can; --http-port PORT names another"
+        yield Finding(where, "connection", "note", hint)
+        return
     yield finding(where, "/healthz", lambda: _plain_page(place, "/healthz"))
     yield finding(where, "/readyz", lambda: _plain_page(place, "/readyz"))
     yield finding(where, "/metrics", lambda: _metrics(place))
@@ -66,6 +78,15 @@ def check_triton(
         yield finding(where, f"model {model} ready", lambda: triton.ready(model))
         if key is not None:
             yield finding(where, "key", lambda: triton.takes_key(model))
+
+
+def _is_this_machine(host: str) -> bool:
+    """Whether a name stands for this machine's loopback addresses; one that stands for nothing does, too."""
+    try:
+        found = socket.getaddrinfo(host, None)
+    except OSError:
+        return True
+    return all(ipaddress.ip_address(str(address[0])).is_loopback for *_, address in found)
 
 
 def _page(place: Place, path: str) -> tuple[int, str]:

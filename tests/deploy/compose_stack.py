@@ -92,7 +92,7 @@ class ComposeStack:
         self.wait_started_again(container, before)
 
     def halt(self, container: str) -> None:
-        """Have all that runs in a container stand still. (What `docker kill` signals stays down afterwards.)"""
+        """Have all that runs in a container stand still; what `docker kill` signals would stay down."""
         stop_all = "import os, signal; os.kill(-1, signal.SIGSTOP)"
         docker("exec", container, "python3", "-c", stop_all)
 

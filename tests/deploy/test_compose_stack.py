@@ -142,6 +142,17 @@ def test_only_the_players_ports_are_open_to_the_network(stack: ComposeStack) -> 
     }
 
 
+def test_another_machine_need_not_reach_the_ports_that_are_not_for_it(stack: ComposeStack) -> None:
+    bridge = "{{(index .IPAM.Config 0).Gateway}}"
+    host = docker("network", "inspect", "--format", bridge, "bridge").strip()
+    said = docker(
+        *("run", "--rm", "nitrogen-gateway:test", "check", host),
+        *(f"--zmq-port={stack.zmq_port}", f"--tcp-port={stack.tcp_port}"),
+    )
+    assert f"not reached at {host}:8080" in said
+    assert said.endswith("all works\n")
+
+
 def test_triton_takes_orders_only_with_the_key(stack: ComposeStack) -> None:
     asking = (
         "import grpc, sys\n"
