@@ -18,7 +18,7 @@ import zmq.auth
 from zmq.utils.monitor import parse_monitor_message
 
 from nitrogen_client.errors import AccessRefusedError, ArgumentError, ConnectionFailedError, KeyFileError
-from nitrogen_client.exchange import Lost, Refused, Silent
+from nitrogen_client.exchange import A_ZEROMQ_PORT, Lost, Refused, Silent
 from nitrogen_client.options import is_integer
 
 # A reply has some kilobytes; an info of a large game table some more.
@@ -199,12 +199,12 @@ class Connection:
             self._state.refusal = (
                 "the keys do not fit: check that the server asks for keys, and whether server_key is its own"
                 if self.address.keys is not None
-                else "it asks for keys, or is no ZeroMQ server: give client_key and server_key"
+                else f"it asks for keys (give client_key and server_key), or is not {A_ZEROMQ_PORT}"
             )
         elif event != zmq.EVENT_CONNECTED:
             self._state.trouble = (
-                "it ends each connection at once: the keys do not fit, it lets this machine not in, "
-                "or it has as many clients as it takes"
+                f"it ends each connection at once: it is not {A_ZEROMQ_PORT}, the keys do not fit, it lets "
+                "this machine not in, or it has as many clients as it takes"
             )
 
     def ended(self) -> Lost | Refused | None:

@@ -32,6 +32,8 @@ from nitrogen_client.server_errors import check_status
 
 logger = logging.getLogger(__name__)
 
+A_ZEROMQ_PORT = "a ZeroMQ port (a gateway's is usually 5555; 5556 and 8080 are for others)"
+
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 
@@ -202,10 +204,12 @@ def _ask(peer: Peer, message: bytes, timeout_s: float) -> Generator[Step, Any, b
         raise outcome.error
     if outcome.is_connected:
         raise ReplyTimeoutError(
-            f"no reply from {peer.where} within {timeout_s:g} s: it is overloaded or stuck; send the next "
-            "request, or give more timeout_s"
+            f"no reply from {peer.where} within {timeout_s:g} s: it is overloaded or stuck, or a broker "
+            "without a gateway behind it; send the next request, or give more timeout_s"
         )
-    why = outcome.trouble or "is the server running there, is the name right, and is the port open?"
+    why = outcome.trouble or (
+        f"is the server running there, is the name right, and is the port open, and {A_ZEROMQ_PORT}?"
+    )
     raise ConnectionFailedError(f"no connection to {peer.where} within {timeout_s:g} s: {why}")
 
 
