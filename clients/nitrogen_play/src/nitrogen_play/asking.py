@@ -1,6 +1,7 @@
 """Asking the server in a thread of its own, so that the game goes on and Ctrl-C is heard."""
 
 import queue
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -24,6 +25,16 @@ _PASSING = (
     nitrogen_client.ModelUnavailableError,
 )
 _JOIN_S = 2
+# What the client's sentences call by the names of its arguments.
+_FLAGS = {"timeout_s": "--timeout", "client_key": "--client-key", "server_key": "--server-key"}
+
+
+def in_flags(error: nitrogen_client.NitrogenError) -> str:
+    """Return the client's sentence with this program's flags in it."""
+    sentence = str(error)
+    for argument, flag in _FLAGS.items():
+        sentence = re.sub(rf"\b{argument}\b", flag, sentence)
+    return sentence
 
 
 @dataclass(frozen=True)
@@ -136,11 +147,11 @@ class Asker:
             took_s = time.monotonic() - began
             states = pad_states(prediction, allow_menu=self._allow_menu)
         except nitrogen_client.AccessRefusedError as error:
-            return ServerError(str(error))
+            return ServerError(in_flags(error))
         except _PASSING as error:
-            return Answer(question.tick, None, str(error), None, time.monotonic() - began)
+            return Answer(question.tick, None, in_flags(error), None, time.monotonic() - began)
         except nitrogen_client.NitrogenError as error:
-            return ServerError(str(error))
+            return ServerError(in_flags(error))
         except PlayError as error:
             return error
         except Exception as error:  # the thread's edge: the game must hear of it, whatever it is

@@ -15,7 +15,7 @@ import rich.console
 import rich.text
 
 from nitrogen_play.arguments import play_arguments, replay_arguments
-from nitrogen_play.asking import Asker
+from nitrogen_play.asking import Asker, in_flags
 from nitrogen_play.errors import MissingPackageError, PlayError, ServerError
 from nitrogen_play.games.open_window import WindowOptions, open_window
 from nitrogen_play.games.retro import open_retro
@@ -27,6 +27,7 @@ from nitrogen_play.recording.actions_file import read_steps
 from nitrogen_play.recording.films import need_films
 from nitrogen_play.recording.recorder import Recorder, new_recording
 from nitrogen_play.replay import replay
+from nitrogen_play.server_port import other_server
 
 # Ctrl-C, a request to end, Ctrl-Break or the console's end on Windows, the terminal's end elsewhere.
 _STOPPING = [
@@ -63,7 +64,7 @@ def _play(arguments: argparse.Namespace, console: rich.console.Console) -> None:
         with ExitStack() as until_asker:
             client = until_asker.enter_context(_client(arguments))
             say(f"connecting to {arguments.ip}:{arguments.port} (ZeroMQ)")
-            info = _info(client)
+            info = _info(client, arguments)
             ticks_per_step = max(1, int(info.get("action_downsample_ratio", 1)))
             until_asker.pop_all()
         asker = stack.enter_context(
@@ -120,15 +121,17 @@ def _client(arguments: argparse.Namespace) -> nitrogen_client.ModelClient:
             server_key=arguments.server_key,
         )
     except nitrogen_client.NitrogenError as error:
-        raise ServerError(str(error)) from error
+        raise ServerError(in_flags(error)) from error
 
 
-def _info(client: nitrogen_client.ModelClient) -> dict[str, Any]:
+def _info(client: nitrogen_client.ModelClient, arguments: argparse.Namespace) -> dict[str, Any]:
     try:
         client.reset()
         return client.info()
-    except nitrogen_client.NitrogenError as error:
+    except nitrogen_client.ServerError as error:
         raise ServerError(str(error)) from error
+    except nitrogen_client.NitrogenError as error:
+        raise ServerError(other_server(arguments.ip, arguments.port) or in_flags(error)) from error
 
 
 def _open_game(arguments: argparse.Namespace, say: Callable[[str], None]) -> Game:
