@@ -38,7 +38,11 @@ class X11Windows:
         except ImportError as error:
             raise MissingPackageError("python-xlib", "linux", "a window") from error
         if not os.environ.get("DISPLAY"):
-            hint = "; on Wayland, XWayland sets it" if "WAYLAND_DISPLAY" in os.environ else ""
+            hint = (
+                "; this is a Wayland session without XWayland: install it, or log in to an X11 session"
+                if "WAYLAND_DISPLAY" in os.environ
+                else ""
+            )
             raise DeviceError(f"there is no X11 display: the variable DISPLAY is not set{hint}")
         self.errors = (Xlib.error.XError, Xlib.error.ConnectionClosedError)
         try:

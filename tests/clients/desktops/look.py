@@ -1,0 +1,98 @@
+"""Start a desktop and a game on it; print as JSON what nitrogen-play finds and sees. Runs in a container."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from nitrogen_play.errors import DeviceError, PlayError
+from nitrogen_play.games.windows_list import OpenWindow
+from nitrogen_play.games.x11_window import X11Windows
+from nitrogen_play.interfaces import Frame
+
+Seen = TypeVar("Seen")
+WITHIN_S = 20
+XVFB = ("Xvfb", ":0", "-screen", "0", "800x600x24", "-nolisten", "tcp")
+WESTON = (
+    "weston",
+    "--backend=headless-backend.so",
+    "--xwayland",
+    "--idle-time=0",
+    "--width=800",
+    "--height=600",
+)
+DESKTOPS = {
+    "none": (XVFB,),
+    "twm": (XVFB, ("env", "LC_ALL=C", "twm", "-f", "/desktops/twmrc")),
+    "wayland": (WESTON,),
+}
+PAINT = ("/usr/bin/python3", str(Path(__file__).with_name("paint.py")))
+
+
+@contextmanager
+def running(*command: str) -> Iterator[None]:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def soon(look: Callable[[], Seen | None], what: str) -> Seen:
+    """What `look` returns as soon as that is not None."""
+    deadline = time.monotonic() + WITHIN_S
+    while (seen := look()) is None:
+        assert time.monotonic() < deadline, f"{what} not within {WITHIN_S} s"
+        time.sleep(0.05)
+    return seen
+
+
+def display() -> X11Windows | None:
+    try:
+        return X11Windows()
+    except DeviceError:
+        return None
+
+
+def titled(windows: X11Windows, title: str) -> OpenWindow | None:
+    return next((window for window in windows.listed() if window.title == title), None)
+
+
+def colours(picture: Frame) -> list[str]:
+    """The colours in the middles of both halves."""
+    height, width, _ = picture.shape
+    middles = (picture[height // 2, width // 4], picture[height // 2, 3 * width // 4])
+    return ["#{:02x}{:02x}{:02x}".format(*pixel.tolist()) for pixel in middles]
+
+
+def main(desktop: str) -> None:
+    # Weston does not make the folder of the X server's sockets.
+    Path("/tmp/.X11-unix").mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        for command in DESKTOPS[desktop]:
+            stack.enter_context(running(*command))
+            windows = soon(display, "a display")
+        with running(*PAINT):
+            game = soon(lambda: titled(windows, "Caf\xe9 Game"), "the game's window")
+            screen = windows.screen(game)
+            seen = {"size": screen.capture().shape}
+            # The half that the game paints itself comes a moment after the window.
+            soon(lambda: "#33aa55" in colours(screen.capture()) or None, "what the game paints")
+            seen["shown"] = colours(screen.capture())
+            stack.enter_context(running(*PAINT, "cover"))
+            soon(lambda: titled(windows, "Cover"), "the window over it")
+            seen["covered"] = colours(screen.capture())
+        seen["listed"] = [window.title for window in windows.listed()]
+        try:
+            screen.capture()
+        except PlayError as error:
+            seen["closed"] = str(error)
+    sys.stdout.write(json.dumps(seen))
+
+
+main(sys.argv[1])
