@@ -1,4 +1,4 @@
-"""Windows of real desktops, in a container without a screen: found inside their frames, and read themselves."""
+"""Windows of real desktops, in a container without a screen: found in their frames, and read themselves."""
 
 import json
 from pathlib import Path
