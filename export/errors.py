@@ -58,3 +58,9 @@ class TritonEndedError(ActivationError):
 
 class VerificationError(ExportError):
     """The network's answers are not finite, or the saved graph is malformed or differs from it too much."""
+
+
+def shown(text: object, most: int = 200) -> str:
+    """A stranger's text as a message may hold it: cut, on one line, and without a terminal's commands."""
+    cut = str(text)[:most] if isinstance(text, (str, int)) else type(text).__name__
+    return cut if cut.isprintable() else ascii(cut)

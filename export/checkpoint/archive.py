@@ -13,7 +13,7 @@ import torch
 
 from export.checkpoint.file_kinds import foreign_archive, is_archive, not_an_archive
 from export.checkpoint.stand_ins import is_numpy_data, places_of, plain, stand_in
-from export.errors import CheckpointError
+from export.errors import CheckpointError, shown
 
 logger = logging.getLogger(__name__)
 
@@ -160,12 +160,13 @@ def _load_with_stand_ins(path: Path, refusal: pickle.UnpicklingError) -> object:
 
 def _needs_code(path: Path, names: list[str], content: object) -> str:
     """Which objects need code to be loaded, where they lie, and how to save the checkpoint without them."""
-    keys = places_of(names, content)
-    where = f" under {_listed(repr(key) for key in keys)}" if keys else ""
-    if not keys:
+    # As Python writes them.
+    keys = [ascii(key)[:60] for key in places_of(names, content) if isinstance(key, (str, int))]
+    where = f" under {_listed(keys)}" if keys else ""
+    if not keys or len(keys) > _NAMED:
         kept = "{key: c[key] for key in ('model', 'ckpt_config')}"
         change = f"torch.save({kept}, 'ng.pt')"
-    elif "ckpt_config" in keys:
+    elif "'ckpt_config'" in keys:
         name = next(iter(names))
         values = (
             "OmegaConf.to_container(c['ckpt_config'], resolve=True)"
@@ -173,10 +174,10 @@ def _needs_code(path: Path, names: list[str], content: object) -> str:
             else "... (dicts, lists, numbers and text alone)"
         )
         change = f"c['ckpt_config'] = {values}; torch.save(c, 'ng.pt')"
-    elif "model" in keys:
+    elif "'model'" in keys:
         change = "c['model'] = ... (a state_dict() of plain tensors); torch.save(c, 'ng.pt')"
     else:
-        change = f"{'; '.join(f'del c[{key!r:.60}]' for key in keys)}; torch.save(c, 'ng.pt')"
+        change = f"{'; '.join(f'del c[{key}]' for key in keys)}; torch.save(c, 'ng.pt')"
     return (
         f"{path} holds {_listed(names)}{where}, which can only be loaded by executing code, and export never "
         f"does: where you trust the file, save it again without, c = torch.load('{path.name}', "
@@ -193,7 +194,7 @@ def _protocol(path: Path) -> int:
 
 
 def _listed(names: Iterable[str]) -> str:
-    first, *others = (name[:100] for name in names)
+    first, *others = (shown(name, 100) for name in names)
     more = len(others) - _NAMED + 1
     return ", ".join([first, *others[: _NAMED - 1]]) + (f" and {more} more" if more > 0 else "")
 

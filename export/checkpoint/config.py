@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from export.errors import CheckpointError
+from export.errors import CheckpointError, shown
 
 logger = logging.getLogger(__name__)
 
@@ -207,9 +207,9 @@ def find_config(content: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
         raise CheckpointError(f"{path}: ckpt_config is not a dict but a {type(config).__name__}: {_RESTORE}")
     for key, value in content.items():
         if isinstance(value, dict):
-            inner = [f"['{name}']" for name, held in value.items() if _is_config(held)]
+            inner = [f"['{shown(name)}']" for name, held in value.items() if _is_config(held)]
             if _is_config(value) or inner:
-                place = f"c['{key}']{'' if _is_config(value) else inner[0]}"
+                place = f"c['{shown(key)}']{'' if _is_config(value) else inner[0]}"
                 raise CheckpointError(
                     f"{path} has its configuration under {place}, and not under ckpt_config: save it again "
                     f"with c['ckpt_config'] = {place}"

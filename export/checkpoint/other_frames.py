@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from export.checkpoint.config import TOKENS_PER_FRAME, CheckpointConfig
+from export.errors import shown
 
 _COUNT = re.compile(
     r"((n|num|number_of|max)_)?(obs_|past_|input_|context_|history_|prev_|stacked_)*frames?"
@@ -45,8 +46,8 @@ def other_frames(content: Mapping[Any, Any], config: CheckpointConfig) -> list[s
         else:
             advice = f"if it was trained with {most}, give --context {most}"
         sentences.append(
-            f"the checkpoint's {key} says {said}, but its modality_cfg.frame_per_sample is {own}: without "
-            f"--context the model sees {own} at once; {advice}"
+            f"the checkpoint's {shown(key)} says {said}, but its modality_cfg.frame_per_sample is {own}: "
+            f"without --context the model sees {own} at once; {advice}"
         )
     return sentences
 
@@ -72,7 +73,7 @@ def _tables(content: Mapping[Any, Any]) -> Iterable[tuple[str, Mapping[Any, Any]
         yield key or "file", table
         if depth < _MAX_DEPTH:
             waiting += [
-                (f"{key}.{name}" if key else str(name)[:100], value, depth + 1)
+                (f"{key}.{name}" if key else shown(name, 100), value, depth + 1)
                 for name, value in table.items()
                 if isinstance(value, dict)
             ]

@@ -99,7 +99,7 @@ def _tell_what_was_taken(table: WeightTable, tensors: Mapping[str, Tensor]) -> N
         logger.info(
             "the names of the weights under %s have a prefix or a wrapper's name in them, which is left "
             "out: %s",
-            table.key,
+            table.place,
             table.changes,
         )
     if not any(name.startswith(UNUSED_PREFIX) for name in tensors):
@@ -112,14 +112,14 @@ def _tell_what_lies_beside(table: WeightTable, others: list[WeightTable], conten
             "the checkpoint also holds %s under %s: the weights under %s are exported, and --weights %s "
             "takes the others",
             "averaged (EMA) weights" if other.is_averaged else "weights",
-            other.key,
-            table.key,
-            other.key,
+            other.place,
+            table.place,
+            other.place,
         )
     for key in unnamed_averages(content, len(table.names) // 2):
         logger.warning(
             "the checkpoint also holds averaged weights under %s, a list without names, which cannot be "
             "exported: the weights under %s are",
             key,
-            table.key,
+            table.place,
         )

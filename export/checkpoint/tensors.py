@@ -10,7 +10,7 @@ from torch import Tensor
 
 from export.checkpoint.config import ACTION_DIM, CheckpointConfig, DiTConfig, TransformerConfig
 from export.checkpoint.vision_config import IMAGE_SIZE, PATCH_SIZE, VisionConfig
-from export.errors import CheckpointError
+from export.errors import CheckpointError, shown
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -72,7 +72,7 @@ def check_tensors(
         if name.startswith(UNUSED_PREFIX):
             continue
         if name not in expected:
-            problems.append(f"{name} is not expected")
+            problems.append(f"{shown(name)} is not expected")
         elif tuple(tensor.shape) != expected[name]:
             problems.append(f"{name} has shape {tuple(tensor.shape)} instead of {expected[name]}")
         elif not tensor.is_floating_point():

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from export.checkpoint.tensors import UNUSED_PREFIX
-from export.errors import CheckpointError
+from export.errors import CheckpointError, shown
 
 DEFAULT_KEY = "model"
 ROOT_KEY = "."  # of weights that no key holds
@@ -54,7 +54,7 @@ class WeightTable:
     @property
     def place(self) -> str:
         """Its key, for people."""
-        return f"{self.key} (the outermost dict)" if self.key == ROOT_KEY else self.key
+        return f"{self.key} (the outermost dict)" if self.key == ROOT_KEY else shown(self.key)
 
     @property
     def is_averaged(self) -> bool:
@@ -66,7 +66,7 @@ class WeightTable:
         """What the table's names have that the model's have not, "" without a difference."""
         pairs = ((own, name) for name, own in self.names.items() if own != name)
         own, name = next(pairs, ("", ""))
-        return own and f"{own[:200]} as {name}"
+        return own and f"{shown(own)} as {name}"
 
 
 def find_tables(content: Mapping[str, Any], expected: Collection[str]) -> list[WeightTable]:
@@ -114,7 +114,7 @@ def choose_table(
     if tables:
         raise CheckpointError(
             f"{path} has its weights under {keys}, and not under {DEFAULT_KEY}: give --weights "
-            f"{tables[0].key}" + (" or another of these" if len(tables) > 1 else "")
+            f"{shown(tables[0].key)}" + (" or another of these" if len(tables) > 1 else "")
         )
     if not isinstance(content.get(DEFAULT_KEY), dict):
         raise CheckpointError(
@@ -132,8 +132,8 @@ def checked_table(table: WeightTable, others: Collection[WeightTable], path: Pat
     """
     if table.doubled:
         raise CheckpointError(
-            f"{path}: under {table.key}, {table.doubled[0]} names a tensor that is there under another name "
-            "too: save one of them"
+            f"{path}: under {table.place}, {shown(table.doubled[0])} names a tensor that is there under "
+            "another name too: save one of them"
         )
     taken = {own for other in others if other.table is table.table for own in other.names.values()}
     held = dict(table.tensors)
@@ -145,7 +145,7 @@ def checked_table(table: WeightTable, others: Collection[WeightTable], path: Pat
                 continue
             kind = "numpy data" if type(value).__name__ == "StandIn" else f"a {type(value).__name__}"
             raise CheckpointError(
-                f"{path}: {str(name)[:200]} is not a tensor but {kind}: save a state_dict() of tensors"
+                f"{path}: {shown(name)} is not a tensor but {kind}: save a state_dict() of tensors"
             )
         # A single number is a counter or a rate, and no weight of this model.
         if value.dim() and (value.is_floating_point() or value.numel() > 1):
@@ -166,14 +166,14 @@ def refuse_wrapped(tables: Iterable[Mapping[str, Any]], path: Path) -> None:
             parts = set(name.split("."))
             if parts & _LORA_PARTS:
                 raise CheckpointError(
-                    f"{path} holds a model that a LoRA adapter is still wrapped around ({name[:200]}): "
+                    f"{path} holds a model that a LoRA adapter is still wrapped around ({shown(name)}): "
                     "merge it before saving (peft's merge_and_unload()), or save the adapter alone "
                     "(save_pretrained) and give its folder with --lora, beside the checkpoint that it was "
                     "trained on"
                 )
             if any(part.lstrip("_").startswith("flat_param") for part in parts):
                 raise CheckpointError(
-                    f"{path} holds FSDP's flat parameters ({name[:200]}): save with FSDP's FULL_STATE_DICT"
+                    f"{path} holds FSDP's flat parameters ({shown(name)}): save with FSDP's FULL_STATE_DICT"
                 )
 
 
@@ -250,6 +250,6 @@ def _speaks_of_averages(key: str) -> bool:
 
 
 def _some(content: Mapping[Any, Any]) -> str:
-    names = [f"{name!r:.60}" for name in list(content)[:_NAMED]]
+    names = [f"'{shown(name, 60)}'" for name in list(content)[:_NAMED]]
     more = f" and {len(content) - _NAMED} more" if len(content) > _NAMED else ""
     return (", ".join(names) or "it has none") + more

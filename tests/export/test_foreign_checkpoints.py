@@ -324,6 +324,24 @@ def test_a_key_without_weights_is_told_those_that_have_some(path: Path, key: str
     )
 
 
+@pytest.mark.parametrize("name", ["\x1b[2J\nnitrogen-export: done", "\u202eevil"])
+def test_a_strangers_names_are_shown_on_one_line_without_a_terminals_commands(
+    path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    def change(content: Content) -> None:
+        content[f"ema{name}"] = raised(content["model"])
+        content[f"frames{name}"] = {"num_frames": 4}
+        content["model"] = {f"{name}.{own}": tensor for own, tensor in content["model"].items()}
+
+    save(path, change)
+    read_checkpoint(path, path.parent)
+    save(path, lambda content: (change(content), content["model"].update({name: torch.zeros(2)})))
+
+    assert ascii(name)[1:-1] in refusal(path)
+    assert caplog.messages
+    assert all(message.isprintable() for message in caplog.messages)
+
+
 def test_no_weights_of_this_model_anywhere(path: Path) -> None:
     save(path, lambda content: content.pop("model"))
 
