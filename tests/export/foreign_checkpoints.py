@@ -2,14 +2,19 @@
 
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
+from export.checkpoint.reader import read_checkpoint
+from export.checkpoint.tensors import UNUSED_PREFIX
+from export.errors import CheckpointError
 from tests.golden import GOLDEN
 
 Content = dict[str, Any]
@@ -65,3 +70,35 @@ def without_checksums() -> Iterator[None]:
         yield
     finally:
         torch.serialization.set_crc32_options(True)
+
+
+@cache
+def golden_weights() -> Mapping[str, Tensor]:
+    """The golden checkpoint's weights; not to be changed."""
+    weights: Mapping[str, Tensor] = golden_content()["model"]
+    return weights
+
+
+def save(path: Path, change: Change = lambda _: None, *, pickle_protocol: int = 2) -> None:
+    """Write the golden checkpoint with a change."""
+    content = golden_content()
+    change(content)
+    torch.save(content, path, pickle_protocol=pickle_protocol)
+
+
+def assert_taken(path: Path, weights: str | None = None) -> None:
+    """The checkpoint has the golden weights by the golden names; the unused ones may be missing."""
+    golden = golden_weights()
+    tensors = read_checkpoint(path, path.parent, weights=weights).tensors
+    used = {name for name in golden if not name.startswith(UNUSED_PREFIX)}
+    assert used <= tensors.keys() <= golden.keys()
+    assert all(torch.equal(tensor, golden[name]) for name, tensor in tensors.items())
+
+
+def refusal(path: Path, weights: str | None = None) -> str:
+    """What is said of a checkpoint that is refused, in one line."""
+    with pytest.raises(CheckpointError) as raised:
+        read_checkpoint(path, path.parent, weights=weights)
+    text = str(raised.value)
+    assert "\n" not in text
+    return text
