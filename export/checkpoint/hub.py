@@ -15,7 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import httpx2
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+from huggingface_hub import constants, get_hf_file_metadata, get_token, hf_hub_url
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -85,6 +85,10 @@ def describe_file(repository: str, revision: str, target: Path) -> HubFile:
         DownloadError: when the hub cannot be reached or does not give the file.
     """
     check_network_settings()
+    if not (get_token() or "").isascii():
+        raise DownloadError(
+            "HF_TOKEN holds characters that no token has: copy it again from the hub's settings"
+        )
     endpoint = _endpoint()
     url = hf_hub_url(repository, target.name, revision=revision, endpoint=endpoint)
     with _one_sentence(repository, revision, target):
@@ -247,6 +251,10 @@ def _sentence(error: Exception, repository: str, revision: str, target: Path) ->
             )
         case HfHubHTTPError(response=response) if response.status_code in (401, 403):
             advice = f"check HF_TOKEN, and that its account has accepted the licence on {page}"
+        case HfHubHTTPError(response=response) if (
+            response.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
+        ):
+            advice = "give the proxy's user and password in HTTP_PROXY, http://USER:PASSWORD@HOST:PORT"
         case HfHubHTTPError(response=response) if response.status_code == HTTPStatus.NOT_FOUND:
             advice = f"check the id {repository}, the revision {revision!r} and HF_ENDPOINT"
         case HfHubHTTPError(response=response):

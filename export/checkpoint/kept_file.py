@@ -78,11 +78,10 @@ def kept_file(
     try:
         with suppress(FileNotFoundError, _DamagedError):
             return _on_disk(path, is_whole)
-        if (
-            not path.exists()
-            and (cached := _in_cache(repository, revision, path.name, max_bytes)) is not None
-        ):
-            return cached
+        if not path.exists():
+            cached = _in_cache(repository, revision, path.name, is_whole, max_bytes)
+            if cached is not None:
+                return cached
         path.parent.mkdir(parents=True, exist_ok=True)
         with _one_process(path):
             # Once more: another process may have brought it meanwhile.
@@ -121,16 +120,19 @@ def _on_disk(path: Path, is_whole: Callable[[Path], bool]) -> KeptFile:
     return KeptFile(path, sha256, record.origin)
 
 
-def _in_cache(repository: str, revision: str, name: str, max_bytes: int | None) -> KeptFile | None:
+def _in_cache(
+    repository: str, revision: str, name: str, is_whole: Callable[[Path], bool], max_bytes: int | None
+) -> KeptFile | None:
     """The file that another program has downloaded, when it is what the hub said of it."""
-    cached = cached_file(repository, revision, name)
-    if cached is None or (max_bytes is not None and cached.path.stat().st_size > max_bytes):
-        return None
-    sha256 = file_sha256(cached.path)
     try:
-        _compare(cached.path, cached.etag, sha256)
-    except _DamagedError as damage:
-        logger.warning("%s in the Hugging Face cache is damaged (%s): it is not used", cached.path, damage)
+        cached = cached_file(repository, revision, name)
+        if cached is None or (max_bytes is not None and cached.path.stat().st_size > max_bytes):
+            return None
+        sha256 = file_sha256(cached.path)
+        if not _compare(cached.path, cached.etag, sha256) and not is_whole(cached.path):
+            raise _DamagedError("it is cut off, or no such file at all")
+    except (OSError, _DamagedError) as error:
+        logger.warning("%s in the Hugging Face cache cannot be used: %s", name, error)
         return None
     logger.info("taking %s of %s from the Hugging Face cache: %s", name, repository, cached.path)
     return KeptFile(cached.path, sha256, f"{repository}@{cached.commit}")

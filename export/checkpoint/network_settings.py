@@ -77,6 +77,8 @@ def cannot_pass(error: httpx2.HTTPError, proxy: Proxy | None) -> str | None:
             return f"there is no machine of this name: check {name}"
         if isinstance(cause, ConnectionRefusedError) and proxy is not None:
             return f"the proxy takes no connections: start it, or correct or unset {proxy.variable}"
+    if isinstance(error, httpx2.UnsupportedProtocol):
+        return "HF_ENDPOINT has to begin with https:// or http://"
     if isinstance(error, httpx2.ProxyError) and proxy is not None and str(error).startswith("4"):
         return _refused_by(proxy, str(error))
     return None

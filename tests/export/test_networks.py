@@ -280,6 +280,33 @@ def test_a_hub_without_tls_at_an_https_address(
     assert "it does not speak TLS: HF_ENDPOINT perhaps has to begin with http://" in refusal(models)
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "message"),
+    [
+        ("hub.company.example", "HF_ENDPOINT has to begin with https:// or http://"),
+        ("http://hub.invalid", "there is no machine of this name: check HF_ENDPOINT"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_right_is_tried_once(
+    hub: HubServer, models: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str, message: str
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+
+    assert message in refusal(models)
+
+
+def test_a_token_that_no_header_can_hold(
+    hub: HubServer, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "“hf_abc”")
+
+    text = refusal(models)
+
+    assert text.startswith("HF_TOKEN holds characters that no token has")
+    assert "abc" not in text
+    assert hub.requests == []
+
+
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"])
 def test_authorities_that_are_not_there(
     hub: HubServer, models: Path, monkeypatch: pytest.MonkeyPatch, variable: str
@@ -394,7 +421,18 @@ def test_a_damaged_file_in_the_cache_is_downloaded(
     cached.resolve().write_bytes(altered(SMALL))
 
     assert find_checkpoint(DEFAULT_CHECKPOINT, models).path.is_relative_to(models)
-    assert f"{cached} in the Hugging Face cache is damaged" in caplog.text
+    assert "ng.pt in the Hugging Face cache cannot be used: its SHA-256 is " in caplog.text
+
+
+def test_a_cache_without_links_is_used(hub: HubServer, models: Path, cached: Path) -> None:
+    """As on file systems that have none."""
+    content = cached.read_bytes()
+    cached.unlink()
+    cached.write_bytes(content)
+
+    assert find_checkpoint(DEFAULT_CHECKPOINT, models).path == cached
+    cached.write_bytes(content[:-100])
+    assert find_checkpoint(DEFAULT_CHECKPOINT, models).path.is_relative_to(models)
 
 
 def test_a_link_in_the_cache_that_leads_nowhere_is_told(
