@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 from gateway.protocol.messages import Frame, Reply, Request, Timing
 from gateway.telemetry.exchange import Exchange
@@ -104,6 +105,19 @@ class RequestRecord:
             send_s=sent - self.encoded,
             total_s=sent - self.arrival,
         )
+
+    def longest_wait(self) -> Literal["decode", "queue", "infer"]:
+        """Return the stage that took most of the time so far of a request that has no answer."""
+        now = time.perf_counter()
+        is_decoding = self.preparation is not None and not self.preparation.done()
+        accepted = now if is_decoding else self.accepted
+        dispatched = self.dispatched if self.dispatched > self.arrival else now
+        waits: dict[Literal["decode", "queue", "infer"], float] = {
+            "decode": accepted - self.arrival,
+            "queue": dispatched - accepted,
+            "infer": now - dispatched,
+        }
+        return max(waits, key=waits.__getitem__)
 
     def exchange(self, port: str, client: str) -> Exchange:
         """Return what a recording holds of a predict that has got its reply."""

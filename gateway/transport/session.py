@@ -27,6 +27,11 @@ Send = Callable[[bytes], None]
 Encode = Callable[[Reply], bytes]
 Decoder = Callable[[], Request]
 
+_LATE_CAUSES = {
+    "decode": "the gateway's image decoders are busy: send smaller pictures, or 256x256 RGB, which need none",
+    "queue": "earlier requests of this client were still at Triton: wait for a reply before the next one",
+    "infer": "Triton is slow or overloaded",
+}
 # Replies sent in one go, so that a long queue of refusals leaves the event loop to others.
 _REPLIES_AT_ONCE = 64
 
@@ -233,15 +238,19 @@ class Session:
                     reply = await self._plane.answer(
                         record.request, record.frames, deadline, request_id=record.id
                     )
-        except TimeoutError:
-            late = DeadlineError(
-                f"no answer within {self._limits.deadline_s:g} s: Triton is slow or overloaded"
-            )
-            reply, outcome = self._failure(record, late)
+        except (TimeoutError, DeadlineError) as problem:
+            reply, outcome = self._failure(record, self._late(record, problem))
         except Exception as problem:
             reply, outcome = self._failure(record, problem)
         self._settle(record, reply, outcome)
         self._flush()
+
+    def _late(self, record: RequestRecord, problem: Exception) -> DeadlineError:
+        """The error of a request whose time is over, with what took most of it."""
+        cause = _LATE_CAUSES[record.longest_wait()]
+        if isinstance(problem, DeadlineError) and cause == _LATE_CAUSES["infer"]:
+            return problem
+        return DeadlineError(f"no answer within {self._limits.deadline_s:g} s: {cause}")
 
     def _settle(self, record: RequestRecord, reply: Reply, outcome: str) -> None:
         """Encode a request's reply; from now on nothing else is sent for it."""

@@ -5,6 +5,8 @@ A real Triton serves them; a request's game is how many hundredths of a second i
 """
 
 import asyncio
+import re
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -197,6 +199,38 @@ async def test_a_failing_inference_fails_its_own_request_only(
     assert message in str(client.replies[0].error)
     assert client.replies[0].cause == "model_error"
     assert client.seen() == [(2, 2, 0)]
+
+
+async def test_busy_decoders_are_named_when_they_made_a_request_late(plane: DataPlane) -> None:
+    decoders_go_on = threading.Event()
+    busy = [asyncio.create_task(plane.in_thread(decoders_go_on.wait)) for _ in range(8)]
+    client = Client(plane, deadline_s=0.5)
+    client.predict(large(1))
+    await client.session.drain()
+    decoders_go_on.set()
+    await asyncio.gather(*busy)
+    assert str(client.replies[0].error).startswith("no answer within 0.5 s: the gateway's image decoders are")
+    assert client.replies[0].cause == "deadline"
+
+
+async def test_triton_is_not_blamed_for_what_little_time_the_decoders_left_it(plane: DataPlane) -> None:
+    decoders_go_on = threading.Event()
+    busy = [asyncio.create_task(plane.in_thread(decoders_go_on.wait)) for _ in range(8)]
+    client = Client(plane, deadline_s=1)
+    client.predict(large(1), NEVER)
+    asyncio.get_running_loop().call_later(0.6, decoders_go_on.set)
+    await client.session.drain()
+    await asyncio.gather(*busy)
+    assert "the gateway's image decoders are busy" in str(client.replies[0].error)
+
+
+async def test_a_clients_own_earlier_requests_are_named_when_they_made_one_late(plane: DataPlane) -> None:
+    client = Client(plane, deadline_s=1, at_triton=1)
+    client.predict(raw(1), NEVER)
+    client.predict(raw(2))
+    await client.session.drain()
+    assert re.match("Triton at .* gave no answer|no answer within 1 s: Triton", str(client.replies[0].error))
+    assert "earlier requests of this client were still at Triton" in str(client.replies[1].error)
 
 
 async def test_timing_adds_up(plane: DataPlane) -> None:
