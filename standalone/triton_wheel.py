@@ -74,9 +74,25 @@ def _version(name: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def assemble_backends(wheel: TritonWheel, folder: Path) -> None:
-    """Fill `folder` as Triton's backend directory: the wheel's Python backend, its stub, and our backends."""
-    shutil.copytree(_OUR_BACKENDS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    # Copies, because Triton refuses a backend library that a symbolic link leads out of the folder.
+def assemble_backends(wheel: TritonWheel, folder: Path, others: Path | None = None) -> None:
+    """Fill `folder` as Triton's backend directory: the wheel's Python backend, its stub, and our backends.
+
+    `others`: a backend directory to take instead of ours, as Triton's own with its C++ backends.
+    """
+    source = others or _OUR_BACKENDS
+
+    def left_out(place: str, names: list[str]) -> set[str]:
+        return {"__pycache__", "python"} if Path(place) == source else {"__pycache__"}
+
+    # No symbolic links: Triton refuses a backend library that one leads out of the folder.
+    shutil.copytree(source, folder, ignore=left_out, copy_function=_link_or_copy)
     shutil.copytree(wheel.python_backend, folder / "python", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(wheel.stub, folder / "python")
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """Give a file a second name where that can be: C++ backends have gigabytes."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
