@@ -98,6 +98,7 @@ def connect(place: Place) -> socket.socket:
     except ConnectionRefusedError:
         problem = (
             f"refused: nothing listens on {place}; start the gateway, or name its port with {place.flag}"
+            f"{'' if place.flag == '--triton' else ' (off leaves it out)'}"
         )
     except TimeoutError:
         problem = (

@@ -12,7 +12,7 @@ from gateway.protocol.bmp import NEED_MORE_BYTES, bmp_size
 from gateway.protocol.foreign_streams import HEAD_BYTES, stranger
 from gateway.protocol.framed_stream import LINE_ENDS, Body, FramedStream, Limits
 from gateway.protocol.json_replies import reply_json
-from gateway.protocol.json_text import parse_object
+from gateway.protocol.json_text import goes_on_after_object, parse_object
 from gateway.protocol.messages import (
     FRAME_BYTES,
     RESIZE_MODES,
@@ -34,6 +34,7 @@ _BLANKS = b" \t\r\n"
 _FIRST_LINE_ENDS = re.compile(rb"[\r\n]{0,4}")
 
 _EXAMPLE = 'send one line such as {"type": "predict", "len": 1234}, then the image bytes'
+_NO_NEWLINE = "it has no newline at its end: send one after each line of JSON"
 _IMAGE_IN_JSON = "a picture is not read from the JSON: send its bytes after the line, and their number as len"
 
 
@@ -98,8 +99,8 @@ class JsonDialect(FramedStream):
         try:
             parse_object(bytes(self._line).removeprefix(_BYTE_ORDER_MARK), self.max_header_depth)
         except RequestError:
-            return stranger(bytes(self._line[:HEAD_BYTES]), "TCP")
-        return "it has no newline at its end: send one after each line of JSON"
+            return self._hint(self._line) or stranger(bytes(self._line[:HEAD_BYTES]), "TCP")
+        return _NO_NEWLINE
 
     def _next_line(self) -> bytes | None:
         """The next line that is not blank, without its newline, or None while it is not complete."""
@@ -111,14 +112,21 @@ class JsonDialect(FramedStream):
             self._line += self._take(len(window) if end < 0 else end)
             self._check_beginning(is_complete=end >= 0)
             if len(self._line) > self.max_header_bytes:
-                hint = f"; {_IMAGE_IN_JSON}" if b'"image"' in self._line[: self.max_header_bytes] else ""
-                raise FramingError(f"the header line is longer than {self.max_header_bytes} bytes{hint}")
+                hint = self._hint(self._line[: self.max_header_bytes]) or _EXAMPLE
+                raise FramingError(f"the header line is longer than {self.max_header_bytes} bytes: {hint}")
         if end < 0:
             return None
         self._take(1)
         line = bytes(self._line)
         self._line.clear()
         return line
+
+    def _hint(self, line: bytes | bytearray) -> str | None:
+        """What is probably wrong with a line that is not JSON, or too long to be it."""
+        text = bytes(line).removeprefix(_BYTE_ORDER_MARK)
+        if goes_on_after_object(text, self.max_header_depth):
+            return _NO_NEWLINE
+        return _IMAGE_IN_JSON if b'"image"' in text else None
 
     def _check_beginning(self, *, is_complete: bool) -> None:
         """Raise the error of a line that cannot become one of JSON, as soon as its kind can be told."""
@@ -144,7 +152,8 @@ class JsonDialect(FramedStream):
         try:
             fields = parse_object(line.removeprefix(_BYTE_ORDER_MARK), self.max_header_depth)
         except RequestError as error:
-            raise FramingError(f"the header line cannot be read: {error}; {_EXAMPLE}") from error
+            hint = self._hint(line) or _EXAMPLE
+            raise FramingError(f"the header line cannot be read: {error}; {hint}") from error
         type_ = fields.get("type")
         if type_ == "hello":
             return read_hello(fields)

@@ -7,6 +7,7 @@ from gateway.errors import RequestError
 from gateway.protocol.options import describe
 
 _SHOWN_CHARACTERS = 20
+_DECODER = json.JSONDecoder()
 
 # A whole string, so that brackets within it do not count, or one bracket.
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
@@ -34,6 +35,17 @@ def parse_object(text: bytes, max_depth: int) -> dict[str, object]:
     if not isinstance(fields, dict):
         raise RequestError(f"it must be a JSON object, not {describe(fields)}")
     return fields
+
+
+def goes_on_after_object(text: bytes, max_depth: int) -> bool:
+    """Whether a text begins with a whole JSON object, and something else stands behind it."""
+    decoded = text.decode(errors="replace").lstrip()
+    try:
+        _check_depth(decoded, max_depth)
+        fields, end = _DECODER.raw_decode(decoded)
+    except (ValueError, RecursionError, RequestError):
+        return False
+    return isinstance(fields, dict) and bool(decoded[end:].strip())
 
 
 def _check_depth(text: str, max_depth: int) -> None:

@@ -144,8 +144,9 @@ class TcpServer:
 
     def tell_of_stranger(self, address: str, problem: ForeignError) -> None:
         """Log that a client came to the wrong port; it may come again and again."""
-        if self._strangers.is_due(address):
-            logger.warning("%s came to the wrong port: %s", address, problem)
+        told = f"{address} came to the wrong port: {problem}"
+        if self._strangers.is_due(told):
+            logger.warning("%s", told)
 
     def leave(self, connection: TcpConnection) -> None:
         """Count a connection as closed."""

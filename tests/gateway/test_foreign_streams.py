@@ -98,9 +98,12 @@ async def test_a_stranger_is_logged_once_a_minute_and_address(caplog: pytest.Log
         async with lone_gateway() as gateway:
             for _ in range(5):
                 assert "a TLS client's hello" in await told(gateway, client_hello())
-    (record,) = [record for record in caplog.records if "looks like" in record.getMessage()]
-    assert record.levelname == "WARNING"
-    assert "127.0.0.1 came to the wrong port" in record.getMessage()
+                assert "looks like HTTP" in await told(gateway, b"GET / HTTP/1.1\r\n\r\n")
+    tls, http = [record for record in caplog.records if "looks like" in record.getMessage()]
+    assert tls.levelname == http.levelname == "WARNING"
+    assert (
+        "127.0.0.1 came to the wrong port: what comes to this TCP port looks like a TLS" in tls.getMessage()
+    )
 
 
 async def test_a_zeromq_client_at_the_tcp_port_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -132,7 +135,7 @@ async def test_a_stranger_to_a_port_with_a_token_is_told_so_too(tmp_path: Path) 
         assert "looks like HTTP" in await told(gateway, b"GET / HTTP/1.1\r\n\r\n")
 
 
-def test_an_address_is_told_of_once_a_minute_and_few_are_remembered() -> None:
+def test_a_thing_is_said_once_a_minute_and_few_are_remembered() -> None:
     now = 100.0
     rarely = Rarely(lambda: now)
     assert rarely.is_due("a")

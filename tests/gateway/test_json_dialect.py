@@ -174,6 +174,20 @@ def test_a_line_without_its_newline_is_told_so(data: bytes) -> None:
     assert "it has no newline at its end" in str(dialect.receive_eof())
 
 
+@pytest.mark.parametrize(
+    "picture",
+    [b"\x89PNG\r\n\x1a\n" + bytes(50), b"\xff\xd8\xff\xe0" + bytes(70_000), RAW],
+    ids=["PNG", "JPEG", "raw"],
+)
+def test_a_picture_right_behind_its_line_is_told_so(picture: bytes) -> None:
+    dialect = JsonDialect()
+    (error,) = dialect.receive(b'{"type": "predict", "len": 760}' + picture)
+    assert isinstance(error, FramingError)
+    assert "it has no newline at its end: send one after each line of JSON" in str(error)
+    (error,) = receive_all(b'{"type": "predict"}\t{"type": "info"}\n')
+    assert "it has no newline at its end" in str(error)
+
+
 def test_json_with_single_quotes_is_told_so() -> None:
     (error,) = receive_all(b"{'type': 'info'}\n")
     assert "at character 1: \"'type': 'info'}\"; texts stand in double quotes" in str(error)
