@@ -18,10 +18,10 @@ from gateway.protocol.plain_values import WANTED_PIXELS, fields_of, pixels_of, r
 REPLY_PROTOCOL = 4
 
 _CHANNELS = {"RGB": 3, "RGBA": 4, "L": 1, "P": 1}
-# Modes of whole bytes that PIL turns into RGB, and "1", which has eight pixels in one.
-_CONVERTED = {"1": 0, "LA": 2, "PA": 2, "RGBX": 4, "RGBa": 4, "CMYK": 4, "YCbCr": 3, "HSV": 3}
-# They take up to 24 times as much memory then.
-_MOST_CONVERTED_PIXELS = 2**25
+# Modes that only PIL knows how to turn into RGB.
+_CONVERTED = {"LA": 2, "PA": 2, "RGBX": 4, "RGBa": 4, "CMYK": 4, "YCbCr": 3, "HSV": 3}
+# Mode "1" has eight pixels in a byte.
+_MOST_BITS = 2**25
 
 
 def decode_request(data: bytes | memoryview) -> Request:
@@ -87,6 +87,8 @@ def _pixels_of_pil(image: PickledImage) -> NDArray[np.uint8]:
         raise ImageError(f"a PIL image of mode {image.mode} has no palette; send image.convert('RGB')")
     if image.mode in _CONVERTED:
         return _converted(image)
+    if image.mode == "1":
+        return _of_bits(image)
     flat = np.frombuffer(image.data, np.uint8)
     if image.palette is not None and image.mode == "P":
         colours = np.frombuffer(image.palette[:768].ljust(768, b"\0"), np.uint8).reshape(256, 3)
@@ -109,14 +111,19 @@ def _bytes_of(mode: str, width: int, height: int) -> int:
 
 
 def _converted(image: PickledImage) -> NDArray[np.uint8]:
-    """The pixels of a mode whose way to RGB only PIL knows: (H, W, 3) uint8."""
-    width, height = image.size
-    if width * height > _MOST_CONVERTED_PIXELS:
-        raise ImageError(
-            f"a PIL image of mode {image.mode} has {width}x{height} pixels, more than "
-            f"{_MOST_CONVERTED_PIXELS}; send image.convert('RGB')"
-        )
+    """The pixels of a mode of `_CONVERTED`: (H, W, 3) uint8."""
     picture = PIL.Image.frombytes(image.mode, image.size, bytes(image.data))
     if image.palette is not None and image.mode == "PA":
         picture.putpalette(image.palette[:768])
     return np.asarray(picture.convert("RGB"))
+
+
+def _of_bits(image: PickledImage) -> NDArray[np.uint8]:
+    """The pixels of mode "1", whose rows end with a byte: (H, W) uint8, 0 or 255."""
+    width, height = image.size
+    if width * height > _MOST_BITS:
+        raise ImageError(
+            f"a PIL image of mode 1 has {width}x{height} pixels, more than {_MOST_BITS}; send a smaller one"
+        )
+    rows = np.frombuffer(image.data, np.uint8).reshape(height, -1)
+    return np.unpackbits(rows, axis=1, count=width) * np.uint8(255)

@@ -6,11 +6,13 @@ stands anywhere else, or comes back from the memo later, is the error that it wo
 """
 
 import pickle  # for the opcodes' names; nothing is loaded with it
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.errors import RequestError, UnsafePickleError
 from gateway.protocol.pickles.machine import Machine, Step
-from gateway.protocol.pickles.values import IMAGE, Pending
+from gateway.protocol.pickles.values import ALLOWED_GLOBALS, IMAGE, Pending, find_global, refused_name
 
 _BUILD = pickle.BUILD[0]
 # An image's state: info, mode, size, palette, data; what follows is of its file.
@@ -19,14 +21,13 @@ _USED = slice(1, 5)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inert:
-    """Something in an image's `info` that is not understood. `kind`, `text`: its error elsewhere."""
+    """Something in an image's `info` that is not understood.
 
-    kind: type[RequestError]
-    text: str
+    `error`: makes the error that it is elsewhere; a new one each time, since a raised one holds on to the
+    whole machine.
+    """
 
-    def error(self) -> RequestError:
-        """A new one each time: a raised error holds on to the whole machine."""
-        return self.kind(self.text)
+    error: Callable[[], RequestError]
 
 
 def plain(value: object) -> object:
@@ -60,6 +61,15 @@ def end_state(machine: Machine) -> list[object]:
     return [None, *parts[_USED]]
 
 
+def name_of(machine: Machine, module: object, name: object) -> object:
+    """What a name stands for: a `Global`, or in an image's state maybe an `Inert`."""
+    if machine.state_level and type(module) is str and type(name) is str:
+        # Not by an error that is caught, which would make many names slow.
+        found = ALLOWED_GLOBALS.get((module, name))
+        return Inert(partial(refused_name, module, name)) if found is None else found
+    return find_global(module, name)
+
+
 def or_inert(machine: Machine, problem: RequestError) -> Inert:
     """What stands for something wrong in an image's state.
 
@@ -68,11 +78,11 @@ def or_inert(machine: Machine, problem: RequestError) -> Inert:
     """
     if not machine.state_level:
         raise problem
-    return Inert(type(problem), str(problem))
+    return Inert(partial(type(problem), str(problem)))
 
 
 def _set(machine: Machine) -> None:
-    machine.stack.append(Inert(UnsafePickleError, "the pickle holds a set; send a dict of plain values"))
+    machine.stack.append(Inert(partial(UnsafePickleError, "the pickle holds a set; send plain values")))
 
 
 def _add_items(machine: Machine) -> None:
@@ -90,7 +100,7 @@ def _new_object_with_keywords(machine: Machine) -> None:
     del machine.stack[-2:]
     class_ = machine.stack[-1]
     if type(class_) is not Inert:
-        machine.stack[-1] = Inert(UnsafePickleError, "the pickle makes an object with keywords")
+        machine.stack[-1] = Inert(partial(UnsafePickleError, "the pickle makes an object with keywords"))
 
 
 INFO_STEPS: dict[int, Step] = {

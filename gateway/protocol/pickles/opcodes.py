@@ -9,9 +9,9 @@ import pickle  # for the opcodes' names; nothing is loaded with it
 import struct
 from collections.abc import Callable
 
-from gateway.errors import RequestError, UnsafePickleError
+from gateway.errors import RequestError
 from gateway.protocol.pickles import values
-from gateway.protocol.pickles.info import Inert, begin_state, end_state, or_inert, plain
+from gateway.protocol.pickles.info import Inert, begin_state, end_state, name_of, or_inert, plain
 from gateway.protocol.pickles.machine import INTEGER, Machine, Step
 from gateway.protocol.pickles.scalars import SCALAR_STEPS
 from gateway.protocol.pickles.values import Pending
@@ -184,21 +184,14 @@ def _get_line(machine: Machine) -> None:
     _get(machine, _memo_index(machine))
 
 
-def _global(machine: Machine, module: object, name: object) -> object:
-    try:
-        return values.find_global(module, name)
-    except UnsafePickleError as problem:
-        return or_inert(machine, problem)
-
-
 def _global_lines(machine: Machine) -> None:
     module = machine.line().decode("utf-8")
-    machine.stack.append(_global(machine, module, machine.line().decode("utf-8")))
+    machine.stack.append(name_of(machine, module, machine.line().decode("utf-8")))
 
 
 def _stack_global(machine: Machine) -> None:
     name = machine.stack.pop()
-    machine.stack[-1] = _global(machine, machine.stack[-1], name)
+    machine.stack[-1] = name_of(machine, machine.stack[-1], name)
 
 
 def _make(machine: Machine, make: Callable[[object, object], object]) -> None:

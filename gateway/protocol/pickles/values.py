@@ -90,13 +90,18 @@ def find_global(module: object, name: object) -> Global:
         raise RequestError("the pickle is malformed: a global's name is not text")
     found = ALLOWED_GLOBALS.get((module, name))
     if found is None:
-        # Escapes make a character up to ten long.
-        shown = ascii(f"{module[:MAX_NAME_CHARACTERS]}.{name[:MAX_NAME_CHARACTERS]}")[:MAX_SHOWN_CHARACTERS]
-        raise UnsafePickleError(
-            f"the pickle names {shown}, which is not allowed; send a dict of plain values with the image "
-            "as a numpy array or a PIL image"
-        )
+        raise refused_name(module, name)
     return found
+
+
+def refused_name(module: str, name: str) -> UnsafePickleError:
+    """The error for a name that is not on the allow-list."""
+    # Escapes make a character up to ten long.
+    shown = ascii(f"{module[:MAX_NAME_CHARACTERS]}.{name[:MAX_NAME_CHARACTERS]}")[:MAX_SHOWN_CHARACTERS]
+    return UnsafePickleError(
+        f"the pickle names {shown}, which is not allowed; send a dict of plain values with the image as a "
+        "numpy array or a PIL image"
+    )
 
 
 def call(function: object, arguments: object) -> object:
