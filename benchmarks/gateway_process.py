@@ -65,12 +65,7 @@ class RunningGateway:
 
     def pids(self) -> list[int]:
         """Process ids of the gateway and its workers."""
-        found: list[int] = []
-        waiting = _children(self.keeper_pid)
-        while waiting:
-            found.append(waiting.pop())
-            waiting += _children(found[-1])
-        return found
+        return descendants(self.keeper_pid)
 
     def cpu_s(self) -> float:
         """Seconds of CPU time that all of its processes have used."""
@@ -151,6 +146,16 @@ def _require(variant: Variant, gateway: RunningGateway) -> None:
         with tritonclient.grpc.InferenceServerClient(f"{HOST}:{gateway.endpoints.triton}") as client:
             if not client.get_system_shared_memory_status().regions:
                 raise LoadError(f"Triton knows of no shared memory with {variant.flags}")
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the process ids of a process's children, and of theirs."""
+    found: list[int] = []
+    waiting = _children(pid)
+    while waiting:
+        found.append(waiting.pop())
+        waiting += _children(found[-1])
+    return found
 
 
 def _children(pid: int) -> list[int]:

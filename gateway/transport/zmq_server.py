@@ -40,7 +40,7 @@ _INCOMPLETE_MESSAGES = 8
 
 # Handshakes and small requests are received here; the rest of a large one in its own place.
 _SCRATCH_BYTES = 16 * 2**10
-_ACCEPTED_AT_ONCE = 8
+_ACCEPTED_AT_ONCE = 2
 _PAUSE_WITHOUT_DESCRIPTORS_S = 0.1
 _LONGEST_PAUSE_BETWEEN_CHECKS_S = 0.25
 

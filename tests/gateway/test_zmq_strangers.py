@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import zmq
 
+from benchmarks.gateway_process import TWO_WORKERS, running_gateway
+from benchmarks.gateway_strangers import faults, measure
 from gateway.commands.keys import main as make_keys
 from gateway.server import Gateway
 from tests.gateway.conftest import StartGateway
@@ -208,3 +210,12 @@ async def test_libzmqs_heartbeats_find_the_gateway_alive(tmp_path: Path, *, secu
                 assert not await monitor.poll(1500)
                 client.disable_monitor()
             assert await ask(client) == {"status": "ok"}
+
+
+def test_players_notice_nothing_of_strangers_who_choose_names_in_a_flood(timed_triton: TimedTriton) -> None:
+    triton_port = int(timed_triton.endpoint.rpartition(":")[2])
+    with running_gateway("nitrogen", [triton_port], TWO_WORKERS) as gateway:
+        conditions = measure(gateway.endpoints.zmq, lambda: set(gateway.pids()), seconds=1.5)
+        assert faults(conditions) == []
+        assert all(one.attacked.connections > 50 for one in conditions[1:])
+        assert gateway.errors() == []
