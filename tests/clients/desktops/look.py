@@ -17,18 +17,10 @@ from nitrogen_play.interfaces import Frame
 Seen = TypeVar("Seen")
 WITHIN_S = 20
 XVFB = ("Xvfb", ":0", "-screen", "0", "800x600x24", "-nolisten", "tcp")
-WESTON = (
-    "weston",
-    "--backend=headless-backend.so",
-    "--xwayland",
-    "--idle-time=0",
-    "--width=800",
-    "--height=600",
-)
 DESKTOPS = {
     "none": (XVFB,),
     "twm": (XVFB, ("env", "LC_ALL=C", "twm", "-f", "/desktops/twmrc")),
-    "wayland": (WESTON,),
+    "wayland": (("cage", "--", "sleep", "infinity"),),
 }
 PAINT = ("/usr/bin/python3", str(Path(__file__).with_name("paint.py")))
 
@@ -71,8 +63,6 @@ def colours(picture: Frame) -> list[str]:
 
 
 def main(desktop: str) -> None:
-    # Weston does not make the folder of the X server's sockets.
-    Path("/tmp/.X11-unix").mkdir(exist_ok=True)
     with ExitStack() as stack:
         for command in DESKTOPS[desktop]:
             stack.enter_context(running(*command))
@@ -80,7 +70,7 @@ def main(desktop: str) -> None:
         with running(*PAINT):
             game = soon(lambda: titled(windows, "Caf\xe9 Game"), "the game's window")
             screen = windows.screen(game)
-            seen = {"size": screen.capture().shape}
+            seen: dict[str, object] = {"size": screen.capture().shape}
             # The half that the game paints itself comes a moment after the window.
             soon(lambda: "#33aa55" in colours(screen.capture()) or None, "what the game paints")
             seen["shown"] = colours(screen.capture())

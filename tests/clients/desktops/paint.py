@@ -7,24 +7,24 @@ import Xlib.display
 from Xlib import X
 
 BLUE, GREEN, RED = 0x3366CC, 0x33AA55, 0xCC2222
-WIDTH, HEIGHT = 320, 200
 
 display: Any = Xlib.display.Display()
 screen: Any = display.screen()
 window: Any
 if sys.argv[1:] == ["cover"]:
-    size = (screen.width_in_pixels, screen.height_in_pixels)
+    whole = (screen.width_in_pixels, screen.height_in_pixels)
     window = screen.root.create_window(
-        0, 0, *size, 0, screen.root_depth, background_pixel=RED, override_redirect=True
+        0, 0, *whole, 0, screen.root_depth, background_pixel=RED, override_redirect=True
     )
     window.set_wm_name("Cover")
 else:
     window = screen.root.create_window(
-        40, 30, WIDTH, HEIGHT, 0, screen.root_depth, background_pixel=BLUE, event_mask=X.ExposureMask
+        40, 30, 320, 200, 0, screen.root_depth, background_pixel=BLUE, event_mask=X.ExposureMask
     )
     window.set_wm_name("Caf\xe9 Game")
 paint: Any = window.create_gc(foreground=GREEN)
 window.map()
 while True:
     if display.next_event().type == X.Expose:
-        window.fill_rectangle(paint, WIDTH // 2, 0, WIDTH // 2, HEIGHT)
+        size = window.get_geometry()
+        window.fill_rectangle(paint, size.width // 2, 0, size.width // 2, size.height)
