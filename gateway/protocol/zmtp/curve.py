@@ -13,7 +13,15 @@ from nacl import bindings as sodium
 from nacl.exceptions import CryptoError
 
 from gateway.protocol.zmtp.errors import FrameError, KeyMismatchError, PeerError, UnknownKeyError
-from gateway.protocol.zmtp.frames import COMMAND, MORE, Introduction, command, introduction, split_command
+from gateway.protocol.zmtp.frames import (
+    COMMAND,
+    MORE,
+    SHOWN_BYTES,
+    Introduction,
+    command,
+    introduction,
+    split_command,
+)
 from gateway.protocol.zmtp.null import OURS
 
 _KEY_BYTES = 32
@@ -66,7 +74,7 @@ class CurveMechanism:
                 return self._ready(data)
         except CryptoError as error:
             raise KeyMismatchError("its keys do not fit: it needs the gateway's public key") from error
-        raise PeerError(f"its handshake goes on with {name[:20]!r}")
+        raise PeerError(f"its handshake goes on with {name[:SHOWN_BYTES]!r}")
 
     def opened(self, flags: int, body: bytes | bytearray) -> tuple[int, bytes | bytearray]:
         """Return the flags and the body of the frame that is sealed in one that came.

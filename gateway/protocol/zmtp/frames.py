@@ -23,7 +23,8 @@ _MOST_IN_SHORT = 255
 LONGEST_IDENTITY_BYTES = 255
 # Sockets that may speak to a ROUTER, by RFC 28.
 _PEERS = frozenset({b"REQ", b"DEALER", b"ROUTER"})
-_SHOWN_BYTES = 20
+# A peer's bytes that an error shows.
+SHOWN_BYTES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def greeting_problem(data: bytes) -> str | None:
     They may be fewer than a whole greeting.
     """
     if data[:1] != b"\xff" or (len(data) > 9 and not data[9] & 1):
-        begins = f"what came is not ZeroMQ: it begins with {data[:_SHOWN_BYTES]!r}"
+        begins = f"what came is not ZeroMQ: it begins with {data[:SHOWN_BYTES]!r}"
         known = stranger(data, "ZeroMQ")
         return begins if known is None else f"{begins}; {known}"
     if len(data) > 10 and data[10] < 3:
@@ -138,10 +139,10 @@ def introduction(data: bytes) -> Introduction:
         at = end
     kind = found.get(b"socket-type", b"")
     if kind not in _PEERS:
-        raise PeerError(f"its socket is {kind[:_SHOWN_BYTES]!r}: use REQ or DEALER")
+        raise PeerError(f"its socket is {kind[:SHOWN_BYTES]!r}: use REQ or DEALER")
     identity = found.get(b"identity", b"")
     if identity.startswith(b"\0"):
-        raise IdentityError(f"its identity {identity[:_SHOWN_BYTES]!r} begins with a zero byte")
+        raise IdentityError(f"its identity {identity[:SHOWN_BYTES]!r} begins with a zero byte")
     if len(identity) > LONGEST_IDENTITY_BYTES:
         raise IdentityError(
             f"its identity has {len(identity)} bytes: choose one of at most {LONGEST_IDENTITY_BYTES}"

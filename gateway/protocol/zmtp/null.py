@@ -1,7 +1,14 @@
 """ZMTP's handshake without security: each side says READY, and what it is."""
 
 from gateway.protocol.zmtp.errors import PeerError
-from gateway.protocol.zmtp.frames import Introduction, command, introduction, metadata, split_command
+from gateway.protocol.zmtp.frames import (
+    SHOWN_BYTES,
+    Introduction,
+    command,
+    introduction,
+    metadata,
+    split_command,
+)
 
 # What a ROUTER tells of itself.
 OURS = metadata(Socket_Type=b"ROUTER", Identity=b"")
@@ -27,7 +34,7 @@ class NullMechanism:
         """
         name, data = split_command(body)
         if name != b"READY":
-            raise PeerError(f"its handshake begins with {name!r}")
+            raise PeerError(f"its handshake begins with {name[:SHOWN_BYTES]!r}")
         self.peer = introduction(data)
         self.is_ready = True
         return command(b"READY", OURS)
