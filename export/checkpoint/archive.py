@@ -167,10 +167,9 @@ def _needs_code(path: Path, names: list[str], content: object) -> str:
         kept = "{key: c[key] for key in ('model', 'ckpt_config')}"
         change = f"torch.save({kept}, 'ng.pt')"
     elif "'ckpt_config'" in keys:
-        name = next(iter(names))
         values = (
             "OmegaConf.to_container(c['ckpt_config'], resolve=True)"
-            if name.startswith("omegaconf.")
+            if any(name.startswith("omegaconf.") for name in names)
             else "... (dicts, lists, numbers and text alone)"
         )
         change = f"c['ckpt_config'] = {values}; torch.save(c, 'ng.pt')"
