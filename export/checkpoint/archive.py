@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from export.checkpoint.file_kinds import foreign_archive, is_archive, not_an_archive
+from export.checkpoint.memory_limit import memory_at_most
 from export.checkpoint.stand_ins import is_numpy_data, places_of, plain, stand_in
 from export.errors import CheckpointError, shown
 
@@ -33,6 +34,8 @@ _UNREADABLE = (
     zipfile.BadZipFile,
 )
 _CHUNK_BYTES = 1 << 22
+_OBJECT_BYTES = 32  # of memory, for each byte of the pickle; numbers and short texts take less
+_SPARE_BYTES = 1 << 30
 _NAMED = 5  # objects that one error message names
 _TORCH_PROTOCOL = 2
 # Nothing that anybody saves needs these; attacks do.
@@ -113,14 +116,20 @@ def _is_intact(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> bool:
 
 
 def _load(path: Path) -> object:
+    with zipfile.ZipFile(path) as archive:
+        pickle_bytes = archive.getinfo(_pickle_name(archive)).file_size
+    allowed_bytes = path.stat().st_size + _OBJECT_BYTES * pickle_bytes + _SPARE_BYTES
     try:
-        with warnings.catch_warnings():
+        with memory_at_most(allowed_bytes), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an unusual protocol: if it cannot be read, an error says so
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError:
         raise
     except _UNREADABLE as error:
-        raise CheckpointError(f"{path} is not a readable torch checkpoint: {_first_line(error)}") from error
+        reason = _first_line(error)
+        if isinstance(error, MemoryError) or "not enough memory" in reason or "allocate memory" in reason:
+            reason = "it asks for much more memory than a checkpoint of its size takes"
+        raise CheckpointError(f"{path} is not a readable torch checkpoint: {reason}") from error
 
 
 def _load_with_stand_ins(path: Path, refusal: pickle.UnpicklingError) -> object:
@@ -185,11 +194,13 @@ def _needs_code(path: Path, names: list[str], content: object) -> str:
 
 
 def _protocol(path: Path) -> int:
-    with zipfile.ZipFile(path) as archive:
-        name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-        with archive.open(name) as file:
-            start = file.read(2)
+    with zipfile.ZipFile(path) as archive, archive.open(_pickle_name(archive)) as file:
+        start = file.read(2)
     return start[1] if start[:1] == pickle.PROTO and len(start) == 2 else 0
+
+
+def _pickle_name(archive: zipfile.ZipFile) -> str:
+    return next(name for name in archive.namelist() if name.endswith("/data.pkl"))
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -29,6 +29,8 @@ from export.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 
+_MOST_SHARED = 4  # times the file's size, of weights that share their bytes
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -86,12 +88,22 @@ def read_checkpoint(
     others = [other for other in tables if other is not table]
     tensors = checked_table(table, others, path)
     check_tensors(tensors, config, vision, len(games))
+    _check_size(tensors, path)
     _tell_what_was_taken(table, tensors)
     if weights is None:
         _tell_what_lies_beside(table, others, content)
     for sentence in other_frames(content, config):
         logger.warning(sentence)
     return Checkpoint(path, sha256 or file_sha256(path), tensors, config, vision, games)
+
+
+def _check_size(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights that are views of few bytes: copied, as they are later, they may take all the memory."""
+    size, held = sum(tensor.nbytes for tensor in tensors.values()), path.stat().st_size
+    if size > _MOST_SHARED * held:
+        raise CheckpointError(
+            f"{path} has {held:,} bytes, and its weights would take {size:,}: save them as contiguous tensors"
+        )
 
 
 def _tell_what_was_taken(table: WeightTable, tensors: Mapping[str, Tensor]) -> None:

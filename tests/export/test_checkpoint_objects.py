@@ -157,11 +157,22 @@ def test_an_attack_is_called_one_and_not_executed(
     assert not target.exists()
 
 
+@pytest.mark.parametrize("size", [1 << 33, 1 << 46])
 @pytest.mark.parametrize("function", [bytearray, torch.Tensor])
-def test_more_memory_than_there_is(path: Path, function: Callable[..., object]) -> None:
-    save(path, lambda content: content.update(x=Calls(function, 1 << 46)))
+def test_more_memory_than_its_size_explains(path: Path, function: Callable[..., object], size: int) -> None:
+    save(path, lambda content: content.update(x=Calls(function, size)))
 
-    assert "is not a readable torch checkpoint: " in refusal(path)
+    assert refusal(path).endswith("it asks for much more memory than a checkpoint of its size takes")
+
+
+def test_weights_that_are_copies_of_few_bytes(path: Path) -> None:
+    def change(content: Content) -> None:
+        content["ckpt_config"]["model_cfg"].update(add_pos_embed=True, max_seq_len=1 << 20)
+        content["model"]["position_embedding.weight"] = torch.zeros(1).expand(1 << 20, 64)
+
+    save(path, change)
+
+    assert "bytes, and its weights would take 270,4" in refusal(path)
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
