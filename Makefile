@@ -33,9 +33,9 @@ test-docker: $(INSTALLED)
 	NITROGEN_VERSION=test docker compose -f docker-compose.yml -f docker-compose.cpu.yml build --quiet
 	$(BIN)/python -m pytest -m docker
 
-# Mounts file systems: needs root, /dev/fuse, and bindfs.
+# Mounts file systems: needs root, /dev/fuse, loop devices, bindfs, exfat-fuse and exfatprogs.
 test-mounts: $(INSTALLED)
-	$(BIN)/python -m pytest -m mounts
+	$(BIN)/python -m pytest -m mounts $$(grep --recursive --files-with-matches mark.mounts tests --include='*.py')
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

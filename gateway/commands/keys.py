@@ -1,10 +1,12 @@
 """`nitrogen-gateway keys DIR`: makes the keys by which ZeroMQ clients and the gateway know each other."""
 
 import argparse
+import errno
 import os
 import re
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from zmq.auth import create_certificates
@@ -12,6 +14,7 @@ from zmq.auth import create_certificates
 from command_line.paths import local_path
 from gateway.transport.zmq_keys import CLIENTS, PUBLIC_SUFFIX, SECRET_SUFFIX, SECRETS, SERVER
 
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -92,8 +95,25 @@ def _make_pair(name: str, public: Path, secret: Path) -> None:
     """Make a pair of keys, the secret one for its owner only; both files appear whole or not at all."""
     with tempfile.TemporaryDirectory(dir=secret.parent, prefix=".new-") as temporary:
         made_public, made_secret = (Path(path) for path in create_certificates(temporary, name))
-        made_secret.chmod(0o600)
-        made_public.chmod(0o644)
-        # A link, unlike a move, never replaces a file.
-        os.link(made_secret, secret)
-        os.link(made_public, public)
+        for made, mode in ((made_secret, 0o600), (made_public, 0o644)):
+            with suppress(PermissionError):  # where modes come from the mount, which may have done it
+                made.chmod(mode)
+        if made_secret.stat().st_mode & 0o077:
+            raise _KeysError(
+                f"{secret.parent} is on a file system that keeps no permissions, as exFAT, FAT and most CIFS "
+                "mounts, and there every user of this machine could read the secret keys: choose another "
+                "folder, or mount it for one user (the option umask=077; file_mode=0600 for CIFS)"
+            )
+        _place(made_secret, secret)
+        _place(made_public, public)
+
+
+def _place(made: Path, target: Path) -> None:
+    """Give a file its place, in which no other one is replaced."""
+    try:
+        os.link(made, target)  # unlike a move
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        target.touch(exist_ok=False)
+        made.replace(target)

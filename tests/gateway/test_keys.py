@@ -2,6 +2,9 @@
 
 import os
 import stat
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -150,3 +153,48 @@ def test_no_folder_is_argparses_own_error(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit, match="2"):
         keys()
     assert "DIR" in capsys.readouterr().err
+
+
+@contextmanager
+def exfat(folder: Path, options: str) -> Iterator[Path]:
+    """A new exFAT file system, which knows neither permissions nor links."""
+    image, mount = folder / "image", folder / "mount"
+    mount.mkdir()
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    subprocess.run(["mkfs.exfat", image], check=True, stdout=subprocess.DEVNULL)
+    device = subprocess.check_output(["losetup", "--find", "--show", image], text=True).strip()
+    try:
+        subprocess.run(["mount.exfat-fuse", "-o", options, device, mount], check=True, capture_output=True)
+        try:
+            yield mount
+        finally:
+            subprocess.run(["umount", mount], check=True)
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+@pytest.mark.mounts
+def test_a_file_system_that_shows_secrets_to_everybody_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with exfat(tmp_path, "umask=0") as mount:
+        assert keys(mount / "keys", "--client", "alice") == 1
+        assert contents(mount) == {}
+    told = capsys.readouterr().err
+    assert f"{tmp_path}/mount/keys is on a file system that keeps no permissions, as exFAT, FAT" in told
+    assert "choose another folder, or mount it for one user (the option umask=077" in told
+
+
+@pytest.mark.mounts
+def test_exfat_mounted_for_one_user_takes_keys_and_replaces_none(tmp_path: Path) -> None:
+    with exfat(tmp_path, "umask=077") as mount:
+        assert keys(mount / "keys", "--client", "alice") == 0
+        made = contents(mount / "keys")
+        names = ["clients/alice.key", "secrets/alice.key_secret", "server.key", "server.key_secret"]
+        assert sorted(made) == names
+        public, secret = load_certificate(mount / "keys" / "secrets" / "alice.key_secret")
+        assert secret is not None
+        assert zmq.curve_public(secret) == public
+        assert keys(mount / "keys", "--client", "alice") == 1
+        assert contents(mount / "keys") == made

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,8 @@ import torch
 
 import standalone
 from command_line.packages import NEWEST_STANDALONE, OLDEST
+from standalone import triton_wheel
+from standalone.errors import StandaloneError
 from tests.golden import checkpoint_path
 from tests.stack import free_port
 
@@ -190,6 +192,23 @@ def test_missing_stub_for_this_python_is_named_with_the_pythons_that_have_one(tm
     assert max(*minors, sys.version_info.minor) == NEWEST_STANDALONE[1]
     *first, last = [f"3.{minor}" for minor in minors if minor >= OLDEST[1]]
     assert f"run this under Python {', '.join(first)} or {last}" in sentence
+
+
+def test_a_python_without_its_shared_library_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(triton_wheel, "_LIBPYTHON", "libpython3.99.so.1.0")
+    with pytest.raises(StandaloneError, match=r"needs libpython3.99.so.1.0, .* apt-get install libpython3"):
+        triton_wheel.find_triton_wheel()
+
+
+def test_a_stub_that_names_the_wheels_own_python_gets_this_ones(tmp_path: Path) -> None:
+    wheel = triton_wheel.find_triton_wheel()
+    newest = wheel.stub.parents[1] / "3.13" / wheel.stub.name
+    assert b"libpython3-419a3a08.13.so.1.0" in newest.read_bytes()
+    triton_wheel.assemble_backends(replace(wheel, stub=newest), tmp_path / "backends")
+    stub = (tmp_path / "backends" / "python" / wheel.stub.name).read_bytes()
+    assert b"libpython3-" not in stub
+    assert f"libpython{THIS_PYTHON}.so.1.0".encode() in stub
+    assert len(stub) == newest.stat().st_size
 
 
 def test_without_a_network_the_first_line_says_what_is_wanted_and_that_the_demo_wants_none(
