@@ -52,7 +52,7 @@ def proxy_for(url: str) -> Proxy | None:
     try:
         parts = urlsplit(url)
         direct = not parts.hostname or proxy_bypass(parts.hostname)
-    except ValueError:  # it is no address at all
+    except ValueError:  # it is not an address
         return None
     if direct:
         return None
@@ -156,6 +156,5 @@ def _take_authorities() -> None:
         ) from error
     if kind != name:
         logger.info("certificate authorities are those of %s (%s)", name, path)
-        os.environ[kind] = str(
-            path
-        )  # read by the hub's library, in this process and in an export that it starts
+        # The hub's library reads it, in this process and in an export that it starts.
+        os.environ[kind] = str(path)

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from export.checkpoint.stand_ins import StandIn
 from export.checkpoint.tensors import UNUSED_PREFIX
 from export.errors import CheckpointError, shown
 
@@ -28,6 +29,7 @@ _LORA_PARTS = frozenset(
 _AVERAGED = ("ema", "avg", "average", "shadow", "swa", "polyak", "teacher", "target")
 _MAX_DEPTH = 4  # of dicts in dicts
 _MAX_DICTS = 1000  # that are looked into
+_MOST_PARTS = 16  # of a name, from its end, that are compared with the model's names
 _NAMED = 5  # that one error message names
 
 
@@ -63,7 +65,7 @@ class WeightTable:
 
     @property
     def changes(self) -> str:
-        """What the table's names have that the model's have not, "" without a difference."""
+        """The first of the table's names that differs from the model's, and the latter; "" for none."""
         pairs = ((own, name) for name, own in self.names.items() if own != name)
         own, name = next(pairs, ("", ""))
         return own and f"{shown(own)} as {name}"
@@ -135,15 +137,16 @@ def checked_table(table: WeightTable, others: Collection[WeightTable], path: Pat
             f"{path}: under {table.place}, {shown(table.doubled[0])} names a tensor that is there under "
             "another name too: save one of them"
         )
-    taken = {own for other in others if other.table is table.table for own in other.names.values()}
+    same = [table, *(other for other in others if other.table is table.table)]
+    named = {own for each in same for own in each.names.values()}
     held = dict(table.tensors)
     for name, value in table.table.items():
-        if name in taken or name in table.names.values():
+        if name in named:
             continue
         if not isinstance(value, Tensor):
             if table.key == ROOT_KEY:
                 continue
-            kind = "numpy data" if type(value).__name__ == "StandIn" else f"a {type(value).__name__}"
+            kind = "numpy data" if isinstance(value, StandIn) else f"a {type(value).__name__}"
             raise CheckpointError(
                 f"{path}: {shown(name)} is not a tensor but {kind}: save a state_dict() of tensors"
             )
@@ -226,7 +229,7 @@ def _tables_in(key: str, table: Mapping[str, Any], known: Mapping[str, str]) -> 
         if not (isinstance(own, str) and isinstance(value, Tensor)):
             continue
         parts = [part for part in own.split(".") if part not in _WRAPPERS]
-        for start in range(len(parts)):
+        for start in range(max(0, len(parts) - _MOST_PARTS), len(parts)):
             name = known.get(".".join(parts[start:]))
             if name is not None:
                 prefix = ".".join(parts[:start])
