@@ -486,7 +486,10 @@ end
 local function receive()
   comm.socketServerSetTimeout(OPTIONS.timeout_ms)
   local text = comm.socketServerResponse()
-  if not text or text == "" then error("no answer came", 0) end
+  if not text or text == "" then
+    local port = comm.socketServerGetPort()
+    error(answers > 0 and "no answer came" or string.format("no answer came; is %d its TCP port (usually 5556)?", port), 0)
+  end
   local reply = decode_value(text, 1)
   if type(reply) ~= "table" or not reply.status then error("an answer is not the gateway's: " .. text:sub(1, 60), 0) end
   if reply.status == "ok" and reply.pred ~= nil and not is_playable(reply.pred) then

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import socket
+import struct
 import time
 from typing import TYPE_CHECKING, cast
 
-from gateway.protocol.zmtp.errors import PeerError
+from gateway.protocol.zmtp.errors import PeerError, StrangerError
 from gateway.protocol.zmtp.stream import ZmtpStream
 from gateway.transport.connection_times import ConnectionTimes
 from gateway.transport.session import Session
@@ -216,8 +217,12 @@ class ZmqConnection(asyncio.BufferedProtocol):
         if problem.is_told and not self.transport.is_closing():
             self.transport.write(self.stream.refusal())
             self.transport.close()
-        else:
-            self.transport.abort()
+            return
+        if isinstance(problem, StrangerError) and not self.transport.is_closing():
+            # By a reset: EmuHawk, at the wrong port, takes any other end for silence and asks forever.
+            connected = self.transport.get_extra_info("socket")
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", True, 0))
+        self.transport.abort()
 
     def _send_own(self) -> None:
         data = self.stream.outgoing()

@@ -210,3 +210,12 @@ def test_a_token_comes_from_a_file(tiny_stack: Stack, tmp_path: Path) -> None:
                     "NitroGen: no connection to the gateway"
                 )
                 assert not any(secret in line for secret in ("s3cret", "guess") for line in bizhawk.log)
+
+
+def test_a_gateways_other_port_is_doubted(tiny_stack: Stack) -> None:
+    port = tiny_stack.zmq_port
+    with Sockets(port) as sockets:
+        bizhawk = started(sockets)
+        bizhawk.run(2)
+        assert f"is {port} its TCP port (usually 5556)?" in bizhawk.frames[-1].texts[0]
+    assert sockets.polls == 0

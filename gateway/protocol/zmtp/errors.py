@@ -2,6 +2,7 @@
 
     FramingError
     └── PeerError                 what came is not ZeroMQ's protocol, or not this side of it
+        ├── StrangerError         it begins as no peer does that can be spoken to
         ├── FrameError            the same, after the handshake
         ├── KeyMismatchError      its keys and the gateway's do not fit
         │   └── UnknownKeyError   its key is not one of those that may come in
@@ -21,6 +22,10 @@ class PeerError(FramingError):
 
     reason = "handshake"
     is_told = False
+
+
+class StrangerError(PeerError):
+    """What came does not begin as ZeroMQ's protocol does, or as too old a version of it."""
 
 
 class FrameError(PeerError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.protocol.arriving import ArrivingBytes
-from gateway.protocol.zmtp.errors import FrameError, KeyMismatchError, PeerError
+from gateway.protocol.zmtp.errors import FrameError, KeyMismatchError, PeerError, StrangerError
 from gateway.protocol.zmtp.frames import (
     COMMAND,
     GREETING_BYTES,
@@ -175,7 +175,7 @@ class ZmtpStream:
     def _has_greeting(self) -> bool:
         problem = greeting_problem(bytes(self._pending[:GREETING_BYTES]))
         if problem is not None:
-            raise PeerError(problem)
+            raise StrangerError(problem)
         if len(self._pending) < GREETING_BYTES:
             return False
         self._outgoing += self._greeting[MECHANISM_AT:]
