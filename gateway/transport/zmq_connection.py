@@ -77,8 +77,8 @@ class ZmqConnection(asyncio.BufferedProtocol):
         if self._refusal is not None:
             self._server.refused(self.address, *self._refusal)
         elif not (self._is_introduced or self._ending):
-            # A program that speaks something else, or a client that saw first that the keys do not fit.
-            self._server.refused(self.address, "handshake", "it hung up in the middle of its handshake")
+            # A load balancer's check, or a client that saw first that the keys do not fit: not worth a line.
+            self._server.metrics.refused("handshake")
         self._ending = True
         self.is_open = False
         self._server.leave(self)

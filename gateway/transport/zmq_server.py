@@ -28,6 +28,7 @@ from gateway.transport.networks import Networks
 from gateway.transport.session import Decoder, Session, SessionLimits
 from gateway.transport.zmq_connection import ClientKey, ZmqConnection
 from gateway.transport.zmq_keys import CurveKeys
+from gateway.transport.zmq_watch import watch_connections
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +36,11 @@ logger = logging.getLogger(__name__)
 _LARGE_BYTES = 2**18
 # How many refusals may wait for their turn, in multiples of the requests that a client may have in flight.
 _WAITING_REFUSALS = 4
-# How much incomplete messages may take of memory, in messages of the largest size.
-_INCOMPLETE_MESSAGES = 8
 
 # Handshakes and small requests are received here; the rest of a large one in its own place.
 _SCRATCH_BYTES = 16 * 2**10
 _ACCEPTED_AT_ONCE = 2
 _PAUSE_WITHOUT_DESCRIPTORS_S = 0.1
-_LONGEST_PAUSE_BETWEEN_CHECKS_S = 0.25
 
 # How long clients are told that the gateway stops, before their connections are closed, and how long the
 # last replies may still travel then.
@@ -104,7 +102,7 @@ class ZmqServer:
         )
         self.port = int(self._listener.getsockname()[1])
         self._loop.add_reader(self._listener, self._accept)
-        self._checks = asyncio.create_task(self._check_all())
+        self._checks = asyncio.create_task(watch_connections(self._connections, settings))
 
     async def stop(self, grace_s: float) -> None:
         """Take no more requests, give those in flight `grace_s` seconds, answer the rest with an error."""
@@ -299,33 +297,6 @@ class ZmqServer:
         if envelope.problem is not None:
             return envelope.problem
         return functools.partial(format_.decode_request, envelope.body)
-
-    async def _check_all(self) -> None:
-        """Look at all connections again and again: one timer for all costs less than one for each."""
-        settings = self.settings
-        shortest_s = min(
-            settings.header_timeout_s,
-            settings.request_timeout_s,
-            settings.take_timeout_s,
-            settings.idle_timeout_s,
-            settings.first_request_timeout_s,
-        )
-        pause_s = min(_LONGEST_PAUSE_BETWEEN_CHECKS_S, shortest_s / 4)
-        while True:
-            await asyncio.sleep(pause_s)
-            now = time.perf_counter()
-            for connection in [one for one in self._connections if one.is_open]:
-                connection.check_times(now)
-            self._check_memory()
-
-    def _check_memory(self) -> None:
-        """Cut who holds most while the messages that are arriving take too much in all."""
-        held = {one: one.stream.held_bytes for one in self._connections if one.is_open}
-        while sum(held.values()) > _INCOMPLETE_MESSAGES * self.settings.max_message_bytes:
-            greatest = max(held, key=held.__getitem__)
-            logger.warning("%s is cut: unfinished messages take too much memory", greatest.address)
-            greatest.refuse("memory", f"it holds {held[greatest]} bytes of a message")
-            del held[greatest]
 
 
 def _is_nameless(name: bytes) -> bool:
