@@ -108,7 +108,8 @@ public static class Predict
     // Asks, again after a lost connection; the exit status.
     public static int Main(string[] words)
     {
-        if (words.Length < 1 || words.Length > 3)
+        ushort port = 5556;
+        if (words.Length < 1 || words.Length > 3 || (words.Length > 2 && !ushort.TryParse(words[2], out port)))
         {
             Console.Error.WriteLine("usage: Predict FILE [HOST [PORT]]");
             return 2;
@@ -124,7 +125,6 @@ public static class Predict
             return 2;
         }
         string host = words.Length > 1 ? words[1] : "127.0.0.1";
-        int port = words.Length > 2 ? int.Parse(words[2]) : 5556;
         for (int number = 1; number <= Tries; number++)
         {
             try

@@ -114,8 +114,9 @@ local function main(path, host, port)
   return 2
 end
 
-if #arg < 1 or #arg > 3 then
+local port = tonumber(arg[3] or 5556)
+if #arg < 1 or #arg > 3 or not port then
   io.stderr:write("usage: lua predict.lua FILE [HOST [PORT]]\n")
   os.exit(2)
 end
-os.exit(main(arg[1], arg[2] or "127.0.0.1", tonumber(arg[3] or 5556)))
+os.exit(main(arg[1], arg[2] or "127.0.0.1", port))

@@ -90,6 +90,6 @@ def main(file: str, host: str = "127.0.0.1", port: str = "5556") -> int:
 
 
 if __name__ == "__main__":
-    if not 2 <= len(sys.argv) <= 4:
+    if not 2 <= len(sys.argv) <= 4 or not "".join(sys.argv[3:] or "0").isdecimal():
         sys.exit("usage: python predict.py FILE [HOST [PORT]]")
     sys.exit(main(*sys.argv[1:]))

@@ -221,6 +221,16 @@ def test_a_file_that_cannot_be_read_is_told_in_a_sentence(
 
 
 @each
+def test_a_port_that_no_server_has_is_told_without_a_traceback(
+    examples: Examples, png: Path, language: str
+) -> None:
+    done = examples.run(language, png, "127.0.0.1", "abc")
+    assert done.stdout == ""
+    assert done.status in {1, 2}
+    assert done.stderr.startswith(("usage: ", "no answer from 127.0.0.1:abc"))
+
+
+@each
 def test_without_a_file_the_usage_is_told(examples: Examples, language: str) -> None:
     done = examples.run(language)
     assert done.stdout == ""

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import nitrogen_client
 import pytest
+from nitrogen_play.asking import in_flags
 from nitrogen_play.server_port import other_server
 
 from tests.clients.example_strangers import stranger
@@ -30,6 +32,11 @@ def test_nobody_and_one_who_hangs_up_stay_unknown() -> None:
     assert other_server("127.0.0.1", free_port()) is None
     with stranger(b"") as port:
         assert other_server("127.0.0.1", port) is None
+
+
+def test_the_clients_advice_speaks_of_flags() -> None:
+    error = nitrogen_client.ReplyTimeoutError("send the next request, or give more timeout_s")
+    assert in_flags(error) == "send the next request, or give more --timeout"
 
 
 def test_the_wrong_port_ends_the_program_with_its_name(tiny_stack: Stack, tmp_path: Path) -> None:

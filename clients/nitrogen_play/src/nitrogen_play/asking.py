@@ -25,7 +25,7 @@ _PASSING = (
     nitrogen_client.ModelUnavailableError,
 )
 _JOIN_S = 2
-# What the client's sentences call by the names of its arguments.
+# The client's sentences name its arguments; whoever starts this program gives flags.
 _FLAGS = {"timeout_s": "--timeout", "client_key": "--client-key", "server_key": "--server-key"}
 
 

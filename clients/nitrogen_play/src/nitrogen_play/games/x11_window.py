@@ -16,7 +16,7 @@ _LEAST_SIDE = 16
 _IS_VIEWABLE = 2
 # A window manager's frame has the program's window in it, or one level further down.
 _MOST_LEVELS = 4
-# Of 32 bits a pixel, which all servers have for these: blue, green, red, and one unused or alpha.
+# A pixel of these has 32 bits: blue, green, red, and a byte that is unused or alpha.
 _DEPTHS = (24, 32)
 _ALL_PLANES = 0xFFFFFFFF
 # python-xlib joins what it receives piece by piece, which takes long for a whole screen at once.
@@ -123,7 +123,6 @@ class X11Screen:
     """
 
     def __init__(self, display: Any, window: Any, windows: X11Windows) -> None:  # noqa: ANN401 - untyped
-        self._display = display
         self._window = window
         self._errors = windows.errors
         self._copy: Any = None
