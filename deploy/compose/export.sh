@@ -24,4 +24,13 @@ done
 while IFS='=' read -r name value; do
     if [ -n "$value" ]; then export "$name=$value"; fi
 done </settings/model.env
+token=/run/secrets/hub-token
+if [ ! -r "$token" ]; then
+    echo "nitrogen-export: user $(id -u) cannot read the file that HF_TOKEN_FILE names: chown it to that user" >&2
+    exit 1
+fi
+if [ -n "${HF_TOKEN_VARIABLE:-}" ] && [ ! -s "$token" ]; then
+    echo "nitrogen-export: HF_TOKEN is not used, because docker inspect would show it: write the token to a file," \
+        "and name that one as HF_TOKEN_FILE in .env" >&2
+fi
 exec nitrogen-export "$@"

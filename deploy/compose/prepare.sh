@@ -32,7 +32,9 @@ for volume in /repository /keys /settings /recordings; do
     fi
 done
 
-# The operator's folder: only one that nobody has used yet, as Docker makes it when it is missing.
-if [ "$(stat -c %u:%g /models)" = 0:0 ] && [ -z "$(ls -A /models)" ] && ! chown "$owner" /models 2>/dev/null; then
-    echo "prepare: the models folder cannot be given to user $user: downloads into it may fail" >&2
-fi
+# The operator's folders: only ones that nobody has used yet, as Docker makes them when they are missing.
+for folder in /models /secrets; do
+    if [ "$(stat -c %u:%g "$folder")" = 0:0 ] && [ -z "$(ls -A "$folder")" ] && ! chown "$owner" "$folder" 2>/dev/null; then
+        echo "prepare: the folder of $folder cannot be given to user $user, who may not be able to write there" >&2
+    fi
+done

@@ -9,6 +9,7 @@
 """
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,17 @@ def _server_secret(folder: Path) -> bytes:
     return secret
 
 
+def _closed_to_us(folder: Path) -> Path | None:
+    """Return what keeps this user from the gateway's keys, a folder or the file; None when nothing does."""
+    secret = folder / f"{SERVER}{SECRET_SUFFIX}"
+    for inner in (*reversed(secret.parents), folder / CLIENTS, secret):
+        if not inner.exists():
+            return None
+        if not os.access(inner, os.R_OK if inner == secret else os.X_OK):
+            return inner
+    return None
+
+
 def _check_key(key: bytes) -> None:
     """Raise ValueError for what is no key in Z85; the message does not show it."""
     if len(key) != _KEY_CHARACTERS:
@@ -122,6 +134,12 @@ def _check_key(key: bytes) -> None:
 
 
 def _cannot_use(folder: Path, error: Exception) -> str:
+    closed = _closed_to_us(folder)
+    if closed is not None:
+        return (
+            f"--curve-keys {folder} cannot be used: the gateway's user {os.geteuid()} cannot read {closed}, "
+            f"which belongs to user {closed.stat().st_uid}: chown the whole folder to user {os.geteuid()}"
+        )
     return (
         f"--curve-keys {folder} cannot be used ({error}): "
         f"`nitrogen-gateway keys {folder}` makes what is missing"

@@ -3,6 +3,7 @@
 import json
 import socket
 import ssl
+import uuid
 from pathlib import Path
 
 import pytest
@@ -133,16 +134,22 @@ def test_the_checkpoint_is_downloaded_once_and_again_when_it_was_deleted(tmp_pat
     authority.issue_cert("127.0.0.1", "localhost").configure_cert(certificate)
     with running_hub(certificate) as hub:
         fill(hub, tmp_path)
+        hub.token = f"hf_{uuid.uuid4().hex}"
+        token = tmp_path / "hub-token"
+        token.write_text(f"{hub.token}\n")
         settings = {
             "NITROGEN_CHECKPOINT": "somebody/nitrogen",
             "HF_ENDPOINT": hub.url,
             "NO_PROXY": "127.0.0.1,localhost",
             "SSL_CERT_FILE": "/models/company.pem",
+            "HF_TOKEN_FILE": str(token),
+            "HF_TOKEN": hub.token,  # as somebody's shell may have it
         }
         with compose_stack(tmp_path, [file], **settings) as stack:
             assert stack.compose("up", "--no-deps", "prepare").returncode == 0  # makes the models folder
             authority.cert_pem.write_to_path(str(tmp_path / "models" / "company.pem"))
             assert "published" in exported(stack)
+            assert_only_the_export_has(hub.token, stack)
             hub.requests.clear()
             assert "nothing to export" in exported(stack)
             assert hub.requests == []
@@ -153,6 +160,18 @@ def test_the_checkpoint_is_downloaded_once_and_again_when_it_was_deleted(tmp_pat
             )
             assert "nothing to export" in exported(stack)
             assert (tmp_path / "models" / "somebody" / "nitrogen" / "ng.pt").is_file()
+
+
+def assert_only_the_export_has(secret: str, stack: ComposeStack) -> None:
+    """Look for it where others may look, after the export has ended."""
+    containers = stack.compose("ps", "--all", "--quiet").stdout.split()
+    assert len(containers) >= 3
+    assert secret not in docker("inspect", *containers)
+    settings = stack.containers("settings")[0]
+    everything = "cat /proc/[0-9]*/environ /settings/* /run/secrets/* 2>/dev/null; true"
+    seen = docker("exec", settings, "sh", "-c", everything)
+    assert "somebody/nitrogen" in seen
+    assert secret not in seen
 
 
 def exported(stack: ComposeStack) -> str:

@@ -153,6 +153,24 @@ def test_another_machine_need_not_reach_the_ports_that_are_not_for_it(stack: Com
     assert said.endswith("all works\n")
 
 
+def test_keys_are_made_with_docker_alone_and_those_of_others_are_told(stack: ComposeStack) -> None:
+    made = stack.compose("run", "--rm", "keys", "--client", "alice")
+    assert made.returncode == 0, made.stderr
+    secrets = f"--volume={stack.settings['NITROGEN_SECRETS_DIR']}:/secrets"
+    give = ("run", "--rm", "--user=0", secrets, "--entrypoint=chown", "nitrogen-gateway:test")
+    docker(*give, "0:0", "/secrets/curve/server.key_secret")
+    with_keys = ("--rm", "--no-deps", "--env=NITROGEN_CURVE_KEYS=/secrets/curve")
+    refused = stack.compose("run", *with_keys, "gateway")
+    docker(*give, "-R", "1000:1000", "/secrets/curve")
+    assert refused.returncode != 0
+    assert "user 1000 cannot read /secrets/curve/server.key_secret" in refused.stderr
+    look = (
+        "import pathlib, gateway.transport.zmq_keys as keys\nkeys.CurveKeys(pathlib.Path('/secrets/curve'))\n"
+    )
+    taken = stack.compose("run", *with_keys, "--entrypoint=python", "gateway", "-c", look)
+    assert taken.returncode == 0, taken.stderr
+
+
 def test_triton_takes_orders_only_with_the_key(stack: ComposeStack) -> None:
     asking = (
         "import grpc, sys\n"
