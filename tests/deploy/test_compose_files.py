@@ -1,7 +1,10 @@
 """The compose files and `.env.example`: valid, complete, and in step with the gateway's settings."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +86,48 @@ def test_every_variable_of_the_compose_files_is_in_the_example() -> None:
     used = {name for file in FILES for name in re.findall(r"\$\{(\w+)", (ROOT / file).read_text())}
     example = (ROOT / ".env.example").read_text()
     named = set(re.findall(r"^#(\w+)=", example, re.MULTILINE))
-    # That one is only looked at, to say that it is not used.
-    assert used - {"HF_TOKEN"} == named
+    # The token in a variable is only looked at, to say that it is not used; the others are Compose's own.
+    assert used - {"HF_TOKEN"} == named - {"COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME"}
+
+
+@pytest.mark.docker
+def test_the_lines_for_env_make_the_stacks_that_the_pages_say(tmp_path: Path) -> None:
+    for name in FILES:
+        shutil.copy(ROOT / name, tmp_path)
+
+    def read(*lines: str) -> dict[str, Any]:
+        (tmp_path / ".env").write_text("".join(f"{line}\n" for line in lines))
+        ours = ("NITROGEN_", "COMPOSE_")
+        run = subprocess.run(
+            ["docker", "compose", "config", "--format=json"],
+            cwd=tmp_path,
+            env={name: value for name, value in os.environ.items() if not name.startswith(ours)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        stack: dict[str, Any] = json.loads(run.stdout)
+        return stack
+
+    page = (ROOT / "docs" / "compose.md").read_text()
+    lines = re.findall(r"^\| `(COMPOSE_FILE=\S+)`", page, re.MULTILINE)
+    assert lines[0] in (ROOT / "README.md").read_text()
+    gpu, (cpu, scale, both) = read(), map(read, lines)
+    tritons = [stack["services"]["triton"]["image"] for stack in (gpu, cpu, scale, both)]
+    assert ["tritonserver" in image for image in tritons] == [True, False, True, False]
+    assert ["balancer" in stack["services"] for stack in (gpu, cpu, scale, both)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert scale["services"]["gateway"]["deploy"]["replicas"] == 2
+    assert {"prometheus", "grafana"} <= set(read("COMPOSE_PROFILES=monitoring")["services"])
+    only = set(read("COMPOSE_PROFILES=prometheus")["services"])
+    assert "prometheus" in only
+    assert "grafana" not in only
+    assert read("COMPOSE_PROJECT_NAME=another")["name"] == "another"
 
 
 def test_the_example_changes_nothing() -> None:

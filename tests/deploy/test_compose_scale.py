@@ -12,9 +12,8 @@ from tests.stack import PickleClient, wait_until
 
 pytestmark = pytest.mark.docker
 
-SCALE = ("--scale", "triton=2", "--scale", "gateway=2")
 _DOCKERFILE = """FROM python:3.11-slim-bookworm
-RUN apt-get update && apt-get install --yes --no-install-recommends haproxy
+RUN apt-get update && apt-get install --yes --no-install-recommends haproxy wget
 """
 
 
@@ -36,7 +35,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, balancer_image: str) -> Iter
     folder = tmp_path_factory.mktemp("scale")
     scale = ROOT / "docker-compose.scale.yml"
     with compose_stack(folder, [scale], NITROGEN_BALANCER_IMAGE=balancer_image) as stack:
-        stack.up("--build", *SCALE)
+        stack.up("--build")
         yield stack
 
 
@@ -58,7 +57,7 @@ def test_players_are_shared_out_between_gateways_and_tritons(stack: ComposeStack
     containers = [(one, service) for service in ("gateway", "triton") for one in stack.containers(service)]
     assert len(containers) == 4
     before = [served(stack, *one) for one in containers]
-    wait_until(lambda: plays(stack), 60, "the balancer knows a gateway")
+    assert stack.inspect("balancer")["State"]["Health"]["Status"] == "healthy"
 
     def all_have_served() -> bool:
         for _ in range(4):
@@ -91,9 +90,12 @@ def test_a_gateway_that_is_killed_leaves_the_other_to_the_players(stack: Compose
 
 
 def test_one_more_triton_takes_its_share(stack: ComposeStack) -> None:
-    before = set(stack.containers("triton"))
-    stack.up("--no-recreate", "--scale", "triton=3", "--scale", "gateway=2")
-    (added,) = set(stack.containers("triton")) - before
+    before = {*stack.containers("triton"), *stack.containers("gateway")}
+    stack.settings["NITROGEN_TRITONS"] = "3"
+    stack.up()
+    after = {*stack.containers("triton"), *stack.containers("gateway")}
+    assert before < after
+    (added,) = after - before
     warm_up = served(stack, added, "triton")
 
     def is_used() -> bool:
