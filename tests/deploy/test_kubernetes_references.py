@@ -31,7 +31,11 @@ def test_volumes_are_there_and_mounted(manifests: Manifests) -> None:
 
 
 def test_settings_come_from_config_maps_that_are_there(manifests: Manifests) -> None:
-    maps = {one["metadata"]["name"]: one["data"] for one in manifests.of("ConfigMap")}
+    maps = {
+        one["metadata"]["name"]: one["data"]
+        for one in manifests.of("ConfigMap")
+        if "grafana_dashboard" not in one["metadata"].get("labels", {})
+    }
     used = {
         source["configMapRef"]["name"]
         for pods in manifests.pods()

@@ -1,17 +1,20 @@
 """Every object against Kubernetes' own schemas, strictly: an unknown or misspelt field is an error."""
 
 import copy
+import json
+import re
 
 import kubernetes_validate
 import pytest
 import yaml
 
+from deploy.kubernetes import monitoring
 from tests.deploy.kubernetes_manifests import APPLIED, FOLDER, Object, Pods, rendered, sources
 
 # The oldest that the manifests are for, and the newest that the schemas are known of.
 VERSIONS = ("1.29", "1.37")
 # Of operators that extend Kubernetes; their pods and a list of their fields are checked below.
-EXTENSIONS = {"ServiceMonitor", "ServingRuntime", "InferenceService"}
+EXTENSIONS = {"ServiceMonitor", "PrometheusRule", "ScaledObject", "ServingRuntime", "InferenceService"}
 SERVICE_MONITOR = {"jobLabel", "selector", "endpoints"}
 ENDPOINT = {"port", "path", "interval", "scrapeTimeout"}
 SERVING_RUNTIME = {
@@ -55,6 +58,49 @@ def test_service_monitors_have_known_fields_only() -> None:
         assert one["spec"].keys() == SERVICE_MONITOR
         for endpoint in one["spec"]["endpoints"]:
             assert endpoint.keys() <= ENDPOINT
+
+
+def test_the_cluster_has_the_alerts_and_dashboards_of_the_compose_stack() -> None:
+    for name, text in monitoring.files().items():
+        assert (monitoring.FOLDER / name).read_text(encoding="utf-8") == text, name
+        assert "docker compose" not in text
+    fleet = rendered("overlays/fleet")
+    groups = [group for rule in fleet.of("PrometheusRule") for group in rule["spec"]["groups"]]
+    page = (FOLDER.parents[1] / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| `(Nitrogen\w+)` \|", page, re.MULTILINE)
+    alerts = [rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule]
+    assert sorted(alerts) == sorted(named)
+    assert len(alerts) >= 27
+    for one in fleet.of("PrometheusRule"):
+        assert one["apiVersion"] == "monitoring.coreos.com/v1"
+        assert one["metadata"]["labels"] == fleet.of("ServiceMonitor")[0]["metadata"]["labels"]
+        assert one["spec"].keys() == {"groups"}
+    boards = [
+        one for one in fleet.of("ConfigMap") if "grafana_dashboard" in one["metadata"].get("labels", {})
+    ]
+    assert len(boards) == 2
+    for board in boards:
+        # kubectl keeps the object in an annotation, which may have 256 KiB.
+        assert len(json.dumps(board)) < 200_000
+        assert all('"uid": "prometheus"' in text and json.loads(text) for text in board["data"].values())
+
+
+def test_keda_scales_tritons_as_far_as_the_autoscaler_in_its_place() -> None:
+    ours, theirs = rendered("overlays/fleet"), rendered("overlays/fleet-keda")
+    (scaled,) = theirs.of("ScaledObject")
+    assert scaled["apiVersion"] == "keda.sh/v1alpha1"
+    former = ours.one("HorizontalPodAutoscaler", "triton")["spec"]
+    assert [one["metadata"]["name"] for one in theirs.of("HorizontalPodAutoscaler")] == ["gateway"]
+    spec = scaled["spec"]
+    assert spec["scaleTargetRef"] == {"name": former["scaleTargetRef"]["name"]}
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (
+        former["minReplicas"],
+        former["maxReplicas"],
+    )
+    assert spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"] == former["behavior"]
+    (trigger,) = spec["triggers"]
+    assert (trigger["type"], trigger["metricType"]) == ("prometheus", "Value")
+    assert trigger["metadata"].keys() == {"serverAddress", "query", "threshold"}
 
 
 def test_kserve_has_known_fields_only() -> None:
