@@ -34,6 +34,7 @@ _BLANKS = b" \t\r\n"
 _FIRST_LINE_ENDS = re.compile(rb"[\r\n]{0,4}")
 
 _EXAMPLE = 'send one line such as {"type": "predict", "len": 1234}, then the image bytes'
+_WRONG_LENGTH = f"was the last picture longer than its len, or than the {FRAME_BYTES} bytes of a raw frame?"
 _NO_NEWLINE = "it has no newline at its end: send one after each line of JSON"
 _IMAGE_IN_JSON = "a picture is not read from the JSON: send its bytes after the line, and their number as len"
 
@@ -67,6 +68,7 @@ class JsonDialect(FramedStream):
     def __init__(self, **limits: Unpack[Limits]) -> None:
         super().__init__(**limits)
         self._line = bytearray()
+        self._is_first_line = True
         # Most clients send the same line before each image.
         self._known_line: bytes | None = None
         self._known = _Predict("pad", Options(), None, 0)
@@ -99,7 +101,8 @@ class JsonDialect(FramedStream):
         try:
             parse_object(bytes(self._line).removeprefix(_BYTE_ORDER_MARK), self.max_header_depth)
         except RequestError:
-            return self._hint(self._line) or stranger(bytes(self._line[:HEAD_BYTES]), "TCP")
+            known = stranger(bytes(self._line[:HEAD_BYTES]), "TCP") if self._is_first_line else None
+            return self._hint(self._line) or known
         return _NO_NEWLINE
 
     def _next_line(self) -> bytes | None:
@@ -119,6 +122,7 @@ class JsonDialect(FramedStream):
         self._take(1)
         line = bytes(self._line)
         self._line.clear()
+        self._is_first_line = False
         return line
 
     def _hint(self, line: bytes | bytearray) -> str | None:
@@ -136,9 +140,10 @@ class JsonDialect(FramedStream):
             return
         if head.lstrip(_BLANKS)[:1] in (b"", b"{") and head[1:2] != b"\0":
             return
-        if (known := stranger(head, "TCP")) is not None:
+        if self._is_first_line and (known := stranger(head, "TCP")) is not None:
             raise ForeignError(known)
-        raise FramingError(f"the header line begins with {head!r}, which is not JSON; {_EXAMPLE}")
+        hint = _EXAMPLE if self._is_first_line else _WRONG_LENGTH
+        raise FramingError(f"the header line begins with {head!r}, which is not a JSON object; {hint}")
 
     def _read_line(self, line: bytes) -> Event | _Predict:
         if line == self._known_line:

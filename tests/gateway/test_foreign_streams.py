@@ -74,7 +74,14 @@ def test_a_stranger_is_told_what_it_looks_like_and_where_it_belongs(name: str) -
 def test_what_is_not_known_is_shown(data: bytes) -> None:
     (error,) = JsonDialect().receive(data)
     assert type(error) is FramingError
-    assert f"begins with {data[:10]!r}, which is not JSON; send one line" in str(error)
+    assert f"begins with {data[:10]!r}, which is not a JSON object; send one line" in str(error)
+
+
+@pytest.mark.parametrize("rest", [b"\x01\0\0\0\0\0\0\0\0\0", b"\x80\x04" + bytes(20), b"GET of a picture"])
+def test_the_rest_of_a_picture_is_no_stranger(rest: bytes) -> None:
+    _, error = JsonDialect().receive(b'{"type": "predict", "len": 3}\nabc' + rest)
+    assert type(error) is FramingError
+    assert "was the last picture longer than its len" in str(error)
 
 
 def test_a_short_stranger_is_told_so_when_its_time_is_over() -> None:

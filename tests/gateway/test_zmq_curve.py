@@ -42,6 +42,14 @@ def keys(tmp_path: Path) -> Path:
     return folder
 
 
+async def test_a_client_with_a_key_may_number_its_requests(keys: Path) -> None:
+    async with lone_gateway(curve_keys=keys) as gateway:
+        with peer(gateway, **curve(keys, "alice"), req_correlate=1, req_relaxed=1) as client:
+            for _ in range(3):
+                assert await ask(client) == {"status": "ok"}
+        assert len(gateway._zmq._contexts) <= 1
+
+
 async def test_a_client_that_has_a_key_is_answered_and_counted_as_authorised(keys: Path) -> None:
     async with lone_gateway(curve_keys=keys, allow="127.0.0.1") as gateway:
         with peer(gateway, **curve(keys, "alice")) as client:
