@@ -15,7 +15,7 @@ while [ ! -e /settings/model.env ]; do
         exit 1
     fi
     if [ "$waited" -ge 120 ]; then
-        echo "nitrogen-export: the services preflight and settings do not run: start the whole stack, docker compose up" >&2
+        echo "nitrogen-export: the services preflight, gateway-settings and settings have not all run: start the whole stack, docker compose up" >&2
         exit 1
     fi
     waited=$((waited + 1))

@@ -22,7 +22,7 @@ done >/settings/running
 # What another user may have left in the stack's own volumes. Without its capabilities root enters no closed folder but
 # its own, so those of others are root's for a moment. `lost+found` is the file system's.
 foreign="( ! -uid $user -o ! -gid ${owner#*:} )"
-for volume in /repository /keys /settings /recordings; do
+for volume in /repository /keys /settings /gateway-settings /recordings; do
     # shellcheck disable=SC2086 # words for find
     find "$volume" -name lost+found -prune -o $foreign -type d -exec chown 0:0 {} \; 2>/dev/null || true
     # shellcheck disable=SC2086

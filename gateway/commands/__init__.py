@@ -1,1 +1,1 @@
-"""The small programs beside the gateway: `nitrogen-gateway check`, `keys` and `render`."""
+"""The small programs beside the gateway: `check`, `keys`, `ready`, `render` and `settings`."""

@@ -15,7 +15,7 @@ from tests.stack import JsonClient, PickleClient, wait_until
 pytestmark = pytest.mark.docker
 
 FRAME = np.arange(256 * 256 * 3, dtype=np.uint8).reshape(256, 256, 3)
-ALL = ("prepare", "preflight", "settings", "export", "triton", "gateway", "prometheus")
+ALL = ("prepare", "preflight", "gateway-settings", "settings", "export", "triton", "gateway", "prometheus")
 # The same health checks, with less time between them.
 CHECKS = """services:
   triton: {healthcheck: {interval: 1s}}
@@ -294,6 +294,26 @@ def test_a_wrong_setting_is_one_line_and_the_players_go_on(stack: ComposeStack) 
     assert "many" in last
     assert plays(stack)
     stack.up("gateway", "settings")
+
+
+def test_a_wrong_setting_of_the_gateway_leaves_alone_the_one_that_runs(stack: ComposeStack) -> None:
+    started, container = stack.inspect("gateway")["State"]["StartedAt"], stack.containers("gateway")
+    stack.settings["NITROGEN_MAX_CLIENTS"] = "many"
+    run = stack.compose("up", "--wait", "gateway", "settings")
+    assert run.returncode != 0
+    assert 'service "gateway-settings" didn\'t complete successfully' in run.stderr
+    assert "NITROGEN_MAX_CLIENTS is 'many'" in stack.logs("gateway-settings").splitlines()[-1]
+    assert plays(stack)
+    assert stack.inspect("gateway")["State"]["StartedAt"] == started
+
+    stack.settings["NITROGEN_MAX_CLIENTS"] = "50"
+    stack.up("gateway", "settings")
+    wait_until(
+        lambda: stack.inspect("gateway")["State"]["StartedAt"] != started, 30, "the gateway starts again"
+    )
+    wait_until(lambda: plays(stack), 60, "players are answered again")
+    assert stack.containers("gateway") == container
+    assert "NITROGEN_MAX_CLIENTS=50\n" in docker("exec", container[0], "cat", "/tmp/gateway.env")
 
 
 def test_down_answers_what_is_in_flight_and_leaves_nothing(stack: ComposeStack) -> None:
