@@ -487,8 +487,8 @@ local function receive()
   comm.socketServerSetTimeout(OPTIONS.timeout_ms)
   local text = comm.socketServerResponse()
   if not text or text == "" then
-    local port = comm.socketServerGetPort()
-    error(answers > 0 and "no answer came" or string.format("no answer came; is %d its TCP port (usually 5556)?", port), 0)
+    local doubt = string.format("; is %d its TCP port (usually 5556)?", comm.socketServerGetPort())
+    error("no answer came" .. (answers > 0 and "" or doubt), 0)
   end
   local reply = decode_value(text, 1)
   if type(reply) ~= "table" or not reply.status then error("an answer is not the gateway's: " .. text:sub(1, 60), 0) end

@@ -34,7 +34,7 @@ local function ask(tcp, image)
   local header = string.format('{"type": "predict", "len": %d}\n', #image)
   local sent, why = tcp:send(header .. image)
   if not sent then return nil, why end
-  local bytes, byte = {}, nil
+  local bytes, byte = {}
   repeat
     byte, why = tcp:receive(1) -- luasocket has a buffer of its own
     if not byte then return nil, why end
