@@ -6,6 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,17 @@ def pair(tritons: Pair) -> Pair:
     serve_version(tritons.repository, NAME, 1, after=[])
     assert tritons.running() == [1, 1]
     return tritons
+
+
+def test_activations_at_once_take_turns(pair: Pair) -> None:
+    def move(number: int) -> None:
+        activate(pair.repository, NAME, number, pair.endpoint, key=pair.key)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(move, (2, 1) * 5))
+    served = served_number(pair.repository, NAME)
+    assert pair.running() == [served, served]
+    assert history(pair.repository, NAME)[-1] == served
 
 
 def test_all_addresses_of_a_name_are_activated(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
