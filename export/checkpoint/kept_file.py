@@ -14,6 +14,7 @@ from export.checkpoint.digest import file_sha256
 from export.checkpoint.hub import HubFile, describe_file, download, not_a_hub
 from export.checkpoint.hub_cache import cached_file
 from export.errors import DownloadError
+from export.repository.folder_lock import one_machine
 from export.writable import NO_SPACE, advice
 
 logger = logging.getLogger(__name__)
@@ -239,4 +240,5 @@ def _one_process(path: Path) -> Iterator[None]:
         except BlockingIOError:
             logger.info("another process is downloading %s: waiting for it", path)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        with one_machine(path.with_name(f"{path.name}.pulse")):
+            yield

@@ -48,13 +48,20 @@ def locked(folder: Path) -> Iterator[Pulse]:
     """
     descriptor = lock_folder(folder, wait=True)
     try:
-        pulse = _taken(folder / LOCK_NAME)
-        try:
+        with one_machine(folder / LOCK_NAME) as pulse:
             yield pulse
-        finally:
-            pulse.close()
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def one_machine(path: Path) -> Iterator[Pulse]:
+    """Keep other machines from what `path` stands for, once a `flock` keeps this one's processes from it."""
+    pulse = _taken(path)
+    try:
+        yield pulse
+    finally:
+        pulse.close()
 
 
 def _taken(path: Path) -> Pulse:
