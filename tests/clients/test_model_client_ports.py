@@ -9,7 +9,7 @@ from gateway.server import Gateway
 from tests.clients.client_background import Background, gateway_in
 from tests.clients.client_kinds import KINDS, MakeClient, connected
 from tests.clients.client_timed_model import frame, frames_seen
-from tests.gateway.test_zmq_brokers import brokers
+from tests.gateway.zmq_peers import brokers
 
 
 @KINDS

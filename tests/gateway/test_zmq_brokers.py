@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import pickle
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,45 +16,20 @@ from gateway.server import Gateway
 from tests.gateway.conftest import StartGateway
 from tests.gateway.test_zmq_clients import frames_seen, predict
 from tests.gateway.timed_triton import TimedTriton
-from tests.gateway.zmq_peers import RESET, ask, lone_gateway, peer, refused, reply_of, until
+from tests.gateway.zmq_peers import (
+    RESET,
+    ask,
+    broker,
+    brokers,
+    lone_gateway,
+    peer,
+    refused,
+    reply_of,
+    until,
+)
 
 OK = msgpack.packb({"status": "ok"})
 RECOVERING = {"req_correlate": 1, "req_relaxed": 1}
-
-
-@contextlib.contextmanager
-def broker(port: int, **options: Any) -> Iterator[int]:  # noqa: ANN401
-    """The usual broker in front of a port; its own port. `options`: of the socket at its back."""
-    context = zmq.Context()
-    front, back = context.socket(zmq.ROUTER), context.socket(zmq.DEALER)
-    for name, value in {"linger": 0, **options}.items():
-        setattr(back, name, value)
-    front.linger = 0
-    back.connect(f"tcp://127.0.0.1:{port}")
-    own = front.bind_to_random_port("tcp://127.0.0.1")
-
-    def hand_on() -> None:
-        with contextlib.suppress(zmq.ZMQError):
-            zmq.proxy(front, back)
-        front.close()
-        back.close()
-
-    thread = threading.Thread(target=hand_on)
-    thread.start()
-    try:
-        yield own
-    finally:
-        context.term()
-        thread.join()
-
-
-@contextlib.contextmanager
-def brokers(port: int, count: int) -> Iterator[int]:
-    """So many brokers, each in front of the next."""
-    with contextlib.ExitStack() as stack:
-        for _ in range(count):
-            port = stack.enter_context(broker(port))
-        yield port
 
 
 @contextlib.contextmanager
