@@ -58,15 +58,20 @@ class ContextStore(Generic[Key]):
 
     A client is known by its connection's key and its path behind it, which is empty unless brokers are
     between. `max_contexts`: beyond it the least recently used is dropped. `idle_s`: seconds without a request
-    after which a context is dropped. `clock`: monotonic seconds.
+    after which a context is dropped. `clock`: monotonic seconds. `max_per_key`: as `max_contexts`, for the
+    clients behind one connection.
     """
 
-    def __init__(self, max_contexts: int, idle_s: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, max_contexts: int, idle_s: float, clock: Callable[[], float], max_per_key: int = 1
+    ) -> None:
         self._max_contexts = max_contexts
+        self._max_per_key = max_per_key
         self._idle_s = idle_s
         self._clock = clock
         self._contexts: OrderedDict[tuple[Key, Path], tuple[float, FrameContext]] = OrderedDict()
-        self._paths: dict[Key, set[Path]] = {}
+        # In the order of last use.
+        self._paths: dict[Key, dict[Path, None]] = {}
 
     def __len__(self) -> int:
         return len(self._contexts)
@@ -78,8 +83,12 @@ class ContextStore(Generic[Key]):
         _, context = self._contexts.pop((key, path), (now, None))
         if context is None:
             context = FrameContext()
-            self._paths.setdefault(key, set()).add(path)
         self._contexts[key, path] = (now, context)
+        paths = self._paths.setdefault(key, {})
+        paths.pop(path, None)
+        paths[path] = None
+        if len(paths) > self._max_per_key:
+            self.drop(key, next(iter(paths)))
         if len(self._contexts) > self._max_contexts:
             self.drop(*next(iter(self._contexts)))
         return context
@@ -93,7 +102,7 @@ class ContextStore(Generic[Key]):
         if self._contexts.pop((key, path), None) is None:
             return
         paths = self._paths[key]
-        paths.remove(path)
+        del paths[path]
         if not paths:
             del self._paths[key]
 

@@ -141,7 +141,8 @@ class GatewaySettings(BaseSettings):
     max_clients: Count = 2000
     """Connections on each of the two ports, and of each worker; further ones are refused."""
     max_connections_per_address: Count = 256
-    """Connections from one address on each of the two ports, and of each worker; further ones are refused."""
+    """Connections from one address on each of the two ports, and of each worker; further ones are refused. Of
+    the clients behind a ZeroMQ broker as many keep a frame context."""
     max_in_flight: Count = 512
     """Requests worked on at once by each worker; the second half is for clients that have no other, and no
     address gets more than half."""

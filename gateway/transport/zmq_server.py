@@ -75,7 +75,10 @@ class ZmqServer:
         self._networks = Networks(settings.networks)
         self._keys = None if settings.curve_keys is None else CurveKeys(settings.curve_keys)
         self._contexts: ContextStore[ClientKey] = ContextStore(
-            settings.max_contexts, settings.context_idle_s, time.monotonic
+            settings.max_contexts,
+            settings.context_idle_s,
+            time.monotonic,
+            settings.max_connections_per_address,
         )
         self._connections: set[ZmqConnection] = set()
         self._per_address: Counter[str] = Counter()

@@ -55,6 +55,21 @@ def test_each_client_has_its_own_context() -> None:
     assert store.get(b"1") is not store.get(b"2")
 
 
+def test_the_clients_behind_one_key_are_bounded_and_are_nobody_elses() -> None:
+    store = ContextStore(10, 600, Clock(), max_per_key=2)
+    other = store.get(b"other")
+    first, second = store.get(b"1", (b"a",)), store.get(b"1", (b"b",))
+    assert store.get(b"1", (b"a",)) is first
+    store.get(b"1", (b"c",))
+    assert store.paths(b"1") == [(b"a",), (b"c",)]
+    assert store.get(b"1", (b"b",)) is not second
+    assert store.get(b"other") is other
+    for path in store.paths(b"1"):
+        store.drop(b"1", path)
+    assert len(store) == 1
+    assert store.paths(b"1") == []
+
+
 def test_the_least_recently_used_goes_first() -> None:
     store = ContextStore(2, 600, Clock())
     first, second = store.get(b"1"), store.get(b"2")
