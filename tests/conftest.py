@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.golden import checkpoint_path
+from tests.other_backends import use_other_backends
 from tests.stack import Stack, running_stack
 
 # On a machine with other work, torch's threads that spin while they wait slow each other down a hundredfold.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+use_other_backends()
 
 
 @pytest.fixture(scope="session")

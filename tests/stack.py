@@ -22,6 +22,8 @@ import zmq
 import zmq.auth
 from numpy.typing import NDArray
 
+from tests.other_backends import STANDALONE
+
 READY_TIMEOUT_S = 120
 
 
@@ -90,7 +92,7 @@ def running_stack(
     flags = [f"--{name}-port={port}" for name, port in zip(names, ports, strict=True)]
     with stderr.open("w") if stderr else nullcontext(subprocess.STDOUT) as error_output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "standalone", "--host=127.0.0.1", *flags, *arguments],
+            [sys.executable, *STANDALONE, "--host=127.0.0.1", *flags, *arguments],
             cwd=cwd,
             env={**os.environ, **(env or {})},
             stdout=subprocess.PIPE,

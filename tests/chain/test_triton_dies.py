@@ -203,6 +203,7 @@ def test_seeded_answers_are_the_same_after_triton_was_killed(death: Death) -> No
     assert after == before
 
 
+@pytest.mark.python_stub
 def test_killed_triton_leaves_no_stub(death: Death) -> None:
     """It can outlive Triton, and holds the model's memory."""
     assert len(death.old_stubs) == 1
@@ -276,6 +277,7 @@ def test_seeded_answers_are_the_same_when_triton_goes_on(standstill: Standstill)
     assert after == before
 
 
+@pytest.mark.python_stub
 def test_every_client_gets_actions_again_after_the_stub_was_killed(tmp_path: Path) -> None:
     """What a machine that runs out of memory kills is the process that holds the model."""
     with mortal_stack(tmp_path) as stack, match_on(stack) as match:

@@ -86,6 +86,7 @@ def test_nothing_survives_a_killed_parent(tiny_repository: Path, tmp_path: Path)
     assert {path for path in segments if path.exists()} == set()
 
 
+@pytest.mark.python_stub
 def test_nothing_survives_a_killed_parent_and_a_killed_triton(tiny_repository: Path, tmp_path: Path) -> None:
     """Triton has no time to tidy up: its stub and its shared memory are left to the keeper."""
     # A killed parent cannot remove its temporary folder; so it lies where pytest tidies up.
