@@ -39,6 +39,8 @@ class TritonWheel:
             # with all of them on two cores that costs a factor of ten and more. The operator's choice wins.
             "OMP_WAIT_POLICY": "PASSIVE",
             "ORT_DISABLE_TELEMETRY": "1",
+            # As for the C++ backends, which would otherwise keep the memory of unloaded versions.
+            "MALLOC_MMAP_THRESHOLD_": "1048576",
             **os.environ,
             "LD_LIBRARY_PATH": os.pathsep.join(map(str, (self.libraries, *_folders_with_libpython()))),
             "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
