@@ -17,6 +17,7 @@ from export.checkpoint.reader import Checkpoint, read_checkpoint
 from export.checkpoint.source import CheckpointSource, opened_checkpoint
 from export.errors import OptionError, VerificationError
 from export.formats.accuracy import Accuracy
+from export.formats.largest_batch import run_largest_batch
 from export.formats.onnx_graph import load_onnx, save_onnx
 from export.formats.self_check import Graph, Reference, check_graph, reference_answers
 from export.formats.torchscript import load_torchscript, save_torchscript
@@ -186,13 +187,15 @@ def _publish(form: Format, options: ExportOptions, material: Material) -> Versio
         options.repository, name, options.version, force=options.force, keep=options.keep
     ) as new:
         precisions = _precisions(options.precision, form, on_gpu=on_gpu)
-        precision, accuracy = _write_graph(new.folder / writer.file_name, writer, precisions, material)
+        largest = options.max_batch_size or (16 if on_gpu else 8)
+        path = new.folder / writer.file_name
+        precision, accuracy = _write_graph(path, writer, precisions, material, largest)
         facts = _facts(material, precision, accuracy)
         config = fill_config(
             facts,
             name=name,
             version=new.number,
-            max_batch_size=options.max_batch_size or (16 if on_gpu else 8),
+            max_batch_size=largest,
             max_queue_size=options.max_queue_size,
             device_kind=options.device_kind,
             form=form,
@@ -226,25 +229,32 @@ def _gpu_has_bf16_units() -> bool:
 
 
 def _write_graph(
-    path: Path, writer: FormatWriter, precisions: tuple[Precision, ...], material: Material
+    path: Path,
+    writer: FormatWriter,
+    precisions: tuple[Precision, ...],
+    material: Material,
+    largest_batch: int,
 ) -> tuple[Precision, Accuracy]:
     """Save the first precision whose graph is accurate enough; which one, and how accurate it is."""
     *others, last = precisions
     for precision in others:
         try:
-            return precision, _write_and_check(path, writer, precision, material)
+            return precision, _write_and_check(path, writer, precision, material, largest_batch)
         except VerificationError as error:
             logger.warning("%s: trying %s", error, last)
-    return last, _write_and_check(path, writer, last, material)
+    return last, _write_and_check(path, writer, last, material, largest_batch)
 
 
-def _write_and_check(path: Path, writer: FormatWriter, precision: Precision, material: Material) -> Accuracy:
+def _write_and_check(
+    path: Path, writer: FormatWriter, precision: Precision, material: Material, largest_batch: int
+) -> Accuracy:
     logger.info("saving %s in %s", path.name, precision)
     model = material.build()
     lower_precision(model, precision)
     writer.save(model, path)
     del model  # before the saved one is loaded: both together are twice the memory
-    accuracy = check_graph(writer.load(path), material.reference, precision)
+    graph = writer.load(path)
+    accuracy = check_graph(graph, material.reference, precision)
     logger.info(
         "checked against the float32 network: x(1) differs by at most %.1e, by %.1e in the mean, "
         "and %.2f %% of the buttons differ",
@@ -252,6 +262,9 @@ def _write_and_check(path: Path, writer: FormatWriter, precision: Precision, mat
         accuracy.mean_difference,
         100 * accuracy.flipped_buttons,
     )
+    memory = run_largest_batch(graph, material.reference, largest_batch)
+    took = "" if memory is None else f", and takes {size(memory)} of this machine's memory beside the weights"
+    logger.info("the largest batch, of %d, runs%s", largest_batch, took)
     return accuracy
 
 
