@@ -20,7 +20,7 @@ local LONGEST_REPLY = 65536 -- bytes; a gateway's are much shorter
 -- A connection, or nil and why. A game keeps it: what the model has seen before belongs to it.
 local function connect(host, port)
   local tcp = socket.tcp()
-  tcp:settimeout(TIMEOUT_S, "t") -- in total; a game that keeps the connection sets it for each picture
+  tcp:settimeout(TIMEOUT_S)
   local connected, why = tcp:connect(host, port)
   if not connected then
     tcp:close()
@@ -35,7 +35,9 @@ local function ask(tcp, image)
   local sent, why = tcp:send(header .. image)
   if not sent then return nil, why end
   local bytes, byte = {}
+  local deadline = socket.gettime() + TIMEOUT_S
   repeat
+    if socket.gettime() > deadline then return nil, "timeout" end
     byte, why = tcp:receive(1) -- luasocket has a buffer of its own
     if not byte then return nil, why end
     bytes[#bytes + 1] = byte

@@ -54,7 +54,7 @@ def tcp() -> object:
 
     return lua.table_from(
         {
-            b"settimeout": lambda _self, timeout_s, _what: connection.settimeout(timeout_s),
+            b"settimeout": lambda _self, timeout_s: connection.settimeout(timeout_s),
             b"connect": connect,
             b"send": send,
             b"receive": receive,
@@ -64,6 +64,8 @@ def tcp() -> object:
 
 
 program, *words = sys.argv[1:]
-lua.globals()[b"package"][b"loaded"][b"socket"] = lua.table_from({b"tcp": tcp, b"sleep": time.sleep})
+lua.globals()[b"package"][b"loaded"][b"socket"] = lua.table_from(
+    {b"tcp": tcp, b"sleep": time.sleep, b"gettime": time.time}
+)
 lua.globals()[b"arg"] = lua.table_from([word.encode() for word in words])
 lua.execute(Path(program).read_bytes())

@@ -65,7 +65,9 @@ def new_recording(folder: Path, checkpoint: str) -> RecordingPaths:
                 actions, place / f"{number:04d}_DEBUG.mp4", place / f"{number:04d}_CLEAN.mp4"
             )
     except OSError as error:
-        raise RecordingError(f"a recording cannot be made in {place}: {error}") from error
+        raise RecordingError(
+            f"a recording cannot be made in {place}: {error}; give another --out, or --no-record"
+        ) from error
 
 
 class Recorder:
