@@ -44,6 +44,10 @@ class CurveKeys:
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        # libsodium is loaded only where keys are used.
+        from gateway.protocol.zmtp.curve import CurveMechanism  # noqa: PLC0415
+
+        self._curve = CurveMechanism
         self._clients = folder / CLIENTS
         self._clock = clock
         self._secret = z85.decode(_server_secret(folder))
@@ -63,10 +67,7 @@ class CurveKeys:
 
     def mechanism(self) -> Mechanism:
         """Return what shakes hands with one client by these keys."""
-        # libsodium is loaded where keys are used only.
-        from gateway.protocol.zmtp.curve import CurveMechanism  # noqa: PLC0415
-
-        return CurveMechanism(self._secret, self.knows)
+        return self._curve(self._secret, self.knows)
 
     def knows(self, key: bytes) -> bool:
         """Whether the client that has this public key, 32 bytes, may come in."""
