@@ -15,8 +15,10 @@ CHECKPOINT ?=
 SERVE_FLAGS ?=
 # For each target of `make fuzz`.
 FUZZ_SECONDS ?= 600
+REGISTRY ?=
+VERSION ?= 0.1.0
 
-.PHONY: demo serve test test-docker test-mounts lint bench bench-gateway fuzz lock clean $(VENV)
+.PHONY: demo serve test test-docker test-mounts lint bench bench-gateway fuzz lock publish clean $(VENV)
 
 demo: $(INSTALLED)
 	$(BIN)/python -m standalone --demo $(SERVE_FLAGS)
@@ -66,7 +68,7 @@ fuzz: $(INSTALLED)
 	$(PIP) --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
-# New versions of everything in the images.
+# New versions of everything in the images, and with Docker the digests of the images that are not built here.
 lock: $(INSTALLED)
 	$(PIP) --editable '.[lock]'
 	export CUSTOM_COMPILE_COMMAND="make lock"; \
@@ -74,6 +76,17 @@ lock: $(INSTALLED)
 	$(LOCK) --upgrade --output-file deploy/locks/triton-cpu.txt deploy/locks/triton-cpu.in && \
 	$(LOCK) --upgrade --output-file deploy/locks/gateway.txt --extra gateway --extra tracing pyproject.toml && \
 	$(LOCK) --upgrade --output-file deploy/locks/export.txt --extra export pyproject.toml
+	@if docker buildx version >/dev/null 2>&1; then $(BIN)/python -m deploy.locks.images; \
+	else echo "Docker is not installed: the images' digests were not written"; fi
+
+# Builds the images with a list of their parts (SBOM) and of how they were made, and pushes them: make publish
+# REGISTRY=registry.example.org/team. Wants a builder that can: docker buildx create --use
+PUBLISH := docker buildx build --sbom=true --provenance=mode=max --push --build-arg VERSION=$(VERSION)
+publish:
+	@test -n "$(REGISTRY)" || { echo "REGISTRY=registry.example.org/team is needed"; exit 2; }
+	$(PUBLISH) --platform linux/amd64,linux/arm64 --file Dockerfile.gateway --tag $(REGISTRY)/nitrogen-gateway:$(VERSION) .
+	$(PUBLISH) --platform linux/amd64 --file Dockerfile.export --tag $(REGISTRY)/nitrogen-export:$(VERSION) .
+	$(PUBLISH) --platform linux/amd64 --file Dockerfile.triton-cpu --tag $(REGISTRY)/nitrogen-triton-cpu:$(VERSION) .
 
 $(VENV): $(INSTALLED)
 

@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 import yaml
 
+from deploy.locks import images
 from export.export_command import _parser as export_parser
 from gateway.settings import GatewaySettings
 
@@ -92,6 +93,14 @@ def test_every_variable_of_the_compose_files_is_in_the_example() -> None:
 
 
 @pytest.mark.docker
+def test_every_image_that_is_not_built_here_gets_its_digest() -> None:
+    found = images.images()
+    example = (ROOT / ".env.example").read_text()
+    assert found.keys() == set(re.findall(r"^#(NITROGEN_\w+_IMAGE)=", example, re.MULTILINE))
+    assert all(re.fullmatch(r"[\w./-]+:[\w.-]+", image) for image in found.values())
+
+
+@pytest.mark.docker
 def test_the_lines_for_env_make_the_stacks_that_the_pages_say(tmp_path: Path) -> None:
     for name in FILES:
         shutil.copy(ROOT / name, tmp_path)
@@ -129,6 +138,10 @@ def test_the_lines_for_env_make_the_stacks_that_the_pages_say(tmp_path: Path) ->
     assert "prometheus" in only
     assert "grafana" not in only
     assert read("COMPOSE_PROJECT_NAME=another")["name"] == "another"
+    pulled = read("NITROGEN_REGISTRY=registry.example.org/team")["services"].values()
+    ours = [service["image"] for service in pulled if "nitrogen-" in service["image"]]
+    assert len(ours) >= 4
+    assert all(image.startswith("registry.example.org/team/nitrogen-") for image in ours)
 
 
 def test_the_example_changes_nothing() -> None:
