@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 BEAT_S = 5.0
-SILENCE_S = 30.0
+SILENCE_S = 75.0  # an NFS client may believe for a minute what it knew of a file
 LOOK_AGAIN_S = 0.1
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -108,6 +108,7 @@ def _read(path: Path) -> bytes | None:
 def _place(folder: Path) -> str:
     """This kernel and the mount of a folder; empty where the kernel has no such number."""
     try:
-        return f"{_BOOT_ID.read_text(encoding='ascii').strip()}:{folder.stat().st_dev}"
-    except FileNotFoundError:
+        boot = _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
         return ""
+    return f"{boot}:{folder.stat().st_dev}"

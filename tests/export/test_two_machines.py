@@ -60,7 +60,7 @@ def model_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> ElsewherePulse:
-    """Makes a pulse as on a machine that has booted another time; half a minute of silence is a second."""
+    """Makes a pulse as on a machine that has booted another time; its end is told by a second of silence."""
     other = tmp_path_factory.mktemp("elsewhere") / "boot_id"
     other.write_text("00000000-0000-4000-8000-000000000000\n", encoding="ascii")
     monkeypatch.setattr(pulse, "BEAT_S", 0.05)
