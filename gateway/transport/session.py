@@ -28,7 +28,7 @@ Encode = Callable[[Reply], bytes]
 Decoder = Callable[[], Request]
 
 _LATE_CAUSES = {
-    "decode": "the gateway's image decoders are busy: send smaller pictures, or 256x256 RGB, which need none",
+    "decode": "the gateway's image decoders were busy: send smaller pictures, or 256x256 RGB as it is",
     "queue": "earlier requests of this client were still at Triton: wait for a reply before the next one",
     "infer": "Triton is slow or overloaded",
 }
