@@ -195,6 +195,19 @@ REFUSED = {
     "a call as an image's data": image(
         text("L"), b"K\x01K\x01\x86", b"N", call("os", "system", text(TOUCH))[:-1]
     ),
+    "a name after an image's data": image(
+        text("L"), b"K\x01K\x01\x86", b"N", b"C\x01a" + named("os", "system")
+    ),
+    "a name in a list after an image's data": image(
+        text("L"), b"K\x01K\x01\x86", b"N", b"C\x01a](" + named("os", "system") + b"e"
+    ),
+    "a name in a list as an image's palette": image(
+        text("L"), b"K\x01K\x01\x86", b"](" + named("os", "system") + b"e", b"C\x01a"
+    ),
+    "a set as an image's palette": image(text("L"), b"K\x01K\x01\x86", b"\x8f", b"C\x01a"),
+    "a name in an image's state that is thrown away": image(
+        text("L"), b"K\x01K\x01\x86" + named("os", "system") + b"0", b"N", b"C\x01a"
+    ),
     "a name that comes back from an image's info": _IMAGE_WITH_INFO + b"h\x07(" + text(TOUCH) + b"tR.",
     "what was made in an image's info, called": _IMAGE_WITH_INFO + b"h\x08(" + text(TOUCH) + b"tR.",
     "what was made in an image's info, built": _IMAGE_WITH_INFO + b"h\x08}b.",

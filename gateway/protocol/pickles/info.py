@@ -55,10 +55,26 @@ def end_state(machine: Machine) -> list[object]:
     parts = machine.pop_mark()
     if machine.raw[machine.position] != _BUILD:
         raise RequestError("the pickle is malformed: a PIL image's state is not followed by BUILD")
-    for part in parts[_USED]:
-        if type(part) is Inert:
-            raise part.error()
+    problems = [part.error for part in parts[1:] if type(part) is Inert]
+    if problems or machine.state_problem is not None:
+        raise (machine.state_problem or problems[0])()
     return [None, *parts[_USED]]
+
+
+def end_item(machine: Machine) -> None:
+    """Note that an item was put into a dict: when that is `info`, what was not understood in it may be."""
+    if machine.state_level and machine.state_level == len(machine.stacks) and len(machine.stack) == 1:
+        machine.state_problem = None
+
+
+def _inert(machine: Machine, error: Callable[[], RequestError]) -> Inert:
+    """What stands for something that is not understood in an image's state."""
+    is_outermost = machine.state_level == len(machine.stacks)
+    parts = machine.stack if is_outermost else machine.stacks[machine.state_level]
+    # Above `info` there is the key of an item of it, or what follows it.
+    if len(parts) > 1 and machine.state_problem is None:
+        machine.state_problem = error
+    return Inert(error)
 
 
 def name_of(machine: Machine, module: object, name: object) -> object:
@@ -66,7 +82,7 @@ def name_of(machine: Machine, module: object, name: object) -> object:
     if machine.state_level and type(module) is str and type(name) is str:
         # Not by an error that is caught, which would make many names slow.
         found = ALLOWED_GLOBALS.get((module, name))
-        return Inert(partial(refused_name, module, name)) if found is None else found
+        return _inert(machine, partial(refused_name, module, name)) if found is None else found
     return find_global(module, name)
 
 
@@ -78,11 +94,12 @@ def or_inert(machine: Machine, problem: RequestError) -> Inert:
     """
     if not machine.state_level:
         raise problem
-    return Inert(partial(type(problem), str(problem)))
+    return _inert(machine, partial(type(problem), str(problem)))
 
 
 def _set(machine: Machine) -> None:
-    machine.stack.append(Inert(partial(UnsafePickleError, "the pickle holds a set; send plain values")))
+    error = partial(UnsafePickleError, "the pickle holds a set; send plain values")
+    machine.stack.append(_inert(machine, error))
 
 
 def _add_items(machine: Machine) -> None:
@@ -100,7 +117,8 @@ def _new_object_with_keywords(machine: Machine) -> None:
     del machine.stack[-2:]
     class_ = machine.stack[-1]
     if type(class_) is not Inert:
-        machine.stack[-1] = Inert(partial(UnsafePickleError, "the pickle makes an object with keywords"))
+        error = partial(UnsafePickleError, "the pickle makes an object with keywords")
+        machine.stack[-1] = _inert(machine, error)
 
 
 INFO_STEPS: dict[int, Step] = {

@@ -13,6 +13,7 @@ class Machine:
     """The state of one run: a stack, the stacks below its marks, and the memo.
 
     `state_level`: how many marks there were when an image's state began, with its own; 0 outside of one.
+    `state_problem`: the error of what is not understood there and may not be in `info`.
     """
 
     __slots__ = (
@@ -25,6 +26,7 @@ class Machine:
         "stack",
         "stacks",
         "state_level",
+        "state_problem",
         "view",
     )
 
@@ -37,6 +39,7 @@ class Machine:
         self.stacks: list[list[object]] = []
         self.memo: dict[int, object] = {}
         self.state_level = 0
+        self.state_problem: Callable[[], RequestError] | None = None
         self.max_int_bits = max_int_bits
         self.encode_budget = len(raw)
 

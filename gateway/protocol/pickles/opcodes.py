@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from gateway.errors import RequestError
 from gateway.protocol.pickles import values
-from gateway.protocol.pickles.info import Inert, begin_state, end_state, name_of, or_inert, plain
+from gateway.protocol.pickles.info import Inert, begin_state, end_item, end_state, name_of, or_inert, plain
 from gateway.protocol.pickles.machine import INTEGER, Machine, Step
 from gateway.protocol.pickles.scalars import SCALAR_STEPS
 from gateway.protocol.pickles.values import Pending
@@ -121,6 +121,7 @@ def _extend(machine: Machine, items: list[object]) -> None:
 def _set_item(machine: Machine) -> None:
     value = machine.stack.pop()
     _set_items(machine, [machine.stack.pop(), value])
+    end_item(machine)
 
 
 def _set_items_above_mark(machine: Machine) -> None:
