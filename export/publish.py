@@ -39,9 +39,11 @@ from export.repository.versions import Version, new_version, require_writable_mo
 
 logger = logging.getLogger(__name__)
 
-# What a conversion takes with the self-check, as measured with 1.97 GB on two cores (docs/formats.md).
+# What a conversion takes, and each sample of its largest batch, as measured with 1.97 GB on two cores
+# (docs/formats.md).
 _FIXED_S = 5.0
 _S_PER_BYTE = 20e-9
+_S_PER_BYTE_AND_SAMPLE = 1.8e-9
 
 _SOFTWARE = ("nitrogen-triton", "torch", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu")
 
@@ -131,11 +133,12 @@ def export_source(options: ExportOptions, source: CheckpointSource) -> list[Vers
     for form in options.formats:
         require_writable_model(options.repository, options.name + SUFFIXES[form])
     weights_bytes = source.path.stat().st_size
+    form_s = (_S_PER_BYTE + _S_PER_BYTE_AND_SAMPLE * _largest_batch(options)) * weights_bytes
     logger.info(
-        "2 of 3: converting %s (%s), %s (an estimate from its size: two cores took 45 s for 2 GB)",
+        "2 of 3: converting %s (%s), %s (an estimate for two cores, from its size and --max-batch-size)",
         source.path,
         size(weights_bytes),
-        duration(_FIXED_S + len(options.formats) * _S_PER_BYTE * weights_bytes),
+        duration(_FIXED_S + len(options.formats) * form_s),
     )
     checkpoint = read_checkpoint(source.path, options.models_dir, source.sha256, options.weights)
     adapter = None
@@ -182,20 +185,19 @@ def _publish(form: Format, options: ExportOptions, material: Material) -> Versio
     """Publish one format."""
     writer = WRITERS[form]
     name = options.name + writer.suffix
-    on_gpu = options.device_kind == "gpu" or (options.device_kind == "auto" and torch.cuda.is_available())
+    largest_batch = _largest_batch(options)
     with new_version(
         options.repository, name, options.version, force=options.force, keep=options.keep
     ) as new:
-        precisions = _precisions(options.precision, form, on_gpu=on_gpu)
-        largest = options.max_batch_size or (16 if on_gpu else 8)
+        precisions = _precisions(options.precision, form, on_gpu=_is_for_gpu(options))
         path = new.folder / writer.file_name
-        precision, accuracy = _write_graph(path, writer, precisions, material, largest)
+        precision, accuracy = _write_graph(path, writer, precisions, material, largest_batch)
         facts = _facts(material, precision, accuracy)
         config = fill_config(
             facts,
             name=name,
             version=new.number,
-            max_batch_size=largest,
+            max_batch_size=largest_batch,
             max_queue_size=options.max_queue_size,
             device_kind=options.device_kind,
             form=form,
@@ -211,6 +213,14 @@ def _publish(form: Format, options: ExportOptions, material: Material) -> Versio
         logger.info("3 of 3: publishing version %d of %s in %s", new.number, name, options.repository)
     # Not read again from the repository, where another export may have replaced it by now.
     return Version(options.repository / name / str(new.number), facts, manifest)
+
+
+def _is_for_gpu(options: ExportOptions) -> bool:
+    return options.device_kind == "gpu" or (options.device_kind == "auto" and torch.cuda.is_available())
+
+
+def _largest_batch(options: ExportOptions) -> int:
+    return options.max_batch_size or (16 if _is_for_gpu(options) else 8)
 
 
 def _precisions(wanted: Precision | Literal["auto"], form: Format, *, on_gpu: bool) -> tuple[Precision, ...]:
