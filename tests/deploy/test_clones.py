@@ -33,7 +33,7 @@ def test_no_file_of_a_clone_has_windows_line_ends(clone: Path) -> None:
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("name", ["export", "triton-cpu"])
+@pytest.mark.parametrize("name", ["export", "gateway", "triton-cpu"])
 def test_what_an_image_takes_from_a_strict_clone_can_be_read_by_its_user(clone: Path, name: str) -> None:
     # The stage before is the usual image: its packages are the same, and take minutes.
     tag = f"nitrogen-{name}:strict"
