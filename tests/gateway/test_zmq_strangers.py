@@ -204,10 +204,10 @@ async def test_libzmqs_heartbeats_find_the_gateway_alive(tmp_path: Path, *, secu
     assert make_keys([str(keys), "--client", "alice"]) == 0
     async with lone_gateway(**({"curve_keys": keys} if secure else {})) as gateway:
         options = curve(keys, "alice") if secure else {}
-        with peer(gateway, heartbeat_ivl=50, heartbeat_timeout=500, **options) as client:
+        with peer(gateway, heartbeat_ivl=50, heartbeat_timeout=300, **options) as client:
             assert await ask(client) == {"status": "ok"}
             with client.get_monitor_socket(zmq.Event.DISCONNECTED) as monitor:
-                assert not await monitor.poll(1500)
+                assert not await monitor.poll(800)
                 client.disable_monitor()
             assert await ask(client) == {"status": "ok"}
 
