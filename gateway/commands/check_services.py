@@ -84,7 +84,7 @@ def _is_this_machine(host: str) -> bool:
     """Whether a name stands for this machine's loopback addresses; one that stands for nothing does, too."""
     try:
         found = socket.getaddrinfo(host, None)
-    except OSError:
+    except (OSError, UnicodeError):
         return True
     return all(ipaddress.ip_address(str(address[0])).is_loopback for *_, address in found)
 

@@ -107,6 +107,8 @@ def connect(place: Place) -> socket.socket:
         )
     except socket.gaierror as error:
         problem = f"the name {place.host!r} cannot be resolved ({error.strerror}): check it"
+    except UnicodeError:
+        problem = f"{place.host!r} cannot be the name of a machine: check it"
     except OSError as error:
         hint = "check the address and the network" if error.errno != errno.EMFILE else "close some programs"
         problem = f"no connection to {place} ({error.strerror or error}): {hint}"

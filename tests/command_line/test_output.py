@@ -46,6 +46,14 @@ def test_the_gateways_commands_print_names_as_escapes(folder: Path, words: list[
     assert "/Mod\\xe8le" in text
 
 
+@pytest.mark.parametrize("host", ["a..b", "h\udcc3st", "x" * 70 + ".com"])
+def test_check_of_a_host_that_cannot_be_one_says_so(host: str) -> None:
+    code, text = printed(lambda: gateway.__main__.main(["check", host]))
+    assert code == 1
+    assert "Traceback" not in text
+    assert text.count("cannot be the name of a machine: check it") == 3
+
+
 def test_the_standalone_prints_names_as_escapes(folder: Path) -> None:
     code, text = printed(lambda: standalone.__main__.main([f"--repository=s3://{folder.name}"]))
     assert code == 2

@@ -15,7 +15,7 @@ def other_server(host: str, port: int) -> str | None:
         with socket.create_connection((host.strip("[]"), port), timeout=_WITHIN_S) as connection:
             connection.sendall(_QUESTION)
             answer = connection.recv(_ANSWER_BYTES)
-    except OSError:
+    except (OSError, UnicodeError):  # the latter for a text that cannot be a name
         return None
     if not answer or answer.startswith(_ZMQ_SIGNATURE):
         return None
