@@ -12,7 +12,7 @@ _OWN_ENDPOINT = re.compile(r"//(?P<endpoint>https?://[^/]+)/(?P<rest>.+)")
 
 
 class PathError(argparse.ArgumentTypeError, ValueError):
-    """A text is no path of this machine; the message begins with the text and says what to do."""
+    """A text is not a path of this machine; the message begins with the text and says what to do."""
 
 
 def local_path(text: str) -> Path:
