@@ -179,6 +179,8 @@ def _moved_back(moved: list[Triton], repository: Path, name: str, number: int) -
         try:
             triton.load(name, number, repository)
             outcomes.append(f"Triton at {triton.address} went back to version {number}")
+        except TritonEndedError as error:
+            outcomes.append(f"{error}, and its next start loads it")
         except ActivationError as error:
             outcomes.append(f"{error}, so it still serves the new version")
     return "".join(f"; {outcome}" for outcome in outcomes)
