@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 import yaml
 
+from deploy.compose.health import CHECKS_ONCE_LIVE, CHECKS_TO_START
 from deploy.locks import images
 from export.export_command import _parser as export_parser
 from gateway.settings import GatewaySettings
@@ -176,6 +177,15 @@ def test_tritons_release_has_the_torch_that_exports() -> None:
     assert "26.07" in image
     assert "torch==2.13.0" in (ROOT / "pyproject.toml").read_text()
     assert "torch==2.13.0" in (ROOT / "deploy" / "locks" / "torch.txt").read_text()
+
+
+def test_a_triton_that_hangs_has_as_many_checks_as_in_kubernetes() -> None:
+    triton = yaml.safe_load((ROOT / "deploy/kubernetes/base/triton.yaml").read_text())
+    container = triton["spec"]["template"]["spec"]["containers"][0]
+    assert container["livenessProbe"]["failureThreshold"] == CHECKS_ONCE_LIVE
+    assert container["startupProbe"]["failureThreshold"] == CHECKS_TO_START
+    interval = compose("docker-compose.yml")["services"]["triton"]["healthcheck"]["interval"]
+    assert interval == f"{container['startupProbe']['periodSeconds']}s"
 
 
 def test_a_gpu_is_asked_for_and_the_override_lets_go_of_it() -> None:
