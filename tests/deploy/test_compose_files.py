@@ -180,7 +180,7 @@ def test_tritons_release_has_the_torch_that_exports() -> None:
 
 
 def test_a_triton_that_hangs_has_as_many_checks_as_in_kubernetes() -> None:
-    triton = yaml.safe_load((ROOT / "deploy/kubernetes/base/triton.yaml").read_text())
+    triton, *_ = yaml.safe_load_all((ROOT / "deploy/kubernetes/base/triton.yaml").read_text())
     container = triton["spec"]["template"]["spec"]["containers"][0]
     assert container["livenessProbe"]["failureThreshold"] == CHECKS_ONCE_LIVE
     assert container["startupProbe"]["failureThreshold"] == CHECKS_TO_START
