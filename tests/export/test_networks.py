@@ -345,6 +345,7 @@ def test_a_file_without_authorities(
         hashlib.md5(SMALL).hexdigest(),
         "6543-2a",
     ],
+    ids=["SHA-256", "SHA-1", "SHA-1 in braces", "MD5", "of several parts"],
 )
 def test_a_mirror_that_tells_no_commit(hub: HubServer, models: Path, etag: str) -> None:
     hub.mirror_etag = etag
