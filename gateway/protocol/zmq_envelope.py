@@ -37,6 +37,20 @@ def wants_more(frames: Sequence[bytes | bytearray]) -> bool:
     return b"" not in frames and len(frames) <= MOST_FRAMES and sum(map(len, frames)) <= MOST_BYTES
 
 
+def is_probe(frames: Sequence[bytes | bytearray]) -> bool:
+    """Whether a whole message is the empty one by which a socket with ZMQ_PROBE_ROUTER tells that it is there.
+
+    A REQ socket drops its connection when it is answered. Brokers put the names that they gave in front.
+    """
+    *names, last = frames
+    return not last and all(map(is_nameless, names))
+
+
+def is_nameless(name: bytes | bytearray) -> bool:
+    """Whether a broker's name for a client is of libzmq's making: it is given to another client some day."""
+    return name.startswith(b"\0")
+
+
 def read_envelope(frames: Sequence[bytes | bytearray], *, is_whole: bool, is_from_req: bool) -> Envelope:
     """Take a message apart. A lone frame is a request without an envelope, as a DEALER may send it.
 

@@ -16,7 +16,7 @@ from gateway.contexts import ContextStore
 from gateway.data_plane import DataPlane
 from gateway.errors import BusyError, GatewayError, RequestError, StoppingError
 from gateway.protocol.payload import PayloadFormat, format_of
-from gateway.protocol.zmq_envelope import Envelope, read_envelope, wants_more
+from gateway.protocol.zmq_envelope import Envelope, is_nameless, is_probe, read_envelope, wants_more
 from gateway.protocol.zmtp.null import NullMechanism
 from gateway.protocol.zmtp.stream import Message, ZmtpStream
 from gateway.settings import GatewaySettings
@@ -153,6 +153,8 @@ class ZmqServer:
 
     def take(self, connection: ZmqConnection, message: Message) -> None:
         """Hand a message to the session of the client that the connection and the envelope name."""
+        if message.is_whole and is_probe(message.parts):
+            return
         envelope = read_envelope(
             message.parts,
             is_whole=message.is_whole,
@@ -186,7 +188,7 @@ class ZmqServer:
             del self._named[connection.key]
         for sender in self._contexts.paths(connection.key):
             # Whoever chose a name may come back.
-            if not connection.has_name or any(map(_is_nameless, sender)):
+            if not connection.has_name or any(map(is_nameless, sender)):
                 self._contexts.drop(connection.key, sender)
 
     def refused(self, address: str, reason: str, why: str = "") -> None:
@@ -300,8 +302,3 @@ class ZmqServer:
         if envelope.problem is not None:
             return envelope.problem
         return functools.partial(format_.decode_request, envelope.body)
-
-
-def _is_nameless(name: bytes) -> bool:
-    """Whether a broker's name for a client is of libzmq's making: it is given to another client some day."""
-    return name.startswith(b"\0")

@@ -45,7 +45,9 @@ def client_of(port: int, kind: int = zmq.REQ, **options: Any) -> Iterator["zmq.a
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 @pytest.mark.parametrize(
-    "options", [{}, {"req_correlate": 1}, RECOVERING], ids=["plain", "correlated", "both"]
+    "options",
+    [{}, {"req_correlate": 1}, RECOVERING, {"probe_router": 1}],
+    ids=["plain", "correlated", "both", "probing"],
 )
 async def test_a_req_client_is_answered(count: int, options: dict[str, int]) -> None:
     async with lone_gateway() as gateway:

@@ -76,6 +76,13 @@ async def test_without_pickle_a_pickle_is_told_so_in_a_pickle() -> None:
             assert await ask(client) == {"status": "ok"}
 
 
+async def test_a_dealer_that_probes_gets_the_reply_to_its_request_first() -> None:
+    async with lone_gateway() as gateway:
+        with peer(gateway, zmq.DEALER, probe_router=1) as dealer:
+            await dealer.send_multipart([b"", RESET])
+            assert await reply_of(dealer) == {"status": "ok"}
+
+
 async def test_a_message_of_several_parts_gets_an_error_in_its_format() -> None:
     async with lone_gateway() as gateway:
         with peer(gateway, zmq.DEALER) as dealer:
