@@ -38,7 +38,7 @@ def wants_more(frames: Sequence[bytes | bytearray]) -> bool:
 
 
 def is_probe(frames: Sequence[bytes | bytearray]) -> bool:
-    """Whether a whole message is the empty one by which a socket with ZMQ_PROBE_ROUTER tells that it is there.
+    """Whether a whole message is the empty one that a socket with ZMQ_PROBE_ROUTER sends as it connects.
 
     A REQ socket drops its connection when it is answered. Brokers put the names that they gave in front.
     """

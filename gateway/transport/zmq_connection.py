@@ -47,7 +47,6 @@ class ZmqConnection(asyncio.BufferedProtocol):
         self.closed = asyncio.Event()
         self._server = server
         self._settings = server.settings
-        self._loop = asyncio.get_running_loop()
         self._into_body = False
         self._is_introduced = False
         self._has_spoken = False
@@ -206,7 +205,7 @@ class ZmqConnection(asyncio.BufferedProtocol):
     def _pump_later(self) -> None:
         if not self._pump_is_due and not self._write_paused:
             self._pump_is_due = True
-            self._loop.call_soon(self._pump_again)
+            self._server.turns.wait(self._pump_again)
 
     def _pump_again(self) -> None:
         self._pump_is_due = False

@@ -28,6 +28,7 @@ from gateway.transport.networks import Networks
 from gateway.transport.session import Decoder, Session, SessionLimits
 from gateway.transport.zmq_connection import ClientKey, ZmqConnection
 from gateway.transport.zmq_keys import CurveKeys
+from gateway.transport.zmq_turns import Turns
 from gateway.transport.zmq_watch import watch_connections
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class ZmqServer:
         self.metrics = metrics
         # One for all: the event loop hands each read on before it begins the next.
         self.scratch = memoryview(bytearray(_SCRATCH_BYTES))
+        self.turns = Turns()
         self._plane = plane
         self._record = record
         self._limits = SessionLimits(settings.zmq_deadline_s, settings.max_at_triton_per_client, admission)

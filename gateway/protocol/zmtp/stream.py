@@ -28,7 +28,7 @@ from gateway.protocol.zmtp.frames import (
 # A command: a handshake with what libzmq tells of itself, and room for what others may add.
 MOST_COMMAND_BYTES = 2048
 # Frames that are read in one go, so that a read full of tiny ones leaves the event loop to others.
-_FRAMES_AT_ONCE = 64
+_FRAMES_AT_ONCE = 16
 # What is kept of a part beyond the limits: its beginning tells the format of the error reply.
 _KEPT_BYTES = 16
 # Messages between the limit and this many times as much are answered with an error.
