@@ -80,7 +80,7 @@ def test_readyz_says_that_the_model_is_ready(tiny_stack: Stack) -> None:
 
 
 def test_unknown_page_is_not_found(tiny_stack: Stack) -> None:
-    assert get(tiny_stack, "/")[0] == 404
+    assert get(tiny_stack, "/nothing")[0] == 404
 
 
 def test_metrics_are_in_the_text_format_of_prometheus(tiny_stack: Stack) -> None:

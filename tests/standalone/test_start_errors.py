@@ -130,7 +130,11 @@ def test_a_failing_warm_up_is_reported_by_its_cause(tmp_path: Path, tiny_reposit
     manifest["files"]["model.pt"]["bytes"] = (folder / "model.pt").stat().st_size
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
-    sentence = failed_start(tmp_path, CHECKPOINT, f"--repository={tiny_repository}")
+    for _ in range(5):
+        sentence = failed_start(tmp_path, CHECKPOINT, f"--repository={tiny_repository}")
+        # This Triton now and then ends over a failed warm-up (docs/export.md), before it has told the cause.
+        if "SIGSEGV" not in sentence:
+            break
     assert (
         "failed to run warmup sample 'batch of 1': RuntimeError: [enforce fail at alloc_cpu.cpp" in sentence
     )
