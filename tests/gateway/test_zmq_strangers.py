@@ -159,14 +159,27 @@ async def test_a_connection_that_never_asks_is_closed_soon() -> None:
     [
         (b"GET / HTTP/1.1\r\n\r\n", "GET / HTTP"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "not ZeroMQ"),
-        (b"\xff" + bytes(8) + b"\x7f\x01\x05", "ZeroMQ 4 or newer"),
+        (b"\xff" + bytes(8) + b"\x7f\x00\x05", "ZeroMQ 3.2 or newer"),
+        (b"\xff" + bytes(8) + b"\x7f\x01\x05\x01\x00", "goes on with no identity"),
+        (b"\xff" + bytes(8) + b"\x7f\x01\x01\x00\x00", "use REQ or DEALER"),
         (RawPeer.greeting(b"PLAIN"), "does not know"),
         (RawPeer.greeting(b"NULL") + RawPeer.part(RESET), "before the handshake"),
         (RawPeer.greeting(b"NULL") + RawPeer.ready(b"SUB"), "use REQ or DEALER"),
         (RawPeer.greeting(b"NULL") + b"\x04\x06\x05READY\xff", "use REQ or DEALER"),
         (RawPeer.greeting(b"NULL") + b"\x04\x07\x05READY\xff", "torn"),
     ],
-    ids=["HTTP", "TLS", "ZMTP 2", "PLAIN", "early", "SUB", "no type", "torn"],
+    ids=[
+        "HTTP",
+        "TLS",
+        "ZMTP 1",
+        "old, torn",
+        "old PUB",
+        "PLAIN",
+        "early",
+        "SUB",
+        "no type",
+        "torn",
+    ],
 )
 async def test_who_speaks_something_else_is_cut_and_the_log_says_what_it_was(
     first: bytes, said: str, caplog: pytest.LogCaptureFixture

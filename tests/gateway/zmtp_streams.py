@@ -8,6 +8,7 @@ from gateway.protocol.zmtp.stream import MOST_COMMAND_BYTES, Message, ZmtpStream
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + bytes(32)
 READY = frame(b"\x05READY" + metadata(Socket_Type=b"REQ", Identity=b"me"), 4)
+OLD_GREETING = b"\xff" + bytes(8) + b"\x7f\x01\x03" + frame(b"me")
 MOST_MESSAGE_BYTES = 1000
 _FIRST_BUFFER_BYTES = 2**18
 

@@ -1,4 +1,4 @@
-"""How ZMTP writes its parts: the greeting, frames, commands, and a handshake's metadata."""
+"""How ZMTP writes its parts: the greetings of 3 and of 2.0, frames, commands, and a handshake's metadata."""
 
 import struct
 from dataclasses import dataclass
@@ -9,7 +9,9 @@ from gateway.protocol.zmtp.errors import FrameError, IdentityError, PeerError
 GREETING_BYTES = 64
 _SIGNATURE = b"\xff" + bytes(7) + b"\x01\x7f"
 _VERSION = b"\x03\x01"
-MECHANISM_AT = 12
+_MAJOR_AT = 10
+MINOR_AT = 11
+_MECHANISM_AT = 12
 _MECHANISM_BYTES = 20
 
 MORE = 1
@@ -21,6 +23,10 @@ _VALUE_LENGTH = struct.Struct(">I")
 _MOST_IN_SHORT = 255
 
 LONGEST_IDENTITY_BYTES = 255
+# ZMTP 2.0 (RFC 15) goes on after the first number of the version with the socket's kind, and the identity.
+_OLD_KINDS = {3: b"REQ", 5: b"DEALER", 6: b"ROUTER"}
+_OLD_ROUTER = b"\x06"
+_OLD_IDENTITY_AT = 12
 # Sockets that may speak to a ROUTER, by RFC 28.
 _PEERS = frozenset({b"REQ", b"DEALER", b"ROUTER"})
 # A peer's bytes that an error shows.
@@ -50,6 +56,11 @@ def greeting(mechanism: bytes) -> bytes:
     return head.ljust(GREETING_BYTES, b"\0")
 
 
+def old_greetings_rest() -> bytes:
+    """Return what follows the first number of the version in a greeting to a peer of ZMTP 2.0."""
+    return _OLD_ROUTER + frame(b"")
+
+
 def greeting_problem(data: bytes) -> str | None:
     """Return what is wrong with the bytes that came of a peer's greeting, or None.
 
@@ -59,14 +70,39 @@ def greeting_problem(data: bytes) -> str | None:
         begins = f"what came is not ZeroMQ: it begins with {data[:SHOWN_BYTES]!r}"
         known = stranger(data, "ZeroMQ")
         return begins if known is None else f"{begins}; {known}"
-    if len(data) > 10 and data[10] < 3:
-        return f"it speaks version {data[10]} of ZeroMQ's protocol, and 3 is needed: use ZeroMQ 4 or newer"
+    if len(data) > _MAJOR_AT and not data[_MAJOR_AT]:
+        return "it speaks a version of ZeroMQ's protocol before 2.0: use ZeroMQ 3.2 or newer"
     return None
+
+
+def is_old(peers_greeting: bytes) -> bool:
+    """Whether the bytes that came of a peer's greeting say that it speaks ZMTP 2.0."""
+    return len(peers_greeting) > _MAJOR_AT and peers_greeting[_MAJOR_AT] < _VERSION[0]
+
+
+def old_rest(peers_greeting: bytes) -> tuple[Introduction, int] | None:
+    """Return who a peer of ZMTP 2.0 is, and the size of its greeting; None when more of it is needed.
+
+    Raises:
+        PeerError: the greeting is torn, or the peer's socket is none that may ask.
+        IdentityError: the peer chose an identity that ZeroMQ keeps for itself.
+    """
+    header = frame_header(memoryview(peers_greeting)[_OLD_IDENTITY_AT:])
+    if header is None:
+        return None
+    if header.flags:
+        raise PeerError("its greeting goes on with no identity")
+    begin = _OLD_IDENTITY_AT + header.size
+    identity = peers_greeting[begin : begin + header.length]
+    if len(identity) < header.length:
+        return None
+    kind = peers_greeting[MINOR_AT]
+    return _checked(_OLD_KINDS.get(kind, b"of kind %d" % kind), identity), begin + header.length
 
 
 def mechanism_of(peers_greeting: bytes) -> bytes:
     """Return the name of the mechanism in a whole greeting."""
-    return peers_greeting[MECHANISM_AT : MECHANISM_AT + _MECHANISM_BYTES].rstrip(b"\0")
+    return peers_greeting[_MECHANISM_AT : _MECHANISM_AT + _MECHANISM_BYTES].rstrip(b"\0")
 
 
 def frame_header(data: memoryview) -> FrameHeader | None:
@@ -137,10 +173,13 @@ def introduction(data: bytes) -> Introduction:
             raise PeerError("its metadata is torn")
         found[data[at + 1 : value_at - _VALUE_LENGTH.size].lower()] = data[value_at:end]
         at = end
-    kind = found.get(b"socket-type", b"")
+    return _checked(found.get(b"socket-type", b""), found.get(b"identity", b""))
+
+
+def _checked(kind: bytes, identity: bytes) -> Introduction:
+    """Return what a peer tells of itself, unless it may not ask, or chose an identity that is not taken."""
     if kind not in _PEERS:
         raise PeerError(f"its socket is {kind[:SHOWN_BYTES]!r}: use REQ or DEALER")
-    identity = found.get(b"identity", b"")
     if identity.startswith(b"\0"):
         raise IdentityError(f"its identity {identity[:SHOWN_BYTES]!r} begins with a zero byte")
     if len(identity) > LONGEST_IDENTITY_BYTES:

@@ -12,7 +12,8 @@ from gateway.protocol.zmtp.errors import FrameError, KeyMismatchError, PeerError
 from gateway.protocol.zmtp.frames import (
     COMMAND,
     GREETING_BYTES,
-    MECHANISM_AT,
+    LONGEST_IDENTITY_BYTES,
+    MINOR_AT,
     MORE,
     FrameHeader,
     Introduction,
@@ -21,7 +22,10 @@ from gateway.protocol.zmtp.frames import (
     frame_header,
     greeting,
     greeting_problem,
+    is_old,
     mechanism_of,
+    old_greetings_rest,
+    old_rest,
     split_command,
 )
 
@@ -34,6 +38,7 @@ _KEPT_BYTES = 16
 # Messages between the limit and this many times as much are answered with an error.
 _TOLERANCE = 4
 _MOST_PARTS = 1000
+_MOST_OLD_GREETING_BYTES = GREETING_BYTES + LONGEST_IDENTITY_BYTES
 _PING = b"PING"
 _PONG = b"PONG"
 # What libzmq itself says, by its authentication protocol.
@@ -41,6 +46,7 @@ _NO_ACCESS = b"400"
 _PING_CONTEXT = slice(2, 18)
 _SEAL_BYTES = 64
 _NOTHING = memoryview(b"")
+_WITHOUT_KEYS = "it comes without CURVE keys, and this gateway asks for them"
 
 WantsMore = Callable[[Sequence[bytes | bytearray]], bool]
 
@@ -110,8 +116,10 @@ class ZmtpStream:
         self._skip = 0  # bytes of the frame that follow its body and are not kept
         self._message = Message()
         self._greeting = greeting(mechanism.name)
-        # The rest follows the peer's: one that sees another mechanism than its own hangs up without a word.
-        self._outgoing = bytearray(self._greeting[:MECHANISM_AT])
+        # The rest follows the peer's: it depends on the peer's version, and a peer that sees a
+        # mechanism that is not its own hangs up without a word.
+        self._outgoing = bytearray(self._greeting[:MINOR_AT])
+        self._is_old = False
 
     @property
     def inside_message(self) -> bool:
@@ -176,13 +184,15 @@ class ZmtpStream:
         problem = greeting_problem(bytes(self._pending[:GREETING_BYTES]))
         if problem is not None:
             raise StrangerError(problem)
+        if is_old(bytes(self._pending[:GREETING_BYTES])):
+            return self._has_old_greeting()
         if len(self._pending) < GREETING_BYTES:
             return False
-        self._outgoing += self._greeting[MECHANISM_AT:]
+        self._outgoing += self._greeting[MINOR_AT:]
         wanted = mechanism_of(bytes(self._pending[:GREETING_BYTES]))
         if wanted != self.mechanism.name:
             if self.mechanism.seals:
-                raise KeyMismatchError("it comes without CURVE keys, and this gateway asks for them")
+                raise KeyMismatchError(_WITHOUT_KEYS)
             if wanted == b"CURVE":
                 raise KeyMismatchError(
                     "it uses CURVE keys, and this gateway has none: start the gateway with --curve-keys, or "
@@ -190,6 +200,22 @@ class ZmtpStream:
                 )
             raise PeerError(f"it wants the security mechanism {wanted!r}, which this gateway does not know")
         self._pending = self._pending[GREETING_BYTES:]
+        self._greeted = True
+        return True
+
+    def _has_old_greeting(self) -> bool:
+        """Whether all of a greeting of ZMTP 2.0 is there; no keys and no further handshake follow it."""
+        if self.mechanism.seals:
+            raise KeyMismatchError(_WITHOUT_KEYS)
+        if not self._is_old:
+            self._is_old = True
+            self._outgoing += old_greetings_rest()
+        found = old_rest(bytes(self._pending[:_MOST_OLD_GREETING_BYTES]))
+        if found is None:
+            return False
+        self.mechanism.peer, size = found
+        self.mechanism.is_ready = True
+        self._pending = self._pending[size:]
         self._greeted = True
         return True
 
