@@ -22,6 +22,7 @@ from gateway.protocol.zmtp.stream import Message, ZmtpStream
 from gateway.settings import GatewaySettings
 from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.port_metrics import PortMetrics
+from gateway.telemetry.rarely import Rarely
 from gateway.transport.admission import Admission
 from gateway.transport.listening import listening_socket
 from gateway.transport.networks import Networks
@@ -71,6 +72,7 @@ class ZmqServer:
         # One for all: the event loop hands each read on before it begins the next.
         self.scratch = memoryview(bytearray(_SCRATCH_BYTES))
         self.turns = Turns()
+        self._refusals = Rarely()
         self._plane = plane
         self._record = record
         self._limits = SessionLimits(settings.zmq_deadline_s, settings.max_at_triton_per_client, admission)
@@ -194,9 +196,11 @@ class ZmqServer:
                 self._contexts.drop(connection.key, sender)
 
     def refused(self, address: str, reason: str, why: str = "") -> None:
-        """Count and log a connection that is not taken, or is ended."""
+        """Count and log a connection that is not taken, or is ended; whoever comes again is logged seldom."""
         self.metrics.refused(reason)
-        logger.info("a connection from %s is refused: %s", address, f"{reason}, {why}" if why else reason)
+        level = logging.INFO if self._refusals.is_due(f"{address} {reason}") else logging.DEBUG
+        what = f"{reason}, {why}" if why else reason
+        logger.log(level, "a connection from %s is refused: %s", address, what)
 
     @property
     def _most_waiting(self) -> int:
