@@ -72,7 +72,7 @@ class ZmqServer:
         # One for all: the event loop hands each read on before it begins the next.
         self.scratch = memoryview(bytearray(_SCRATCH_BYTES))
         self.turns = Turns()
-        self._refusals = Rarely()
+        self._rarely = Rarely()
         self._plane = plane
         self._record = record
         self._limits = SessionLimits(settings.zmq_deadline_s, settings.max_at_triton_per_client, admission)
@@ -150,7 +150,7 @@ class ZmqServer:
             if self._named.setdefault(key, connection) is connection:
                 connection.key = key
                 connection.has_name = True
-            else:
+            elif self._rarely.is_due(f"{connection.address} name"):
                 logger.info(
                     "%s has a name that an open connection has: it gets frames of its own", connection.peer
                 )
@@ -198,7 +198,7 @@ class ZmqServer:
     def refused(self, address: str, reason: str, why: str = "") -> None:
         """Count and log a connection that is not taken, or is ended; whoever comes again is logged seldom."""
         self.metrics.refused(reason)
-        level = logging.INFO if self._refusals.is_due(f"{address} {reason}") else logging.DEBUG
+        level = logging.INFO if self._rarely.is_due(f"{address} {reason}") else logging.DEBUG
         what = f"{reason}, {why}" if why else reason
         logger.log(level, "a connection from %s is refused: %s", address, what)
 
