@@ -1,7 +1,8 @@
 """`python -m benchmarks.gateway_strangers`: players on port 5555 beside strangers who choose others' names.
 
-Eight players, four of them nameless, ask for actions five times a second each, and one more connects anew for
-each request. They play alone, and beside each of two attacks, which open as many connections as they can:
+Eight players, four of them nameless, ask for actions five times a second each, and one more opens a
+connection for each request. They play alone, and beside each of two attacks, which open as many connections
+as they can:
 
 ahead: under the names that libzmq would give to its next nameless clients, counted up from its first one.
 takeover: under such names and under those of the players, to see whether a reply to a player comes by.

@@ -24,7 +24,7 @@ def main() -> int:
         try:
             lines.append(f"{variable}={image}@{digest(image)}\n")
         except subprocess.CalledProcessError as error:
-            sys.stderr.write(f"the digest of {image} cannot be had: {error.stderr.strip()}\n")
+            sys.stderr.write(f"the digest of {image} cannot be read: {error.stderr.strip()}\n")
             return 1
     _LOCK.write_text("".join(lines))
     return 0

@@ -74,7 +74,7 @@ def cannot_pass(error: httpx2.HTTPError, proxy: Proxy | None) -> str | None:
             return f"{who} does not speak TLS: {variable} perhaps has to begin with http://"
         if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
             name = proxy.variable if proxy else "HF_ENDPOINT and the network's name servers"
-            return f"there is no machine of this name: check {name}"
+            return f"no machine has this name: check {name}"
         if isinstance(cause, ConnectionRefusedError) and proxy is not None:
             return f"the proxy takes no connections: start it, or correct or unset {proxy.variable}"
     if isinstance(error, httpx2.UnsupportedProtocol):

@@ -194,7 +194,7 @@ def _tcp_access(token_file: Path | None, authority: Path | None) -> TcpAccess:
         return TcpAccess(token, ssl.create_default_context(cafile=str(authority)))
     except (OSError, ValueError):
         raise _ArgumentError(
-            f"--tcp-tls-ca is {str(authority)!r}, which is no PEM file that can be read"
+            f"--tcp-tls-ca is {str(authority)!r}, which is not a readable PEM file"
         ) from None
 
 
@@ -202,7 +202,7 @@ def _port(text: str) -> int:
     if text.lower() == OFF:
         return 0
     if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port, and not the word {OFF}")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a port nor the word {OFF}")
     return int(text)
 
 

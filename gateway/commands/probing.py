@@ -35,7 +35,7 @@ class ProbeError(Exception):
 
 
 class ForeignError(ProbeError):
-    """What listens there is no gateway's port, or not the one that it was taken for; nothing else is tried.
+    """What listens there is not the gateway's port that it was taken for; nothing else is tried.
 
     `speaks`: what it answers like, by the name of the gateway's port that does; empty when that is not known.
     """

@@ -258,6 +258,6 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
         context.load_cert_chain(certificate, key, password="")  # else it asks on the terminal
     except (OSError, ssl.SSLError) as error:
         raise StartError(
-            f"--tcp-tls-cert {certificate} is no PEM certificate with its key ({error}): check both files"
+            f"--tcp-tls-cert {certificate} is not a PEM certificate with its key ({error}): check both files"
         ) from error
     return context

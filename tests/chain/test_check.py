@@ -348,7 +348,7 @@ def test_a_key_that_is_not_allowed_is_told(
     ("words", "sentence"),
     [
         (["--zmq-port", "70000"], "no port"),
-        (["--tcp-port", "of"], "'of' is no port, and not the word off"),
+        (["--tcp-port", "of"], "'of' is neither a port nor the word off"),
         (["--triton", "here"], "not HOST:PORT"),
         (["--timeout", "never"], "no number of seconds"),
         (["--client-key", "a"], "give both"),

@@ -206,9 +206,7 @@ def test_a_proxy_whose_name_nobody_knows(
 ) -> None:
     use_proxy(monkeypatch, "proxy.invalid:3128")
 
-    message = (
-        "through the proxy http://proxy.invalid:3128 (HTTPS_PROXY): there is no machine of this name: check"
-    )
+    message = "through the proxy http://proxy.invalid:3128 (HTTPS_PROXY): no machine has this name: check"
     assert message in refusal(models)
 
 
@@ -284,7 +282,7 @@ def test_a_hub_without_tls_at_an_https_address(
     ("endpoint", "message"),
     [
         ("hub.company.example", "HF_ENDPOINT has to begin with https:// or http://"),
-        ("http://hub.invalid", "there is no machine of this name: check HF_ENDPOINT"),
+        ("http://hub.invalid", "no machine has this name: check HF_ENDPOINT"),
     ],
 )
 def test_an_endpoint_that_cannot_be_right_is_tried_once(

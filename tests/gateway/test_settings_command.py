@@ -21,7 +21,7 @@ def test_right_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         ("NITROGEN_MAX_CLIENTS", "many", "NITROGEN_MAX_CLIENTS is 'many', but a whole number"),
         ("NITROGEN_ALLOW", "10.0.0.0/40", "NITROGEN_ALLOW is '10.0.0.0/40', but networks are needed"),
         ("NITROGEN_CURVE_KEYS", "/nonexistent", "--curve-keys /nonexistent cannot be used"),
-        ("NITROGEN_TCP_TLS_CERT", __file__, "is no PEM certificate"),
+        ("NITROGEN_TCP_TLS_CERT", __file__, "is not a PEM certificate"),
     ],
 )
 def test_a_wrong_setting(

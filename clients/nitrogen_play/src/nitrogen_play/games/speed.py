@@ -52,7 +52,7 @@ def executable_architecture(executable: Path) -> str:
         raise DeviceError(f"{executable} cannot be read: {error}") from error
     start = int.from_bytes(head[_PE_OFFSET_AT : _PE_OFFSET_AT + 4], "little")
     if head[:2] != b"MZ" or head[start : start + 4] != b"PE\0\0":
-        raise DeviceError(f"{executable} is no Windows executable; play with --no-pause")
+        raise DeviceError(f"{executable} is not a Windows executable: play with --no-pause")
     machine = int.from_bytes(head[start + 4 : start + 6], "little")
     if machine not in _MACHINES:
         raise DeviceError(f"{executable} is for machine {machine:#06x}, not x86 or x64; play with --no-pause")
