@@ -30,8 +30,11 @@ _WINDOW_BYTES = 512
 # What some libraries write before their first text.
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLANKS = b" \t\r\n"
-# Line ends before a picture of unknown length: few, since a raw frame may begin with such bytes.
-_FIRST_LINE_ENDS = re.compile(rb"[\r\n]{0,4}")
+# Line ends before a picture: few, since a raw frame may begin with such bytes.
+_MOST_LINE_ENDS = 4
+_FIRST_LINE_ENDS = re.compile(rb"[\r\n]{0,%d}" % _MOST_LINE_ENDS)
+# The first bytes of PNG, JPEG, BMP and WebP.
+_PICTURES_BEGIN = b"\x89\xffBR"
 
 _EXAMPLE = 'send one line such as {"type": "predict", "len": 1234}, then the image bytes'
 _WRONG_LENGTH = f"was the last picture longer than its len, or than the {FRAME_BYTES} bytes of a raw frame?"
@@ -193,11 +196,11 @@ class JsonDialect(FramedStream):
     def _sized_body(self, predict: _Predict) -> Body | None:
         """The body of an image, once its first bytes are there: they tell a BMP file from a raw frame."""
         if predict.length:
-            # No file begins with a line's end; pixels may.
-            is_file = predict.length != FRAME_BYTES
-            if not (self._skip(LINE_ENDS) if is_file else self._look(1)):
+            # No picture file begins with a line's end; pixels may.
+            if not (self._past_line_ends(predict.length) if predict.length != FRAME_BYTES else self._look(1)):
                 return None
             body = Body(predict.length, predict.file)
+            body.take(self._head)
         else:
             # One byte at a time, never more than tells: a tiny BMP file may end where it is known to be one.
             while (size := bmp_size(self._head[self._line_ends() :])) == NEED_MORE_BYTES:
@@ -213,6 +216,18 @@ class JsonDialect(FramedStream):
                 body.take(self._head[self._line_ends() :])
         self._unsized = None
         return body
+
+    def _past_line_ends(self, length: int) -> bool:
+        """Go past the line ends before a picture file; return whether it is known where its bytes begin.
+
+        Where no picture follows they are the first of the `length` bytes, in `_head`.
+        """
+        most = min(_MOST_LINE_ENDS, length)
+        while (first := self._look(1)) and first in LINE_ENDS and len(self._head) < most:
+            self._head += self._take(1)
+        if first and first in _PICTURES_BEGIN:
+            self._head.clear()
+        return bool(first) or len(self._head) == length
 
     def _line_ends(self) -> int:
         """How many bytes of line ends the picture's first bytes begin with."""

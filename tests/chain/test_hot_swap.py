@@ -246,7 +246,9 @@ def test_each_reply_is_of_the_version_that_triton_served(record: Record) -> None
     for played in record.played:
         possible = {
             version
-            for version, since, until in zip(served, begun, [*begun[1:], float("inf")], strict=True)
+            for version, since, until in zip(
+                served, [0.0, *asked[:-1]], [*begun[1:], float("inf")], strict=True
+            )
             if played.came >= since and played.sent <= until
         }
         ((version, _),) = sources_of(record, played)

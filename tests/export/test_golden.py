@@ -22,7 +22,8 @@ from tests.golden import (
     golden_cases,
 )
 
-INTERMEDIATE_TOLERANCE = 2e-5
+# The reference in float64 differs from itself by 3e-5, and one CPU's kernels from another's by as much.
+INTERMEDIATE_TOLERANCE = 5e-5
 
 
 @functools.cache

@@ -136,7 +136,8 @@ def test_blank_lines_stand_between_requests(blank: bytes) -> None:
 
 @pytest.mark.parametrize("ends", [b"\n", b"\r\n", b"\n\n", b"\r\n\r\n"], ids=ascii)
 def test_line_ends_stand_before_a_file_and_belong_to_a_raw_frame(ends: bytes) -> None:
-    assert receive_all(line(type="predict", len=3) + ends + b"abc") == [Request("predict", ImageFile(b"abc"))]
+    file = b"\x89PNG\r\n\x1a\n"
+    assert receive_all(line(type="predict", len=8) + ends + file) == [Request("predict", ImageFile(file))]
     bmp = Request("predict", ImageFile(bmp_file(), may_be_raw=False))
     assert receive_all(line(type="predict") + ends + bmp_file()) == [bmp]
     raw = ends + RAW[len(ends) :]
@@ -144,6 +145,14 @@ def test_line_ends_stand_before_a_file_and_belong_to_a_raw_frame(ends: bytes) ->
     assert receive_all(line(type="predict", len=len(raw)) + raw) == [Request("predict", ImageFile(raw))]
     dark = b"\n" * FRAME_BYTES
     assert receive_all(line(type="predict") + dark) == [Request("predict", RawFrame(dark))]
+
+
+@pytest.mark.parametrize("file", [b"\nab", b"\r\na", b"\n\n\n", b"\n", b"\r" * 10], ids=ascii)
+def test_line_ends_before_what_is_not_a_picture_are_its_first_bytes(file: bytes) -> None:
+    """Else a later byte would be taken for one of them, and the stream would be out of step."""
+    data = line(type="predict", len=len(file)) + file
+    assert receive_all(data) == [Request("predict", ImageFile(file))]
+    assert receive_all(data + line(type="reset")) == [Request("predict", ImageFile(file)), Request("reset")]
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:
