@@ -463,8 +463,14 @@ end
 
 -- The gateway -----------------------------------------------------------------------------------------------------
 
+-- Stop, and doubt the port as long as no answer has come by it.
+local function lost(why)
+  local doubt = string.format("; is %d its TCP port (usually 5556)?", comm.socketServerGetPort())
+  error(why .. (answers > 0 and "" or doubt), 0)
+end
+
 local function send(text)
-  if comm.socketServerSend(text) <= 0 then error("the connection is lost", 0) end
+  if comm.socketServerSend(text) <= 0 then lost("the connection is lost") end
 end
 
 -- Whether a reply's actions are a row for each of some steps, of 2, 2 and 21 numbers.
@@ -487,8 +493,7 @@ local function receive()
   comm.socketServerSetTimeout(OPTIONS.timeout_ms)
   local text = comm.socketServerResponse()
   if not text or text == "" then
-    local doubt = string.format("; is %d its TCP port (usually 5556)?", comm.socketServerGetPort())
-    error("no answer came" .. (answers > 0 and "" or doubt), 0)
+    lost("no answer came")
   end
   local reply = decode_value(text, 1)
   if type(reply) ~= "table" or not reply.status then error("an answer is not the gateway's: " .. text:sub(1, 60), 0) end

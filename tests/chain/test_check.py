@@ -347,14 +347,14 @@ def test_a_key_that_is_not_allowed_is_told(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--zmq-port", "70000"], "no port"),
+        (["--zmq-port", "70000"], "neither a port nor the word off"),
         (["--tcp-port", "of"], "'of' is neither a port nor the word off"),
         (["--triton", "here"], "not HOST:PORT"),
         (["--timeout", "never"], "no number of seconds"),
         (["--client-key", "a"], "give both"),
         (["--client-key", "missing", "--server-key", "missing"], "no file of CURVE keys"),
         (["--tcp-token-file", "missing"], "no file with a token"),
-        (["--tcp-tls-ca", "missing"], "no PEM file"),
+        (["--tcp-tls-ca", "missing"], "not a readable PEM file"),
     ],
 )
 def test_wrong_flags_are_one_sentence(

@@ -108,9 +108,9 @@ def test_an_executables_head_says_for_which_machine_it_is(tmp_path: Path, machin
 @pytest.mark.parametrize(
     ("head", "said"),
     [
-        (b"", "no Windows executable"),
-        (b"\x7fELF" + bytes(200), "no Windows executable"),
-        (b"MZ" + bytes(58) + struct.pack("<I", 4_000_000), "no Windows executable"),
+        (b"", "not a Windows executable"),
+        (b"\x7fELF" + bytes(200), "not a Windows executable"),
+        (b"MZ" + bytes(58) + struct.pack("<I", 4_000_000), "not a Windows executable"),
         (b"MZ" + bytes(58) + struct.pack("<I", 64) + b"PE\0\0\x64\xaa", "machine 0xaa64"),
     ],
 )

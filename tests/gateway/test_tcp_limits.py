@@ -316,7 +316,7 @@ async def test_a_client_without_tls_is_counted_and_dropped(
 def test_a_certificate_that_is_none_stops_the_start(tmp_path: Path) -> None:
     path = tmp_path / "server.pem"
     path.write_text("no certificate")
-    with pytest.raises(StartError, match="no PEM certificate"):
+    with pytest.raises(StartError, match="not a PEM certificate"):
         Gateway(GatewaySettings(tcp_tls_cert=path))
 
 
