@@ -102,7 +102,7 @@ class HttpServer:
         reason = await self._not_ready()
         pages = [f"  {path:<10}{what}" for path, what in _PAGES.items()]
         ports = [
-            f"  port {port:<5}{what}"
+            f"  port {port:<7}{what}"
             for port, what in zip(self._players_ports(), _PLAYERS_PORTS, strict=True)
             if port
         ]
