@@ -33,7 +33,7 @@ _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
 def check_http(place: Place, *, is_named: bool) -> Iterator[Finding]:
     """Yield what works on the HTTP port and what does not.
 
-    `is_named`: whether the caller has named the port; else it is no failure when another machine's cannot be
+    `is_named`: whether the caller has named the port; else it is fine that another machine's cannot be
     reached.
 
     Raises:
@@ -58,7 +58,7 @@ def check_triton(
 ) -> Iterator[Finding]:
     """Yield whether Triton's gRPC port answers, whether it serves the model, and whether it takes the key.
 
-    `is_named`: whether the caller has named the port; else it is no failure when it cannot be reached.
+    `is_named`: whether the caller has named the port; else it is fine that it cannot be reached.
 
     Raises:
         ProbeError: there is no connection, or no Triton.

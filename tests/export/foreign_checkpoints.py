@@ -20,6 +20,9 @@ from tests.golden import GOLDEN
 Content = dict[str, Any]
 Change = Callable[[Content], object]
 
+# A tensor of the golden checkpoint, for what is done to one.
+PROBE = "model.proj_out_2.bias"
+
 
 def golden_content() -> Content:
     """What the golden checkpoint holds."""

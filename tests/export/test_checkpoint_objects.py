@@ -16,6 +16,7 @@ import torch
 
 from export.checkpoint.reader import read_checkpoint
 from tests.export.foreign_checkpoints import (
+    PROBE,
     Change,
     Content,
     assert_taken,
@@ -25,8 +26,6 @@ from tests.export.foreign_checkpoints import (
     save,
     without_checksums,
 )
-
-PROBE = "model.proj_out_2.bias"
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from export.checkpoint.reader import read_checkpoint
 from tests.export.foreign_checkpoints import (
+    PROBE,
     Change,
     Content,
     assert_taken,
@@ -20,8 +21,6 @@ from tests.export.foreign_checkpoints import (
     renamed,
     save,
 )
-
-PROBE = "model.proj_out_2.bias"
 
 
 @pytest.fixture
