@@ -6,9 +6,11 @@ is published.
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from command_line.output import print_every_text
 from command_line.packages import required_packages
@@ -32,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     run, words = (_COMMANDS[words[0]], words[1:]) if words and words[0] in _COMMANDS else (run_export, words)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         run(words)
     except ExportError as error:
@@ -44,6 +47,15 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write("nitrogen-export: interrupted\n")
         return 130
     return 0
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt once: what then removes the unfinished version must not be interrupted.
+
+    Under `nitrogen-serve` a Ctrl-C arrives twice: from the terminal and from the parent process.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _list(words: list[str]) -> None:

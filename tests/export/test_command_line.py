@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -178,3 +179,17 @@ def test_a_full_disk_publishes_nothing(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     assert "cannot be written" in done.stderr.splitlines()[-1]
     assert list((tmp_path / "repository" / "nitrogen").iterdir()) == []
+
+
+def test_repeated_interrupts_leave_nothing_in_the_repository(tmp_path: Path) -> None:
+    """An impatient hand, or a terminal and a parent process that both send one."""
+    command = [sys.executable, "-m", "export", str(checkpoint_path("tiny")), f"--repository={tmp_path}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as export:
+        assert export.stderr is not None
+        while "saving" not in export.stderr.readline():
+            pass
+        while export.poll() is None:
+            export.send_signal(signal.SIGINT)
+        assert export.stderr.read().splitlines()[-1] == "nitrogen-export: interrupted"
+    assert export.returncode == 130
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
