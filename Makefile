@@ -56,13 +56,13 @@ lint: $(INSTALLED)
 	else echo "luacheck is not installed (Debian: lua-check): the Lua files were not checked"; fi
 
 bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks.export
-	$(BIN)/python -m benchmarks.first_requests
-	$(BIN)/python -m benchmarks.gateway
+	$(BIN)/python -m benchmarks.export.formats
+	$(BIN)/python -m benchmarks.export.first_requests
+	$(BIN)/python -m benchmarks.gateway.rates
 
 # Some ten minutes; wants two cores without other work.
 bench-gateway: $(INSTALLED)
-	$(BIN)/python -m benchmarks.gateway_report --output docs/gateway-figures.md
+	$(BIN)/python -m benchmarks.gateway.report --output docs/gateway-figures.md
 
 fuzz: $(INSTALLED)
 	$(PIP) --editable '.[fuzz]'

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from benchmarks.ways import LoadError
+from benchmarks.gateway.ways import LoadError
 from standalone.errors import StandaloneError
 
 T = TypeVar("T")

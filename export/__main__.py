@@ -17,8 +17,8 @@ from command_line.packages import required_packages
 from command_line.paths import local_path
 
 with required_packages("export"):
+    from export.commands.export import run_export
     from export.errors import ExportError
-    from export.export_command import run_export
     from export.flags import add_repository, endpoint, parse, positive, taken_from_environment
     from export.repository.listing import describe_versions
     from export.repository.live import activate, rollback

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gateway.data_plane import DataPlane
+from gateway.ports.http.server import HttpServer
+from gateway.ports.tcp.server import TcpServer
+from gateway.ports.zmq.server import ZmqServer
+from gateway.session.admission import Admission
 from gateway.settings import OFF, GatewaySettings
-from gateway.telemetry.http_server import HttpServer
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
-from gateway.transport.admission import Admission
-from gateway.transport.tcp_server import TcpServer
-from gateway.transport.zmq_server import ZmqServer
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry

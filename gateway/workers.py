@@ -17,10 +17,10 @@ import aiohttp
 
 from gateway.child import GatewayChild
 from gateway.errors import StartError
+from gateway.ports.http.server import HttpServer
+from gateway.ports.listening import cannot_bind
 from gateway.settings import GatewaySettings
-from gateway.telemetry.http_server import HttpServer
 from gateway.telemetry.merged import merge_expositions
-from gateway.transport.listening import cannot_bind
 
 logger = logging.getLogger(__name__)
 

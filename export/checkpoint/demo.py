@@ -17,7 +17,7 @@ from typing import Any
 from export.checkpoint.untrained import save_untrained_checkpoint
 from export.checkpoint.vision_config import read_vision_config
 from export.errors import CheckpointError
-from export.repository.folder_lock import lock_folder
+from export.folder_lock import lock_folder
 
 SEED = 20251219
 WIDTH = 64

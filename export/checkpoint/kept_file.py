@@ -14,7 +14,7 @@ from export.checkpoint.digest import file_sha256
 from export.checkpoint.hub import HubFile, describe_file, download, not_a_hub
 from export.checkpoint.hub_cache import cached_file
 from export.errors import DownloadError
-from export.repository.folder_lock import one_machine
+from export.folder_lock import one_machine
 from export.writable import NO_SPACE, advice
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.errors import RepositoryError
-from export.repository.folder_lock import lock_folder, locked
-from export.repository.pulse import Pulse, is_of_this_mount, silent
+from export.folder_lock import lock_folder, locked
+from export.pulse import Pulse, is_of_this_mount, silent
 from export.writable import advice
 
 logger = logging.getLogger(__name__)

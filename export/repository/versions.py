@@ -24,10 +24,10 @@ from pathlib import Path
 
 from export.checkpoint.digest import file_sha256
 from export.errors import OptionError, RepositoryError
-from export.repository.folder_lock import locked
+from export.folder_lock import locked
+from export.pulse import Pulse
 from export.repository.manifest import MANIFEST_NAME, Manifest, read_manifest
 from export.repository.partials import NewVersion, aside, discard, reserved, version_numbers
-from export.repository.pulse import Pulse
 from export.repository.triton_config import CONFIG_NAME, Facts, read_config, read_facts, write_config
 from export.writable import advice, require_writable
 

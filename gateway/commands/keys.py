@@ -12,7 +12,7 @@ from pathlib import Path
 from zmq.auth import create_certificates
 
 from command_line.paths import local_path
-from gateway.transport.zmq_keys import CLIENTS, PUBLIC_SUFFIX, SECRET_SUFFIX, SECRETS, SERVER
+from gateway.ports.zmq.keys import CLIENTS, PUBLIC_SUFFIX, SECRET_SUFFIX, SECRETS, SERVER
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

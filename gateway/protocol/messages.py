@@ -1,6 +1,6 @@
 """What both ports speak, once the bytes are gone: one request type, one reply type.
 
-Codecs (`pickles.codec`, `json_dialect`) turn bytes into a `Request` and a `Reply` into bytes; the data plane
+The formats (`formats`, `tcp`) turn bytes into a `Request` and a `Reply` into bytes; the data plane
 knows nothing but these two.
 """
 

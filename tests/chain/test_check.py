@@ -18,7 +18,7 @@ import zmq
 from gateway.commands import keys
 from gateway.commands.check import main
 from tests.chain.served_models import GatewayPorts, Served, running_gateway
-from tests.gateway.zmq_peers import broker
+from tests.gateway.ports.zmq.peers import broker
 from tests.stack import Stack, free_port
 
 KINDS = [

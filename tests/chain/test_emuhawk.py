@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.chain.emuhawk import EmuHawk, SpinningError
 from tests.chain.pictures import image_file, picture
 from tests.stack import JsonClient, Stack, free_port, wait_until
+from tests.stand_ins.emuhawk import EmuHawk, SpinningError
 
 NES = image_file(picture(1, 240, 256))
 

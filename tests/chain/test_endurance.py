@@ -1,6 +1,6 @@
 """Thousands of requests of all kinds, good and bad: nothing of them stays in the gateway.
 
-`python -m benchmarks.gateway_memory` does the same with 100,000.
+`python -m benchmarks.gateway.memory` does the same with 100,000.
 """
 
 import re
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from benchmarks.all_kinds import ALL_KINDS, FLAGS, send_requests
-from benchmarks.gateway_process import RunningGateway, running_gateway
+from benchmarks.gateway.all_kinds import ALL_KINDS, FLAGS, send_requests
+from benchmarks.gateway.process import RunningGateway, running_gateway
 from tests.stack import Stack, wait_until
 
 CLIENTS = 2

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import zmq.asyncio
 
-from tests.gateway.timed_triton import TimedTriton
 from tests.stack import free_port
+from tests.stand_ins.timed_triton import TimedTriton
 
 FRAME = bytes(196_608)
 INFERENCE = 1  # hundredths of a second

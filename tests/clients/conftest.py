@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.server import Gateway
-from tests.clients.client_background import Background, background, gateway_in, timed_triton_in
-from tests.gateway.timed_triton import TimedTriton
+from tests.clients.client.background import Background, background, gateway_in, timed_triton_in
+from tests.stand_ins.timed_triton import TimedTriton
 
 
 @pytest.fixture(scope="module")

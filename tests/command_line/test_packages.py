@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from command_line import packages
-
-ROOT = Path(__file__).parents[2]
+from tests.paths import ROOT
 
 
 @pytest.mark.parametrize("program", ["export", "gateway", "standalone"])

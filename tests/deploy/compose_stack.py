@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.deploy.prometheus_container import docker, prometheus_image
+from tests.paths import ROOT
 from tests.stack import free_port, wait_until
 
-ROOT = Path(__file__).parents[2]
 UP_S = 300
 # Ends the process that the container's init started, as the kernel would when memory runs out.
 _KILL = (

@@ -14,7 +14,9 @@ from typing import Any
 
 import yaml
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
+from tests.paths import ROOT
+
+FOLDER = ROOT / "deploy" / "kubernetes"
 # What is applied, each with all that it takes from elsewhere.
 APPLIED = ("overlays/cpu", "overlays/gpu", "overlays/fleet", "overlays/fleet-keda", "kserve")
 # A wheel with a kubectl in it; only the program is used.

@@ -4,12 +4,12 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from tests.paths import ROOT
+
 DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 

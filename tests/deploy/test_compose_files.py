@@ -15,10 +15,10 @@ import yaml
 
 from deploy.compose.health import CHECKS_ONCE_LIVE, CHECKS_TO_START
 from deploy.locks import images
-from export.export_command import _parser as export_parser
+from export.commands.export import _parser as export_parser
 from gateway.settings import GatewaySettings
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 FILES = ("docker-compose.yml", "docker-compose.cpu.yml", "docker-compose.scale.yml")
 # Settings that the compose file decides: what they name lies in the container.
 FIXED = {

@@ -164,9 +164,7 @@ def test_keys_are_made_with_docker_alone_and_those_of_others_are_told(stack: Com
     docker(*give, "-R", "1000:1000", "/secrets/curve")
     assert refused.returncode != 0
     assert "user 1000 cannot read /secrets/curve/server.key_secret" in refused.stderr
-    look = (
-        "import pathlib, gateway.transport.zmq_keys as keys\nkeys.CurveKeys(pathlib.Path('/secrets/curve'))\n"
-    )
+    look = "import pathlib, gateway.ports.zmq.keys as keys\nkeys.CurveKeys(pathlib.Path('/secrets/curve'))\n"
     taken = stack.compose("run", *with_keys, "--entrypoint=python", "gateway", "-c", look)
     assert taken.returncode == 0, taken.stderr
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from benchmarks.fleet import (
+from benchmarks.fleet.size import (
     GATEWAY_LOAD,
     GPU_LOAD,
     FrameCost,

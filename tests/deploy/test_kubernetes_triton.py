@@ -18,7 +18,7 @@ import tritonclient.grpc as triton
 import yaml
 from tritonclient.utils import InferenceServerException
 
-from benchmarks.gateway_models import publish_identity_model
+from benchmarks.gateway.models import publish_identity_model
 from gateway.settings import GatewaySettings
 from standalone.triton_server import TritonPorts, TritonServer
 from standalone.triton_wheel import assemble_backends, find_triton_wheel

@@ -8,8 +8,8 @@ import pytest
 
 from export.checkpoint.demo import demo_checkpoint
 from export.checkpoint.source import DEMO, opened_checkpoint
+from export.commands.export import run_export
 from export.errors import CheckpointError
-from export.export_command import run_export
 from export.repository.versions import versions
 from tests.golden import checkpoint_path
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from export.commands.export import _parser as export_parser
 from export.errors import OptionError
-from export.export_command import _parser as export_parser
 from export.flags import Given, parse, positive, taken_from_environment, variable_of
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from export.commands.export import run_export
 from export.errors import OptionError
-from export.export_command import run_export
 from export.repository.listing import describe_versions
 from export.repository.reuse import Settings, find_published
 from export.repository.versions import history, served_number, versions

@@ -15,8 +15,8 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from export.commands.export import run_export
 from export.errors import ActivationError, TritonNotRunningError
-from export.export_command import run_export
 from export.repository.live import activate, rollback
 from export.repository.triton_key import TritonKey, read_triton_key
 from export.repository.versions import history, serve_version, served_number

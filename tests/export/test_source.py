@@ -15,10 +15,10 @@ import pytest
 
 from export.checkpoint.source import DEFAULT_CHECKPOINT, CheckpointSource, find_checkpoint
 from export.errors import CheckpointError, DownloadError
-from tests.hub_server import Delivery, HubServer, Refusal, hub_of_this_process
+from tests.paths import ROOT
 from tests.stack import free_port, wait_until
+from tests.stand_ins.hub_server import Delivery, HubServer, Refusal, hub_of_this_process
 
-PROJECT = Path(__file__).parents[2]
 MEGABYTE = 1 << 20
 CHUNK = 10 * MEGABYTE  # huggingface_hub writes so many bytes at a time
 FIND = """
@@ -74,7 +74,7 @@ def start_child(hub: HubServer, models: Path, home: Path) -> subprocess.Popen[st
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "XDG_"))}
     return subprocess.Popen(
         [sys.executable, "-c", FIND, DEFAULT_CHECKPOINT, str(models)],
-        cwd=PROJECT,
+        cwd=ROOT,
         env={**environment, "HF_ENDPOINT": hub.url, "HF_HOME": str(home), "NO_PROXY": "127.0.0.1,localhost"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -9,8 +9,8 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from export.commands.export import run_export
 from export.errors import OptionError
-from export.export_command import run_export
 from export.repository.versions import serve_version, served_number
 from standalone.triton_server import TritonPorts, local_triton
 from tests.export.light_versions import CHECKPOINT, MODEL, NAME, publish_light

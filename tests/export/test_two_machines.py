@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from export import folder_lock, pulse
 from export.checkpoint.digest import file_sha256
 from export.errors import RepositoryError
-from export.repository import folder_lock, pulse
-from export.repository.folder_lock import LOCK_NAME, locked
+from export.folder_lock import LOCK_NAME, locked
+from export.pulse import Pulse
 from export.repository.partials import ABANDONED_S, PULSE_NAME
-from export.repository.pulse import Pulse
 from export.repository.versions import (
     changing,
     history,

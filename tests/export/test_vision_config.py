@@ -7,7 +7,7 @@ import pytest
 from export.checkpoint.vision_config import KNOWN_TOWERS, VisionConfig, find_vision_config, read_vision_config
 from export.errors import CheckpointError, DownloadError
 from tests.golden import GOLDEN
-from tests.hub_server import Delivery, HubServer, hub_of_this_process
+from tests.stand_ins.hub_server import Delivery, HubServer, hub_of_this_process
 
 CONFIG = {"vision_config": {"hidden_size": 32, "num_attention_heads": 4, "image_size": 256}}
 # What CONFIG leaves out has the library's default, as in the sparse configs on the hub.

@@ -1,7 +1,7 @@
 """Port 5555's msgpack messages: any bytes are a request or a refusal that is on the list."""
 
 from gateway.errors import RequestError
-from gateway.protocol.msgpack_codec import decode_request
+from gateway.protocol.formats.msgpack_format import decode_request
 
 MAX_BYTES = 1024
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from gateway.errors import FramingError, RequestError
-from gateway.protocol.framed_stream import FramedStream
 from gateway.protocol.messages import Event, Reply
-from tests.gateway.streams import receive_into_buffers, shown
+from gateway.protocol.tcp.framed_stream import FramedStream
+from tests.gateway.protocol.tcp.streams import receive_into_buffers, shown
 
 
 def check_pieces(make: Callable[[], FramedStream], data: bytes) -> None:

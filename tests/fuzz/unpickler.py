@@ -1,7 +1,7 @@
 """Port 5555's pickles: any bytes are a request or a refusal that is on the list."""
 
 from gateway.errors import RequestError
-from gateway.protocol.pickles.codec import decode_request
+from gateway.protocol.formats.pickle_format import decode_request
 
 MAX_BYTES = 2048
 

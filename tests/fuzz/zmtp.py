@@ -1,6 +1,6 @@
 """Port 5555's own protocol: any bytes are messages or an error, and the same in whatever pieces they come."""
 
-from tests.gateway.zmtp_streams import GREETING, READY, feed, new_stream
+from tests.gateway.protocol.zmq.zmtp_streams import GREETING, READY, feed, new_stream
 
 MAX_BYTES = 1024
 SEEDS = (

@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from gateway.server import Gateway
 from gateway.settings import GatewaySettings
-from tests.gateway.timed_triton import TimedTriton, running_triton
+from tests.stand_ins.timed_triton import TimedTriton, running_triton
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -1,9 +1,9 @@
 """docs/security.md: every test that it names is there."""
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.paths import ROOT
+
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 
 

@@ -14,7 +14,7 @@ import zmq.asyncio
 from gateway.server import Gateway
 from gateway.settings import GatewaySettings
 from tests.gateway.conftest import StartGateway
-from tests.gateway.timed_triton import HORIZON, NEVER, TimedTriton
+from tests.stand_ins.timed_triton import HORIZON, NEVER, TimedTriton
 
 WITHIN_S = 15
 

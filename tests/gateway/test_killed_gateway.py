@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.chain.emuhawk import EmuHawk
 from tests.chain.pictures import image_file, picture
 from tests.first_words import ends_if_silent
-from tests.gateway.timed_triton import NEVER, TimedTriton
 from tests.stack import JsonClient, free_port, wait_until
+from tests.stand_ins.emuhawk import EmuHawk
+from tests.stand_ins.timed_triton import NEVER, TimedTriton
 
 PNG = image_file(picture(1, 240, 256))
 # Nobody listens there, so `reset` works and nothing else.

@@ -15,8 +15,8 @@ import numpy as np
 import zmq
 import zmq.asyncio
 
-from tests.gateway.timed_triton import TimedTriton
 from tests.stack import free_port
+from tests.stand_ins.timed_triton import TimedTriton
 
 # How long a gateway that is to stop says so before it closes its ports: longer than the balancer's period.
 DRAIN_DELAY_S = 1.0

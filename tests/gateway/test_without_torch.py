@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.first_words import ends_if_silent
+from tests.paths import ROOT
 from tests.stack import free_port
-
-PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +19,13 @@ def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gateway-only")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=120)
     install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile"]
-    subprocess.run([*install, f"{PROJECT}[gateway]"], check=True, timeout=240)
+    subprocess.run([*install, f"{ROOT}[gateway]"], check=True, timeout=240)
     return folder / "bin"
 
 
 @pytest.mark.slow
 def test_every_module_imports_without_torch(binaries: Path, tmp_path: Path) -> None:
-    modules = ["gateway", *(f"gateway.{path.stem}" for path in (PROJECT / "gateway").glob("[a-z]*.py"))]
+    modules = ["gateway", *(f"gateway.{path.stem}" for path in (ROOT / "gateway").glob("[a-z]*.py"))]
     code = f"import importlib.util, {', '.join(modules)}\nassert importlib.util.find_spec('torch') is None"
 
     done = subprocess.run(

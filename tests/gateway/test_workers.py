@@ -19,9 +19,9 @@ from gateway.child import GatewayChild
 from gateway.errors import StartError
 from gateway.settings import GatewaySettings
 from tests.first_words import ends_if_silent
-from tests.gateway.pages import page
-from tests.gateway.timed_triton import HORIZON, TimedTriton
+from tests.gateway.telemetry.pages import page
 from tests.stack import JsonClient, PickleClient, free_port, wait_until
+from tests.stand_ins.timed_triton import HORIZON, TimedTriton
 
 FRAME = bytes(196_608)
 

@@ -11,8 +11,8 @@ from export.publish import ExportOptions, export_checkpoint
 from export.repository.versions import served_number, versions
 from tests.chain.pictures import picture
 from tests.golden import GOLDEN, checkpoint_path
-from tests.hub_server import running_hub
 from tests.stack import PickleClient, Stack, running_stack
+from tests.stand_ins.hub_server import running_hub
 
 
 def arguments(repository: Path, *more: str) -> tuple[str, ...]:

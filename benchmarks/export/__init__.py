@@ -1,0 +1,1 @@
+"""Measurements of what an exported version costs."""

@@ -1,0 +1,199 @@
+"""`python -m benchmarks.export.formats [CHECKPOINT]`: how fast the exported forms are in the real Triton.
+
+TorchScript, ONNX and low precision, each a model of one Triton, against the same network without hoists in
+this process: VL self-attention, cross-attention keys and values, time embedding and AdaLN in every sampler
+step, as the reference does. All take turns, so that a change of the machine's speed meets all of them.
+
+Without a CHECKPOINT, an untrained one of the released size is made (1.97 GB; it takes minutes and 16 GB of
+memory); "demo" stands for the demo's small one.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in Triton's stubs; before torch is imported
+
+import torch
+import tritonclient.grpc
+from torch import Tensor
+
+from benchmarks.direct import infer
+from benchmarks.export.make_checkpoint import make_released_size
+from benchmarks.triton import running_triton
+from export.checkpoint.demo import write_demo_checkpoint
+from export.checkpoint.reader import Checkpoint, read_checkpoint
+from export.formats.self_check import Inputs, check_inputs
+from export.network.model import NitroGen, decode
+from export.network.time_tables import time_buckets, time_tables
+from export.publish import WRITERS, ExportOptions, build, choose_sampling
+from export.repository.triton_config import Format
+from export.repository.versions import Version, versions
+from standalone.triton_server import HOST
+
+FORMS: dict[str, tuple[Format, str]] = {
+    "TorchScript fp32": ("torchscript", "fp32"),
+    "ONNX fp32": ("onnx", "fp32"),
+    "TorchScript bf16": ("torchscript", "bf16"),
+}
+WITHOUT_HOISTS = "without hoists"
+
+
+@dataclass(frozen=True)
+class Published:
+    """An exported form, and what the export took."""
+
+    version: Version
+    seconds: float
+    highest_bytes: int
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", nargs="?", help='an ng.pt file, or "demo"')
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--forms", nargs="+", choices=list(FORMS), default=list(FORMS))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        folder = Path(name)
+        path = _checkpoint_path(options.checkpoint, folder)
+        models = {form: _publish(form, path, folder, max(options.batch_sizes)) for form in options.forms}
+        checkpoint = read_checkpoint(path, folder)
+        network = build(checkpoint, choose_sampling(checkpoint, ExportOptions(path, folder)))
+        with running_triton(folder, [each.version.model_name for each in models.values()]) as port:
+            _compare(options, network, checkpoint, models, port)
+
+
+def _compare(
+    options: argparse.Namespace,
+    network: NitroGen,
+    checkpoint: Checkpoint,
+    models: dict[str, Published],
+    port: int,
+) -> None:
+    print(f"{options.rounds} rounds; {os.cpu_count()} cores; {torch.get_num_threads()} threads")
+    print(f"{'batch':>5}  {'form':<18} {'median ms':>10} {'ratio':>6} {'per frame':>10} {'mean diff':>10}")
+    per_frame: dict[str, float] = {}
+    with tritonclient.grpc.InferenceServerClient(f"{HOST}:{port}") as client, torch.inference_mode():
+        for batch in options.batch_sizes:
+            inputs = check_inputs(network, batch, seed=batch)
+            ways: dict[str, Callable[[], Tensor]] = {
+                WITHOUT_HOISTS: lambda inputs=inputs: unhoisted(network, checkpoint, inputs)
+            }
+            for form, published in models.items():
+                name = published.version.model_name
+                ways[form] = lambda inputs=inputs, name=name: infer(client, name, inputs)
+            seconds, answers = _in_turns(ways, options.rounds)
+            for way in ways:
+                cost = seconds[way] / batch
+                difference = (answers[way] - answers[WITHOUT_HOISTS]).abs().mean().item()
+                print(
+                    f"{batch:>5}  {way:<18} {seconds[way] * 1e3:>10.1f} "
+                    f"{seconds[way] / seconds[WITHOUT_HOISTS]:>6.2f} "
+                    f"{cost / per_frame.setdefault(way, cost):>10.2f} {difference:>10.1e}",
+                    flush=True,
+                )
+    print("ratio: to the network without hoists; per frame: to the first batch size; difference: of x(1)")
+    print(f"{'form':<18} {'export s':>9} {'highest MB':>11} {'file MB':>8} {'serving MB':>11} {'highest':>8}")
+    for form, published in models.items():
+        size = sum(file.bytes for file in published.version.manifest.files.values())
+        resident, highest = _memory_bytes(published.version.model_name)
+        print(
+            f"{form:<18} {published.seconds:>9.0f} {published.highest_bytes / 1e6:>11.0f} {size / 1e6:>8.0f} "
+            f"{resident / 1e6:>11.0f} {highest / 1e6:>8.0f}"
+        )
+
+
+def unhoisted(network: NitroGen, checkpoint: Checkpoint, inputs: Inputs) -> Tensor:
+    """x(1) with everything but the vision tower computed again in every step."""
+    frames, frame_count, game_id, x = inputs
+    config = checkpoint.config.model_cfg
+    sequence = network.tokens(frames, frame_count, game_id)
+    for bucket in time_buckets(network.steps, config.num_timestep_buckets):
+        keys_values = network.dit.attend_to(network.mix(sequence))
+        tables = time_tables(
+            checkpoint.tensors, [bucket], config.diffusion_model_cfg.num_layers, config.hidden_size
+        )
+        hidden = network.action_encoder(x, tables.tau[0])
+        hidden = network.dit(hidden, keys_values, tables.block_adaln[0], tables.out_adaln[0])
+        x = x + network.action_decoder(hidden) / network.steps
+    return decode(x, network.old_layout)[-1]
+
+
+def _checkpoint_path(wanted: str | None, folder: Path) -> Path:
+    if wanted == "demo":
+        return write_demo_checkpoint(folder / "demo")
+    if wanted is not None:
+        return Path(wanted)
+    path = folder / "released-size" / "ng.pt"
+    make_released_size(path)
+    return path
+
+
+def _publish(form: str, checkpoint: Path, folder: Path, max_batch_size: int) -> Published:
+    """Export in a process of its own, whose memory and time are measured."""
+    format_, precision = FORMS[form]
+    repository, name = folder / "repository", f"benchmark-{precision}"
+    command = [
+        sys.executable,
+        "-m",
+        "export",
+        str(checkpoint),
+        f"--repository={repository}",
+        f"--name={name}",
+    ]
+    command += [f"--format={format_}", f"--precision={precision}", f"--max-batch-size={max_batch_size}"]
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{form} cannot be exported: see above")
+    [version] = versions(repository, name + WRITERS[format_].suffix)
+    return Published(version, time.perf_counter() - started, usage.ru_maxrss * 1024)
+
+
+def _in_turns(
+    ways: dict[str, Callable[[], Tensor]], rounds: int
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Median seconds and the answer of each way, all taking turns after a first call that does not count."""
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    answers = {}
+    for turn in range(rounds + 1):
+        for way, call in ways.items():
+            started = time.perf_counter()
+            answers[way] = call()
+            if turn:
+                seconds[way].append(time.perf_counter() - started)
+    return {way: statistics.median(times) for way, times in seconds.items()}, answers
+
+
+def _memory_bytes(model: str) -> tuple[int, int]:
+    """Resident memory of the stub process that runs a model: now, and at its highest."""
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            try:
+                command = (process / "cmdline").read_bytes().decode()
+                if "triton_python_backend_stub" in command and f"/{model}/" in command:
+                    status = dict(
+                        line.split(":", 1) for line in (process / "status").read_text().splitlines()
+                    )
+                    return tuple(int(status[key].split()[0]) * 1024 for key in ("VmRSS", "VmHWM"))  # type: ignore[return-value]  # two
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    raise LookupError(f"no stub process of {model}")
+
+
+if __name__ == "__main__":
+    main()

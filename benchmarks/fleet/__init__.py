@@ -1,0 +1,1 @@
+"""What a frame costs, and how many machines some players need."""

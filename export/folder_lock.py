@@ -1,0 +1,86 @@
+"""Locks on folders: `flock`, and one that holds between machines as well.
+
+A `flock` ends with its process, however that dies, but other mounts of a network volume do not see it.
+"""
+
+import fcntl
+import logging
+import math
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from export.pulse import Pulse, is_of_this_mount, silent
+
+logger = logging.getLogger(__name__)
+
+LOCK_NAME = ".lock"
+
+_TELL_S = 2.0  # a lock is held for less, as a rule
+_SETTLE_S = 1.0
+
+
+def lock_folder(folder: Path, *, wait: bool) -> int:
+    """Lock a folder for this mount until the returned descriptor is closed or this process ends.
+
+    Raises:
+        BlockingIOError: when another process holds it and `wait` is false.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[Pulse]:
+    """Hold a folder's lock, against other machines, too; it is not to be taken again inside.
+
+    Yields:
+        The lock's pulse. It is not whole any more when this process was halted for so long that another
+        machine took the lock.
+    """
+    descriptor = lock_folder(folder, wait=True)
+    try:
+        with one_machine(folder / LOCK_NAME) as pulse:
+            yield pulse
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def one_machine(path: Path) -> Iterator[Pulse]:
+    """Keep other machines from what `path` stands for, once a `flock` keeps this one's processes from it."""
+    pulse = _taken(path)
+    try:
+        yield pulse
+    finally:
+        pulse.close()
+
+
+def _taken(path: Path) -> Pulse:
+    """This process's pulse at `path`, once no other process's is there, or one whose process has ended."""
+    tell_at = time.monotonic() + _TELL_S
+    while True:
+        try:
+            return Pulse(path)
+        except FileExistsError:
+            pass
+        if time.monotonic() > tell_at:
+            logger.info("another machine is changing %s: waiting for it", path.parent)
+            tell_at = math.inf
+        # This process has the `flock`, so one that saw it has ended.
+        if is_of_this_mount(path) or silent([path]):
+            pulse = Pulse(path.with_name(f"{path.name}.{secrets.token_hex(8)}"))
+            pulse.replace(path)
+            # Others that found the same may do so a moment later: the last one keeps it.
+            time.sleep(_SETTLE_S)
+            if pulse.is_whole:
+                return pulse
+            pulse.close()

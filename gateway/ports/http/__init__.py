@@ -1,0 +1,1 @@
+"""Port 8080: health and metrics."""

@@ -1,0 +1,152 @@
+"""Port 8080: health for whoever restarts the gateway, readiness for whoever sends it players, metrics."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from gateway.ports.http.connections import HttpConnections
+from gateway.ports.listening import cannot_bind
+from gateway.settings import GatewaySettings
+
+_READY_FOR_S = 0.1
+_PAGES = {
+    "/healthz": "whether the gateway is alive",
+    "/readyz": "whether a request would get actions, and if not, why",
+    "/metrics": "numbers for Prometheus",
+}
+_PLAYERS_PORTS = (
+    "Python: ZeroMQ, msgpack or pickle",
+    "BizHawk and other languages: TCP, a JSON line and image bytes",
+)
+
+
+class HttpServer:
+    """Serves `GET /healthz`, `/readyz` and `/metrics`, and `GET /`, which says what is where.
+
+    `ready`: returns None, or why a request would get no actions. `exposition`: returns the metrics in
+    Prometheus' text format. `path`: a Unix socket to listen on instead of the settings' port.
+    `players_ports`: returns the numbers of the ZeroMQ and the TCP port, 0 for one that is off.
+    `draining`: set when the gateway is about to stop, so that /readyz sends new players elsewhere.
+    """
+
+    def __init__(
+        self,
+        ready: Callable[[], Awaitable[str | None]],
+        exposition: Callable[[], Awaitable[bytes]],
+        players_ports: Callable[[], tuple[int, int]],
+        settings: GatewaySettings,
+        path: Path | None = None,
+    ) -> None:
+        self._ready = ready
+        self._exposition = exposition
+        self._players_ports = players_ports
+        self._settings = settings
+        self._path = path
+        self.draining = False
+        self._server: asyncio.Server | None = None
+        self._connections: HttpConnections | None = None
+        self._one_page = asyncio.Lock()
+        # What was answered last, and when, by the event loop's clock.
+        self._last_reason: tuple[float, str | None] = (-math.inf, None)
+        application = web.Application(middlewares=[self._note_request])
+        application.add_routes(
+            [
+                web.get("/", self._front),
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics),
+            ]
+        )
+        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+
+    async def start(self) -> None:
+        """Bind the port and begin to serve.
+
+        Raises:
+            StartError: the port or the host cannot be bound.
+        """
+        host, port = self._settings.host, self._settings.http_port
+        await self._runner.setup()
+        if self._path is not None:
+            await web.UnixSite(self._runner, self._path).start()
+            self.port = 0
+            return
+        handlers = self._runner.server
+        assert handlers is not None  # noqa: S101 - it was set up above
+        self._connections = HttpConnections(handlers, self._settings.header_timeout_s)
+        try:
+            self._server = await asyncio.get_running_loop().create_server(self._connections, host, port)
+        except OSError as error:
+            await self._runner.cleanup()
+            raise cannot_bind(error, host, port, "--http-port") from error
+        self.port = int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Close the port and its connections."""
+        if self._server is not None:
+            self._server.close()
+        await self._runner.cleanup()
+
+    @web.middleware
+    async def _note_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._connections is not None:
+            self._connections.request_came(request.transport)
+        return await handler(request)
+
+    async def _front(self, _: web.Request) -> web.Response:
+        """Tell whoever opens the port in a browser what is here, and where players go."""
+        reason = await self._not_ready()
+        pages = [f"  {path:<10}{what}" for path, what in _PAGES.items()]
+        ports = [
+            f"  port {port:<7}{what}"
+            for port, what in zip(self._players_ports(), _PLAYERS_PORTS, strict=True)
+            if port
+        ]
+        lines = [
+            f"This is a NitroGen gateway. It is {'ready' if reason is None else f'not ready: {reason}'}.",
+            "",
+            "For operators, on this port:",
+            *pages,
+            "",
+            "For players:",
+            *ports,
+        ]
+        return web.Response(text="\n".join(lines) + "\n")
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def is_ready(self, within_s: float) -> bool:
+        """Return whether /readyz says 200; not, where that is not known after `within_s` seconds."""
+        try:
+            async with asyncio.timeout(within_s):
+                return await self._not_ready() is None
+        except TimeoutError:
+            return False
+
+    async def _not_ready(self) -> str | None:
+        """Return why a player should not come now, or None."""
+        now = asyncio.get_running_loop().time()
+        if now - self._last_reason[0] > _READY_FOR_S:
+            self._last_reason = now, await self._ready()
+        return "stopping" if self.draining else self._last_reason[1]
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        reason = await self._not_ready()
+        return (
+            web.Response(text="ready\n") if reason is None else web.Response(text=f"{reason}\n", status=503)
+        )
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        async with self._one_page:
+            # Others get the event loop between two pages.
+            await asyncio.sleep(0)
+            page = await self._exposition()
+        return web.Response(
+            body=page,
+            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+        )

@@ -1,0 +1,1 @@
+"""Port 5556: JSON lines with image bytes, and BizHawk's sockets."""

@@ -1,0 +1,1 @@
+"""Port 5555: ZeroMQ with pickle or msgpack."""

@@ -1,0 +1,130 @@
+"""Port 5555's messages for new clients: msgpack with raw frames to requests, replies to msgpack.
+
+An array is a map {"shape": [...], "dtype": name, "data": bytes}, row-major and little-endian.
+"""
+
+from math import prod
+from typing import Any, cast
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.errors import ImageError, RequestError
+from gateway.protocol.formats.request_fields import WANTED_PIXELS, fields_of, pixels_of, request_of
+from gateway.protocol.messages import (
+    FRAME_SHAPE,
+    RESIZE_MODES,
+    Image,
+    ImageFile,
+    RawFrame,
+    Reply,
+    Request,
+    ResizeMode,
+)
+from gateway.protocol.options import describe
+
+# Far above what a request needs. An empty list takes 56 bytes of memory and 1 of the message, so their number
+# is bounded too: what remains is the data itself.
+MAX_CONTAINERS = 100
+MAX_CONTAINER_ITEMS = 64
+MAX_TEXT_BYTES = 4096
+
+_WANTED = (
+    f'{WANTED_PIXELS} as {{"shape": [H, W, 3], "dtype": "uint8", "data": bytes}}, '
+    'or a file as {"file": bytes}'
+)
+
+
+def decode_request(data: bytes | memoryview) -> Request:
+    """The request in one msgpack message.
+
+    An image becomes the raw frame that it is, `Pixels` over the message's bytes, or an `ImageFile`.
+
+    Raises:
+        ImageError: the image has a dtype, shape, size or resize mode that is not taken.
+        RequestError: the message is torn, malformed, beyond a limit, or is not a request.
+    """
+    return request_of(_read(data), _image)
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """The reply as a msgpack map; the chunk's arrays are maps of shape, dtype "float32" and data."""
+    return cast(bytes, msgpack.packb(fields_of(reply, _array)))
+
+
+def _read(data: bytes | memoryview) -> object:
+    containers = 0
+
+    def count(container: Any) -> Any:  # noqa: ANN401 - whatever the message holds
+        nonlocal containers
+        containers += 1
+        if containers > MAX_CONTAINERS:
+            raise ValueError(f"more than {MAX_CONTAINERS} maps and arrays")
+        return container
+
+    try:
+        return msgpack.unpackb(
+            data,
+            raw=False,
+            strict_map_key=True,
+            object_hook=count,
+            list_hook=count,
+            ext_hook=_refuse_extension,
+            max_bin_len=len(data),
+            max_str_len=MAX_TEXT_BYTES,
+            max_array_len=MAX_CONTAINER_ITEMS,
+            max_map_len=MAX_CONTAINER_ITEMS,
+            max_ext_len=0,
+        )
+    except ValueError as error:  # msgpack's own errors, and text that is no UTF-8
+        shown = str(error)[:200] or type(error).__name__
+        raise RequestError(
+            f"the message is no msgpack that is taken ({shown}); send one map, packed whole, "
+            "of plain values and bytes"
+        ) from error
+
+
+def _refuse_extension(code: int, data: bytes) -> object:
+    raise ValueError(f"an extension type ({code}, {len(data)} bytes)")
+
+
+def _image(fields: object) -> Image:
+    if not isinstance(fields, dict):
+        raise ImageError(f"the image is {describe(fields)}; {_WANTED}")
+    if "file" in fields:
+        return _file(fields)
+    data, dtype = fields.get("data"), fields.get("dtype")
+    if not isinstance(data, bytes):
+        raise ImageError(f"the image's data is {describe(data)}; {_WANTED}")
+    if dtype != "uint8":
+        raise ImageError(f"the image's dtype is {describe(dtype)}; {_WANTED}")
+    shape = _shape(fields.get("shape"))
+    if prod(shape) != len(data):
+        raise ImageError(f"an image of shape {shape} needs {prod(shape)} bytes, not {len(data)}; {_WANTED}")
+    if shape == FRAME_SHAPE:
+        return RawFrame(data)
+    return pixels_of(np.frombuffer(data, np.uint8).reshape(shape))
+
+
+def _shape(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(size) is int and 0 <= size < 2**31 for size in value):
+        raise ImageError(f"the image's shape must be a list of its sizes, not {describe(value)}; {_WANTED}")
+    if len(value) not in (2, 3):
+        raise ImageError(f"the image's shape has {len(value)} sizes; {_WANTED}")
+    return tuple(value)
+
+
+def _file(fields: dict[Any, object]) -> ImageFile:
+    file, mode = fields["file"], fields.get("resize_mode", "pad")
+    if not isinstance(file, bytes):
+        raise ImageError(f"the image's file is {describe(file)}; send a PNG, JPEG, BMP or WebP file's bytes")
+    if not isinstance(mode, str) or mode not in RESIZE_MODES:
+        allowed = ", ".join(sorted(RESIZE_MODES))
+        raise ImageError(f"the image's resize_mode is {describe(mode)}; send one of {allowed}")
+    return ImageFile(file, cast(ResizeMode, mode), may_be_raw=False)
+
+
+def _array(array: NDArray[np.float32]) -> dict[str, object]:
+    contiguous = np.ascontiguousarray(array, dtype="<f4")
+    return {"shape": list(array.shape), "dtype": "float32", "data": contiguous.tobytes()}

@@ -1,0 +1,129 @@
+"""Port 5555's older messages: pickles to requests, replies to pickles."""
+
+import io
+import pickle
+from typing import Any, cast
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from gateway.errors import ImageError
+from gateway.protocol.formats.pickles.reader import read_pickle
+from gateway.protocol.formats.pickles.values import PickledImage
+from gateway.protocol.formats.request_fields import WANTED_PIXELS, fields_of, pixels_of, request_of
+from gateway.protocol.messages import Pixels, Reply, Request
+from gateway.protocol.options import describe
+
+REPLY_PROTOCOL = 4
+
+_CHANNELS = {"RGB": 3, "RGBA": 4, "L": 1, "P": 1}
+# Modes that only PIL knows how to turn into RGB.
+_CONVERTED = {"LA": 2, "PA": 2, "RGBX": 4, "RGBa": 4, "CMYK": 4, "YCbCr": 3, "HSV": 3}
+# Mode "1" has eight pixels in a byte.
+_MOST_BITS = 2**25
+
+
+def decode_request(data: bytes | memoryview) -> Request:
+    """The request in one pickled message.
+
+    An image becomes `Pixels` of shape (H, W, 3) uint8, possibly a read-only or strided view of `data`: grey
+    is repeated over the channels, alpha is dropped, a palette is applied.
+
+    Raises:
+        UnsafePickleError: the pickle needs something outside the allow-list.
+        ImageError: the image has a dtype, shape, mode or size that is not taken.
+        RequestError: the pickle is torn or malformed, or is not a request.
+    """
+    return request_of(read_pickle(data), _pixels)
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """The reply as a pickle that loads under numpy 1.24 to 2.x and Python 3.8 or later.
+
+    The chunk's arrays arrive as writable float32 arrays of shapes (T, 2), (T, 2) and (T, 21).
+    """
+    buffer = io.BytesIO()
+    _ReplyPickler(buffer, protocol=REPLY_PROTOCOL).dump(fields_of(reply, _as_it_is))
+    return buffer.getvalue()
+
+
+class _ReplyPickler(pickle.Pickler):
+    """Writes arrays as calls of the public `numpy.ndarray`.
+
+    numpy's own way names `numpy._core.multiarray` when it is 2.x, which numpy 1.x cannot load.
+    """
+
+    def reducer_override(self, value: object) -> Any:  # noqa: ANN401 # the base class's signature
+        if isinstance(value, np.ndarray):
+            contiguous = np.ascontiguousarray(value, dtype="<f4")
+            # A bytearray, because an array over bytes would be read-only.
+            return np.ndarray, (value.shape, "<f4", bytearray(contiguous.data.cast("B")))
+        return NotImplemented
+
+
+def _as_it_is(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    return array
+
+
+def _pixels(image: object) -> Pixels:
+    if isinstance(image, PickledImage):
+        image = _pixels_of_pil(image)
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"the image is {describe(image)}; {WANTED_PIXELS}, or a PIL image of mode RGB")
+    return pixels_of(image)
+
+
+def _pixels_of_pil(image: PickledImage) -> NDArray[np.uint8]:
+    """A PIL image's pixels: (H, W), (H, W, 3) or (H, W, 4) uint8."""
+    width, height = image.size
+    needed = _bytes_of(image.mode, width, height)
+    if width <= 0 or height <= 0 or needed != len(image.data):
+        raise ImageError(
+            f"a PIL image of mode {image.mode} has size ({describe(width)}, {describe(height)}) "
+            f"and {len(image.data)} bytes, which do not agree; send image.convert('RGB')"
+        )
+    if image.palette is None and image.mode in ("P", "PA"):
+        raise ImageError(f"a PIL image of mode {image.mode} has no palette; send image.convert('RGB')")
+    if image.mode in _CONVERTED:
+        return _converted(image)
+    if image.mode == "1":
+        return _of_bits(image)
+    flat = np.frombuffer(image.data, np.uint8)
+    if image.palette is not None and image.mode == "P":
+        colours = np.frombuffer(image.palette[:768].ljust(768, b"\0"), np.uint8).reshape(256, 3)
+        return cast(NDArray[np.uint8], colours[flat].reshape(height, width, 3))
+    channels = _CHANNELS[image.mode]
+    return flat.reshape((height, width) if channels == 1 else (height, width, channels))
+
+
+def _bytes_of(mode: str, width: int, height: int) -> int:
+    """How many bytes the pixels of a PIL image have."""
+    if mode == "1":
+        return (width + 7) // 8 * height
+    channels = _CHANNELS.get(mode) or _CONVERTED.get(mode)
+    if channels is None:
+        raise ImageError(
+            f"a PIL image of mode {describe(mode)} is not taken; bring its values to 0 to 255 and send "
+            "image.convert('RGB')"
+        )
+    return width * height * channels
+
+
+def _converted(image: PickledImage) -> NDArray[np.uint8]:
+    """The pixels of a mode of `_CONVERTED`: (H, W, 3) uint8."""
+    picture = PIL.Image.frombytes(image.mode, image.size, bytes(image.data))
+    if image.palette is not None and image.mode == "PA":
+        picture.putpalette(image.palette[:768])
+    return np.asarray(picture.convert("RGB"))
+
+
+def _of_bits(image: PickledImage) -> NDArray[np.uint8]:
+    """The pixels of mode "1", whose rows end with a byte: (H, W) uint8, 0 or 255."""
+    width, height = image.size
+    if width * height > _MOST_BITS:
+        raise ImageError(
+            f"a PIL image of mode 1 has {width}x{height} pixels, more than {_MOST_BITS}; send a smaller one"
+        )
+    rows = np.frombuffer(image.data, np.uint8).reshape(height, -1)
+    return np.unpackbits(rows, axis=1, count=width) * np.uint8(255)

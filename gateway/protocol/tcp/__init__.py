@@ -1,0 +1,1 @@
+"""What arrives on port 5556, parsed without sockets."""

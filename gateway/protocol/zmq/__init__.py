@@ -1,0 +1,1 @@
+"""ZeroMQ's protocol and envelopes, without sockets."""

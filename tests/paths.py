@@ -1,0 +1,7 @@
+"""Where things stand in the repository."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "tests" / "data"
+STAND_INS = ROOT / "tests" / "stand_ins"
