@@ -10,7 +10,6 @@ import logging
 from typing import Any, Self
 
 import grpc
-from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from gateway.errors import StoppingError, TritonUnavailableError
 from gateway.settings import GatewaySettings
@@ -19,13 +18,13 @@ from gateway.triton.failures import KeyRefusedError, failure
 from gateway.triton.key import TritonKey
 from gateway.triton.liveness import Liveness
 from gateway.triton.look_up import LookUp
+from gateway.triton.rpc import RequestT, ResponseT, Rpc
 from gateway.triton.shared_memory import SharedFrames, require_local
 from gateway.triton.target import Options, channel_options, is_address, target_of
 from gateway.triton.tracing import Metadata, Tracer, start_tracing
 
 logger = logging.getLogger(__name__)
 
-_SERVICE = "inference.GRPCInferenceService"
 # How often host names are looked up, how soon without a connection, and how long the start waits for them.
 _LOOK_UP_PERIOD_S = 2.0
 _LOOK_UP_PAUSE_S = 0.5
@@ -69,7 +68,7 @@ class TritonConnection:
         self.shared_frames: SharedFrames | None = None
         if shared_slots:
             require_local(endpoints)
-            self.shared_frames = SharedFrames(self, shared_slots)
+            self.shared_frames = SharedFrames(self.call, shared_slots)
 
     @classmethod
     def from_settings(cls, settings: GatewaySettings) -> Self:
@@ -126,18 +125,17 @@ class TritonConnection:
 
     async def call(
         self,
-        method: str,
-        request: object,
+        rpc: Rpc[RequestT, ResponseT],
+        request: RequestT,
         timeout_s: float,
         subject: str,
         *,
         model: str = "",
         request_id: str = "",
-    ) -> Any:  # noqa: ANN401 - the stub is untyped
+    ) -> ResponseT:
         """Return the response to a request.
 
-        `method`: one of the service's; ModelInfer takes the request as bytes. `subject`: what it is about, in
-        words for an error. `model`, `request_id`: for the trace.
+        `subject`: what the request is about, in words for an error. `model`, `request_id`: for the trace.
 
         Raises:
             TritonUnavailableError: Triton cannot be reached; NotServedError: it can, but has no such subject.
@@ -145,18 +143,17 @@ class TritonConnection:
             BusyError: Triton has too many requests waiting.
             ModelError: Triton failed.
         """
-        # Not for inference, which one does not restrict: it would cost each request 6 to 25 us.
-        shows_key = method != "ModelInfer"
+        method = self._method(rpc)
+        key = self._key_metadata() if rpc.shows_key else None
         try:
-            shown = self._key_metadata() if shows_key else None
             if self._tracer is None:
-                return await self._methods[method](request, timeout=timeout_s, metadata=shown)
-            with self._tracer.span(method, model, request_id) as metadata:
-                return await self._methods[method](
-                    request, timeout=timeout_s, metadata=metadata + (shown or ())
-                )
+                return await method(request, timeout=timeout_s, metadata=key)
+            with self._tracer.span(rpc.name, model, request_id) as trace:
+                return await method(request, timeout=timeout_s, metadata=trace + (key or ()))
         except grpc.aio.AioRpcError as error:
-            problem = failure(error, self.endpoint, timeout_s, subject, key=self._key, shows_key=shows_key)
+            problem = failure(
+                error, self.endpoint, timeout_s, subject, key=self._key, shows_key=rpc.shows_key
+            )
             if isinstance(problem, KeyRefusedError) and self._key is not None:
                 self._key.read_again()
             raise problem from error
@@ -174,22 +171,16 @@ class TritonConnection:
 
     def _open(self) -> None:
         self._channel = self._channel_to(self._target(), self._options)
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-        self._methods: dict[str, Any] = {
-            # Its requests are bytes already: protobuf would copy each frame twice more.
-            "ModelInfer": self._channel.unary_unary(
-                f"/{_SERVICE}/ModelInfer",
-                request_serializer=None,
-                response_deserializer=service_pb2.ModelInferResponse.FromString,
-            ),
-            "ModelConfig": stub.ModelConfig,
-            "ModelReady": stub.ModelReady,
-            "RepositoryIndex": stub.RepositoryIndex,
-            "SystemSharedMemoryRegister": stub.SystemSharedMemoryRegister,
-            "SystemSharedMemoryStatus": stub.SystemSharedMemoryStatus,
-            "SystemSharedMemoryUnregister": stub.SystemSharedMemoryUnregister,
-        }
+        self._methods: dict[Rpc[Any, Any], Any] = {}
         self._watcher = asyncio.create_task(self._watch(self._channel))
+
+    def _method(
+        self, rpc: Rpc[RequestT, ResponseT]
+    ) -> "grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT]":
+        if rpc not in self._methods:
+            self._methods[rpc] = rpc.on(self._channel)
+        method: grpc.aio.UnaryUnaryMultiCallable[RequestT, ResponseT] = self._methods[rpc]
+        return method
 
     def _target(self) -> str:
         return target_of(self._endpoints, self._names.addresses)

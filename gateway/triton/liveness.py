@@ -8,8 +8,9 @@ import logging
 from collections.abc import Callable
 
 import grpc
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2
 
+from gateway.triton.rpc import SERVER_LIVE
 from gateway.triton.target import Addresses, Options, shown
 from gateway.triton.tracing import Metadata
 
@@ -98,11 +99,11 @@ class Liveness:
         closing.add_done_callback(self._closing.discard)
 
     async def _ask(self, place: Place, channel: grpc.aio.Channel) -> None:
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        server_live = SERVER_LIVE.on(channel)
         request = service_pb2.ServerLiveRequest()
         while True:
             try:
-                response = await stub.ServerLive(request, timeout=_TIMEOUT_S, metadata=self._metadata())
+                response = await server_live(request, timeout=_TIMEOUT_S, metadata=self._metadata())
                 live = response.live
             except grpc.aio.AioRpcError:
                 live = False

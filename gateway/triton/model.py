@@ -19,6 +19,7 @@ from gateway.protocol.messages import ActionChunk, Frame
 from gateway.triton.connection import TritonConnection
 from gateway.triton.facts import ModelFacts, facts_from_config
 from gateway.triton.failures import SharedMemoryLostError
+from gateway.triton.rpc import MODEL_CONFIG, MODEL_INFER, MODEL_READY
 from gateway.triton.shared_memory import Slot
 from gateway.triton.tensors import RequestTemplate, action_chunk
 
@@ -151,7 +152,7 @@ class TritonModel:
         self, message: bytes, timeout_s: float, request_id: str
     ) -> service_pb2.ModelInferResponse:
         return await self._connection.call(
-            "ModelInfer", message, timeout_s, self._subject, model=self.name, request_id=request_id
+            MODEL_INFER, message, timeout_s, self._subject, model=self.name, request_id=request_id
         )
 
     async def ready(self) -> str | None:
@@ -159,7 +160,7 @@ class TritonModel:
         request = service_pb2.ModelReadyRequest(name=self.name)
         try:
             response = await self._connection.call(
-                "ModelReady", request, _FACTS_TIMEOUT_S, self._subject, model=self.name
+                MODEL_READY, request, _FACTS_TIMEOUT_S, self._subject, model=self.name
             )
             if not response.ready:
                 return f"Triton at {self._connection.endpoint} has no ready model {self.name!r}"
@@ -187,7 +188,7 @@ class TritonModel:
         epoch = self._connection.epoch
         try:
             response = await self._connection.call(
-                "ModelConfig", request, _FACTS_TIMEOUT_S, self._subject, model=self.name
+                MODEL_CONFIG, request, _FACTS_TIMEOUT_S, self._subject, model=self.name
             )
             facts = facts_from_config(response.config)
         finally:

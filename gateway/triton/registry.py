@@ -16,6 +16,7 @@ from gateway.errors import ModelError, NotServedError, RequestError, ServerError
 from gateway.protocol.options import describe
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
+from gateway.triton.rpc import REPOSITORY_INDEX
 
 logger = logging.getLogger(__name__)
 
@@ -165,7 +166,7 @@ class ModelRegistry:
         request = service_pb2.RepositoryIndexRequest(ready=True)
         try:
             response = await self._connection.call(
-                "RepositoryIndex", request, _LIST_TIMEOUT_S, "a list of its models"
+                REPOSITORY_INDEX, request, _LIST_TIMEOUT_S, "a list of its models"
             )
         except TritonUnavailableError as error:
             # Triton has gone, which this tells, or keeps the list to itself (--grpc-restricted-protocol).

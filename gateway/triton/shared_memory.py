@@ -23,15 +23,20 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from tritonclient.grpc import service_pb2
 
 from gateway.errors import ModelError, ServerError, StartError
 from gateway.protocol.messages import FRAME_BYTES
-
-if TYPE_CHECKING:
-    from gateway.triton.connection import TritonConnection
+from gateway.triton.rpc import (
+    REGISTER_SHARED_MEMORY,
+    SHARED_MEMORY_STATUS,
+    UNREGISTER_SHARED_MEMORY,
+    RequestT,
+    ResponseT,
+    Rpc,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -96,20 +101,31 @@ class Slot:
         self._frames.take_back(self.number, answered=answered)
 
 
+class Call(Protocol):
+    """How Triton is called; raises a ServerError where that goes wrong."""
+
+    async def __call__(
+        self, rpc: Rpc[RequestT, ResponseT], request: RequestT, timeout_s: float, subject: str
+    ) -> ResponseT:
+        """Return the response to a request; `subject`: what it is about, in words for an error."""
+
+
 class SharedFrames:
     """The shared memory of one gateway.
 
-    `wanted`: how many requests there may be at once; the region has no more than `MOST_SLOTS` slots.
+    `call`: calls its Triton. `wanted`: how many requests there may be at once; the region has no more than
+    `MOST_SLOTS` slots.
     """
 
-    def __init__(self, connection: "TritonConnection", wanted: int) -> None:
+    def __init__(self, call: Call, wanted: int) -> None:
         self.name = ""
-        self._connection = connection
+        self._call = call
         self._slots = min(wanted, MOST_SLOTS)
         self._free = deque(range(self._slots))
         self._left: deque[tuple[float, int]] = deque()
-        # The connection's epoch in which Triton was told of the region.
-        self._epoch = -1
+        # How often Triton may have forgotten the region, and how often it had when it was last told of it.
+        self._losses = 1
+        self._losses_when_told = 0
         self._unregistered = asyncio.Event()
 
     def open(self) -> None:
@@ -140,14 +156,14 @@ class SharedFrames:
     async def close(self) -> None:
         """Have Triton forget the region, and remove it."""
         (FOLDER / self.name).unlink(missing_ok=True)
-        if self._epoch == self._connection.epoch:
+        if self._is_registered:
             await self._forget()
         self._memory.close()
         os.close(self._file)
 
     def take(self, frames: Sequence[bytes | bytearray | memoryview]) -> Slot | None:
         """Return a slot that holds the frames one after the other; None when they must go another way."""
-        if self._epoch != self._connection.epoch:
+        if not self._is_registered:
             return None
         while self._left and time.monotonic() - self._left[0][0] > _QUARANTINE_S:
             self._free.append(self._left.popleft()[1])
@@ -169,8 +185,12 @@ class SharedFrames:
 
     def lost(self) -> None:
         """Have the region registered again: Triton may not know it."""
-        self._epoch = -1
+        self._losses += 1
         self._unregistered.set()
+
+    @property
+    def _is_registered(self) -> bool:
+        return self._losses_when_told == self._losses
 
     async def keep_registered(self) -> None:
         """Tell Triton of the region, again whenever it does not know it; runs until cancelled."""
@@ -178,9 +198,7 @@ class SharedFrames:
         while True:
             await self._unregistered.wait()
             self._unregistered.clear()
-            epoch = self._connection.epoch
-            if epoch == self._epoch:
-                continue
+            losses = self._losses
             try:
                 await self._register()
             except ServerError as error:
@@ -192,14 +210,14 @@ class SharedFrames:
                 continue
             logger.info("frames go to Triton through the shared memory %s", self.name)
             reported = ""
-            self._epoch = epoch
+            self._losses_when_told = losses
             # Nothing of the connection's former life reads them any more.
             while self._left:
                 self._free.append(self._left.popleft()[1])
 
     async def _register(self) -> None:
-        status = await self._connection.call(
-            "SystemSharedMemoryStatus",
+        status = await self._call(
+            SHARED_MEMORY_STATUS,
             service_pb2.SystemSharedMemoryStatusRequest(),
             _CALL_TIMEOUT_S,
             _SUBJECT,
@@ -211,7 +229,7 @@ class SharedFrames:
             request = service_pb2.SystemSharedMemoryRegisterRequest(
                 name=self.name, key=f"/{self.name}", offset=0, byte_size=self._slots * _SLOT_BYTES
             )
-            await self._connection.call("SystemSharedMemoryRegister", request, _CALL_TIMEOUT_S, _SUBJECT)
+            await self._call(REGISTER_SHARED_MEMORY, request, _CALL_TIMEOUT_S, _SUBJECT)
 
     async def _forget(self) -> None:
         """Unregister the region; Triton refuses while a request that ended just now is not quite done."""
@@ -227,7 +245,7 @@ class SharedFrames:
 
     async def _unregister(self, name: str) -> None:
         request = service_pb2.SystemSharedMemoryUnregisterRequest(name=name)
-        await self._connection.call("SystemSharedMemoryUnregister", request, _CALL_TIMEOUT_S, _SUBJECT)
+        await self._call(UNREGISTER_SHARED_MEMORY, request, _CALL_TIMEOUT_S, _SUBJECT)
 
 
 def remove_left_overs() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import grpc
 
 from gateway.errors import StartError
+from gateway.triton.rpc import SERVICE
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -65,7 +66,7 @@ class _OpenTelemetry:
     def span(self, method: str, model: str, request_id: str) -> Iterator[Metadata]:
         attributes = {
             "rpc.system": "grpc",
-            "rpc.service": "inference.GRPCInferenceService",
+            "rpc.service": SERVICE,
             "rpc.method": method,
             "nitrogen.model": model,
             "nitrogen.request_id": request_id,

@@ -14,6 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from gateway.errors import DeadlineError, ModelError, StartError
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
+from gateway.triton.rpc import MODEL_INFER
 from tests.stand_ins.timed_triton import HORIZON, NEVER, RAISE, TimedTriton
 
 FRAME = bytes(196_608)
@@ -125,7 +126,7 @@ async def test_the_call_carries_its_span(collector: tuple[Collector, str]) -> No
     await server.start()
     connection = TritonConnection(f"127.0.0.1:{port}", otlp_endpoint=endpoint)
     await connection.start()
-    await connection.call("ModelInfer", b"", 5, "a test")
+    await connection.call(MODEL_INFER, b"", 5, "a test")
     await connection.close()
     await server.stop(None)
     (span,) = received.spans
