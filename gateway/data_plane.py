@@ -8,7 +8,6 @@ import asyncio
 import logging
 import math
 import os
-from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -17,12 +16,11 @@ from numpy.typing import NDArray
 
 from gateway.contexts import UNKNOWN_CONTEXT_LENGTH, FrameContext
 from gateway.decoder_threads import DecoderThreads
-from gateway.errors import BusyError, DeadlineError, ModelError, NotServedError, RequestError, ServerError
+from gateway.errors import DeadlineError, RequestError, ServerError
 from gateway.images import MAX_IMAGE_PIXELS, to_frame
 from gateway.protocol.messages import (
     FRAME_SHAPE,
     UNSET,
-    ActionChunk,
     Frame,
     Image,
     Pixels,
@@ -31,6 +29,7 @@ from gateway.protocol.messages import (
     Request,
     Unset,
 )
+from gateway.triton.dispatcher import Dispatcher, ModelInputs
 from gateway.triton.facts import ACTION_WIDTH, ModelFacts
 from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
@@ -41,14 +40,6 @@ T = TypeVar("T")
 
 # How long `info` waits for a Triton that does not answer before it tells the last known facts.
 _INFO_WAIT_S = 1.0
-# How often a request is made again because another version took the place of the one it was made for.
-_MOST_SWAPS = 5
-# With several Tritons, a rollout gives them a version one after the other. A request for it is then made
-# again for this long, until it reaches one that has it; the pause keeps that from being a storm.
-_REFUSED_FOR_S = 1.0
-_REFUSAL_PAUSE_S = 0.02
-# But at least so often: on a busy machine one refusal and the look after it may take that second.
-_LEAST_REFUSALS = 5
 
 
 def frame_at_hand(image: Image) -> Frame | None:
@@ -68,8 +59,7 @@ class DataPlane:
     """Answers requests with the models that Triton serves.
 
     `default_game`: name or id, in the default model, of the game for requests that do not name one.
-    `on_dispatch` is called for each predict that is handed to Triton: with its model, and how many of that
-    model's are there now, with it. `max_at_triton`: how many of a model's may be there; the next is refused.
+    `on_dispatch`, `max_at_triton`: as of the `Dispatcher`.
     """
 
     def __init__(
@@ -83,10 +73,8 @@ class DataPlane:
         self._models = models
         self._default_game = default_game
         models.default.on_new_facts = self._check_default_game
-        self._on_dispatch = on_dispatch
+        self._dispatcher = Dispatcher(max_at_triton, on_dispatch)
         self._max_image_pixels = max_image_pixels
-        self._max_at_triton = max_at_triton
-        self._at_triton: Counter[str] = Counter()
         self._random = np.random.default_rng()
         self._decoding = 0
         self._decoders = DecoderThreads(min(4, os.cpu_count() or 1))
@@ -150,7 +138,10 @@ class DataPlane:
             facts = await self._facts_for_info(model)
             models = sorted({*self._models.served, model.name})
             return Reply(info=facts.info(self._selected_game(facts)) | {"models": models})
-        return Reply(chunk=await self._predict(model, request, frames, deadline, request_id))
+        chunk = await self._dispatcher.predict(
+            model, lambda facts: self._inputs(request, frames, facts), deadline, request_id
+        )
+        return Reply(chunk=chunk)
 
     def counted_as(self, name: str | None) -> tuple[str, int]:
         """Return a request's model and version (0 if unknown) for metrics; only known ones are told."""
@@ -175,84 +166,9 @@ class DataPlane:
             return str(error)
         return None
 
-    async def _predict(
-        self,
-        model: TritonModel,
-        request: Request,
-        frames: tuple[Frame, ...],
-        deadline: float,
-        request_id: str,
-    ) -> ActionChunk:
-        """Return the chunk for a predict, of a version that Triton serves by then.
-
-        A request that went wrong is made again when the facts have changed meanwhile, or when it was refused
-        and another Triton may take it. It may be, because inference has no effect but its answer.
-        """
-        facts = await model.fresh_facts()
-        clock = asyncio.get_running_loop().time
-        swaps, refusals, give_up = 0, 0, math.inf
-        while True:
-            try:
-                return await self._infer(model, facts, request, frames, deadline, request_id)
-            except (RequestError, NotServedError, ModelError) as error:
-                give_up = min(give_up, clock() + _REFUSED_FOR_S)
-                newer = await self._facts_after(error, model, facts)
-                refusals += 1
-                if newer is None and (clock() < give_up or refusals < _LEAST_REFUSALS):
-                    await asyncio.sleep(_REFUSAL_PAUSE_S)
-                elif newer is None or (swaps >= _MOST_SWAPS and clock() >= give_up):
-                    raise
-                else:
-                    facts, swaps = newer, swaps + 1
-
-    async def _facts_after(
-        self, error: Exception, model: TritonModel, facts: ModelFacts
-    ) -> ModelFacts | None:
-        """Return facts other than those that a request was made for and failed with.
-
-        None: the facts are the same, but another Triton may serve them. Raises `error` where there is none.
-        """
-        may_be_elsewhere = model.is_balanced and isinstance(error, NotServedError)
-        try:
-            newer = await model.read_facts()
-        except NotServedError:
-            if may_be_elsewhere:
-                return None
-            raise
-        if newer != facts:
-            return newer
-        if may_be_elsewhere:
-            return None
-        raise error
-
-    async def _infer(
-        self,
-        model: TritonModel,
-        facts: ModelFacts,
-        request: Request,
-        frames: tuple[Frame, ...],
-        deadline: float,
-        request_id: str,
-    ) -> ActionChunk:
+    def _inputs(self, request: Request, frames: tuple[Frame, ...], facts: ModelFacts) -> ModelInputs:
         game_id = self._game_id(request.game, facts)
-        noise = self._noise(request.seed, facts.horizon)
-        if self._at_triton[model.name] >= self._max_at_triton:
-            raise BusyError(
-                f"Triton has {self._max_at_triton} of the gateway's requests, the most: "
-                "send the request again later"
-            )
-        self._at_triton[model.name] += 1
-        try:
-            if self._on_dispatch is not None:
-                self._on_dispatch(model.name, self._at_triton[model.name])
-            left_s = deadline - asyncio.get_running_loop().time()
-            return await model.infer(
-                facts, frames[-facts.context_length :], game_id, noise, left_s, request_id
-            )
-        finally:
-            self._at_triton[model.name] -= 1
-            if not self._at_triton[model.name]:
-                del self._at_triton[model.name]
+        return ModelInputs(frames[-facts.context_length :], game_id, self._noise(request.seed, facts.horizon))
 
     async def _facts_for_info(self, model: TritonModel) -> ModelFacts:
         """Return the facts that Triton tells now, or the last known ones while it is down."""

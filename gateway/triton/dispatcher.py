@@ -1,0 +1,128 @@
+"""Sends predicts to Triton: no more at once than may be there, and again where a version was swapped.
+
+A request names the version that it was made for, so a Triton that has swapped it for another refuses it. Then
+the request is made again for the version that is served now, which it may be, because inference has no effect
+but its answer.
+"""
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.errors import BusyError, ModelError, NotServedError, RequestError
+from gateway.protocol.messages import ActionChunk, Frame
+from gateway.triton.facts import ModelFacts
+from gateway.triton.model import TritonModel
+
+# How often a request is made again because another version took the place of the one it was made for.
+_MAX_SWAPS = 5
+# With several Tritons, a rollout gives them a version one after the other. A request for it is then made
+# again for this long, until it reaches one that has it; the pause keeps that from being a storm.
+_REFUSED_FOR_S = 1.0
+_REFUSAL_PAUSE_S = 0.02
+# But at least so often: on a busy machine a single attempt may use up the whole second.
+_MIN_REFUSALS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInputs:
+    """What a model sees of one predict: 1 to K frames, newest last; its game; noise, (H, 25) float32."""
+
+    frames: Sequence[Frame]
+    game_id: int
+    noise: NDArray[np.float32]
+
+
+class Dispatcher:
+    """Sends predicts to Triton's models.
+
+    `max_at_triton`: how many of a model's may be there; the next is refused. `on_dispatch` is called for each
+    one that is handed to Triton: with its model, and how many of that model's are there now, with it.
+    """
+
+    def __init__(
+        self, max_at_triton: float = math.inf, on_dispatch: Callable[[str, int], None] | None = None
+    ) -> None:
+        self._max_at_triton = max_at_triton
+        self._on_dispatch = on_dispatch
+        self._at_triton: Counter[str] = Counter()
+
+    async def predict(
+        self,
+        model: TritonModel,
+        inputs_for: Callable[[ModelFacts], ModelInputs],
+        deadline: float,
+        request_id: str = "",
+    ) -> ActionChunk:
+        """Return the chunk of a version that Triton serves by then.
+
+        `inputs_for`: returns what the version with these facts is to see, or raises RequestError. `deadline`:
+        a time of the event loop's clock. `request_id`: what Triton's log and traces call the request.
+
+        Raises:
+            RequestError: `inputs_for` raised it for every version.
+            BusyError: as many of the model's requests are at Triton as may be.
+            ServerError: Triton could not answer.
+        """
+        facts = await model.fresh_facts()
+        clock = asyncio.get_running_loop().time
+        swaps, refusals, give_up = 0, 0, math.inf
+        while True:
+            try:
+                inputs = inputs_for(facts)
+                with self._one_more_at_triton(model.name):
+                    return await model.infer(
+                        facts, inputs.frames, inputs.game_id, inputs.noise, deadline - clock(), request_id
+                    )
+            except (RequestError, NotServedError, ModelError) as error:
+                give_up = min(give_up, clock() + _REFUSED_FOR_S)
+                newer = await _facts_after(error, model, facts)
+                refusals += 1
+                if newer is None and (clock() < give_up or refusals < _MIN_REFUSALS):
+                    await asyncio.sleep(_REFUSAL_PAUSE_S)
+                elif newer is None or (swaps >= _MAX_SWAPS and clock() >= give_up):
+                    raise
+                else:
+                    facts, swaps = newer, swaps + 1
+
+    @contextmanager
+    def _one_more_at_triton(self, model: str) -> Iterator[None]:
+        if self._at_triton[model] >= self._max_at_triton:
+            raise BusyError(
+                f"Triton has {self._max_at_triton} of the gateway's requests, the most: "
+                "send the request again later"
+            )
+        self._at_triton[model] += 1
+        try:
+            if self._on_dispatch is not None:
+                self._on_dispatch(model, self._at_triton[model])
+            yield
+        finally:
+            self._at_triton[model] -= 1
+            if not self._at_triton[model]:
+                del self._at_triton[model]
+
+
+async def _facts_after(error: Exception, model: TritonModel, facts: ModelFacts) -> ModelFacts | None:
+    """Return facts other than those that a request was made for and failed with.
+
+    None: the facts are the same, but another Triton may serve them. Raises `error` where there is none.
+    """
+    may_be_elsewhere = model.is_balanced and isinstance(error, NotServedError)
+    try:
+        newer = await model.read_facts()
+    except NotServedError:
+        if may_be_elsewhere:
+            return None
+        raise
+    if newer != facts:
+        return newer
+    if may_be_elsewhere:
+        return None
+    raise error
