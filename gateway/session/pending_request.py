@@ -5,7 +5,7 @@ import itertools
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gateway.protocol.messages import Frame, Reply, Request, Timing
@@ -22,57 +22,67 @@ def next_request_id() -> str:
     return f"{_PROCESS}-{next(_numbers):x}"
 
 
+@dataclass(slots=True, eq=False)
 class PendingRequest:
-    """One request on its way; times are of `time.perf_counter`, finer than the event loop's clock."""
+    """One request on its way; times are of `time.perf_counter`, finer than the event loop's clock.
 
-    __slots__ = (
-        "accepted",
-        "answer",
-        "answered",
-        "arrival",
-        "dispatched",
-        "encode",
-        "encoded",
-        "frame",
-        "frames",
-        "id",
-        "is_admitted",
-        "outcome",
-        "preparation",
-        "problem",
-        "receive_s",
-        "reply",
-        "request",
-        "send",
-        "size",
-        "task",
-    )
+    `send`: called once, with the bytes of its reply; `encode`: makes them, in the request's own format.
+    `arrival`: when its last byte came, now by default; `receive_s`: how long it took to come. `size`: its
+    bytes. The rest is filled in on the way.
+    """
 
-    def __init__(
-        self,
-        id_: str,
-        send: Callable[[bytes], None],
-        encode: Callable[[Reply], bytes],
-        arrival: float,
-        receive_s: float,
-        size: int,
-    ) -> None:
-        self.id = id_
-        self.send = send
-        self.encode = encode
-        self.receive_s = receive_s
-        self.size = size
-        self.arrival = self.accepted = self.dispatched = self.answered = self.encoded = arrival
-        self.request: Request | None = None
-        self.frames: tuple[Frame, ...] = ()
-        self.problem: Exception | None = None
-        self.frame: Frame | None = None
-        self.answer = Reply()
-        self.reply: bytes | None = None
-        self.outcome = "ok"
-        self.is_admitted = False
-        self.preparation: asyncio.Task[None] | None = None
-        self.task: asyncio.Task[None] | None = None
+    send: Callable[[bytes], None]
+    encode: Callable[[Reply], bytes]
+    arrival: float = field(default_factory=time.perf_counter)
+    receive_s: float = 0.0
+    size: int = 0
+    id: str = field(init=False, default_factory=next_request_id)
+    is_admitted: bool = field(init=False, default=False)
+    # What it asks, once decoded, or why that is not known.
+    preparation: asyncio.Task[None] | None = field(init=False, default=None)
+    problem: Exception | None = field(init=False, default=None)
+    request: Request | None = field(init=False, default=None)
+    frame: Frame | None = field(init=False, default=None)
+    frames: tuple[Frame, ...] = field(init=False, default=())
+    # What brings it to its answer, and the answer, with its bytes.
+    task: asyncio.Task[None] | None = field(init=False, default=None)
+    answer: Reply = field(init=False, default=Reply())
+    outcome: str = field(init=False, default="ok")
+    reply: bytes | None = field(init=False, default=None)
+    accepted: float = field(init=False)
+    dispatched: float = field(init=False)
+    answered: float = field(init=False)
+    encoded: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin all stages with the arrival: those that are left out take no time."""
+        self.accepted = self.dispatched = self.answered = self.encoded = self.arrival
+
+    def accept(self, request: Request, frame: Frame | None, frames: tuple[Frame, ...]) -> None:
+        """Note that the request has acted on its client's context; `frames` are what its inference sees."""
+        self.request = request
+        self.frame = frame
+        self.frames = frames
+        self.accepted = time.perf_counter()
+
+    def settle(self, reply: Reply, outcome: str) -> None:
+        """Take the answer, and make the reply's bytes; raises whatever encoding raises."""
+        self.answered = time.perf_counter()
+        if self.request is not None and self.request.timing:
+            reply = replace(reply, timing=self._timing())
+        self.reply = self.encode(reply)
+        self.encoded = time.perf_counter()
+        self.outcome = outcome
+        self.answer = reply
+        self.frames = ()
+
+    def _timing(self) -> Timing:
+        """Return the gateway's times up to the answer."""
+        return Timing(
+            1000 * (self.accepted - self.arrival),
+            1000 * (self.answered - self.accepted),
+            1000 * (self.answered - self.arrival),
+        )
 
     @property
     def kind(self) -> str:
@@ -80,19 +90,6 @@ class PendingRequest:
         if self.request is not None:
             return self.request.type
         return "control" if self.outcome == "ok" else "unknown"
-
-    def with_timing(self, reply: Reply, now: float) -> Reply:
-        """Note that the answer is there, and add the gateway's times to it where they were asked for."""
-        self.answered = now
-        if self.request is None or not self.request.timing:
-            return reply
-        milliseconds = (self.accepted - self.arrival, now - self.accepted, now - self.arrival)
-        return replace(reply, timing=Timing(*(1000 * seconds for seconds in milliseconds)))
-
-    def encode_reply(self, reply: Reply) -> None:
-        """Make the reply's bytes."""
-        self.reply = self.encode(reply)
-        self.encoded = time.perf_counter()
 
     def stages(self, sent: float) -> Stages:
         """Return where the time went of a predict that got its actions."""

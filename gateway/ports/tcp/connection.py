@@ -23,6 +23,7 @@ from gateway.protocol.messages import Event, Hello, ImageFile, RawFrame, Reply, 
 from gateway.protocol.tcp.bizhawk_stream import BizHawkStream
 from gateway.protocol.tcp.json_stream import encode_reply
 from gateway.protocol.tcp.streams import Dialect, stream_for
+from gateway.session.pending_request import PendingRequest
 from gateway.session.session import Session
 
 if TYPE_CHECKING:
@@ -92,15 +93,11 @@ class TcpConnection(asyncio.BufferedProtocol):
         # A client that has hung up already has no address any more.
         address, port = (transport.get_extra_info("peername") or ("unknown", 0))[:2]
         self._session = Session(
-            self._server.plane,
+            self._server.service,
             FrameContext(),
-            self._server.metrics,
-            self._server.limits,
-            port="tcp",
             address=address,
             client=f"{address}:{port}",
             on_progress=self._pump,
-            record=self._server.record,
         )
         self.is_open = True
         self._times.opened = time.perf_counter()
@@ -211,7 +208,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         self._pumping = True
         self._session.abandon(STOPPING)
         for _ in range(len(self._backlog)):
-            self._session.submit(STOPPING, self._write, self._encode)
+            self._session.refuse(PendingRequest(self._write, self._encode), STOPPING)
         self._backlog.clear()
         self._pumping = False
         self._pump()
@@ -271,14 +268,14 @@ class TcpConnection(asyncio.BufferedProtocol):
             if isinstance(incoming, FramingError | AccessError):
                 self._ending = True
                 self._backlog.clear()
-            self._session.submit(
-                incoming,
-                self._write,
-                self._encode,
-                arrival=arrival,
-                receive_s=receive_s,
-                size=_size(incoming),
-            )
+            pending = PendingRequest(self._write, self._encode, arrival, receive_s, _size(incoming))
+            match incoming:
+                case Request():
+                    self._session.submit(pending, incoming)
+                case Reply():
+                    self._session.answer(pending, incoming)
+                case _:
+                    self._session.refuse(pending, incoming)
         self._pumping = False
         if taken == _REQUESTS_AT_ONCE and self._backlog and not self._pump_is_due:
             self._pump_is_due = True

@@ -15,7 +15,7 @@ from gateway.ports.allow_list import Networks
 from gateway.ports.listening import listening_socket
 from gateway.ports.tcp.connection import TcpConnection
 from gateway.session.admission import Admission
-from gateway.session.session import SessionLimits
+from gateway.session.service import PortService
 from gateway.settings import GatewaySettings
 from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.metrics import Metrics
@@ -44,11 +44,11 @@ class TcpServer:
         admission: Admission,
         record: Callable[[Exchange], None] | None = None,
     ) -> None:
-        self.plane = plane
         self.settings = settings
         self.metrics = metrics.port("tcp")
-        self.record = record
-        self.limits = SessionLimits(settings.tcp_deadline_s, settings.max_at_triton_per_client, admission)
+        self.service = PortService(
+            plane, self.metrics, admission, settings.tcp_deadline_s, settings.max_at_triton_per_client, record
+        )
         self.token = read_token(settings.tcp_token_file)
         # One for all: the event loop hands each read on before it begins the next.
         self.scratch = memoryview(bytearray(_SCRATCH_BYTES))

@@ -21,12 +21,14 @@ from gateway.ports.zmq.connection import ClientKey, ZmqConnection
 from gateway.ports.zmq.keys import CurveKeys
 from gateway.ports.zmq.turns import Turns
 from gateway.ports.zmq.watch import watch_connections
-from gateway.protocol.formats.formats import MessageFormat, format_of
+from gateway.protocol.formats.formats import format_of
 from gateway.protocol.zmq.envelope import Envelope, is_nameless, is_probe, read_envelope, wants_more
 from gateway.protocol.zmq.zmtp.null import NullMechanism
 from gateway.protocol.zmq.zmtp.stream import Message, ZmtpStream
 from gateway.session.admission import Admission
-from gateway.session.session import Decoder, Session, SessionLimits
+from gateway.session.pending_request import PendingRequest
+from gateway.session.service import PortService
+from gateway.session.session import Session
 from gateway.settings import GatewaySettings
 from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.port_metrics import PortMetrics
@@ -73,9 +75,9 @@ class ZmqServer:
         self.scratch = memoryview(bytearray(_SCRATCH_BYTES))
         self.turns = Turns()
         self._rarely = Rarely()
-        self._plane = plane
-        self._record = record
-        self._limits = SessionLimits(settings.zmq_deadline_s, settings.max_at_triton_per_client, admission)
+        self._service = PortService(
+            plane, metrics, admission, settings.zmq_deadline_s, settings.max_at_triton_per_client, record
+        )
         self._networks = Networks(settings.networks)
         self._keys = None if settings.curve_keys is None else CurveKeys(settings.curve_keys)
         self._contexts: ContextStore[ClientKey] = ContextStore(
@@ -171,13 +173,16 @@ class ZmqServer:
             return
         format_ = format_of(envelope.body, takes_pickle=self.settings.pickle)
         connection.waiting += 1
-        session.submit(
-            self._incoming(connection, message, envelope, session.admitted, format_),
-            functools.partial(connection.reply, envelope.back),
-            format_.encode_reply,
-            size=len(envelope.body),
-            beside=envelope.problem is None and len(envelope.body) > _LARGE_BYTES,
+        size = len(envelope.body)
+        pending = PendingRequest(
+            functools.partial(connection.reply, envelope.back), format_.encode_reply, size=size
         )
+        problem = self._objection(connection, message, envelope, session.admitted)
+        if problem is not None:
+            session.refuse(pending, problem)
+        else:
+            decoder = functools.partial(format_.decode_request, envelope.body)
+            session.decode(pending, decoder, beside=size > _LARGE_BYTES)
 
     def leave(self, connection: ZmqConnection) -> None:
         """Forget a connection that has ended, and what its clients still wait for."""
@@ -220,15 +225,11 @@ class ZmqServer:
             # A client that chose no name is known by its port.
             names = [connection.address, identity.hex()] if identity else [connection.peer]
             session = connection.sessions[sender] = Session(
-                self._plane,
+                self._service,
                 self._contexts.get(connection.key, sender),
-                self.metrics,
-                self._limits,
-                port="zmq",
                 address=connection.address,
                 client="/".join([*names, *(name.hex() for name in sender)]),
                 on_progress=functools.partial(connection.forget_idle, sender),
-                record=self._record,
             )
         return session
 
@@ -283,14 +284,10 @@ class ZmqServer:
             accepted.close()
             self.leave(connection)
 
-    def _incoming(
-        self,
-        connection: ZmqConnection,
-        message: Message,
-        envelope: Envelope,
-        admitted: int,
-        format_: MessageFormat,
-    ) -> GatewayError | Decoder:
+    def _objection(
+        self, connection: ZmqConnection, message: Message, envelope: Envelope, admitted: int
+    ) -> GatewayError | None:
+        """Return why a message is not decoded, None for one that is."""
         settings = self.settings
         if self._stopping:
             return _STOPPING
@@ -305,6 +302,4 @@ class ZmqServer:
             return RequestError(
                 f"the message has {message.size} bytes: send at most {settings.max_message_bytes}"
             )
-        if envelope.problem is not None:
-            return envelope.problem
-        return functools.partial(format_.decode_request, envelope.body)
+        return envelope.problem

@@ -8,7 +8,6 @@ import asyncio
 import re
 import threading
 from collections.abc import AsyncIterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +18,9 @@ from gateway.data_plane import DataPlane
 from gateway.errors import RequestError, StoppingError
 from gateway.protocol.messages import Image, Pixels, RawFrame, Reply, Request
 from gateway.session.admission import Admission
-from gateway.session.session import Session, SessionLimits
+from gateway.session.pending_request import PendingRequest
+from gateway.session.service import PortService
+from gateway.session.session import Session
 from gateway.telemetry.metrics import Metrics
 from gateway.triton.connection import TritonConnection
 from gateway.triton.registry import ModelRegistry
@@ -40,11 +41,8 @@ class Client:
         self.replies: list[Reply] = []
         self._encoded: list[Reply] = []
         self.session = Session(
-            plane,
+            PortService(plane, Metrics().port("zmq"), admission or Admission(1000), deadline_s, at_triton),
             FrameContext(),
-            Metrics().port("zmq"),
-            SessionLimits(deadline_s, at_triton, admission or Admission(1000)),
-            port="zmq",
             address=address,
             client="somebody",
             on_progress=lambda: None,
@@ -54,10 +52,11 @@ class Client:
         self._encoded.append(reply)
         return str(len(self._encoded) - 1).encode()
 
-    def submit(self, incoming: Any, **options: bool) -> None:  # noqa: ANN401
-        self.session.submit(
-            incoming, lambda data: self.replies.append(self._encoded[int(data)]), self._encode, **options
-        )
+    def pending(self) -> PendingRequest:
+        return PendingRequest(lambda data: self.replies.append(self._encoded[int(data)]), self._encode)
+
+    def submit(self, request: Request) -> None:
+        self.session.submit(self.pending(), request)
 
     def predict(self, image: Image, game: int = 0) -> None:
         self.submit(Request("predict", image=image, game=game))
@@ -98,7 +97,7 @@ async def test_replies_come_in_the_order_of_the_requests(plane: DataPlane) -> No
     client = Client(plane)
     for value, hundredths in ((1, 30), (2, 0), (3, 10), (4, 0)):
         client.predict(raw(value), hundredths)
-    client.submit(RequestError("was wrong"))
+    client.session.refuse(client.pending(), RequestError("was wrong"))
     assert client.session.in_flight == 5
     await client.session.drain()
     assert [newest for _, newest, _ in client.seen()] == [1, 2, 3, 4]
@@ -177,7 +176,7 @@ async def test_what_nobody_foresaw_is_answered_and_logged(
         raise ZeroDivisionError("of all things")
 
     client = Client(plane)
-    client.submit(fail, beside=beside)
+    client.session.decode(client.pending(), fail, beside=beside)
     client.submit(Request("reset"))
     await client.session.drain()
     assert [(reply.error or "")[:14] for reply in client.replies] == ["internal error", ""]

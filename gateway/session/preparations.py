@@ -1,0 +1,74 @@
+"""The order of one client's frames: requests act on its context as they arrived, however long they decode."""
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.contexts import FrameContext
+from gateway.data_plane import DataPlane, frame_at_hand
+from gateway.protocol.messages import Frame, Request
+from gateway.session.pending_request import PendingRequest
+
+Decoder = Callable[[], Request]
+
+
+class Preparations:
+    """Brings one client's requests to their frames; `on_done` is called after each that took a task."""
+
+    def __init__(self, plane: DataPlane, context: FrameContext, on_done: Callable[[], None]) -> None:
+        self._plane = plane
+        self._context = context
+        self._on_done = on_done
+        # The newest request that is still being decoded; it acts on the context after all earlier ones.
+        self._newest: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        # One at a time, so that a client's images take turns with the others' at the decoders.
+        self._decoder = asyncio.Semaphore(1)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def begin(self, pending: PendingRequest, incoming: Request | Decoder) -> None:
+        """Let a request act on the context: at once, or by a task where it, or an earlier one, is decoded."""
+        if self._newest is None and isinstance(incoming, Request):
+            frame = None if incoming.image is None else frame_at_hand(incoming.image)
+            if frame is not None or incoming.image is None:
+                self._accept(pending, incoming, frame)
+                return
+        task = asyncio.create_task(self._prepare(pending, incoming, self._newest))
+        self._newest = pending.preparation = task
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def cancel(self) -> None:
+        """Stop all of them: the client has gone."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _accept(self, pending: PendingRequest, request: Request, frame: Frame | None) -> None:
+        frames = self._plane.accept(request, frame, self._context)
+        pending.accept(request, frame, frames)
+
+    async def _prepare(
+        self, pending: PendingRequest, incoming: Request | Decoder, earlier: asyncio.Task[None] | None
+    ) -> None:
+        """Decode beside the event loop, then act on the context when all earlier requests have."""
+        frame = None
+        try:
+            async with self._decoder:
+                request = incoming if isinstance(incoming, Request) else await self._plane.in_thread(incoming)
+                pending.request = request
+                if request.image is not None:
+                    frame = frame_at_hand(request.image) or await self._plane.frame(request.image)
+        except Exception as problem:
+            # The session, at the request's edge, raises it again.
+            pending.problem = problem
+        if earlier is not None:
+            await asyncio.wait((earlier,))
+        if pending.problem is None:
+            self._accept(pending, request, frame)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._newest is task:
+            self._newest = None
+        self._on_done()

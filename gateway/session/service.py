@@ -1,0 +1,26 @@
+"""What the sessions of one port share: where requests are answered, and what each client may ask for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.data_plane import DataPlane
+from gateway.session.admission import Admission
+from gateway.telemetry.exchange import Exchange
+from gateway.telemetry.port_metrics import PortMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class PortService:
+    """The service that one port gives to its clients.
+
+    `admission`: the limit of all clients together. `deadline_s`: seconds from a request's arrival to its
+    reply, at the latest. `at_triton`: requests of one client that are at Triton at once. `record`: takes what
+    a recording holds of each predict.
+    """
+
+    plane: DataPlane
+    metrics: PortMetrics
+    admission: Admission
+    deadline_s: float
+    at_triton: int
+    record: Callable[[Exchange], None] | None = None
