@@ -114,6 +114,13 @@ def add_weights(parser: argparse.ArgumentParser) -> argparse.Action:
     )
 
 
+def add_triton_key_file(parser: argparse.ArgumentParser) -> argparse.Action:
+    """Add `--triton-key-file`."""
+    return parser.add_argument(
+        "--triton-key-file", metavar="FILE", type=local_path, help="key of Triton's restricted protocols"
+    )
+
+
 def opened_by_torch(path: Path) -> Path:
     """A path that C++ libraries, which take UTF-8, open as Python does.
 

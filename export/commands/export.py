@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from command_line.packages import required_packages
-from command_line.paths import local_path
 from export.checkpoint.digest import adapter_sha256
 from export.checkpoint.source import (
     DEFAULT_CHECKPOINT,
@@ -23,6 +22,7 @@ from export.flags import (
     Given,
     add_models_dir,
     add_repository,
+    add_triton_key_file,
     add_weights,
     checkpoint_name,
     endpoint,
@@ -43,7 +43,7 @@ from export.repository.versions import Version, require_writable_model, versions
 logger = logging.getLogger(__name__)
 
 
-def run_export(words: list[str]) -> None:
+def run(words: list[str]) -> None:
     """Publish a checkpoint, or find it published; then have a running Triton serve it, if that is wanted.
 
     Raises:
@@ -274,9 +274,7 @@ def _repository_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
         parser.add_argument(
             "--keep", type=whole, default=2, metavar="N", help="versions that stay in the repository; 0: all"
         ),
-        parser.add_argument(
-            "--triton-key-file", metavar="FILE", type=local_path, help="key of Triton's restricted protocols"
-        ),
+        add_triton_key_file(parser),
         parser.add_argument(
             "--triton-start-timeout",
             type=whole,

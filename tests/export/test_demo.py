@@ -8,7 +8,7 @@ import pytest
 
 from export.checkpoint.demo import demo_checkpoint
 from export.checkpoint.source import DEMO, opened_checkpoint
-from export.commands.export import run_export
+from export.commands.export import run as run_export
 from export.errors import CheckpointError
 from export.repository.versions import versions
 from tests.golden import checkpoint_path

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from export.commands.export import run_export
+from export.commands.export import run as run_export
 from export.errors import OptionError
 from export.repository.listing import describe_versions
 from export.repository.reuse import Settings, find_published

@@ -15,7 +15,7 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from export.commands.export import run_export
+from export.commands.export import run as run_export
 from export.errors import ActivationError, TritonNotRunningError
 from export.repository.live import activate, rollback
 from export.repository.triton_key import TritonKey, read_triton_key

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from export.commands.export import run_export
+from export.commands.export import run as run_export
 from export.errors import OptionError
 from export.repository.versions import serve_version, served_number
 from standalone.triton_server import TritonPorts, local_triton

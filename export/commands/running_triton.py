@@ -1,0 +1,38 @@
+"""What `activate` and `rollback` say of the Triton that is to serve another version."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from export.flags import add_triton_key_file, endpoint, taken_from_environment
+from export.repository.triton_key import TritonKey, read_triton_key
+
+DEFAULT_TRITON = "127.0.0.1:8001"
+
+
+def add_triton(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say where it is, and what opens it."""
+    parser.add_argument(
+        "--triton",
+        metavar="HOST:PORT",
+        type=endpoint,
+        default=DEFAULT_TRITON,
+        help="Triton's gRPC address; all Tritons of a name with several addresses; none: change only what "
+        f"the next start loads ({DEFAULT_TRITON})",
+    )
+    taken_from_environment([add_triton_key_file(parser)])
+
+
+def key_of(path: Path | None) -> TritonKey | None:
+    """The key in a file, if there is one.
+
+    Raises:
+        OptionError: when it cannot be read, or is none.
+    """
+    return None if path is None else read_triton_key(path)
+
+
+def tell_served(name: str, number: int, triton: str | None) -> None:
+    """Say on stdout which version is served now."""
+    where = "the next start of Triton loads" if triton is None else f"Triton at {triton} serves"
+    sys.stdout.write(f"{where} {name}, version {number}\n")
