@@ -13,11 +13,6 @@ _TYPES = {"uint8": "UINT8", "int64": "INT64", "float32": "FP32"}
 Outputs = dict[str, NDArray[np.float32]]
 
 
-def seeded_noise(seed: int, horizon: int) -> NDArray[np.float32]:
-    """The noise (H, 25) that a request with this `seed` stands for."""
-    return np.random.default_rng(seed).standard_normal((horizon, 25), dtype=np.float32)
-
-
 class DirectCalls:
     """Triton's own client for one server."""
 

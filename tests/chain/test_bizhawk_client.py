@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from tests.chain.bizhawk import BizHawkAgent
-from tests.chain.direct import DirectCalls, seeded_noise
+from tests.chain.direct import DirectCalls
 from tests.chain.pictures import Picture, image_file, picture, resized_by_cv2
 from tests.chain.replies import assert_same_decimals
+from tests.noise import seeded_noise
 from tests.stack import JsonClient, Stack
 
 HORIZON, CONTEXT = 18, 3

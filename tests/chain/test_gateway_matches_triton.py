@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import PIL.Image
 import pytest
 
-from tests.chain.direct import DirectCalls, seeded_noise
+from tests.chain.direct import DirectCalls
 from tests.chain.pictures import decoded_by_cv2, image_file, picture, resized_by_cv2, stretched_by_pil
 from tests.chain.replies import assert_same_bits, assert_same_decimals
+from tests.noise import seeded_noise
 from tests.stack import JsonClient, PickleClient, Stack
 
 TINY_HORIZON = 16

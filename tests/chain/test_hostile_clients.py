@@ -15,6 +15,7 @@ import msgpack
 import pytest
 import zmq
 
+from tests.black_frame import PREDICT
 from tests.chain.pictures import image_file, picture
 from tests.chain.replies import assert_close
 from tests.stack import JsonClient, PickleClient, Stack, wait_until
@@ -334,7 +335,7 @@ def test_senders_that_stall_inside_a_request_get_an_error(tiny_stack: Stack) -> 
         b"",
         b"{",
         b'{"type": "predict"}\n',
-        b'{"type": "predict"}\n' + bytes(196_608),
+        PREDICT,
         b'{"type": "info"}\n' * 50,
     ],
     ids=len,

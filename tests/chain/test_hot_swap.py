@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from export.repository.live import activate
-from tests.chain.direct import OUTPUTS, Outputs, seeded_noise
+from tests.chain.direct import OUTPUTS, Outputs
 from tests.chain.pictures import Picture, picture
 from tests.chain.served_models import GatewayPorts, Repository, Served, running_gateway, running_triton
+from tests.noise import seeded_noise
 from tests.stack import JsonClient, PickleClient, wait_until
 
 CLIENTS = 8

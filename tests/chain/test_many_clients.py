@@ -9,9 +9,10 @@ import PIL.Image
 import pytest
 
 from tests.chain.bizhawk import BizHawkAgent
-from tests.chain.direct import DirectCalls, Outputs, seeded_noise
+from tests.chain.direct import DirectCalls, Outputs
 from tests.chain.pictures import image_file, picture
 from tests.chain.replies import assert_close
+from tests.noise import seeded_noise
 from tests.stack import JsonClient, PickleClient, Stack
 
 CLIENTS, ROUNDS = 8, 6

@@ -12,14 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pytest
 import zmq.asyncio
 
+from tests.black_frame import FRAME, PIXELS
 from tests.stack import free_port
 from tests.stand_ins.timed_triton import TimedTriton
 
-FRAME = bytes(196_608)
 INFERENCE = 1  # hundredths of a second
 CLIENTS_OF_EACH_PORT = 8
 ERROR_WITHIN_S = 4.0
@@ -58,7 +57,7 @@ class Client:
             writer.close()
 
     async def play_zmq(self, port: int) -> None:
-        image = np.zeros((256, 256, 3), np.uint8)
+        image = PIXELS
         payload = pickle.dumps({"type": "predict", "image": image, "game": INFERENCE})
         with zmq.asyncio.Context() as context, context.socket(zmq.REQ) as client:
             client.linger = 0

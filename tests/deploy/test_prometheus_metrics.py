@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from tests.black_frame import FRAME
 from tests.deploy.promql import all_expressions, rule_expressions, rules
 from tests.stack import JsonClient, PickleClient, Stack, wait_until
 
@@ -87,7 +88,7 @@ def test_metrics_have_the_labels_that_are_asked_for(tiny_stack: Stack, metric: s
     with PickleClient(tiny_stack.zmq_port) as client:
         client.request(type="info")
     with JsonClient(tiny_stack.tcp_port) as client:
-        client.request({"type": "predict"}, bytes(256 * 256 * 3))
+        client.request({"type": "predict"}, FRAME)
     port = tiny_stack.triton_metrics_port if metric.startswith("nv_") else tiny_stack.http_port
 
     def found() -> list[str]:

@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
-import numpy as np
 import zmq
 import zmq.asyncio
 
+from tests.black_frame import PIXELS, PREDICT
 from tests.stack import free_port
 from tests.stand_ins.timed_triton import TimedTriton
 
@@ -136,7 +136,7 @@ async def play_zmq(port: int, tally: Tally, over: asyncio.Event) -> None:
         client.linger = 0
         client.sndtimeo = 1000 * WITHIN_S
         client.connect(f"tcp://127.0.0.1:{port}")
-        request = pickle.dumps({"type": "predict", "image": np.zeros((256, 256, 3), np.uint8)})
+        request = pickle.dumps({"type": "predict", "image": PIXELS})
         while not over.is_set():
             await client.send(request)
             reply = pickle.loads(await asyncio.wait_for(client.recv(), WITHIN_S))
@@ -145,7 +145,7 @@ async def play_zmq(port: int, tally: Tally, over: asyncio.Event) -> None:
 
 async def play_tcp(port: int, tally: Tally, over: asyncio.Event) -> None:
     """A client that connects again when the gateway said that it stops, or closed between two requests."""
-    request = b'{"type": "predict"}\n' + bytes(196_608)
+    request = PREDICT
     while not over.is_set():
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         while not over.is_set():

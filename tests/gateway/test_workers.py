@@ -18,12 +18,11 @@ from gateway import child
 from gateway.child import GatewayChild
 from gateway.errors import StartError
 from gateway.settings import GatewaySettings
+from tests.black_frame import FRAME
 from tests.first_words import ends_if_silent
 from tests.gateway.telemetry.pages import page
 from tests.stack import JsonClient, PickleClient, free_port, wait_until
 from tests.stand_ins.timed_triton import HORIZON, TimedTriton
-
-FRAME = bytes(196_608)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import aiohttp
 import grpc
+import numpy as np
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
@@ -27,6 +28,8 @@ MODEL = Path(__file__).parent / "timed_model" / "model.py"
 CONFIG = ROOT / "model_repository" / "nitrogen" / "config.pbtxt"
 HORIZON = 18
 CONTEXT_LENGTH = 3
+# For tests that do not look at what it answers.
+NOISE = np.zeros((HORIZON, 25), np.float32)
 GAMES = [None, *(f"game {index}" for index in range(1, 100)), "never", "infinite", "raise"]
 NEVER = GAMES.index("never")
 INFINITE = GAMES.index("infinite")

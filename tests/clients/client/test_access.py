@@ -11,6 +11,7 @@ from nitrogen_client import ModelClient
 
 from gateway.commands.keys import main as make_keys
 from gateway.server import Gateway
+from tests.black_frame import PIXELS
 from tests.clients.client.background import Background, gateway_in
 from tests.clients.client.kinds import KINDS, MakeClient, connected
 from tests.stand_ins.scripted_server import packed, scripted_server
@@ -183,7 +184,7 @@ def test_numbers_may_be_numpys() -> None:
 @KINDS
 @pytest.mark.parametrize("option", [{"seed": 2**64}, {"game": "\ud800"}, {"model": "\ud800"}], ids=ascii)
 def test_what_does_not_fit_into_msgpack_is_refused(kind: MakeClient, option: dict[str, object]) -> None:
-    frame = np.zeros((256, 256, 3), np.uint8)
+    frame = PIXELS
     reply = packed(status="ok", info={})
     with scripted_server(lambda *_: reply) as server, connected(kind, server.port) as client:
         with pytest.raises(client_package.ArgumentError, match="cannot be sent as msgpack"):

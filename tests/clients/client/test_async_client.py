@@ -4,13 +4,12 @@ import asyncio
 import time
 
 import nitrogen_client as client_package
-import numpy as np
 import pytest
 from nitrogen_client import AsyncModelClient
 
+from tests.black_frame import PIXELS
 from tests.stand_ins.scripted_server import packed, packed_chunk, scripted_server
 
-FRAME = np.zeros((256, 256, 3), np.uint8)
 INFO = packed(status="ok", info={"ckpt_path": "ng.pt"})
 OK = packed(status="ok")
 
@@ -31,21 +30,21 @@ async def until_predicts(messages: list[bytes], count: int) -> None:
 async def test_a_cancelled_request_leaves_no_reply_behind() -> None:
     with scripted_server(silent_to_the_first_seed) as server:
         async with AsyncModelClient("127.0.0.1", server.port, timeout_s=10) as client:
-            request = asyncio.create_task(client.predict(FRAME, seed=1))
+            request = asyncio.create_task(client.predict(PIXELS, seed=1))
             await until_predicts(server.messages, 1)
             request.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await request
             server.reply_late(len(server.messages) - 1, packed_chunk(0.75))
-            assert (await client.predict(FRAME, seed=2))["j_left"][0, 0] == 0.25
+            assert (await client.predict(PIXELS, seed=2))["j_left"][0, 0] == 0.25
 
 
 async def test_a_request_that_is_cancelled_in_its_queue_leaves_the_others_their_turns() -> None:
     with scripted_server(silent_to_the_first_seed) as server:
         async with AsyncModelClient("127.0.0.1", server.port, timeout_s=10) as client:
-            first = asyncio.create_task(client.predict(FRAME, seed=1, timeout_s=1))
+            first = asyncio.create_task(client.predict(PIXELS, seed=1, timeout_s=1))
             await until_predicts(server.messages, 1)
-            second, third = (asyncio.create_task(client.predict(FRAME, seed=2)) for _ in range(2))
+            second, third = (asyncio.create_task(client.predict(PIXELS, seed=2)) for _ in range(2))
             await asyncio.sleep(0)
             second.cancel()
             results = await asyncio.gather(first, second, third, return_exceptions=True)
@@ -62,17 +61,17 @@ async def test_tasks_that_share_a_client_get_their_own_replies() -> None:
 
     with scripted_server(echo_the_seed) as server:
         async with AsyncModelClient("127.0.0.1", server.port, timeout_s=10) as client:
-            chunks = await asyncio.gather(*(client.predict(FRAME, seed=seed) for seed in range(20)))
+            chunks = await asyncio.gather(*(client.predict(PIXELS, seed=seed) for seed in range(20)))
     assert [chunk["j_left"][0, 0] * 128 for chunk in chunks] == list(range(20))
 
 
 async def test_the_turns_of_other_tasks_count_as_time() -> None:
     with scripted_server(silent_to_the_first_seed) as server:
         async with AsyncModelClient("127.0.0.1", server.port, timeout_s=10) as client:
-            slow = asyncio.create_task(client.predict(FRAME, seed=1, timeout_s=1))
+            slow = asyncio.create_task(client.predict(PIXELS, seed=1, timeout_s=1))
             await until_predicts(server.messages, 1)
             with pytest.raises(client_package.ReplyTimeoutError, match="other tasks"):
-                await client.predict(FRAME, seed=2, timeout_s=0.1)
+                await client.predict(PIXELS, seed=2, timeout_s=0.1)
             with pytest.raises(client_package.ReplyTimeoutError, match="no reply"):
                 await slow
 
@@ -80,7 +79,7 @@ async def test_the_turns_of_other_tasks_count_as_time() -> None:
 async def test_the_event_loop_goes_on_while_a_server_is_silent() -> None:
     with scripted_server(silent_to_the_first_seed) as server:
         async with AsyncModelClient("127.0.0.1", server.port, timeout_s=10) as client:
-            slow = asyncio.create_task(client.predict(FRAME, seed=1, timeout_s=1))
+            slow = asyncio.create_task(client.predict(PIXELS, seed=1, timeout_s=1))
             longest, before = 0.0, time.monotonic()
             while not slow.done():
                 await asyncio.sleep(0.01)

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from nitrogen_client import msgpack_format, pickle_format
 from nitrogen_client.pickle_reader import read_pickle
 
+from tests.black_frame import PIXELS
 from tests.clients.client.kinds import KINDS, MakeClient, connected
 from tests.stand_ins.scripted_server import packed_chunk, scripted_server
 
-FRAME = np.zeros((256, 256, 3), np.uint8)
 CHUNK = {
     "j_left": np.full((18, 2), 0.5, np.float32),
     "j_right": np.zeros((18, 2), np.float32),
@@ -167,7 +167,7 @@ def test_a_client_whose_server_sends_a_bomb_says_what_it_is_and_goes_on(
     with scripted_server(answer) as server, connected(kind, server.port, protocol=protocol) as client:
         with pytest.raises(client_package.ProtocolError, match="exec, which no reply needs"):
             client.reset()
-        assert client.predict(FRAME)["j_left"][0, 0] == 0.5
+        assert client.predict(PIXELS)["j_left"][0, 0] == 0.5
     assert not touched.exists()
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gateway.server import Gateway
 from tests.clients.client.background import Background, gateway_in
 from tests.clients.client.kinds import KINDS, MakeClient, connected
-from tests.clients.client.timed_model import (
+from tests.stand_ins.timed_answers import (
     first_noise,
     frame,
     frames_seen,

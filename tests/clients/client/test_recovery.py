@@ -6,17 +6,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import nitrogen_client as client_package
-import numpy as np
 import pytest
 from nitrogen_client import ModelClient
 
+from tests.black_frame import PIXELS
 from tests.clients.client.background import Background, gateway_in
 from tests.clients.client.kinds import KINDS, MakeClient, connected
 from tests.stack import free_port, wait_until
 from tests.stand_ins.reference_server import reference_server
 from tests.stand_ins.scripted_server import packed, packed_chunk, scripted_server
 
-FRAME = np.zeros((256, 256, 3), np.uint8)
 INFO = packed(status="ok", info={"ckpt_path": "ng.pt"})
 OK = packed(status="ok")
 
@@ -43,12 +42,12 @@ def test_a_late_reply_is_never_taken_for_the_next_one(kind: MakeClient) -> None:
 
     with scripted_server(script) as server, connected(kind, server.port) as client:
         with pytest.raises(client_package.ReplyTimeoutError, match=r"within 0\.3 s") as raised:
-            client.predict(FRAME, seed=1, timeout_s=0.3)
+            client.predict(PIXELS, seed=1, timeout_s=0.3)
         assert isinstance(raised.value, TimeoutError)
         (number,) = [i for i, message in enumerate(server.messages) if is_predict(message)]
         server.reply_late(number, packed_chunk(0.75))
         wait_until(lambda: server.has_replied_late, 5, "the late reply is sent")
-        assert [client.predict(FRAME, seed=2)["j_left"][0, 0] for _ in range(2)] == [0.25, 0.25]
+        assert [client.predict(PIXELS, seed=2)["j_left"][0, 0] for _ in range(2)] == [0.25, 0.25]
 
 
 @KINDS
@@ -58,7 +57,7 @@ def test_a_reply_that_is_lost_with_its_server_is_asked_for_again(kind: MakeClien
         connected(kind, first.port) as client,
         ThreadPoolExecutor(1) as threads,
     ):
-        playing = threads.submit(client.predict, FRAME)
+        playing = threads.submit(client.predict, PIXELS)
         wait_until(lambda: any(map(is_predict, first.messages)), 5, "the request has arrived")
         first.close()
         with scripted_server(lambda _, m: packed_chunk(0.5) if is_predict(m) else INFO, first.port):
@@ -74,7 +73,7 @@ def test_without_retries_a_lost_reply_is_an_error_at_once(kind: MakeClient) -> N
         connected(kind, server.port, retries=0) as client,
         ThreadPoolExecutor(1) as threads,
     ):
-        playing = threads.submit(client.predict, FRAME)
+        playing = threads.submit(client.predict, PIXELS)
         wait_until(lambda: any(map(is_predict, server.messages)), 5, "the request has arrived")
         server.close()
         with pytest.raises(client_package.ConnectionLostError):
@@ -85,7 +84,7 @@ def test_without_retries_a_lost_reply_is_an_error_at_once(kind: MakeClient) -> N
 def test_a_busy_server_is_asked_only_so_often(kind: MakeClient) -> None:
     with scripted_server(always_busy) as server, connected(kind, server.port, retries=3) as client:
         with pytest.raises(client_package.ServerBusyError):
-            client.predict(FRAME)
+            client.predict(PIXELS)
         assert sum(map(is_predict, server.messages)) == 4
 
 
@@ -94,7 +93,7 @@ def test_a_busy_server_is_not_waited_for_beyond_the_time(kind: MakeClient) -> No
     with scripted_server(always_busy) as server, connected(kind, server.port, retries=1000) as client:
         began = time.monotonic()
         with pytest.raises(client_package.ServerBusyError):
-            client.predict(FRAME, timeout_s=1)
+            client.predict(PIXELS, timeout_s=1)
         assert time.monotonic() - began < 5
 
 

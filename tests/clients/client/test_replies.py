@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from nitrogen_client.server_errors import check_status
 
+from tests.black_frame import PIXELS
 from tests.clients.client.kinds import KINDS, MakeClient, connected
 from tests.stand_ins.scripted_server import packed, packed_chunk, scripted_server
 
-FRAME = np.zeros((256, 256, 3), np.uint8)
 ARRAY = {"shape": [18, 2], "dtype": "float32", "data": bytes(144)}
 PRED = {"j_left": ARRAY, "j_right": ARRAY, "buttons": {**ARRAY, "shape": [18, 21], "data": bytes(1512)}}
 
@@ -72,8 +72,8 @@ def test_a_reply_that_is_none_is_an_error_and_the_next_one_counts(kind: MakeClie
         connected(kind, server.port, protocol="msgpack") as client,
     ):
         with pytest.raises(client_package.ProtocolError):
-            client.predict(FRAME)
-        assert client.predict(FRAME)["j_left"][0, 0] == 0.25
+            client.predict(PIXELS)
+        assert client.predict(PIXELS)["j_left"][0, 0] == 0.25
 
 
 @KINDS
@@ -83,7 +83,7 @@ def test_a_reply_that_is_too_large_costs_the_connection_not_the_memory(kind: Mak
         scripted_server(lambda number, _: replies[min(number, 1)]) as server,
         connected(kind, server.port, protocol="msgpack", retries=1) as client,
     ):
-        assert client.predict(FRAME).times_sent == 2
+        assert client.predict(PIXELS).times_sent == 2
 
 
 @KINDS
@@ -94,7 +94,7 @@ def test_an_error_reply_does_not_steer_the_terminal(kind: MakeClient) -> None:
         connected(kind, server.port, protocol="msgpack") as client,
     ):
         with pytest.raises(client_package.BadRequestError) as raised:
-            client.predict(FRAME)
+            client.predict(PIXELS)
         assert str(raised.value).isprintable()
         assert "gone" in str(raised.value)
         assert len(str(raised.value)) < 10_000
@@ -117,4 +117,4 @@ def test_an_error_reply_without_a_message_is_still_an_error(kind: MakeClient) ->
         connected(kind, server.port, protocol="msgpack") as client,
         pytest.raises(client_package.ServerError, match="Unknown error"),
     ):
-        client.predict(FRAME)
+        client.predict(PIXELS)

@@ -17,9 +17,9 @@ from nitrogen_client import AsyncModelClient, ModelClient
 from gateway.server import Gateway
 from tests.clients.client.background import Background, gateway_in
 from tests.clients.client.kinds import KINDS, MakeClient, WaitingClient, connected
-from tests.clients.client.timed_model import frame, frames_seen, newest_first_byte
 from tests.first_words import next_line
 from tests.stack import free_port, wait_until
+from tests.stand_ins.timed_answers import frame, frames_seen, newest_first_byte
 from tests.stand_ins.timed_triton import TimedTriton
 
 

@@ -24,6 +24,7 @@ from gateway.session.session import Session
 from gateway.telemetry.metrics import Metrics
 from gateway.triton.connection import TritonConnection
 from gateway.triton.registry import ModelRegistry
+from tests.black_frame import FRAME_BYTES
 from tests.stand_ins.timed_triton import INFINITE, NEVER, RAISE, TimedTriton
 
 
@@ -85,7 +86,7 @@ async def plane(timed_triton: TimedTriton) -> AsyncIterator[DataPlane]:
 
 
 def raw(value: int) -> RawFrame:
-    return RawFrame(bytes([value]) * 196_608)
+    return RawFrame(bytes([value]) * FRAME_BYTES)
 
 
 def large(value: int) -> Pixels:

@@ -12,17 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pytest
 import zmq
 
 from gateway.errors import TritonUnavailableError
+from tests.black_frame import FRAME, PIXELS, PREDICT
 from tests.first_words import ends_if_silent
 from tests.gateway.telemetry.pages import page
 from tests.stack import free_port
 
 AT_ONCE_S = 2.0
-FRAME = bytes(196_608)
 
 
 @dataclass
@@ -88,12 +87,12 @@ def tcp_client(gateway: Running) -> Iterator[tuple[socket.socket, Any]]:
         yield client, lines
 
 
-PREDICT = {"type": "predict", "image": np.zeros((256, 256, 3), np.uint8)}
+PICKLED = {"type": "predict", "image": PIXELS}
 
 
 def test_zmq_errors_come_at_once(gateway: Running) -> None:
     with zmq_client(gateway) as client:
-        for request in (PREDICT, {"type": "info"}, PREDICT):
+        for request in (PICKLED, {"type": "info"}, PICKLED):
             begun = time.monotonic()
             reply = ask(client, request)
             assert time.monotonic() - begun < AT_ONCE_S
@@ -104,7 +103,7 @@ def test_zmq_errors_come_at_once(gateway: Running) -> None:
 
 def test_tcp_errors_come_at_once(gateway: Running) -> None:
     with tcp_client(gateway) as (client, lines):
-        for request in (b'{"type": "predict"}\n' + FRAME, b'{"type": "info"}\n'):
+        for request in (PREDICT, b'{"type": "info"}\n'):
             begun = time.monotonic()
             client.sendall(request)
             reply = json.loads(lines.readline())
@@ -138,12 +137,12 @@ def test_health_readiness_and_metrics(gateway: Running) -> None:
     [
         b"",
         b"junk",
-        pickle.dumps(PREDICT)[:-1000],
+        pickle.dumps(PICKLED)[:-1000],
         pickle.dumps(print),
         pickle.dumps(["no", "dict"]),
         pickle.dumps({"type": "dance"}),
         pickle.dumps({"type": "predict"}),
-        pickle.dumps({**PREDICT, "seed": -1}),
+        pickle.dumps({**PICKLED, "seed": -1}),
         b"x" * 1_000_001,
     ],
     ids=["empty", "junk", "torn", "function", "list", "type", "no image", "seed", "too large"],
@@ -182,7 +181,7 @@ def test_a_broken_stream_is_answered_then_closed(gateway: Running) -> None:
 
 def test_a_stream_that_ends_inside_a_request_is_answered(gateway: Running) -> None:
     with tcp_client(gateway) as (client, lines):
-        client.sendall(b'{"type": "predict"}\n' + FRAME[:1000])
+        client.sendall(PREDICT[:1020])
         client.shutdown(socket.SHUT_WR)
         assert json.loads(lines.readline())["status"] == "error"
         assert lines.read() == b""
@@ -190,7 +189,7 @@ def test_a_stream_that_ends_inside_a_request_is_answered(gateway: Running) -> No
 
 def test_a_half_closed_client_gets_its_replies(gateway: Running) -> None:
     with tcp_client(gateway) as (client, lines):
-        client.sendall(b'{"type": "reset"}\n{"type": "predict"}\n' + FRAME)
+        client.sendall(b'{"type": "reset"}\n' + PREDICT)
         client.shutdown(socket.SHUT_WR)
         replies = [json.loads(line) for line in lines]
         assert [reply["status"] for reply in replies] == ["ok", "error"]
@@ -198,7 +197,7 @@ def test_a_half_closed_client_gets_its_replies(gateway: Running) -> None:
 
 def test_a_request_that_never_completes_is_answered_then_closed(gateway: Running) -> None:
     with tcp_client(gateway) as (client, lines):
-        client.sendall(b'{"type": "predict"}\n' + FRAME[:1000])
+        client.sendall(PREDICT[:1020])
         reply = json.loads(lines.readline())
         assert "within 1 s" in reply["message"]
         client.shutdown(socket.SHUT_WR)
@@ -221,7 +220,7 @@ def test_an_idle_connection_is_told_then_closed() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(number: int) -> None:
     with running_gateway() as gateway, tcp_client(gateway), zmq_client(gateway) as client:
-        ask(client, PREDICT)
+        ask(client, PICKLED)
         begun = time.monotonic()
         gateway.process.send_signal(number)
         assert gateway.process.wait(10) == 0

@@ -17,9 +17,9 @@ from gateway.triton.connection import TritonConnection
 from gateway.triton.look_up import LookUp
 from gateway.triton.registry import ModelRegistry
 from gateway.triton.target import channel_options, target_of
+from tests.black_frame import FRAME
 from tests.stand_ins.timed_triton import TimedTriton
 
-FRAME = bytes(196_608)
 PREDICT = Request("predict", RawFrame(FRAME))
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import numpy as np
 import pytest
 import pytest_asyncio
 import trustme
@@ -25,13 +24,12 @@ from gateway.triton.registry import ModelRegistry
 from tests.gateway.ports.zmq.peers import until
 from tests.gateway.telemetry.pages import page
 from tests.stack import JsonClient, PickleClient, free_port, wait_until
-from tests.stand_ins.timed_triton import HORIZON, TimedTriton, running_triton
+from tests.stand_ins.timed_triton import NOISE, TimedTriton, running_triton
 
 SECRET = "k3y=of-this:test"
 KEY = f"nitrogen={SECRET}"
 WRONG = "nitrogen=another-k3y"
 PROTOCOLS = "model-config,model-repository,statistics,shared-memory,trace,logging"
-NOISE = np.zeros((HORIZON, 25), np.float32)
 WITHIN_S = 15
 # For three processes to start, on a machine with much else to do.
 LONG_S = 60

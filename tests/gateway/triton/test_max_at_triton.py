@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
-import numpy as np
 import pytest
 import pytest_asyncio
 from google.protobuf import text_format
@@ -14,10 +13,9 @@ from gateway.server import Gateway
 from gateway.settings import GatewaySettings
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
-from tests.stand_ins.timed_triton import CONFIG, GAMES, HORIZON, NEVER, TimedTriton, running_triton
+from tests.black_frame import FRAME
+from tests.stand_ins.timed_triton import CONFIG, GAMES, NEVER, NOISE, TimedTriton, running_triton
 
-FRAME = bytes(196_608)
-NOISE = np.zeros((HORIZON, 25), np.float32)
 MOST = 3
 MAX_BATCH_SIZE = 16
 

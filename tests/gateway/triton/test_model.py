@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import pytest_asyncio
 
@@ -12,10 +11,8 @@ from gateway.errors import DeadlineError, ModelError, NotServedError, TritonUnav
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
-from tests.stand_ins.timed_triton import CONTEXT_LENGTH, HORIZON, NEVER, RAISE, TimedTriton
-
-FRAME = bytes(196_608)
-NOISE = np.zeros((HORIZON, 25), np.float32)
+from tests.black_frame import FRAME
+from tests.stand_ins.timed_triton import CONTEXT_LENGTH, NEVER, NOISE, RAISE, TimedTriton
 
 
 @pytest_asyncio.fixture

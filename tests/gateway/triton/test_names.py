@@ -18,9 +18,9 @@ from gateway.errors import GatewayError
 from gateway.protocol.messages import RawFrame, Request
 from gateway.triton.connection import TritonConnection
 from gateway.triton.registry import ModelRegistry
+from tests.black_frame import FRAME
 from tests.stand_ins.timed_triton import TimedTriton
 
-FRAME = bytes(196_608)
 PREDICT = Request("predict", RawFrame(FRAME))
 FIRST, SECOND, NOBODY = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 NAME = "triton.invalid"

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import numpy as np
 import pytest
 import pytest_asyncio
 
@@ -12,10 +11,9 @@ from gateway.errors import BusyError, DeadlineError
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
 from gateway.triton.tensors import RequestTemplate
-from tests.stand_ins.timed_triton import HORIZON, NEVER, TimedTriton, running_triton
+from tests.black_frame import FRAME
+from tests.stand_ins.timed_triton import NEVER, NOISE, TimedTriton, running_triton
 
-FRAME = bytes(196_608)
-NOISE = np.zeros((HORIZON, 25), np.float32)
 QUEUE_SIZE = 3
 
 

@@ -11,10 +11,10 @@ import pytest_asyncio
 
 from gateway.server import Gateway
 from gateway.settings import GatewaySettings
+from tests.black_frame import PREDICT
 from tests.stand_ins.timed_triton import TimedTriton, running_triton
 
 CLIENTS = 8
-FRAME = bytes(196_608)
 
 
 @pytest_asyncio.fixture
@@ -47,7 +47,7 @@ class Client:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
             while True:
-                writer.write(b'{"type": "predict"}\n' + FRAME)
+                writer.write(PREDICT)
                 reply = json.loads(await reader.readline())
                 if reply["status"] != "ok":
                     self.errors.append(reply["message"])

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-import numpy as np
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -15,10 +14,8 @@ from gateway.errors import DeadlineError, ModelError, StartError
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
 from gateway.triton.rpc import MODEL_INFER
-from tests.stand_ins.timed_triton import HORIZON, NEVER, RAISE, TimedTriton
-
-FRAME = bytes(196_608)
-NOISE = np.zeros((HORIZON, 25), np.float32)
+from tests.black_frame import FRAME
+from tests.stand_ins.timed_triton import NEVER, NOISE, RAISE, TimedTriton
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):

@@ -14,11 +14,10 @@ import trustme
 from gateway.errors import StartError
 from gateway.server import Gateway
 from gateway.settings import GatewaySettings
+from tests.black_frame import FRAME, PREDICT
 from tests.gateway.conftest import StartGateway
 from tests.stand_ins.timed_triton import NEVER, TimedTriton
 
-FRAME = bytes(196_608)
-PREDICT = b'{"type": "predict"}\n' + FRAME
 WITHIN_S = 15
 
 

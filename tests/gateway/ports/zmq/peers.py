@@ -11,16 +11,31 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
+import numpy as np
 import zmq
 import zmq.asyncio
 
 from gateway.server import Gateway
 from gateway.settings import GatewaySettings
+from tests.black_frame import PIXELS
+from tests.stack import packed_array
 
 WITHIN_S = 15
 RESET = bytes(msgpack.packb({"type": "reset"}))
 # Nobody listens there, so each try is refused at once.
 _NO_TRITON = "127.0.0.1:1"
+_BLACK = packed_array(PIXELS)
+
+
+def predict(game: int = 0) -> bytes:
+    """A request for the timed model."""
+    return bytes(msgpack.packb({"type": "predict", "image": _BLACK, "game": game}))
+
+
+def frames_seen(reply: dict[str, Any]) -> int:
+    """How many frames the model was given, as it tells in its first stick."""
+    left = np.frombuffer(reply["pred"]["j_left"]["data"], "<f4")
+    return round(float(left[0]) * 10)
 
 
 @asynccontextmanager

@@ -19,13 +19,14 @@ from tests.gateway.ports.zmq.peers import (
     ask,
     broker,
     brokers,
+    frames_seen,
     lone_gateway,
     peer,
+    predict,
     refused,
     reply_of,
     until,
 )
-from tests.gateway.ports.zmq.test_clients import frames_seen, predict
 from tests.stand_ins.timed_triton import TimedTriton
 
 OK = msgpack.packb({"status": "ok"})

@@ -12,21 +12,19 @@ import zmq
 
 from gateway.server import Gateway
 from tests.gateway.conftest import StartGateway
-from tests.gateway.ports.zmq.peers import RESET, ask, clients, lone_gateway, peer, refused, reply_of, until
-from tests.stack import packed_array
+from tests.gateway.ports.zmq.peers import (
+    RESET,
+    ask,
+    clients,
+    frames_seen,
+    lone_gateway,
+    peer,
+    predict,
+    refused,
+    reply_of,
+    until,
+)
 from tests.stand_ins.timed_triton import NEVER, TimedTriton
-
-FRAME = packed_array(np.zeros((256, 256, 3), np.uint8))
-
-
-def predict(game: int = 0) -> bytes:
-    return bytes(msgpack.packb({"type": "predict", "image": FRAME, "game": game}))
-
-
-def frames_seen(reply: dict[str, Any]) -> int:
-    """How many frames the model was given, as it tells in its first stick."""
-    left = np.frombuffer(reply["pred"]["j_left"]["data"], "<f4")
-    return round(float(left[0]) * 10)
 
 
 async def test_each_request_is_answered_in_its_own_format_and_in_order() -> None:

@@ -20,15 +20,16 @@ from tests.gateway.ports.zmq.peers import (
     RawPeer,
     ask,
     clients,
+    frames_seen,
     knock,
     lone_gateway,
     peer,
+    predict,
     refused,
     reply_of,
     resident_bytes,
     until,
 )
-from tests.gateway.ports.zmq.test_clients import frames_seen, predict
 from tests.gateway.ports.zmq.test_curve import curve
 from tests.stand_ins.timed_triton import TimedTriton
 

@@ -12,14 +12,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 import zmq
 import zmq.asyncio
 
 from gateway.server import Gateway
 from gateway.settings import GatewaySettings
-from tests.stand_ins.timed_triton import HORIZON, TimedTriton
+from tests.black_frame import FRAME, PIXELS
+from tests.stand_ins.timed_answers import first_noise
+from tests.stand_ins.timed_triton import TimedTriton
 
 CLIENTS = 4
 DEADLINE_S = 0.5
@@ -29,12 +30,6 @@ LONGEST_HUNDREDTHS = 70
 LOST_AFTER_S = 20
 
 Ask = Callable[[int, int], Awaitable[float | None]]
-
-
-def first_of(seed: int) -> float:
-    """What the timed model answers to a seed."""
-    noise = np.random.default_rng(seed).standard_normal((HORIZON, 25), dtype=np.float32)
-    return max(-1.0, min(1.0, float(noise[0, 0])))
 
 
 class ZmqPlayer:
@@ -48,7 +43,7 @@ class ZmqPlayer:
 
     async def ask(self, seed: int, hundredths: int) -> float | None:
         """The first stick value of the reply; None for an error."""
-        request = {"type": "predict", "image": np.zeros((256, 256, 3), np.uint8)}
+        request = {"type": "predict", "image": PIXELS}
         await self._socket.send(pickle.dumps({**request, "seed": seed, "game": hundredths}))
         reply = pickle.loads(await asyncio.wait_for(self._socket.recv(), LOST_AFTER_S))
         return float(reply["pred"]["j_left"][0, 1]) if reply["status"] == "ok" else None
@@ -68,7 +63,7 @@ class TcpPlayer:
     async def ask(self, seed: int, hundredths: int) -> float | None:
         """The first stick value of the reply; None for an error."""
         header = {"type": "predict", "seed": seed, "game": hundredths}
-        self._writer.write(json.dumps(header).encode() + b"\n" + bytes(196_608))
+        self._writer.write(json.dumps(header).encode() + b"\n" + FRAME)
         line = await asyncio.wait_for(self._reader.readline(), LOST_AFTER_S)
         assert line.endswith(b"\n"), f"a torn reply: {line!r}"
         reply = json.loads(line)
@@ -106,7 +101,7 @@ async def play(ask: Ask, first_seed: int, tally: Tally, over: asyncio.Event) -> 
             await asyncio.sleep(0.01)
         else:
             tally.actions += 1
-            assert answer == pytest.approx(first_of(seed), abs=6e-4), f"seed {seed} got another's reply"
+            assert answer == pytest.approx(first_noise(seed), abs=6e-4), f"seed {seed} got another's reply"
         if over.is_set():
             return
 

@@ -1,10 +1,11 @@
-"""What the timed model's actions tell of the request that it was given; see tests/stand_ins/timed_model."""
+"""What the timed model's actions tell of the request that it was given; see `timed_model/model.py`."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.noise import seeded_noise
 from tests.stand_ins.timed_triton import HORIZON
 
 
@@ -30,5 +31,5 @@ def noise_of(prediction: dict[str, Any]) -> float:
 
 
 def first_noise(seed: int) -> float:
-    noise = np.random.default_rng(seed).standard_normal((HORIZON, 25), dtype=np.float32)
-    return float(np.clip(noise[0, 0], -1, 1))
+    """What `noise_of` then is, but for what the wire rounds."""
+    return float(np.clip(seeded_noise(seed, HORIZON)[0, 0], -1, 1))

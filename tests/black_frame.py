@@ -1,0 +1,12 @@
+"""The frame of tests that do not look at it: black, as bytes, as an array, and as a whole request."""
+
+import numpy as np
+
+FRAME_BYTES = 256 * 256 * 3
+# What port 5556 takes as a raw frame, and the gateway hands on to Triton.
+FRAME = bytes(FRAME_BYTES)
+# The same for the Python client and for pickles; never changed.
+PIXELS = np.zeros((256, 256, 3), np.uint8)
+PIXELS.flags.writeable = False
+# All of a request on port 5556.
+PREDICT = b'{"type": "predict"}\n' + FRAME
