@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.errors import StartError
+from gateway.ports.all_ports import PORTS
 from gateway.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
@@ -26,11 +27,10 @@ _STOP_WITHIN_S = 9.0
 class Told:
     """What a child says once it listens: its ports, and why it cannot use its model, where that was asked.
 
-    A port that is left out is 0.
+    `ports`: those for players by their names, 0 for one that is off.
     """
 
-    zmq_port: int
-    tcp_port: int
+    ports: dict[str, int]
     http_port: int
     reason: str | None
 
@@ -75,7 +75,7 @@ class GatewayChild:
         if isinstance(said, str):
             raise StartError(f"{self._name} did not start: {said}")
         told = Told(**said)
-        ports = {"zmq_port": told.zmq_port or None, "tcp_port": told.tcp_port or None}
+        ports = {port.field: told.ports[port.name] or None for port in PORTS}
         self._settings = self._settings.model_copy(update={**ports, "http_port": told.http_port})
         return told
 

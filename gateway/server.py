@@ -1,4 +1,4 @@
-"""The gateway: Triton's client, the data plane and the three ports, on one event loop.
+"""The gateway: Triton's client, the data plane and the ports, on one event loop.
 
 It installs no signal handlers and prints nothing, so it can be embedded; `__main__` is the command line.
 """
@@ -6,13 +6,13 @@ It installs no signal handlers and prints nothing, so it can be embedded; `__mai
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gateway.data_plane import DataPlane
+from gateway.ports.all_ports import PORTS
 from gateway.ports.http.server import HttpServer
-from gateway.ports.tcp.server import TcpServer
-from gateway.ports.zmq.server import ZmqServer
+from gateway.ports.port import Port, PortServer, Services
 from gateway.session.admission import Admission
 from gateway.settings import OFF, GatewaySettings
 from gateway.telemetry.metrics import Metrics
@@ -32,13 +32,16 @@ _READY_WITHIN_S = 1.0
 class Gateway:
     """One gateway. It starts, and stays up, without a Triton too; its requests then get error replies.
 
-    `http_socket`: a Unix socket for health and metrics, instead of the settings' HTTP port.
+    `http_socket`: a Unix socket for health and metrics, instead of the settings' HTTP port. `ports`: those
+    for players.
 
     Raises:
         StartError: a file that the settings name is not usable.
     """
 
-    def __init__(self, settings: GatewaySettings, http_socket: Path | None = None) -> None:
+    def __init__(
+        self, settings: GatewaySettings, http_socket: Path | None = None, ports: Sequence[Port] = PORTS
+    ) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self._connection = TritonConnection.from_settings(settings)
@@ -53,20 +56,19 @@ class Gateway:
         self.metrics.watch_triton(self._connection.endpoints_up)
         self.metrics.watch_decoding(self._plane.decoding)
         self.metrics.watch_horizons(self.models.horizons)
-        admission = Admission(settings.max_in_flight)
-        zmq_metrics = self.metrics.port("zmq", "authorised" if settings.curve_keys else "anonymous")
         self._recorder = None
         if settings.record is not None:
             self._recorder = Recorder(
                 settings.record, settings.record_max_bytes, self.metrics.recordings, settings.workers
             )
         record = None if self._recorder is None else self._recorder.record
-        self._zmq = ZmqServer(self._plane, settings, zmq_metrics, admission, record)
-        self._tcp = TcpServer(self._plane, settings, self.metrics, admission, record)
+        admission = Admission(settings.max_in_flight)
+        services = Services(settings, self._plane, self.metrics, admission, record)
+        self.ports: dict[str, PortServer] = {port.name: port.make_server(services) for port in ports}
         self._http = HttpServer(
             self._plane.ready,
             self._exposition,
-            lambda: (self.zmq_port, self.tcp_port),
+            lambda: [(self.ports[port.name].port, port.purpose) for port in ports],
             settings,
             http_socket,
         )
@@ -78,14 +80,9 @@ class Gateway:
         return self.models.default
 
     @property
-    def zmq_port(self) -> int:
-        """The ZeroMQ port that is listened on, once started; 0 when it is off."""
-        return self._zmq.port
-
-    @property
-    def tcp_port(self) -> int:
-        """The TCP port that is listened on, once started; 0 when it is off."""
-        return self._tcp.port
+    def port_numbers(self) -> dict[str, int]:
+        """The players' ports that are listened on, once started, by their names; 0 for one that is off."""
+        return {name: server.port for name, server in self.ports.items()}
 
     @property
     def http_port(self) -> int:
@@ -104,19 +101,17 @@ class Gateway:
             undo.push_async_callback(self._connection.close)
             await self.models.start()
             undo.push_async_callback(self.models.close)
-            self._zmq.start()
-            undo.push_async_callback(self._zmq.stop, 0)
-            await self._tcp.start()
-            undo.push_async_callback(self._tcp.stop, 0)
+            for server in self.ports.values():
+                await server.start()
+                undo.push_async_callback(server.stop, 0)
             await self._http.start()
             self.metrics.lag.start()
             undo.pop_all()
         self._started = True
         logger.info(
-            "listening on %s: zmq %s, tcp %s, http %d; Triton at %s",
+            "listening on %s: %s, http %d; Triton at %s",
             self.settings.host,
-            self.zmq_port or OFF,
-            self.tcp_port or OFF,
+            ", ".join(f"{name} {number or OFF}" for name, number in self.port_numbers.items()),
             self.http_port,
             self.settings.triton,
         )
@@ -132,7 +127,7 @@ class Gateway:
         self._http.draining = True
         await asyncio.sleep(self.settings.drain_delay_s)
         try:
-            await asyncio.gather(self._zmq.stop(_GRACE_S), self._tcp.stop(_GRACE_S))
+            await asyncio.gather(*(server.stop(_GRACE_S) for server in self.ports.values()))
         finally:
             self.metrics.lag.stop()
             await self.models.close()

@@ -57,8 +57,8 @@ async def _run(settings: GatewaySettings, http_socket: Path | None) -> None:
 
 
 async def _tell(gateway: Gateway, *, asks_model: bool) -> None:
-    told = {"zmq_port": gateway.zmq_port, "tcp_port": gateway.tcp_port, "http_port": gateway.http_port}
-    _say({**told, "reason": await gateway.model.ready() if asks_model else None})
+    reason = await gateway.model.ready() if asks_model else None
+    _say({"ports": gateway.port_numbers, "http_port": gateway.http_port, "reason": reason})
 
 
 def _leave(http_socket: Path) -> None:

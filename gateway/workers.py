@@ -1,6 +1,6 @@
 """Several worker processes behind one set of ports (`--workers`), and the process that looks after them.
 
-Each worker is a whole gateway. They listen on the same two ports, between which the kernel shares out the
+Each worker is a whole gateway. They listen on the same ports, between which the kernel shares out the
 connections (SO_REUSEPORT); a worker that dies is started again while the others go on. Health and metrics of
 all are served here, from the workers' own pages on Unix sockets.
 """
@@ -17,6 +17,7 @@ import aiohttp
 
 from gateway.child import GatewayChild
 from gateway.errors import StartError
+from gateway.ports.all_ports import PORTS
 from gateway.ports.http.server import HttpServer
 from gateway.ports.listening import cannot_bind
 from gateway.settings import GatewaySettings
@@ -33,20 +34,14 @@ class Workers:
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._children: dict[str, GatewayChild] = {}
-        self._ports = {"--zmq-port": 0, "--tcp-port": 0}
+        # The players' ports that are listened on, once started, by their names; 0 for one that is off.
+        self.port_numbers = {port.name: 0 for port in PORTS}
         self._http = HttpServer(
-            self._ready, self._exposition, lambda: (self.zmq_port, self.tcp_port), settings
+            self._ready,
+            self._exposition,
+            lambda: [(self.port_numbers[port.name], port.purpose) for port in PORTS],
+            settings,
         )
-
-    @property
-    def zmq_port(self) -> int:
-        """The ZeroMQ port that is listened on, once started; 0 when it is off."""
-        return self._ports["--zmq-port"]
-
-    @property
-    def tcp_port(self) -> int:
-        """The TCP port that is listened on, once started; 0 when it is off."""
-        return self._ports["--tcp-port"]
 
     @property
     def http_port(self) -> int:
@@ -61,13 +56,14 @@ class Workers:
         """
         settings = self._settings
         async with contextlib.AsyncExitStack() as undo:
-            for flag, port in (("--zmq-port", settings.zmq_port), ("--tcp-port", settings.tcp_port)):
-                if port is not None:
-                    reserved = contextlib.closing(_Reserved(settings.host, port, flag))
-                    self._ports[flag] = undo.enter_context(reserved).port
+            for port in PORTS:
+                number = port.number(settings)
+                if number is not None:
+                    reserved = contextlib.closing(_Reserved(settings.host, number, port.flag))
+                    self.port_numbers[port.name] = undo.enter_context(reserved).port
             self._folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="nitrogen-gateway-")))
             undo.push_async_callback(self._stop_workers)
-            ports = {"zmq_port": self.zmq_port or None, "tcp_port": self.tcp_port or None}
+            ports = {port.field: self.port_numbers[port.name] or None for port in PORTS}
             each = settings.model_copy(update={**ports, "drain_delay_s": 0.0})
             for name in map(str, range(settings.workers)):
                 self._children[name] = GatewayChild(f"worker {name}", each, self._socket_of(name))

@@ -30,6 +30,7 @@ with required_packages("standalone"):
     from gateway.command_line import allow_many_connections, parse_settings
     from gateway.commands.serve import announcement
     from gateway.errors import StartError
+    from gateway.ports.all_ports import PORTS
     from gateway.settings import OFF
     from gateway.telemetry.logs import configure_logging
     from standalone.errors import StandaloneError
@@ -77,10 +78,8 @@ async def _serve_until_signal(options: ServeOptions) -> None:
 
 def _announce(gateway: Told) -> None:
     """Say on stdout that all is up, also in the words of the server that this one replaces."""
-    sys.stdout.write(
-        f"{announcement(gateway.zmq_port, gateway.tcp_port)}"
-        f"ready: zmq {gateway.zmq_port or OFF}, tcp {gateway.tcp_port or OFF}, http {gateway.http_port}\n"
-    )
+    players = "".join(f"{name} {number or OFF}, " for name, number in gateway.ports.items())
+    sys.stdout.write(f"{announcement(gateway.ports)}ready: {players}http {gateway.http_port}\n")
     sys.stdout.flush()
 
 
@@ -109,8 +108,10 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
         default=[],
         help='another model of the repository to serve beside it, "*" for all; can be given again',
     )
-    for name in ("host", "zmq-port", "tcp-port", "http-port"):
-        parser.add_argument(f"--{name}", help=f"the gateway's --{name}", default=argparse.SUPPRESS)
+    gateway_flags = [
+        parser.add_argument(flag, help=f"the gateway's {flag}", default=argparse.SUPPRESS)
+        for flag in ("--host", *(port.flag for port in PORTS), "--http-port")
+    ]
     for name, port in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
         parser.add_argument(
             f"--triton-{name}-port", type=int, default=port, metavar="PORT", help="on 127.0.0.1"
@@ -120,11 +121,6 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
     values = given.values
     if values["demo"] and values["checkpoint"] and variable_of(checkpoint) not in given.variables:
         parser.error("give either a CHECKPOINT or --demo")
-    gateway_flags = [
-        f"--{name.replace('_', '-')}={values[name]}"
-        for name in ("host", "zmq_port", "tcp_port", "http_port")
-        if name in values
-    ]
     return ServeOptions(
         wanted=Wanted(
             checkpoint=DEMO if values["demo"] else values["checkpoint"] or DEFAULT_CHECKPOINT,
@@ -142,7 +138,13 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
         triton_ports=TritonPorts(
             values["triton_http_port"], values["triton_grpc_port"], values["triton_metrics_port"]
         ),
-        gateway=parse_settings(gateway_flags),
+        gateway=parse_settings(
+            [
+                f"{action.option_strings[0]}={values[action.dest]}"
+                for action in gateway_flags
+                if action.dest in values
+            ]
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.child import GatewayChild, Told
+from gateway.ports.all_ports import PORTS
 from gateway.settings import GatewaySettings
 from standalone.errors import StandaloneError
 from standalone.ports import require_free_port
@@ -86,8 +87,7 @@ def _free_ports(options: ServeOptions) -> TritonPorts:
     """Check every port of the stack; those of Triton that are 0 are chosen here."""
     gateway, triton = options.gateway, options.triton_ports
     wanted: list[tuple[str, int | None, str]] = [
-        (gateway.host, gateway.zmq_port, "--zmq-port"),
-        (gateway.host, gateway.tcp_port, "--tcp-port"),
+        *((gateway.host, port.number(gateway), port.flag) for port in PORTS),
         (gateway.host, gateway.http_port, "--http-port"),
         (HOST, triton.http, "--triton-http-port"),
         (HOST, triton.grpc, "--triton-grpc-port"),

@@ -3,12 +3,13 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import uvloop
 
 from gateway.command_line import allow_many_connections, parse_settings
 from gateway.errors import StartError
+from gateway.ports.all_ports import PORTS
 from gateway.server import Gateway, run
 from gateway.settings import GatewaySettings
 from gateway.telemetry.logs import configure_logging
@@ -48,12 +49,11 @@ async def _run_until_signal(settings: GatewaySettings) -> None:
 
 def _announce(gateway: Gateway | Workers) -> None:
     """Say on stdout that the ports are open, in the words of the server that this one replaces."""
-    sys.stdout.write(announcement(gateway.zmq_port, gateway.tcp_port))
+    sys.stdout.write(announcement(gateway.port_numbers))
     sys.stdout.flush()
 
 
-def announcement(zmq_port: int, tcp_port: int) -> str:
-    """Return the lines that say which ports are open; 0 for one that is off."""
-    zmq = f"ZMQ Server running on port {zmq_port}\n" if zmq_port else ""
-    tcp = f"Simple TCP Server (JSON+Bytes) running on port {tcp_port}\n" if tcp_port else ""
-    return zmq + tcp
+def announcement(numbers: Mapping[str, int]) -> str:
+    """Return the lines that say which ports are open; `numbers` are by the ports' names, 0 for off."""
+    opened = [(port.announcement, numbers[port.name]) for port in PORTS]
+    return "".join(f"{text.format(number)}\n" for text, number in opened if number)

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from gateway.telemetry.instruments import Distributions, Tally
 from gateway.telemetry.loop_lag import LoopLag
 from gateway.telemetry.players import WINDOW_S
-from gateway.telemetry.port_metrics import Access, Port, PortMetrics, version_label
+from gateway.telemetry.port_metrics import Access, PortMetrics, version_label
 
 _PREFIX = "nitrogen_gateway_"
 # Seconds: from a small model on a GPU to the longest deadline.
@@ -79,7 +79,7 @@ class Metrics(Collector):
             ("model",),
             _BATCHES,
         )
-        self._ports: dict[tuple[Port, Access], PortMetrics] = {}
+        self._ports: dict[tuple[str, Access], PortMetrics] = {}
         self._triton: Callable[[], Mapping[tuple[str, str], bool]] | None = None
         self._decoding: Callable[[], float] | None = None
         self._horizons: Callable[[], Mapping[tuple[str, int], int]] | None = None
@@ -92,7 +92,7 @@ class Metrics(Collector):
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
 
-    def port(self, port: Port, access: Access = "anonymous") -> PortMetrics:
+    def port(self, port: str, access: Access = "anonymous") -> PortMetrics:
         """Return the metrics of one port's clients that have, or have not, shown who they are."""
         found = self._ports.get((port, access))
         if found is None:

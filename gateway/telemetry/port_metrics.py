@@ -7,7 +7,6 @@ from typing import Literal
 from gateway.telemetry.instruments import Distributions, Tally
 from gateway.telemetry.players import RecentClients
 
-Port = Literal["zmq", "tcp"]
 Access = Literal["anonymous", "authorised"]
 
 
@@ -34,7 +33,7 @@ class PortMetrics:
 
     def __init__(
         self,
-        port: Port,
+        port: str,
         access: Access,
         requests: Tally,
         predicts: Tally,

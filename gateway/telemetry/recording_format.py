@@ -39,7 +39,7 @@ Part = bytes | bytearray | memoryview
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME_FORMAT = "%Y%m%dT%H%M%S.%fZ"
-_NAME = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)_(zmq|tcp)_([A-Za-z0-9.-]*)_([A-Za-z0-9.-]*)\.tar")
+_NAME = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)_([a-z0-9]+)_([A-Za-z0-9.-]*)_([A-Za-z0-9.-]*)\.tar")
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 _MOST_CHARACTERS = 64
 _MAGICS = {

@@ -31,7 +31,7 @@ async def test_a_dealer_beyond_its_limit_is_refused_in_order(
     gateway = await start_gateway(max_in_flight_per_client=2)
     with zmq.asyncio.Context() as context, context.socket(zmq.DEALER) as dealer:
         dealer.sndtimeo = 1000 * WITHIN_S
-        dealer.connect(f"tcp://127.0.0.1:{gateway.zmq_port}")
+        dealer.connect(f"tcp://127.0.0.1:{gateway.port_numbers['zmq']}")
         for hundredths in (50, 0, 0, 0):
             await dealer.send_multipart([*envelope, pickled(game=hundredths)])
         replies = [await asyncio.wait_for(dealer.recv_multipart(), 10) for _ in range(4)]
@@ -43,7 +43,7 @@ async def test_a_dealer_beyond_its_limit_is_refused_in_order(
 
 async def test_tcp_beyond_its_limit_waits_instead(start_gateway: StartGateway) -> None:
     gateway = await start_gateway(max_in_flight_per_client=2)
-    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.tcp_port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port_numbers["tcp"])
     requests = [
         f'{{"type": "predict", "game": {20 - 2 * index}, "seed": {index}}}\n'.encode() + FRAME
         for index in range(10)
@@ -61,7 +61,7 @@ async def test_the_default_game_is_used_and_shown(start_gateway: StartGateway) -
     gateway = await start_gateway(game="game 5")
     with zmq.asyncio.Context() as context, context.socket(zmq.REQ) as client:
         client.sndtimeo = client.rcvtimeo = 1000 * WITHIN_S
-        client.connect(f"tcp://127.0.0.1:{gateway.zmq_port}")
+        client.connect(f"tcp://127.0.0.1:{gateway.port_numbers['zmq']}")
         for fields, game_id in (({}, 5), ({"game": None}, 0), ({"game": "game 3"}, 3)):
             await client.send(pickled(**fields))
             reply = pickle.loads(await client.recv())
@@ -85,11 +85,11 @@ async def test_a_default_game_that_the_model_does_not_have_is_logged(
 async def test_stop_answers_what_is_in_flight(start_gateway: StartGateway, timed_triton: TimedTriton) -> None:
     gateway = await start_gateway()
     begun = await timed_triton.begun()
-    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.tcp_port)
-    idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", gateway.tcp_port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port_numbers["tcp"])
+    idle_reader, idle_writer = await asyncio.open_connection("127.0.0.1", gateway.port_numbers["tcp"])
     with zmq.asyncio.Context() as context, context.socket(zmq.REQ) as client:
         client.sndtimeo = client.rcvtimeo = 1000 * WITHIN_S
-        client.connect(f"tcp://127.0.0.1:{gateway.zmq_port}")
+        client.connect(f"tcp://127.0.0.1:{gateway.port_numbers['zmq']}")
         await client.send(pickled(game=NEVER))
         writer.write(b'{"type": "predict", "game": 50}\n' + FRAME)
         await timed_triton.wait_until_begun(begun + 2)

@@ -174,10 +174,10 @@ async def test_a_gateway_that_dies_again_and_again_ends_with_a_sentence(
     mortal._process.send_signal(signal.SIGABRT)
     await mortal._process.wait()
     with (
-        socket.create_server(("127.0.0.1", told.zmq_port)),
+        socket.create_server(("127.0.0.1", told.ports["zmq"])),
         pytest.raises(StartError, match=r"the gateway died 3 times, each within 30 s .* by exit code 1"),
     ):
         await mortal.keep_running()
     assert "ended by signal SIGABRT: starting it again" in caplog.text
-    assert f"port {told.zmq_port} is in use" in caplog.text
+    assert f"port {told.ports['zmq']} is in use" in caplog.text
     await mortal.stop()

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -18,10 +18,6 @@ _PAGES = {
     "/readyz": "whether a request would get actions, and if not, why",
     "/metrics": "numbers for Prometheus",
 }
-_PLAYERS_PORTS = (
-    "Python: ZeroMQ, msgpack or pickle",
-    "BizHawk and other languages: TCP, a JSON line and image bytes",
-)
 
 
 class HttpServer:
@@ -29,7 +25,7 @@ class HttpServer:
 
     `ready`: returns None, or why a request would get no actions. `exposition`: returns the metrics in
     Prometheus' text format. `path`: a Unix socket to listen on instead of the settings' port.
-    `players_ports`: returns the numbers of the ZeroMQ and the TCP port, 0 for one that is off.
+    `players_ports`: returns the number of each port for players, 0 for one that is off, and who uses it.
     `draining`: set when the gateway is about to stop, so that /readyz sends new players elsewhere.
     """
 
@@ -37,7 +33,7 @@ class HttpServer:
         self,
         ready: Callable[[], Awaitable[str | None]],
         exposition: Callable[[], Awaitable[bytes]],
-        players_ports: Callable[[], tuple[int, int]],
+        players_ports: Callable[[], Sequence[tuple[int, str]]],
         settings: GatewaySettings,
         path: Path | None = None,
     ) -> None:
@@ -101,11 +97,7 @@ class HttpServer:
         """Tell whoever opens the port in a browser what is here, and where players go."""
         reason = await self._not_ready()
         pages = [f"  {path:<10}{what}" for path, what in _PAGES.items()]
-        ports = [
-            f"  port {port:<7}{what}"
-            for port, what in zip(self._players_ports(), _PLAYERS_PORTS, strict=True)
-            if port
-        ]
+        ports = [f"  port {port:<7}{what}" for port, what in self._players_ports() if port]
         lines = [
             f"This is a NitroGen gateway. It is {'ready' if reason is None else f'not ready: {reason}'}.",
             "",

@@ -1,4 +1,4 @@
-"""Port 5556: who may connect, how many, and for how long; a connection itself is `tcp_connection`."""
+"""Port 5556: who may connect, how many, and for how long; `connection` is one of them."""
 
 import asyncio
 import logging
@@ -6,19 +6,13 @@ import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
-from gateway.data_plane import DataPlane
 from gateway.errors import AccessError, ForeignError, StartError
 from gateway.ports.allow_list import Networks
 from gateway.ports.listening import listening_socket
+from gateway.ports.port import Services
 from gateway.ports.tcp.connection import TcpConnection
-from gateway.session.admission import Admission
-from gateway.session.service import PortService
-from gateway.settings import GatewaySettings
-from gateway.telemetry.exchange import Exchange
-from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.rarely import Rarely
 
 logger = logging.getLogger(__name__)
@@ -36,19 +30,10 @@ _MOST_ARRIVING_BYTES = 2**30
 class TcpServer:
     """Serves TCP clients; each connection has its own session and frame context."""
 
-    def __init__(
-        self,
-        plane: DataPlane,
-        settings: GatewaySettings,
-        metrics: Metrics,
-        admission: Admission,
-        record: Callable[[Exchange], None] | None = None,
-    ) -> None:
-        self.settings = settings
-        self.metrics = metrics.port("tcp")
-        self.service = PortService(
-            plane, self.metrics, admission, settings.tcp_deadline_s, settings.max_at_triton_per_client, record
-        )
+    def __init__(self, services: Services) -> None:
+        self.settings = settings = services.settings
+        self.metrics = services.metrics.port("tcp")
+        self.service = services.of_port(self.metrics, settings.tcp_deadline_s)
         self.token = read_token(settings.tcp_token_file)
         # One for all: the event loop hands each read on before it begins the next.
         self.scratch = memoryview(bytearray(_SCRATCH_BYTES))
@@ -64,7 +49,7 @@ class TcpServer:
         self._tls = tls_context(settings.tcp_tls_cert, settings.tcp_tls_key)
         self.metrics.count_clients_by(lambda: sum(not one.is_authorised for one in self._connections))
         if self.token is not None:
-            self.authorised_metrics = metrics.port("tcp", "authorised")
+            self.authorised_metrics = services.metrics.port("tcp", "authorised")
             self.authorised_metrics.count_clients_by(
                 lambda: sum(one.is_authorised for one in self._connections)
             )

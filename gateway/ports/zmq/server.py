@@ -1,4 +1,4 @@
-"""Port 5555: ZeroMQ clients that send msgpack or pickles; a connection itself is `zmq_connection`.
+"""Port 5555: ZeroMQ clients that send msgpack or pickles; `connection` is one of them.
 
 A reply goes to the connection by which its request came. An identity that a client chose names its frame
 context, and nothing else.
@@ -10,13 +10,12 @@ import logging
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
 
 from gateway.contexts import ContextStore
-from gateway.data_plane import DataPlane
 from gateway.errors import BusyError, GatewayError, RequestError, StoppingError
 from gateway.ports.allow_list import Networks
 from gateway.ports.listening import listening_socket
+from gateway.ports.port import Services
 from gateway.ports.zmq.connection import ClientKey, ZmqConnection
 from gateway.ports.zmq.keys import CurveKeys
 from gateway.ports.zmq.turns import Turns
@@ -25,13 +24,8 @@ from gateway.protocol.formats.formats import format_of
 from gateway.protocol.zmq.envelope import Envelope, is_nameless, is_probe, read_envelope, wants_more
 from gateway.protocol.zmq.zmtp.null import NullMechanism
 from gateway.protocol.zmq.zmtp.stream import Message, ZmtpStream
-from gateway.session.admission import Admission
 from gateway.session.pending_request import PendingRequest
-from gateway.session.service import PortService
 from gateway.session.session import Session
-from gateway.settings import GatewaySettings
-from gateway.telemetry.exchange import Exchange
-from gateway.telemetry.port_metrics import PortMetrics
 from gateway.telemetry.rarely import Rarely
 
 logger = logging.getLogger(__name__)
@@ -61,23 +55,14 @@ class ZmqServer:
         StartError: the folder of CURVE keys cannot be used.
     """
 
-    def __init__(
-        self,
-        plane: DataPlane,
-        settings: GatewaySettings,
-        metrics: PortMetrics,
-        admission: Admission,
-        record: Callable[[Exchange], None] | None = None,
-    ) -> None:
-        self.settings = settings
-        self.metrics = metrics
+    def __init__(self, services: Services) -> None:
+        self.settings = settings = services.settings
+        self.metrics = services.metrics.port("zmq", "authorised" if settings.curve_keys else "anonymous")
         # One for all: the event loop hands each read on before it begins the next.
         self.scratch = memoryview(bytearray(_SCRATCH_BYTES))
         self.turns = Turns()
         self._rarely = Rarely()
-        self._service = PortService(
-            plane, metrics, admission, settings.zmq_deadline_s, settings.max_at_triton_per_client, record
-        )
+        self._service = services.of_port(self.metrics, settings.zmq_deadline_s)
         self._networks = Networks(settings.networks)
         self._keys = None if settings.curve_keys is None else CurveKeys(settings.curve_keys)
         self._contexts: ContextStore[ClientKey] = ContextStore(
@@ -94,9 +79,9 @@ class ZmqServer:
         # What is listened on, once started; 0 while nobody listens.
         self.port = 0
         self._stopping = False
-        metrics.count_clients_by(lambda: len(self._connections))
+        self.metrics.count_clients_by(lambda: len(self._connections))
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Bind the port, unless it is off, and begin to serve, in the running event loop.
 
         Raises:

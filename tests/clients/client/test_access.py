@@ -38,14 +38,14 @@ def files(keys: Path, name: str = "alice") -> dict[str, Path]:
 
 @KINDS
 def test_a_client_with_its_keys_is_let_in(kind: MakeClient, gateway: Gateway, keys: Path) -> None:
-    with connected(kind, gateway.zmq_port, **files(keys)) as client:
+    with connected(kind, gateway.port_numbers["zmq"], **files(keys)) as client:
         assert client.reset() is None
 
 
 @KINDS
 def test_the_files_may_be_named_by_texts(kind: MakeClient, gateway: Gateway, keys: Path) -> None:
     texts = {name: str(path) for name, path in files(keys).items()}
-    with connected(kind, gateway.zmq_port, **texts) as client:
+    with connected(kind, gateway.port_numbers["zmq"], **texts) as client:
         assert client.reset() is None
 
 
@@ -54,7 +54,7 @@ def test_a_key_that_the_gateway_does_not_know_is_refused_at_once(
     kind: MakeClient, gateway: Gateway, keys: Path
 ) -> None:
     theirs = {"client_key": files(keys / "other", "mallory")["client_key"], "server_key": keys / "server.key"}
-    with connected(kind, gateway.zmq_port, **theirs) as client:
+    with connected(kind, gateway.port_numbers["zmq"], **theirs) as client:
         for _ in range(2):
             with pytest.raises(client_package.AccessRefusedError, match="key"):
                 client.reset()
@@ -71,7 +71,7 @@ def test_a_key_counts_as_soon_as_the_gateway_has_it(
     shutil.move(public, away)
     with (
         gateway_in(loop, curve_keys=folder) as own,
-        connected(kind, own.zmq_port, **files(folder, "bob")) as client,
+        connected(kind, own.port_numbers["zmq"], **files(folder, "bob")) as client,
     ):
         with pytest.raises(client_package.AccessRefusedError):
             client.reset()
@@ -83,7 +83,7 @@ def test_a_key_counts_as_soon_as_the_gateway_has_it(
 def test_another_gateways_key_is_no_connection(kind: MakeClient, gateway: Gateway, keys: Path) -> None:
     wrong = {**files(keys), "server_key": keys / "other" / "server.key"}
     with (
-        connected(kind, gateway.zmq_port, **wrong) as client,
+        connected(kind, gateway.port_numbers["zmq"], **wrong) as client,
         pytest.raises(client_package.ConnectionFailedError, match="key"),
     ):
         client.reset(timeout_s=1)
@@ -92,7 +92,7 @@ def test_another_gateways_key_is_no_connection(kind: MakeClient, gateway: Gatewa
 @KINDS
 def test_a_client_without_keys_is_told_that_they_are_missing(kind: MakeClient, gateway: Gateway) -> None:
     with (
-        connected(kind, gateway.zmq_port) as client,
+        connected(kind, gateway.port_numbers["zmq"]) as client,
         pytest.raises(client_package.ConnectionFailedError, match="key"),
     ):
         client.reset(timeout_s=1)
@@ -102,7 +102,7 @@ def test_a_client_without_keys_is_told_that_they_are_missing(kind: MakeClient, g
 def test_keys_for_a_gateway_without_are_told_too(kind: MakeClient, loop: Background, keys: Path) -> None:
     with (
         gateway_in(loop) as plain,
-        connected(kind, plain.zmq_port, **files(keys)) as client,
+        connected(kind, plain.port_numbers["zmq"], **files(keys)) as client,
         pytest.raises(client_package.ConnectionFailedError, match="key"),
     ):
         client.reset(timeout_s=1)

@@ -16,7 +16,7 @@ from gateway.server import Gateway
 from tests.clients.client.background import Background, gateway_in, timed_triton_in
 from tests.clients.client.kinds import connected
 from tests.first_words import next_line
-from tests.paths import ROOT
+from tests.paths import ROOT, STAND_INS
 
 HERE = Path(__file__).parent
 CLIENT = ROOT / "clients" / "nitrogen_client"
@@ -98,13 +98,14 @@ def run(python: Path, *arguments: object) -> str:
 
 @pytest.mark.slow
 def test_both_clients_work_in_every_environment(python: Path, gateway: Gateway) -> None:
-    assert run(python, HERE / "client_everything.py", gateway.zmq_port, "gateway").startswith("all works")
+    said = run(python, HERE / "everything.py", gateway.port_numbers["zmq"], "gateway")
+    assert said.startswith("all works")
     # The reference's server with this environment's numpy, the clients with both.
-    command = [python, HERE / "reference_server.py"]
+    command = [python, STAND_INS / "reference_server.py"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         try:
             port = int(next_line(server))
-            assert run(python, HERE / "client_everything.py", port, "reference").startswith("all works")
+            assert run(python, HERE / "everything.py", port, "reference").startswith("all works")
             with connected(ModelClient, port) as client:
                 assert client.info()["ckpt_path"] == "models/ng.pt"
                 assert client.predict(np.full((256, 256, 3), 40, np.uint8))["buttons"][0, :3].tolist() == [
@@ -125,7 +126,7 @@ def test_the_readme_has_an_example_of_each_client() -> None:
 
 @pytest.mark.parametrize(("index", "says"), [(0, r"18 steps, \d+ ms in the model\n"), (1, r"\(18, 2\)\n")])
 def test_the_readmes_examples_run(gateway: Gateway, index: int, says: str) -> None:
-    example = EXAMPLES[index].replace("5555", str(gateway.zmq_port))
+    example = EXAMPLES[index].replace("5555", str(gateway.port_numbers["zmq"]))
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", example],
         capture_output=True,

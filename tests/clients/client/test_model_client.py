@@ -28,7 +28,7 @@ from tests.stand_ins.timed_triton import HORIZON, INFINITE, NEVER, RAISE
 
 @pytest.fixture
 def client(kind: MakeClient, gateway: Gateway) -> Iterator[Any]:
-    with connected(kind, gateway.zmq_port) as made:
+    with connected(kind, gateway.port_numbers["zmq"]) as made:
         yield made
 
 
@@ -117,7 +117,7 @@ def test_info_is_the_dict_that_play_reads(client: Any) -> None:  # noqa: ANN401
 
 @KINDS
 def test_the_same_seed_gives_the_same_noise(kind: MakeClient, gateway: Gateway) -> None:
-    with connected(kind, gateway.zmq_port, seed=11) as client:
+    with connected(kind, gateway.port_numbers["zmq"], seed=11) as client:
         assert noise_of(client.predict(frame())) == pytest.approx(first_noise(11))
         assert noise_of(client.predict(frame(), seed=np.int64(12))) == pytest.approx(first_noise(12))
         assert len({noise_of(client.predict(frame(), seed=None)) for _ in range(6)}) > 1
@@ -126,12 +126,12 @@ def test_the_same_seed_gives_the_same_noise(kind: MakeClient, gateway: Gateway) 
 
 @KINDS
 def test_the_game_is_the_calls_or_the_clients_or_the_servers(kind: MakeClient, gateway: Gateway) -> None:
-    with connected(kind, gateway.zmq_port) as client:
+    with connected(kind, gateway.port_numbers["zmq"]) as client:
         assert game_id(client.predict(frame())) == 5
         assert game_id(client.predict(frame(), game="game 2")) == 2
         assert game_id(client.predict(frame(), game=3)) == 3
         assert game_id(client.predict(frame(), game=None)) == 0
-    with connected(kind, gateway.zmq_port, game="game 4") as client:
+    with connected(kind, gateway.port_numbers["zmq"], game="game 4") as client:
         assert game_id(client.predict(frame())) == 4
         assert game_id(client.predict(frame(), game=None)) == 0
         assert game_id(client.predict(frame(), game=client_package.UNSET)) == 4
@@ -139,7 +139,7 @@ def test_the_game_is_the_calls_or_the_clients_or_the_servers(kind: MakeClient, g
 
 @KINDS
 def test_the_model_is_the_calls_or_the_clients(kind: MakeClient, gateway: Gateway) -> None:
-    with connected(kind, gateway.zmq_port, model="other") as client:
+    with connected(kind, gateway.port_numbers["zmq"], model="other") as client:
         assert client.info()["model"] == "other"
         assert client.info(model=None)["model"] == "nitrogen"
         assert [frames_seen(client.predict(frame())) for _ in range(2)] == [1, 2]
@@ -149,7 +149,7 @@ def test_the_model_is_the_calls_or_the_clients(kind: MakeClient, gateway: Gatewa
 
 @KINDS
 def test_timing_tells_the_servers_share_and_the_networks(kind: MakeClient, gateway: Gateway) -> None:
-    with connected(kind, gateway.zmq_port, timing=True) as client:
+    with connected(kind, gateway.port_numbers["zmq"], timing=True) as client:
         prediction = client.predict(frame(), game=10)
         assert prediction.timing.infer_ms > 90
         assert prediction.timing.total_ms >= prediction.timing.infer_ms
@@ -196,14 +196,14 @@ def test_bytes_that_are_no_image_file_are_a_bad_request(client: Any) -> None:  #
 
 @KINDS
 def test_a_triton_that_is_not_there_is_told_apart(kind: MakeClient, loop: Background) -> None:
-    with gateway_in(loop) as lone, connected(kind, lone.zmq_port) as client:
+    with gateway_in(loop) as lone, connected(kind, lone.port_numbers["zmq"]) as client:
         client.reset()
         with pytest.raises(client_package.ModelUnavailableError, match="check that it runs there"):
             client.predict(frame())
 
 
 def test_predictions_and_errors_go_through_pickle(gateway: Gateway) -> None:
-    with connected(ModelClient, gateway.zmq_port) as player:
+    with connected(ModelClient, gateway.port_numbers["zmq"]) as player:
         prediction = player.predict(frame(), timing=True)
         with pytest.raises(client_package.BadRequestError) as raised:
             player.predict(frame(), game="Tetris")

@@ -134,7 +134,7 @@ def test_a_gateway_is_spoken_to_in_either_format(
 ) -> None:
     with (
         gateway_in(loop, pickle=takes_pickle) as gateway,
-        connected(kind, gateway.zmq_port, protocol=protocol) as client,
+        connected(kind, gateway.port_numbers["zmq"], protocol=protocol) as client,
     ):
         assert client.reset() is None
         # Without Triton: it has read the image and the seed, and has nobody to ask.
@@ -146,7 +146,7 @@ def test_a_gateway_is_spoken_to_in_either_format(
 def test_a_gateway_that_takes_no_pickles_says_so(kind: MakeClient, loop: Background) -> None:
     with (
         gateway_in(loop, pickle=False) as gateway,
-        connected(kind, gateway.zmq_port, protocol="pickle") as client,
+        connected(kind, gateway.port_numbers["zmq"], protocol="pickle") as client,
         pytest.raises(client_package.ServerError, match="send msgpack"),
     ):
         client.reset()

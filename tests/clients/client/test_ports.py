@@ -27,7 +27,7 @@ def test_a_port_of_another_kind_is_among_the_causes(kind: MakeClient, port: str,
 @pytest.mark.parametrize("count", [1, 2])
 def test_behind_brokers_each_client_plays_as_without(kind: MakeClient, count: int, gateway: Gateway) -> None:
     with (
-        brokers(gateway.zmq_port, count) as port,
+        brokers(gateway.port_numbers["zmq"], count) as port,
         connected(kind, port) as client,
         connected(ModelClient, port) as other,
     ):
@@ -44,7 +44,7 @@ def test_behind_brokers_each_client_plays_as_without(kind: MakeClient, count: in
 @KINDS
 def test_a_broker_without_a_gateway_is_among_the_causes(kind: MakeClient, loop: Background) -> None:
     with gateway_in(loop) as gateway:
-        port = gateway.zmq_port
+        port = gateway.port_numbers["zmq"]
     with (
         brokers(port, 1) as front,
         connected(kind, front, timeout_s=1) as client,

@@ -172,7 +172,7 @@ def test_a_gateway_that_stops_says_so_and_its_successor_answers(kind: MakeClient
         for client in (told, patient):
             client.reset()
         stopping = threads.submit(loop.run, gateway.stop())
-        wait_until(lambda: gateway._zmq._stopping, 5, "the gateway has begun to stop")
+        wait_until(lambda: gateway.ports["zmq"]._stopping, 5, "the gateway has begun to stop")
         with pytest.raises(client_package.ServerStoppingError):
             told.reset()
         waiting = threads.submit(patient.reset)
@@ -185,7 +185,7 @@ def test_a_gateway_that_stops_says_so_and_its_successor_answers(kind: MakeClient
 @KINDS
 def test_a_closed_client_says_so_and_closing_twice_is_nothing(kind: MakeClient, loop: Background) -> None:
     with gateway_in(loop) as gateway:
-        client = kind(host="127.0.0.1", port=gateway.zmq_port)
+        client = kind(host="127.0.0.1", port=gateway.port_numbers["zmq"])
         client.reset()
         if isinstance(client, ModelClient):
             client.close()

@@ -30,10 +30,10 @@ def test_a_busy_gateway_is_asked_again_within_the_time(
     begun = loop.run(triton.begun())
     with (
         gateway_in(loop, triton=triton.endpoint, max_in_flight=4) as small,
-        ModelClient("127.0.0.1", small.zmq_port) as one,
-        ModelClient("127.0.0.1", small.zmq_port) as two,
-        connected(kind, small.zmq_port, retries=0) as impatient,
-        connected(kind, small.zmq_port) as patient,
+        ModelClient("127.0.0.1", small.port_numbers["zmq"]) as one,
+        ModelClient("127.0.0.1", small.port_numbers["zmq"]) as two,
+        connected(kind, small.port_numbers["zmq"], retries=0) as impatient,
+        connected(kind, small.port_numbers["zmq"]) as patient,
         ThreadPoolExecutor(2) as threads,
     ):
         for quick in (impatient, patient):
@@ -91,7 +91,7 @@ def test_players_outlive_a_gateway_that_is_killed_in_the_middle(
 
 
 def test_threads_that_share_a_client_take_turns_and_get_their_own_replies(gateway: Gateway) -> None:
-    with connected(ModelClient, gateway.zmq_port) as shared, ThreadPoolExecutor(6) as threads:
+    with connected(ModelClient, gateway.port_numbers["zmq"]) as shared, ThreadPoolExecutor(6) as threads:
         predictions = list(threads.map(lambda first: shared.predict(frame(first)), range(1, 31)))
     assert [newest_first_byte(prediction) for prediction in predictions] == list(range(1, 31))
 
@@ -100,7 +100,7 @@ def test_clients_in_threads_do_not_wait_for_each_other(loop: Background, gateway
     barrier = threading.Barrier(2)
 
     def play(first: int) -> list[int]:
-        with connected(ModelClient, gateway.zmq_port) as own:
+        with connected(ModelClient, gateway.port_numbers["zmq"]) as own:
             own.reset()
             barrier.wait(10)
             predictions = [own.predict(frame(first + i), game=10) for i in range(5)]
@@ -114,7 +114,7 @@ def test_clients_in_threads_do_not_wait_for_each_other(loop: Background, gateway
 
 def test_eight_asyncio_clients_play_at_the_same_time(gateway: Gateway) -> None:
     async def play(first: int) -> list[tuple[int, int]]:
-        async with AsyncModelClient("127.0.0.1", gateway.zmq_port, timeout_s=20) as player:
+        async with AsyncModelClient("127.0.0.1", gateway.port_numbers["zmq"], timeout_s=20) as player:
             predictions = [await player.predict(frame(first + i), game=2) for i in range(5)]
         return [(frames_seen(prediction), newest_first_byte(prediction)) for prediction in predictions]
 
@@ -126,7 +126,7 @@ def test_eight_asyncio_clients_play_at_the_same_time(gateway: Gateway) -> None:
 
 
 def test_the_turn_of_another_thread_counts_as_time(gateway: Gateway) -> None:
-    with connected(ModelClient, gateway.zmq_port) as shared, ThreadPoolExecutor(1) as threads:
+    with connected(ModelClient, gateway.port_numbers["zmq"]) as shared, ThreadPoolExecutor(1) as threads:
         shared.reset()
         slow = threads.submit(shared.predict, frame(), game=99)
         wait_until(shared._turn.locked, 5, "the other thread's request is under way")
@@ -156,7 +156,7 @@ os._exit(0)
 
 def test_a_forked_process_has_a_connection_of_its_own(gateway: Gateway) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FORKED, str(gateway.zmq_port)],
+        [sys.executable, "-c", FORKED, str(gateway.port_numbers["zmq"])],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,

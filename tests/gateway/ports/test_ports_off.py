@@ -37,15 +37,15 @@ def test_both_ports_are_not_left_out() -> None:
 
 async def test_without_the_tcp_port_the_other_is_served() -> None:
     async with lone_gateway(tcp_port=None) as gateway:
-        assert gateway.tcp_port == 0
+        assert gateway.port_numbers["tcp"] == 0
         with peer(gateway) as client:
             assert await ask(client) == {"status": "ok"}
 
 
 async def test_without_the_zmq_port_the_other_is_served() -> None:
     async with lone_gateway(zmq_port=None) as gateway:
-        assert gateway.zmq_port == 0
-        assert await asyncio.to_thread(reset_by_tcp, gateway.tcp_port) == b'{"status":"ok"}\n'
+        assert gateway.port_numbers["zmq"] == 0
+        assert await asyncio.to_thread(reset_by_tcp, gateway.port_numbers["tcp"]) == b'{"status":"ok"}\n'
 
 
 def reset_by_tcp(port: int) -> bytes:

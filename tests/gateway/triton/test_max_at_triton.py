@@ -42,7 +42,7 @@ async def gateway(triton: TimedTriton) -> AsyncIterator[Gateway]:
 
 async def ask(gateway: Gateway, game: str | None) -> dict[str, object]:
     """One predict on a connection of its own."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.tcp_port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port_numbers["tcp"])
     try:
         writer.write(json.dumps({"type": "predict", "game": game}).encode() + b"\n" + FRAME)
         reply: dict[str, object] = json.loads(await reader.readline())

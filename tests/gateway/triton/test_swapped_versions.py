@@ -39,7 +39,7 @@ class Client:
     """A client that asks for actions again and again; `frame_counts` tells what the model saw each time."""
 
     def __init__(self, gateway: Gateway) -> None:
-        self._port = gateway.tcp_port
+        self._port = gateway.port_numbers["tcp"]
         self.errors: list[str] = []
         self.frame_counts: list[int] = []
 

@@ -39,7 +39,7 @@ async def server(state: State) -> AsyncIterator[HttpServer]:
         return b"metric 1\n"
 
     settings = GatewaySettings(host="127.0.0.1", http_port=0, header_timeout_s=0.5)
-    server = HttpServer(ready, exposition, lambda: (5555, 65535), settings)
+    server = HttpServer(ready, exposition, lambda: [(5555, "Python"), (65535, "others")], settings)
     await server.start()
     try:
         yield server

@@ -49,7 +49,7 @@ class Client:
 
 
 async def connect(gateway: Gateway, **options: Any) -> Client:  # noqa: ANN401
-    return Client(*await asyncio.open_connection("127.0.0.1", gateway.tcp_port, **options))
+    return Client(*await asyncio.open_connection("127.0.0.1", gateway.port_numbers["tcp"], **options))
 
 
 def metric(gateway: Gateway, name: str, **labels: str) -> float:
@@ -135,7 +135,7 @@ async def test_a_client_that_takes_no_replies_is_dropped(start_gateway: StartGat
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     deaf.setblocking(False)
     loop = asyncio.get_running_loop()
-    await loop.sock_connect(deaf, ("127.0.0.1", gateway.tcp_port))
+    await loop.sock_connect(deaf, ("127.0.0.1", gateway.port_numbers["tcp"]))
 
     async def ask_for_ever() -> None:
         async with asyncio.timeout(WITHIN_S):

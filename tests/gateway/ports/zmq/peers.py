@@ -64,7 +64,7 @@ def peer(
         client.sndtimeo = client.rcvtimeo = 1000 * WITHIN_S
         for name, value in options.items():
             setattr(client, name, value)
-        client.connect(f"tcp://{host}:{gateway.zmq_port}")
+        client.connect(f"tcp://{host}:{gateway.port_numbers['zmq']}")
         yield client
 
 
@@ -169,7 +169,7 @@ class RawPeer:
         if receive_bytes is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         connection.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", gateway.zmq_port))
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", gateway.port_numbers["zmq"]))
         # A small limit, so that what nobody reads stays in the kernel's buffer.
         peer = cls(*await asyncio.open_connection(sock=connection, limit=1024))
         peer.writer.write(cls.greeting())

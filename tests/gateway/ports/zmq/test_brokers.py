@@ -52,7 +52,7 @@ def client_of(port: int, kind: int = zmq.REQ, **options: Any) -> Iterator["zmq.a
 )
 async def test_a_req_client_is_answered(count: int, options: dict[str, int]) -> None:
     async with lone_gateway() as gateway:
-        with brokers(gateway.zmq_port, count) as port, client_of(port, **options) as client:
+        with brokers(gateway.port_numbers["zmq"], count) as port, client_of(port, **options) as client:
             for _ in range(3):
                 assert await ask(client) == {"status": "ok"}
                 await client.send(pickle.dumps({"type": "nonsense"}))
@@ -61,7 +61,7 @@ async def test_a_req_client_is_answered(count: int, options: dict[str, int]) -> 
 
 async def test_a_message_without_an_empty_part_is_told_so_through_a_broker() -> None:
     async with lone_gateway() as gateway:
-        with broker(gateway.zmq_port) as port, client_of(port, zmq.DEALER) as dealer:
+        with broker(gateway.port_numbers["zmq"]) as port, client_of(port, zmq.DEALER) as dealer:
             await dealer.send(RESET)
             assert "no empty one" in (await reply_of(dealer))["message"]
             await dealer.send_multipart([b"", RESET])
@@ -71,7 +71,7 @@ async def test_a_message_without_an_empty_part_is_told_so_through_a_broker() -> 
 async def test_each_player_behind_a_broker_has_its_own_context(start_gateway: StartGateway) -> None:
     gateway = await start_gateway()
     with contextlib.ExitStack() as stack:
-        port = stack.enter_context(broker(gateway.zmq_port))
+        port = stack.enter_context(broker(gateway.port_numbers["zmq"]))
         names = [{}, {}, {"routing_id": b"anna"}, {"routing_id": b"emil"}, RECOVERING, {"req_correlate": 1}]
         players = [stack.enter_context(client_of(port, **options)) for options in names]
         for expected in (1, 2, 3, 3):
@@ -105,13 +105,13 @@ async def test_a_relaxed_client_gets_the_reply_to_its_newest_request(
 
 async def test_contexts_end_with_the_broker_unless_every_name_was_chosen() -> None:
     async with lone_gateway() as gateway:
-        contexts = gateway._zmq._contexts
-        with broker(gateway.zmq_port) as port, client_of(port, routing_id=b"anna") as client:
+        contexts = gateway.ports["zmq"]._contexts
+        with broker(gateway.port_numbers["zmq"]) as port, client_of(port, routing_id=b"anna") as client:
             assert await ask(client) == {"status": "ok"}
             assert len(contexts) == 1
         await until(lambda: not len(contexts), "a nameless broker's are dropped")
         with (
-            broker(gateway.zmq_port, routing_id=b"broker") as port,
+            broker(gateway.port_numbers["zmq"], routing_id=b"broker") as port,
             client_of(port) as nameless,
             client_of(port, routing_id=b"anna") as named,
         ):
@@ -120,7 +120,7 @@ async def test_contexts_end_with_the_broker_unless_every_name_was_chosen() -> No
             assert len(contexts) == 2
         await until(lambda: len(contexts) == 1, "the named player's stays")
         assert contexts.paths(("127.0.0.1", b"broker")) == [(b"anna",)]
-        await until(lambda: not gateway._zmq._connections, "all have left")
+        await until(lambda: not gateway.ports["zmq"]._connections, "all have left")
 
 
 async def test_a_flood_behind_a_broker_leaves_its_other_players_their_turn(
@@ -129,7 +129,7 @@ async def test_a_flood_behind_a_broker_leaves_its_other_players_their_turn(
     gateway: Gateway = await start_gateway(max_in_flight_per_client=1, max_in_flight=8)
     begun = await timed_triton.begun()
     with contextlib.ExitStack() as stack:
-        port = stack.enter_context(broker(gateway.zmq_port))
+        port = stack.enter_context(broker(gateway.port_numbers["zmq"]))
         flood = stack.enter_context(client_of(port, zmq.DEALER))
         player = stack.enter_context(client_of(port))
         await flood.send_multipart([b"", predict(game=99)])
@@ -145,7 +145,7 @@ async def test_a_flood_behind_a_broker_leaves_its_other_players_their_turn(
 
 async def test_many_players_behind_one_broker_all_get_their_replies() -> None:
     async with lone_gateway() as gateway:
-        with broker(gateway.zmq_port) as port, zmq.asyncio.Context() as context:
+        with broker(gateway.port_numbers["zmq"]) as port, zmq.asyncio.Context() as context:
             players = [context.socket(zmq.REQ) for _ in range(200)]
             for player in players:
                 player.linger = 0
@@ -168,7 +168,7 @@ async def test_a_client_that_plays_a_broker_is_bounded() -> None:
             for number in range(500):
                 await dealer.send_multipart([b"%d" % number, b"", RESET])
             assert await ask(player) == {"status": "ok"}
-            server = gateway._zmq
+            server = gateway.ports["zmq"]
             await until(lambda: not any(one.sessions for one in server._connections), "all are answered")
             assert len(server._contexts) == 20 + 1
             assert refused(gateway, "slow_reader") == 0

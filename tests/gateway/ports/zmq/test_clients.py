@@ -152,7 +152,7 @@ async def test_identities_are_remembered_up_to_a_number() -> None:
         for number in range(8):
             with peer(gateway, routing_id=b"player %d" % number) as client:
                 assert await ask(client) == {"status": "ok"}
-        assert len(gateway._zmq._contexts) == 5
+        assert len(gateway.ports["zmq"]._contexts) == 5
 
 
 async def test_a_late_reply_is_not_taken_for_that_to_the_next_request(
@@ -178,7 +178,7 @@ async def test_the_requests_of_a_client_that_left_are_cancelled(
         await client.send(predict(game=NEVER))
         await timed_triton.wait_until_begun(begun + 1)
     await timed_triton.wait_until_cancelled(cancelled + 1)
-    assert not gateway._zmq._connections
+    assert not gateway.ports["zmq"]._connections
 
 
 async def test_a_client_is_named_by_its_address_and_identity(caplog: pytest.LogCaptureFixture) -> None:
@@ -199,7 +199,7 @@ async def test_when_it_stops_new_requests_are_told_so(
         await busy.send(predict(game=99))
         await timed_triton.wait_until_begun(begun + 1)
         stopping = asyncio.create_task(gateway.stop())
-        await until(lambda: gateway._zmq._stopping, "it begins to stop")
+        await until(lambda: gateway.ports["zmq"]._stopping, "it begins to stop")
         refusal = await ask(late)
         assert "stopping" in refusal["message"]
         assert refusal["cause"] == "stopping"

@@ -47,7 +47,7 @@ async def test_a_client_with_a_key_may_number_its_requests(keys: Path) -> None:
         with peer(gateway, **curve(keys, "alice"), req_correlate=1, req_relaxed=1) as client:
             for _ in range(3):
                 assert await ask(client) == {"status": "ok"}
-        assert len(gateway._zmq._contexts) <= 1
+        assert len(gateway.ports["zmq"]._contexts) <= 1
 
 
 async def test_a_client_that_has_a_key_is_answered_and_counted_as_authorised(keys: Path) -> None:
@@ -70,7 +70,7 @@ async def test_the_documented_client_is_answered(keys: Path, tmp_path: Path) -> 
             return client.request(type="reset")
 
     async with lone_gateway(curve_keys=keys) as gateway:
-        assert await asyncio.to_thread(play, gateway.zmq_port) == {"status": "ok"}
+        assert await asyncio.to_thread(play, gateway.port_numbers["zmq"]) == {"status": "ok"}
 
 
 async def test_a_gateway_without_keys_says_so_to_who_comes_with_some(
@@ -169,7 +169,7 @@ async def test_a_context_belongs_to_the_key_not_to_the_identity_alone(keys: Path
         for name in ("alice", "bob", "alice"):
             with peer(gateway, routing_id=b"player one", **curve(keys, name)) as client:
                 assert await ask(client) == {"status": "ok"}
-        assert len(gateway._zmq._contexts) == 2
+        assert len(gateway.ports["zmq"]._contexts) == 2
 
 
 def broken(keys: Path, how: str) -> None:

@@ -30,7 +30,7 @@ from tests.gateway.ports.zmq.peers import (
 
 
 async def raw_connections(gateway: Gateway, count: int) -> list[tuple[asyncio.StreamReader, Any]]:
-    return [await asyncio.open_connection("127.0.0.1", gateway.zmq_port) for _ in range(count)]
+    return [await asyncio.open_connection("127.0.0.1", gateway.port_numbers["zmq"]) for _ in range(count)]
 
 
 def open_descriptors() -> int:
@@ -67,7 +67,7 @@ async def test_one_client_too_many_is_answered_once_there_is_room(
 
 async def test_a_stranger_to_the_networks_is_cut_off_at_once() -> None:
     async with lone_gateway(allow="10.0.0.0/8,::1") as gateway:
-        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.zmq_port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port_numbers["zmq"])
         with contextlib.suppress(ConnectionError):
             while await asyncio.wait_for(reader.read(100), WITHIN_S):
                 pass
@@ -131,7 +131,7 @@ async def test_clients_without_an_identity_leave_nothing_behind() -> None:
             for _ in range(count):
                 with context.socket(zmq.DEALER) as client:
                     client.linger = 0
-                    client.connect(f"tcp://127.0.0.1:{gateway.zmq_port}")
+                    client.connect(f"tcp://127.0.0.1:{gateway.port_numbers['zmq']}")
                     await client.send(RESET)
                     assert await reply_of(client) == {"status": "ok"}
 
@@ -140,7 +140,7 @@ async def test_clients_without_an_identity_leave_nothing_behind() -> None:
         before = resident_bytes()
         await come_and_go(gateway, 2000)
         await until(lambda: clients(gateway) == 0, "all have left")
-        server = gateway._zmq
+        server = gateway.ports["zmq"]
         assert len(server._contexts) == len(server._named) == 0
         assert resident_bytes() < 1.05 * before
 
@@ -183,7 +183,7 @@ async def test_unfinished_messages_of_many_connections_are_bounded_together() ->
                 raw.writer.write(RawPeer.part(bytes(2**20))[:-1])
             await until(lambda: refused(gateway, "memory") >= 4, "those beyond eight messages are cut")
             assert await ask(client) == {"status": "ok"}
-            assert sum(one.stream.held_bytes for one in gateway._zmq._connections) <= 8 * 2**20
+            assert sum(one.stream.held_bytes for one in gateway.ports["zmq"]._connections) <= 8 * 2**20
             for raw in crowd:
                 await raw.close()
 
@@ -212,7 +212,7 @@ async def test_a_partial_message_of_an_idle_client_is_left_alone() -> None:
 
 
 async def test_refusals_are_logged_with_the_address_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "gateway.transport"):
+    with caplog.at_level(logging.INFO, "gateway.ports"):
         async with lone_gateway(allow="10.0.0.0/8") as gateway:
             await close_all(await raw_connections(gateway, 5))
             await until(lambda: refused(gateway, "network") == 5, "they are refused")
@@ -222,9 +222,9 @@ async def test_refusals_are_logged_with_the_address_once_a_minute(caplog: pytest
 async def test_several_processes_can_share_the_port() -> None:
     async with (
         lone_gateway(workers=2) as first,
-        lone_gateway(workers=2, zmq_port=first.zmq_port) as second,
+        lone_gateway(workers=2, zmq_port=first.port_numbers["zmq"]) as second,
     ):
-        assert second.zmq_port == first.zmq_port
+        assert second.port_numbers["zmq"] == first.port_numbers["zmq"]
         for _ in range(20):
             with peer(first) as client:
                 assert await ask(client) == {"status": "ok"}

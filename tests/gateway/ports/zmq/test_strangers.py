@@ -48,7 +48,7 @@ async def a_player(gateway: Gateway) -> AsyncIterator[None]:
 
 async def greeted(gateway: Gateway, mechanism: bytes = b"NULL") -> RawPeer:
     """A connection that has sent its greeting, and been greeted."""
-    raw = RawPeer(*await asyncio.open_connection("127.0.0.1", gateway.zmq_port))
+    raw = RawPeer(*await asyncio.open_connection("127.0.0.1", gateway.port_numbers["zmq"]))
     raw.writer.write(RawPeer.greeting(mechanism))
     await asyncio.wait_for(raw.reader.readexactly(64), WITHIN_S)
     return raw
@@ -68,7 +68,7 @@ async def test_a_name_that_is_not_taken_ends_the_connection_before_it_counts(ide
 async def test_a_client_with_a_reserved_name_is_cut_each_time_and_the_log_says_why(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level("INFO", "gateway.transport")
+    caplog.set_level("INFO", "gateway.ports")
     async with lone_gateway() as gateway:
         with peer(gateway, routing_id=RESERVED) as stranger:
             await knock(stranger)
@@ -185,9 +185,9 @@ async def test_a_connection_that_never_asks_is_closed_soon() -> None:
 async def test_who_speaks_something_else_is_cut_and_the_log_says_what_it_was(
     first: bytes, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO", "gateway.transport")
+    caplog.set_level("INFO", "gateway.ports")
     async with lone_gateway() as gateway, a_player(gateway):
-        raw = RawPeer(*await asyncio.open_connection("127.0.0.1", gateway.zmq_port))
+        raw = RawPeer(*await asyncio.open_connection("127.0.0.1", gateway.port_numbers["zmq"]))
         raw.writer.write(first)
         assert await raw.ends()
         await raw.close()
@@ -196,7 +196,7 @@ async def test_who_speaks_something_else_is_cut_and_the_log_says_what_it_was(
 
 
 async def test_a_handshake_that_stands_still_is_cut(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "gateway.transport")
+    caplog.set_level("INFO", "gateway.ports")
     async with lone_gateway(header_timeout_s=0.5) as gateway, a_player(gateway):
         raw = await greeted(gateway)
         assert await raw.ends()

@@ -39,7 +39,7 @@ class ZmqPlayer:
         self._socket = context.socket(zmq.REQ)
         self._socket.linger = 0
         self._socket.sndtimeo = 1000 * LOST_AFTER_S
-        self._socket.connect(f"tcp://127.0.0.1:{gateway.zmq_port}")
+        self._socket.connect(f"tcp://127.0.0.1:{gateway.port_numbers['zmq']}")
 
     async def ask(self, seed: int, hundredths: int) -> float | None:
         """The first stick value of the reply; None for an error."""
@@ -123,7 +123,8 @@ async def test_each_reply_is_that_to_its_own_request(tmp_path: Path) -> None:
     over = asyncio.Event()
     with zmq.asyncio.Context() as context:
         tcp = [
-            TcpPlayer(*await asyncio.open_connection("127.0.0.1", gateway.tcp_port)) for _ in range(CLIENTS)
+            TcpPlayer(*await asyncio.open_connection("127.0.0.1", gateway.port_numbers["tcp"]))
+            for _ in range(CLIENTS)
         ]
         players: list[ZmqPlayer | TcpPlayer] = [*tcp, *(ZmqPlayer(gateway, context) for _ in range(CLIENTS))]
         tally = Tally()

@@ -92,7 +92,7 @@ def test_a_short_stranger_is_told_so_when_its_time_is_over() -> None:
 
 async def told(gateway: Gateway, data: bytes) -> str:
     """The error that the TCP port answers with."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.tcp_port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port_numbers["tcp"])
     writer.write(data)
     reply = json.loads(await asyncio.wait_for(reader.readline(), 10))
     writer.close()
@@ -118,7 +118,7 @@ async def test_a_zeromq_client_at_the_tcp_port_is_logged(caplog: pytest.LogCaptu
         async with lone_gateway() as gateway:
             with zmq.asyncio.Context() as context, context.socket(zmq.REQ) as client:
                 client.linger = 0
-                client.connect(f"tcp://127.0.0.1:{gateway.tcp_port}")
+                client.connect(f"tcp://127.0.0.1:{gateway.port_numbers['tcp']}")
                 await client.send(pickle.dumps({"type": "reset"}))
                 await until(lambda: "a ZeroMQ client's greeting" in caplog.text, "it is logged")
 
@@ -128,7 +128,7 @@ async def test_a_stranger_to_the_zmq_port_is_logged(name: str, caplog: pytest.Lo
     data, looks_like, belongs = AT_ZMQ[name]
     with caplog.at_level(logging.INFO):
         async with lone_gateway() as gateway:
-            _, writer = await asyncio.open_connection("127.0.0.1", gateway.zmq_port)
+            _, writer = await asyncio.open_connection("127.0.0.1", gateway.port_numbers["zmq"])
             writer.write(data)
             await until(lambda: f"looks like {looks_like}, which" in caplog.text, "it is logged")
             writer.close()

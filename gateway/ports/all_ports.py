@@ -1,0 +1,15 @@
+"""The gateway's ports for players, in the order in which they are named."""
+
+from gateway.ports.port import Port
+from gateway.ports.tcp.server import TcpServer
+from gateway.ports.zmq.server import ZmqServer
+
+PORTS = (
+    Port("zmq", "Python: ZeroMQ, msgpack or pickle", "ZMQ Server running on port {}", ZmqServer),
+    Port(
+        "tcp",
+        "BizHawk and other languages: TCP, a JSON line and image bytes",
+        "Simple TCP Server (JSON+Bytes) running on port {}",
+        TcpServer,
+    ),
+)

@@ -1,0 +1,84 @@
+"""A port for players as the rest of the gateway sees it: its names and texts, and what serves it.
+
+A new port is a folder beside this file, an entry in `all_ports`, and its settings in `gateway.settings`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.data_plane import DataPlane
+from gateway.session.admission import Admission
+from gateway.session.service import PortService
+from gateway.settings import GatewaySettings
+from gateway.telemetry.exchange import Exchange
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.port_metrics import PortMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the gateway gives each of its ports. `record`: takes what a recording holds of each predict."""
+
+    settings: GatewaySettings
+    plane: DataPlane
+    metrics: Metrics
+    admission: Admission
+    record: Callable[[Exchange], None] | None = None
+
+    def of_port(self, metrics: PortMetrics, deadline_s: float) -> PortService:
+        """Return what the sessions of one port share."""
+        return PortService(
+            self.plane,
+            metrics,
+            self.admission,
+            deadline_s,
+            self.settings.max_at_triton_per_client,
+            self.record,
+        )
+
+
+class PortServer(Protocol):
+    """Serves one port. `port`: the number that is listened on, once started; 0 while nobody listens."""
+
+    port: int
+
+    async def start(self) -> None:
+        """Bind the port, unless it is off, and begin to serve, in the running event loop.
+
+        Raises:
+            StartError: the port or the host cannot be bound.
+        """
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more requests, give those in flight `grace_s` seconds, answer the rest with an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A kind of port.
+
+    `name`: in metrics, logs, recordings, flags and variables; lower-case letters and digits. `purpose`: who
+    uses it, for `GET /`. `announcement`: the line on stdout that says that it is open, `{}` its number.
+    `make_server`: may raise a StartError over files that the settings name.
+    """
+
+    name: str
+    purpose: str
+    announcement: str
+    make_server: Callable[[Services], PortServer]
+
+    @property
+    def flag(self) -> str:
+        """The flag that sets its number."""
+        return f"--{self.name}-port"
+
+    @property
+    def field(self) -> str:
+        """The settings' field that holds its number."""
+        return f"{self.name}_port"
+
+    def number(self, settings: GatewaySettings) -> int | None:
+        """Return the number that the settings give it; None when it is off."""
+        number: int | None = getattr(settings, self.field)
+        return number
