@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.golden import checkpoint_path
@@ -14,6 +15,10 @@ from tests.stack import Stack, running_stack
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 use_other_backends()
+
+# What an example takes is the machine's matter.
+hypothesis.settings.register_profile("without deadline", deadline=None)
+hypothesis.settings.load_profile("without deadline")
 
 
 @pytest.fixture(scope="session")

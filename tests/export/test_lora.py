@@ -415,7 +415,7 @@ def test_weights_that_are_a_folder(tensors: dict[str, Tensor], folder: Path) -> 
 
 # A file is spoilt anew by every example, whatever the ones before left.
 each_example_spoils_anew = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

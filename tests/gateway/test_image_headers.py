@@ -33,7 +33,7 @@ def kinds(width: int, height: int) -> dict[str, bytes]:
 
 
 @given(st.integers(1, 70), st.integers(1, 70))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_header_tells_the_size_that_is_decoded(width: int, height: int) -> None:
     for kind, data in kinds(width, height).items():
         header = image_header(data)
@@ -44,7 +44,7 @@ def test_a_header_tells_the_size_that_is_decoded(width: int, height: int) -> Non
 SMALL = kinds(13, 5)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.sampled_from(sorted(SMALL)), st.data())
 def test_whatever_cv2_decodes_has_the_size_that_its_header_told(kind: str, data: st.DataObject) -> None:
     """No damaged header makes cv2 decode more than was checked."""

@@ -318,7 +318,7 @@ except ImageError:
     assert float(seconds) < 0.2
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(["PNG", "BMP", "JPEG", "WEBP"]), st.data())
 def test_damaged_files_are_frames_or_image_errors(file_format: str, data: st.DataObject) -> None:
     damaged = bytearray(

@@ -209,7 +209,7 @@ def test_a_torn_msgpack_is_no_reply() -> None:
             msgpack_format.decode(whole[:length])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_no_reply_whatever_it_is_breaks_a_reader(data: st.DataObject) -> None:
     whole, decode = data.draw(

@@ -10,6 +10,7 @@ import pytest_asyncio
 from gateway.errors import BusyError, DeadlineError
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
+from gateway.triton.rpc import MODEL_INFER
 from gateway.triton.tensors import RequestTemplate
 from tests.black_frame import FRAME
 from tests.stand_ins.timed_triton import NEVER, NOISE, TimedTriton, running_triton
@@ -118,7 +119,7 @@ async def test_triton_drops_a_late_request_also_when_nobody_cancels_it(
         message = template.message([FRAME], 0, NOISE, timeout_us=100_000)
         begun = await triton.begun()
         async with running(model, triton):
-            late = asyncio.create_task(connection.call("ModelInfer", message, 20, "the model"))
+            late = asyncio.create_task(connection.call(MODEL_INFER, message, 20, "the model"))
             done, _ = await asyncio.wait((late,), timeout=0.5)
             assert not done or late.exception() is not None
         with pytest.raises(DeadlineError, match="gave no answer"):
