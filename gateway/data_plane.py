@@ -14,12 +14,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.gamepad import ACTION_WIDTH
+from contract.tensors import FRAME_SHAPE
 from gateway.contexts import UNKNOWN_CONTEXT_LENGTH, FrameContext
 from gateway.decoder_threads import DecoderThreads
 from gateway.errors import DeadlineError, RequestError, ServerError
 from gateway.images import MAX_IMAGE_PIXELS, to_frame
 from gateway.protocol.messages import (
-    FRAME_SHAPE,
     UNSET,
     Frame,
     Image,
@@ -30,7 +31,7 @@ from gateway.protocol.messages import (
     Unset,
 )
 from gateway.triton.dispatcher import Dispatcher, ModelInputs
-from gateway.triton.facts import ACTION_WIDTH, ModelFacts
+from gateway.triton.facts import ModelFacts
 from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
 

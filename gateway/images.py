@@ -8,18 +8,10 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from contract.tensors import FRAME_BYTES, FRAME_SHAPE, FRAME_SIDE
 from gateway.errors import ImageError
 from gateway.image_headers import image_header
-from gateway.protocol.messages import (
-    FRAME_BYTES,
-    FRAME_SHAPE,
-    FRAME_SIDE,
-    Image,
-    ImageFile,
-    Pixels,
-    RawFrame,
-    ResizeMode,
-)
+from gateway.protocol.messages import Image, ImageFile, Pixels, RawFrame, ResizeMode
 
 MAX_IMAGE_PIXELS = 2**25
 

@@ -20,12 +20,12 @@ import tritonclient.grpc
 import zmq
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from gateway.protocol.messages import FRAME_SHAPE
-from gateway.triton.facts import ACTION_WIDTH, ModelFacts, facts_from_config
+from contract.gamepad import ACTION_WIDTH
+from contract.tensors import FRAME_SHAPE, OUTPUT_NAMES, Tensor, input_tensors
+from gateway.triton.facts import ModelFacts, facts_from_config
 
 HOST = "127.0.0.1"
 TIMEOUT_S = 30
-_OUTPUTS = ("j_left", "j_right", "buttons", "actions")
 
 
 @dataclass(frozen=True)
@@ -51,22 +51,16 @@ def direct_grpc(endpoints: Endpoints) -> Iterator[Ask]:
     """The inputs that the gateway sends, through Triton's own client."""
     with tritonclient.grpc.InferenceServerClient(f"{HOST}:{endpoints.triton}") as client:
         facts = facts_from_config(client.get_model_config(endpoints.model).config)
-        frames, frame_count, game_id = _inputs(facts)
+        frames = _frames(facts)
         random = np.random.default_rng()
-        outputs = [tritonclient.grpc.InferRequestedOutput(name) for name in _OUTPUTS]
+        outputs = [tritonclient.grpc.InferRequestedOutput(name) for name in OUTPUT_NAMES]
 
         def ask() -> None:
             noise = random.standard_normal((1, facts.horizon, ACTION_WIDTH), dtype=np.float32)
             inputs = []
-            for name, array, datatype in (
-                ("frames", frames, "UINT8"),
-                ("frame_count", frame_count, "INT64"),
-                ("game_id", game_id, "INT64"),
-                ("noise", noise, "FP32"),
-            ):
-                tensor = tritonclient.grpc.InferInput(name, array.shape, datatype)
-                tensor.set_data_from_numpy(array)
-                inputs.append(tensor)
+            for tensor, array in _with_arrays(facts, frames, noise):
+                inputs.append(tritonclient.grpc.InferInput(tensor.name, array.shape, tensor.data_type))
+                inputs[-1].set_data_from_numpy(array)
             result = client.infer(endpoints.model, inputs, outputs=outputs, client_timeout=TIMEOUT_S)
             if result.as_numpy("buttons").shape[:2] != (1, facts.horizon):
                 raise LoadError("Triton's reply has no buttons")
@@ -82,23 +76,17 @@ def prebuilt_grpc(endpoints: Endpoints) -> Iterator[Ask]:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         config = stub.ModelConfig(service_pb2.ModelConfigRequest(name=endpoints.model)).config
         facts = facts_from_config(config)
-        frames, frame_count, game_id = _inputs(facts)
         noise = np.random.default_rng(0).standard_normal((1, facts.horizon, ACTION_WIDTH), dtype=np.float32)
         request = service_pb2.ModelInferRequest(model_name=endpoints.model)
-        for name, array, datatype in (
-            ("frames", frames, "UINT8"),
-            ("frame_count", frame_count, "INT64"),
-            ("game_id", game_id, "INT64"),
-            ("noise", noise, "FP32"),
-        ):
-            request.inputs.add(name=name, datatype=datatype, shape=array.shape)
+        for tensor, array in _with_arrays(facts, _frames(facts), noise):
+            request.inputs.add(name=tensor.name, datatype=tensor.data_type, shape=array.shape)
             request.raw_input_contents.append(array.tobytes())
-        for name in _OUTPUTS:
+        for name in OUTPUT_NAMES:
             request.outputs.add(name=name)
 
         def ask() -> None:
             response = stub.ModelInfer(request, timeout=TIMEOUT_S)
-            if len(response.raw_output_contents) != len(_OUTPUTS):
+            if len(response.raw_output_contents) != len(OUTPUT_NAMES):
                 raise LoadError("Triton's reply has not all outputs")
 
         yield ask
@@ -216,11 +204,17 @@ def request_socket(
         yield client
 
 
-def _inputs(facts: ModelFacts) -> tuple[Any, Any, Any]:
-    """Return frames, their number and the game's id, each with the batch dimension."""
+def _frames(facts: ModelFacts) -> Any:  # noqa: ANN401 - an array
+    """Return as many random frames as the model sees, with the batch dimension."""
     shape = (1, facts.context_length, *FRAME_SHAPE)
-    frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    return frames, np.array([[facts.context_length]], np.int64), np.zeros((1, 1), np.int64)
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def _with_arrays(facts: ModelFacts, frames: Any, noise: Any) -> Iterator[tuple[Tensor, Any]]:  # noqa: ANN401 - arrays
+    """Return the model's inputs, each with its array."""
+    frame_count, game_id = np.array([[facts.context_length]]), np.zeros((1, 1), np.int64)
+    tensors = input_tensors(facts.horizon, facts.context_length)
+    return zip(tensors, (frames, frame_count, game_id, noise), strict=True)
 
 
 def _unpacked(reply: bytes) -> dict[str, Any]:

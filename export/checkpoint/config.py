@@ -16,8 +16,6 @@ from export.errors import CheckpointError, shown
 logger = logging.getLogger(__name__)
 
 TOKENS_PER_FRAME = 256
-ACTION_DIM = 25
-
 
 _RELEASED_MODALITY = {"frame_per_sample": 1, "action_interleaving": False}
 _RESTORE = (

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from export.checkpoint.config import ACTION_DIM, CheckpointConfig, DiTConfig, TransformerConfig
+from contract.gamepad import ACTION_WIDTH
+from export.checkpoint.config import CheckpointConfig, DiTConfig, TransformerConfig
 from export.checkpoint.vision_config import IMAGE_SIZE, PATCH_SIZE, VisionConfig
 from export.errors import CheckpointError, shown
 
@@ -39,11 +40,11 @@ def checkpoint_tensors(config: CheckpointConfig, vision: VisionConfig, num_games
         shapes |= _mixer_block_tensors(f"vl_self_attention_model.transformer_blocks.{index}", mixer)
     embodiments = model.max_num_embodiments
     for name, inner, outer in [
-        ("action_encoder.W1", ACTION_DIM, width),
+        ("action_encoder.W1", ACTION_WIDTH, width),
         ("action_encoder.W2", 2 * width, width),
         ("action_encoder.W3", width, width),
         ("action_decoder.layer1", dit.output_dim, width),
-        ("action_decoder.layer2", width, ACTION_DIM),
+        ("action_decoder.layer2", width, ACTION_WIDTH),
     ]:
         shapes[f"{name}.W"] = (embodiments, inner, outer)
         shapes[f"{name}.b"] = (embodiments, outer)

@@ -14,7 +14,7 @@ import torch
 from onnx import GraphProto, NodeProto, TensorProto, helper
 from torch import Tensor
 
-from export.checkpoint.config import ACTION_DIM
+from contract.tensors import INPUT_NAMES, OUTPUT_NAMES, input_tensors, output_tensors
 from export.errors import RepositoryError, VerificationError
 from export.formats.onnx_network import network_graph
 from export.formats.onnx_nodes import ONNX_TYPES
@@ -26,8 +26,7 @@ from export.network.model import NitroGen
 OPSET = 20
 IR_VERSION = 9
 
-INPUTS = ("frames", "frame_count", "game_id", "noise")
-OUTPUTS = ("j_left", "j_right", "buttons", "actions")
+_TYPES = {"UINT8": TensorProto.UINT8, "INT64": TensorProto.INT64, "FP32": TensorProto.FLOAT}
 
 # Above this size, weights go to a file of their own: protobuf ends at 2 GB, and wants it all in memory twice.
 ONE_FILE_BYTES = 256 << 20
@@ -109,8 +108,8 @@ def load_onnx(path: Path) -> Graph:
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def run(inputs: Inputs) -> Outputs:
-        arrays = {name: tensor.numpy() for name, tensor in zip(INPUTS, inputs, strict=True)}
-        j_left, j_right, buttons, actions = map(torch.from_numpy, session.run(OUTPUTS, arrays))
+        arrays = {name: tensor.numpy() for name, tensor in zip(INPUT_NAMES, inputs, strict=True)}
+        j_left, j_right, buttons, actions = map(torch.from_numpy, session.run(OUTPUT_NAMES, arrays))
         return j_left, j_right, buttons, actions
 
     return run
@@ -118,21 +117,13 @@ def load_onnx(path: Path) -> Graph:
 
 def _graph(nodes: list[NodeProto], weights: list[TensorProto], context: int, horizon: int) -> GraphProto:
     """The graph with its contract: four inputs and four outputs, each with the batch as first dimension."""
-    tensors = {
-        "frames": (TensorProto.UINT8, (context, 256, 256, 3)),
-        "frame_count": (TensorProto.INT64, (1,)),
-        "game_id": (TensorProto.INT64, (1,)),
-        "noise": (TensorProto.FLOAT, (horizon, ACTION_DIM)),
-        "j_left": (TensorProto.FLOAT, (horizon, 2)),
-        "j_right": (TensorProto.FLOAT, (horizon, 2)),
-        "buttons": (TensorProto.FLOAT, (horizon, ACTION_DIM - 4)),
-        "actions": (TensorProto.FLOAT, (horizon, ACTION_DIM)),
-    }
-    described = {
-        name: helper.make_tensor_value_info(name, kind, ["batch", *dims])
-        for name, (kind, dims) in tensors.items()
-    }
-    inputs, outputs = ([described[name] for name in names] for names in (INPUTS, OUTPUTS))
+    inputs, outputs = (
+        [
+            helper.make_tensor_value_info(tensor.name, _TYPES[tensor.data_type], ["batch", *tensor.dims])
+            for tensor in tensors
+        ]
+        for tensors in (input_tensors(horizon, context), output_tensors(horizon))
+    )
     return helper.make_graph(nodes, "nitrogen", inputs, outputs, weights)
 
 

@@ -13,7 +13,8 @@ import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documenta
 from onnx import TensorProto
 from torch import Tensor
 
-from export.checkpoint.config import ACTION_DIM, TOKENS_PER_FRAME
+from contract.gamepad import ACTION_WIDTH
+from export.checkpoint.config import TOKENS_PER_FRAME
 from export.checkpoint.vision_config import PATCH_SIZE
 from export.formats.onnx_nodes import GraphBuilder
 from export.network.model import NitroGen
@@ -33,7 +34,7 @@ def network_graph(model: NitroGen) -> GraphBuilder:
     tokens = model.context_length * TOKENS_PER_FRAME + model.padding
     sequence = _sequence(graph, model, _vision(graph, model.vision), tokens)
     keys_values = _keys_values(graph, model.dit, _mix(graph, model, sequence, tokens), tokens)
-    x = graph.reshape("noise", -1, ACTION_DIM)
+    x = graph.reshape("noise", -1, ACTION_WIDTH)
     for step in range(model.steps):
         v = _velocity(graph, model, x, step, keys_values)
         x = graph.node("Add", x, graph.node("Div", v, graph.number(float(model.steps))))
@@ -173,7 +174,7 @@ def _encode(graph: GraphBuilder, model: NitroGen, x: str, step: int) -> str:
 
 def _decode(graph: GraphBuilder, x: str, horizon: int, *, old_layout: bool) -> None:
     """x(1), (B x H, 25), to the graph's four outputs."""
-    actions = graph.node("Reshape", x, graph.integers(-1, horizon, ACTION_DIM), output="actions")
+    actions = graph.node("Reshape", x, graph.integers(-1, horizon, ACTION_WIDTH), output="actions")
     left, right, buttons = ((0, 2), (2, 4), (4, 25)) if old_layout else ((21, 23), (23, 25), (0, 21))
     for output, columns in (("j_left", left), ("j_right", right)):
         stick = graph.node("Mul", graph.columns(actions, *columns), graph.number(2.0))

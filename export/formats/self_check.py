@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from export.checkpoint.config import ACTION_DIM
+from contract.gamepad import ACTION_WIDTH
 from export.errors import VerificationError
 from export.formats.accuracy import Accuracy
 from export.network.model import NitroGen, decode
@@ -105,7 +105,7 @@ def check_inputs(model: NitroGen, batch: int, seed: int) -> Inputs:
         torch.stack(pictures).unflatten(0, [batch, context]),
         integers(1, context + 1),
         integers(0, max(model.game_rows.size(0), 1)),
-        torch.randn(batch, model.horizon, ACTION_DIM, generator=generator),
+        torch.randn(batch, model.horizon, ACTION_WIDTH, generator=generator),
     )
 
 

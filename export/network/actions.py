@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documentation gives it
 from torch import Tensor, nn
 
-from export.checkpoint.config import ACTION_DIM
+from contract.gamepad import ACTION_WIDTH
 from export.network.layers import Linear
 
 
@@ -15,7 +15,7 @@ class ActionEncoder(nn.Module):
 
     def __init__(self, width: int, horizon: int) -> None:
         super().__init__()
-        self.w1 = Linear(ACTION_DIM, width)
+        self.w1 = Linear(ACTION_WIDTH, width)
         self.w2 = Linear(2 * width, width)
         self.w3 = Linear(width, width)
         self.register_buffer("positions", torch.empty(horizon, width))
@@ -33,7 +33,7 @@ class ActionDecoder(nn.Module):
     def __init__(self, in_width: int, width: int) -> None:
         super().__init__()
         self.layer1 = Linear(in_width, width)
-        self.layer2 = Linear(width, ACTION_DIM)
+        self.layer2 = Linear(width, ACTION_WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, output_dim) to (B, T, 25)."""

@@ -11,6 +11,7 @@ from typing import Literal
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from contract.tensors import input_tensors, output_tensors
 from export.errors import RepositoryError
 from export.formats.accuracy import Accuracy
 
@@ -79,11 +80,10 @@ def fill_config(
     config.instance_group[0].kind = _KINDS[device_kind]
     if max_queue_size:
         bound_queue(config, max_queue_size)
-    for tensor in (*config.input, *config.output):
-        if tensor.name == "frames":
-            tensor.dims[0] = facts.context_length
-        elif tensor.name in {"noise", "j_left", "j_right", "buttons", "actions"}:
-            tensor.dims[0] = facts.action_horizon
+    inputs = input_tensors(facts.action_horizon, facts.context_length)
+    outputs = output_tensors(facts.action_horizon)
+    for tensor, contract in zip((*config.input, *config.output), (*inputs, *outputs), strict=True):
+        tensor.dims[:] = contract.dims
     for batch_size in range(1, max_batch_size + 1):
         _add_warm_up(config, batch_size)
     for key, value in {

@@ -9,7 +9,8 @@ import PIL.Image
 import PIL.ImageDraw
 from numpy.typing import NDArray
 
-from gateway.commands.pad_picture import BACKGROUND, BUTTONS, PAD_SIZE, draw_pad, font
+from contract.gamepad import BUTTONS
+from gateway.commands.pad_picture import BACKGROUND, PAD_SIZE, draw_pad, font
 from gateway.telemetry.recording_format import RecordedPredict
 
 _FRAME_SIDE = 512

@@ -14,12 +14,12 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from gateway.protocol.messages import FRAME_SHAPE
+from contract.gamepad import BUTTONS, STICK_WIDTH
+from contract.tensors import FRAME_SHAPE
 from gateway.telemetry.logs import one_line
 
 REQUESTS = 5
 _MOST_CHARACTERS = 300
-_BUTTONS = 21
 
 PORT_NAMES = {"zmq": "ZeroMQ", "tcp": "TCP", "http": "HTTP"}
 # How the answers of a gateway's ports begin, whatever they were asked.
@@ -157,7 +157,7 @@ def steps_of(reply: Mapping[str, Any]) -> int:
         pred = fields["pred"]
         shapes = [np.shape(pred[name]) for name in ("j_left", "j_right", "buttons")]
         steps = shapes[0][0]
-        if shapes != [(steps, 2), (steps, 2), (steps, _BUTTONS)]:
+        if shapes != [(steps, STICK_WIDTH), (steps, STICK_WIDTH), (steps, len(BUTTONS))]:
             raise ValueError
     except (LookupError, TypeError, ValueError):
         raise ProbeError(

@@ -13,9 +13,6 @@ from numpy.typing import NDArray
 
 from gateway.errors import RequestError
 
-FRAME_SIDE = 256
-FRAME_SHAPE = (FRAME_SIDE, FRAME_SIDE, 3)
-FRAME_BYTES = FRAME_SIDE * FRAME_SIDE * 3
 # Exactly FRAME_BYTES bytes: (256, 256, 3) uint8, row-major RGB. Never changed once it was handed on.
 Frame = bytes | bytearray | memoryview
 

@@ -22,17 +22,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from gateway.protocol.messages import (
-    FRAME_BYTES,
-    FRAME_SHAPE,
-    FRAME_SIDE,
-    ActionChunk,
-    Image,
-    ImageFile,
-    Pixels,
-    Reply,
-    Unset,
-)
+from contract.tensors import FRAME_BYTES, FRAME_SHAPE, FRAME_SIDE
+from gateway.protocol.messages import ActionChunk, Image, ImageFile, Pixels, Reply, Unset
 from gateway.telemetry.exchange import Exchange
 
 Part = bytes | bytearray | memoryview

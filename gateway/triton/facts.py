@@ -12,16 +12,8 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2
 
+from contract.tensors import Tensor, input_tensors, output_tensors
 from gateway.errors import ModelError, RequestError
-from gateway.protocol.messages import FRAME_SHAPE
-
-ACTION_WIDTH = 25
-STICK_WIDTH = 2
-BUTTON_COUNT = 21
-
-_UINT8 = model_config_pb2.TYPE_UINT8
-_INT64 = model_config_pb2.TYPE_INT64
-_FP32 = model_config_pb2.TYPE_FP32
 
 # How much of the list of games an error message repeats.
 _MAX_LISTED_CHARACTERS = 1000
@@ -98,28 +90,8 @@ def facts_from_config(config: model_config_pb2.ModelConfig) -> ModelFacts:
     context_length = parameters.count("context_length")
     if config.max_batch_size < 1:
         raise _off(config, f"max_batch_size is {config.max_batch_size}, and at least 1 is needed")
-    _check_tensors(
-        config,
-        "input",
-        config.input,
-        {
-            "frames": (_UINT8, (context_length, *FRAME_SHAPE)),
-            "frame_count": (_INT64, (1,)),
-            "game_id": (_INT64, (1,)),
-            "noise": (_FP32, (horizon, ACTION_WIDTH)),
-        },
-    )
-    _check_tensors(
-        config,
-        "output",
-        config.output,
-        {
-            "j_left": (_FP32, (horizon, STICK_WIDTH)),
-            "j_right": (_FP32, (horizon, STICK_WIDTH)),
-            "buttons": (_FP32, (horizon, BUTTON_COUNT)),
-            "actions": (_FP32, (horizon, ACTION_WIDTH)),
-        },
-    )
+    _check_tensors(config, "input", config.input, input_tensors(horizon, context_length))
+    _check_tensors(config, "output", config.output, output_tensors(horizon))
     versions = config.version_policy.specific.versions
     return ModelFacts(
         model=config.name,
@@ -146,22 +118,21 @@ def _check_tensors(
     config: model_config_pb2.ModelConfig,
     kind: str,
     tensors: Iterable[model_config_pb2.ModelInput | model_config_pb2.ModelOutput],
-    contract: dict[str, tuple[int, tuple[int, ...]]],
+    contract: Iterable[Tensor],
 ) -> None:
     """Raise ModelError unless the tensors have exactly the contract's names, types and dims."""
-    found = {tensor.name: (tensor.data_type, tuple(tensor.dims)) for tensor in tensors}
-    if found.keys() != contract.keys():
-        raise _off(config, f"its {kind}s are {sorted(found)}, and {sorted(contract)} are needed")
-    for name, needed in contract.items():
-        if found[name] != needed:
-            raise _off(
-                config, f"its {kind} {name} is {_typed(*found[name])}, and {_typed(*needed)} is needed"
-            )
+    found = {tensor.name: f"{_type_name(tensor.data_type)} {list(tensor.dims)}" for tensor in tensors}
+    needed = {tensor.name: f"TYPE_{tensor.data_type} {list(tensor.dims)}" for tensor in contract}
+    if found.keys() != needed.keys():
+        raise _off(config, f"its {kind}s are {sorted(found)}, and {sorted(needed)} are needed")
+    for name, wanted in needed.items():
+        if found[name] != wanted:
+            raise _off(config, f"its {kind} {name} is {found[name]}, and {wanted} is needed")
 
 
-def _typed(data_type: int, dims: tuple[int, ...]) -> str:
+def _type_name(data_type: int) -> str:
     known = data_type in model_config_pb2.DataType.values()
-    return f"{model_config_pb2.DataType.Name(data_type) if known else data_type} {list(dims)}"
+    return str(model_config_pb2.DataType.Name(data_type) if known else data_type)
 
 
 class _Parameters:

@@ -27,8 +27,8 @@ from typing import Protocol
 
 from tritonclient.grpc import service_pb2
 
+from contract.tensors import FRAME_BYTES
 from gateway.errors import ModelError, ServerError, StartError
-from gateway.protocol.messages import FRAME_BYTES
 from gateway.triton.rpc import (
     REGISTER_SHARED_MEMORY,
     SHARED_MEMORY_STATUS,

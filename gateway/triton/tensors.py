@@ -11,18 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
+from contract.gamepad import ACTION_WIDTH
+from contract.tensors import FRAME_BYTES, OUTPUT_NAMES, OUTPUT_WIDTHS, Tensor, input_tensors
 from gateway.errors import ModelError
-from gateway.protocol.messages import FRAME_BYTES, FRAME_SHAPE, ActionChunk, Frame
-from gateway.triton.facts import ACTION_WIDTH, BUTTON_COUNT, STICK_WIDTH, ModelFacts
+from gateway.protocol.messages import ActionChunk, Frame
+from gateway.triton.facts import ModelFacts
 from gateway.triton.shared_memory import Slot
 
 _UNUSED_SLOT = bytes(FRAME_BYTES)
-_OUTPUT_WIDTHS = {
-    "j_left": STICK_WIDTH,
-    "j_right": STICK_WIDTH,
-    "buttons": BUTTON_COUNT,
-    "actions": ACTION_WIDTH,
-}
 # Tags of ModelInferRequest's fields that are bytes, strings or messages: number << 3 | 2.
 _ID = b"\x1a"
 _INPUT = b"\x2a"
@@ -37,18 +33,16 @@ class RequestTemplate:
         # Triton then answers with the very version that the facts describe, or refuses.
         version = "" if facts.version is None else str(facts.version)
         head = service_pb2.ModelInferRequest(model_name=facts.model, model_version=version)
-        for name in _OUTPUT_WIDTHS:
+        for name in OUTPUT_NAMES:
             head.outputs.add(name=name)
-        others = service_pb2.ModelInferRequest()
-        others.inputs.add(name="frame_count", datatype="INT64", shape=(1, 1))
-        others.inputs.add(name="game_id", datatype="INT64", shape=(1, 1))
-        others.inputs.add(name="noise", datatype="FP32", shape=(1, facts.horizon, ACTION_WIDTH))
-        self._frames_bytes = facts.context_length * FRAME_BYTES
         # Fields may come in any order, but inputs and their raw contents in the same: frames first.
+        frames, *others = input_tensors(facts.horizon, facts.context_length)
+        self._frames = frames
+        self._frames_bytes = facts.context_length * FRAME_BYTES
         self._head = head.SerializeToString()
-        self._other_inputs = others.SerializeToString()
+        self._other_inputs = service_pb2.ModelInferRequest(inputs=map(_input, others)).SerializeToString()
         self._shared_inputs: dict[int, bytes] = {}
-        self._frames_input = _field(_INPUT, self._frames_tensor().SerializeToString())
+        self._frames_input = _field(_INPUT, _input(self._frames).SerializeToString())
         self._frames_tag = _RAW_INPUT + _varint(self._frames_bytes)
         self._between = _RAW_INPUT + _varint(8)
         self._noise_tag = _RAW_INPUT + _varint(4 * facts.horizon * ACTION_WIDTH)
@@ -96,17 +90,19 @@ class RequestTemplate:
     def _shared_input(self, slot: Slot) -> bytes:
         """Return the input that refers to a slot; there are only so many."""
         if slot.number not in self._shared_inputs:
-            tensor = self._frames_tensor()
+            tensor = _input(self._frames)
             tensor.parameters["shared_memory_region"].string_param = slot.region
             tensor.parameters["shared_memory_offset"].int64_param = slot.offset
             tensor.parameters["shared_memory_byte_size"].int64_param = self._frames_bytes
             self._shared_inputs[slot.number] = _field(_INPUT, tensor.SerializeToString())
         return self._shared_inputs[slot.number]
 
-    def _frames_tensor(self) -> service_pb2.ModelInferRequest.InferInputTensor:
-        return service_pb2.ModelInferRequest.InferInputTensor(
-            name="frames", datatype="UINT8", shape=(1, self.facts.context_length, *FRAME_SHAPE)
-        )
+
+def _input(tensor: Tensor) -> service_pb2.ModelInferRequest.InferInputTensor:
+    """Return how a batch of one describes an input."""
+    return service_pb2.ModelInferRequest.InferInputTensor(
+        name=tensor.name, datatype=tensor.data_type, shape=(1, *tensor.dims)
+    )
 
 
 def _varint(value: int) -> bytes:
@@ -139,7 +135,7 @@ def action_chunk(facts: ModelFacts, response: service_pb2.ModelInferResponse) ->
         shape = tuple(output.shape)
         if output.datatype == "FP32" and len(raw) == 4 * math.prod(shape):
             outputs[output.name] = np.frombuffer(raw, dtype="<f4").reshape(shape)
-    for name, width in _OUTPUT_WIDTHS.items():
+    for name, width in OUTPUT_WIDTHS.items():
         needed = (1, facts.horizon, width)
         if name not in outputs or outputs[name].shape != needed:
             found = outputs[name].shape if name in outputs else "missing or not FP32"
@@ -147,8 +143,8 @@ def action_chunk(facts: ModelFacts, response: service_pb2.ModelInferResponse) ->
                 f"Triton's output {name} is {found}, and {needed} is needed; export the model again"
             )
     # All at once: four small arrays cost four times as much as one.
-    if not np.isfinite(np.concatenate([outputs[name].ravel() for name in _OUTPUT_WIDTHS])).all():
-        wrong = [name for name in _OUTPUT_WIDTHS if not np.isfinite(outputs[name]).all()]
+    if not np.isfinite(np.concatenate([outputs[name].ravel() for name in OUTPUT_NAMES])).all():
+        wrong = [name for name in OUTPUT_NAMES if not np.isfinite(outputs[name]).all()]
         raise ModelError(f"Triton's output {wrong[0]} holds values that are not finite; check the checkpoint")
     return ActionChunk(
         j_left=outputs["j_left"][0], j_right=outputs["j_right"][0], buttons=outputs["buttons"][0]

@@ -7,7 +7,8 @@ import numpy as np
 import tritonclient.grpc as triton
 from numpy.typing import NDArray
 
-OUTPUTS = ("j_left", "j_right", "buttons", "actions")
+from contract.tensors import OUTPUT_NAMES
+
 _TYPES = {"uint8": "UINT8", "int64": "INT64", "float32": "FP32"}
 
 Outputs = dict[str, NDArray[np.float32]]
@@ -26,9 +27,9 @@ class DirectCalls:
             tensor = triton.InferInput(name, list(array.shape), _TYPES[str(array.dtype)])
             tensor.set_data_from_numpy(np.ascontiguousarray(array))
             sent.append(tensor)
-        wanted = [triton.InferRequestedOutput(name) for name in OUTPUTS]
+        wanted = [triton.InferRequestedOutput(name) for name in OUTPUT_NAMES]
         result = self._client.infer(model, sent, outputs=wanted)
-        return {name: result.as_numpy(name) for name in OUTPUTS}
+        return {name: result.as_numpy(name) for name in OUTPUT_NAMES}
 
     def predict(
         self,

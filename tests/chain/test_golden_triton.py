@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from contract.tensors import OUTPUT_NAMES
 from export.publish import ExportOptions, export_checkpoint
 from export.repository.triton_config import Format
-from tests.chain.direct import OUTPUTS, DirectCalls
+from tests.chain.direct import DirectCalls
 from tests.chain.served_models import triton_serving
 from tests.golden import (
     ACTIONS_TOLERANCE,
@@ -80,7 +81,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 )
 def test_case_gets_the_reference_actions(served: Served, checkpoint: str, case: GoldenCase) -> None:
     outputs = served.outputs(checkpoint, [case])
-    j_left, j_right, buttons, actions = (outputs[name][0] for name in OUTPUTS)
+    j_left, j_right, buttons, actions = (outputs[name][0] for name in OUTPUT_NAMES)
     config = json.loads(checkpoint_path(checkpoint).with_name("config.json").read_text())
     if case.old_layout != config["tokenizer_cfg"]["old_layout"]:
         # This case was decoded with the layout that is not the checkpoint's own.

@@ -14,8 +14,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from contract.tensors import OUTPUT_NAMES
 from export.repository.live import activate
-from tests.chain.direct import OUTPUTS, Outputs
+from tests.chain.direct import Outputs
 from tests.chain.pictures import Picture, picture
 from tests.chain.served_models import GatewayPorts, Repository, Served, running_gateway, running_triton
 from tests.noise import seeded_noise
@@ -127,7 +128,7 @@ def graph_answer(
             torch.tensor([[0]]),
             torch.tensor(noise)[None],
         )
-    return {name: tensor[0].numpy() for name, tensor in zip(OUTPUTS, outputs, strict=True)}
+    return {name: tensor[0].numpy() for name, tensor in zip(OUTPUT_NAMES, outputs, strict=True)}
 
 
 class Match:

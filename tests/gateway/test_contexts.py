@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contract.tensors import FRAME_BYTES
 from gateway.contexts import ContextStore, FrameContext
-from gateway.protocol.messages import FRAME_BYTES
 
 
 class Clock:

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from contract.tensors import FRAME_BYTES
 from gateway.decoder_threads import DecoderThreads
 from gateway.images import to_frame
-from gateway.protocol.messages import FRAME_BYTES, ImageFile
+from gateway.protocol.messages import ImageFile
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
 

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from contract.tensors import FRAME_BYTES, FRAME_SHAPE
 from gateway.errors import ImageError
 from gateway.images import to_frame
-from gateway.protocol.messages import FRAME_BYTES, FRAME_SHAPE, ImageFile, Pixels, RawFrame, ResizeMode
+from gateway.protocol.messages import ImageFile, Pixels, RawFrame, ResizeMode
 
 Rgb = NDArray[np.uint8]
 RANDOM = np.random.default_rng(5)

@@ -10,18 +10,10 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.tensors import FRAME_SHAPE
 from gateway.errors import ImageError, RequestError
 from gateway.protocol.formats.request_fields import WANTED_PIXELS, fields_of, pixels_of, request_of
-from gateway.protocol.messages import (
-    FRAME_SHAPE,
-    RESIZE_MODES,
-    Image,
-    ImageFile,
-    RawFrame,
-    Reply,
-    Request,
-    ResizeMode,
-)
+from gateway.protocol.messages import RESIZE_MODES, Image, ImageFile, RawFrame, Reply, Request, ResizeMode
 from gateway.protocol.options import describe
 
 # Far above what a request needs. An empty list takes 56 bytes of memory and 1 of the message, so their number

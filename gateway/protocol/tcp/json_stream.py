@@ -7,20 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import Unpack, cast
 
+from contract.tensors import FRAME_BYTES
 from gateway.errors import ForeignError, FramingError, RequestError
 from gateway.protocol.bmp import NEED_MORE_BYTES, bmp_size
 from gateway.protocol.json_replies import reply_json
 from gateway.protocol.json_text import goes_on_after_object, parse_object
-from gateway.protocol.messages import (
-    FRAME_BYTES,
-    RESIZE_MODES,
-    Event,
-    ImageFile,
-    RawFrame,
-    Reply,
-    RequestType,
-    ResizeMode,
-)
+from gateway.protocol.messages import RESIZE_MODES, Event, ImageFile, RawFrame, Reply, RequestType, ResizeMode
 from gateway.protocol.options import Options, describe, read_hello, read_options
 from gateway.protocol.tcp.foreign_streams import HEAD_BYTES, stranger
 from gateway.protocol.tcp.framed_stream import LINE_ENDS, Body, FramedStream, Limits

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.commands.pad_picture import BUTTONS
+from contract.gamepad import BUTTONS
 from tests.stand_ins.bizhawk_host import SCRIPT, Core
 
 _TABLE = tomllib.loads((SCRIPT.parents[1] / "consoles.toml").read_text("utf-8"))

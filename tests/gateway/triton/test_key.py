@@ -13,8 +13,8 @@ import pytest
 import pytest_asyncio
 import trustme
 
+from contract.tensors import FRAME_BYTES
 from gateway.commands.check import main as check
-from gateway.protocol.messages import FRAME_BYTES
 from gateway.triton.connection import TritonConnection
 from gateway.triton.credentials import TlsFiles
 from gateway.triton.failures import KeyRefusedError

@@ -19,8 +19,9 @@ import pytest
 import pytest_asyncio
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from contract.tensors import FRAME_BYTES
 from gateway.errors import StartError
-from gateway.protocol.messages import FRAME_BYTES, ActionChunk
+from gateway.protocol.messages import ActionChunk
 from gateway.triton import shared_memory
 from gateway.triton.connection import TritonConnection
 from gateway.triton.key import TritonKey

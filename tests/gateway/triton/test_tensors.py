@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
-from gateway.protocol.messages import FRAME_BYTES, FRAME_SHAPE, Frame
+from contract.tensors import FRAME_BYTES, FRAME_SHAPE
+from gateway.protocol.messages import Frame
 from gateway.triton.facts import ModelFacts
 from gateway.triton.tensors import RequestTemplate
 

@@ -11,16 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contract.tensors import FRAME_BYTES
 from gateway.errors import FramingError, RequestError
-from gateway.protocol.messages import (
-    FRAME_BYTES,
-    UNSET,
-    Event,
-    Hello,
-    ImageFile,
-    RawFrame,
-    Request,
-)
+from gateway.protocol.messages import UNSET, Event, Hello, ImageFile, RawFrame, Request
 from gateway.protocol.tcp.json_stream import JsonStream
 from tests.gateway.protocol.tcp.streams import CUTS, assert_cuts_do_not_matter, receive_into_buffers
 

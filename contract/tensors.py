@@ -1,0 +1,53 @@
+"""The tensors that a model in Triton takes and gives: their names, types and dims, without the batch.
+
+Both `config.pbtxt` of `model_repository/` say the same to Triton. T is the horizon, K the context length.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from contract.gamepad import ACTION_WIDTH, BUTTONS, STICK_WIDTH
+
+FRAME_SIDE = 256
+FRAME_SHAPE = (FRAME_SIDE, FRAME_SIDE, 3)
+FRAME_BYTES = FRAME_SIDE * FRAME_SIDE * 3
+
+# Names of the KServe protocol, which Triton's configs write with TYPE_ before them.
+DataType = Literal["UINT8", "INT64", "FP32"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One input or output; `dims` are those of one request in a batch."""
+
+    name: str
+    data_type: DataType
+    dims: tuple[int, ...]
+
+
+# Also the order of the tuple that the network returns: libtorch matches outputs by position.
+OUTPUT_WIDTHS = {
+    "j_left": STICK_WIDTH,
+    "j_right": STICK_WIDTH,
+    "buttons": len(BUTTONS),
+    "actions": ACTION_WIDTH,
+}
+
+
+def input_tensors(horizon: int, context_length: int) -> tuple[Tensor, ...]:
+    """Return the inputs: K frames, how many of them are used, the game's id, and x(0) of (T, 25)."""
+    return (
+        Tensor("frames", "UINT8", (context_length, *FRAME_SHAPE)),
+        Tensor("frame_count", "INT64", (1,)),
+        Tensor("game_id", "INT64", (1,)),
+        Tensor("noise", "FP32", (horizon, ACTION_WIDTH)),
+    )
+
+
+def output_tensors(horizon: int) -> tuple[Tensor, ...]:
+    """Return the outputs, each (T, width): two sticks in [-1, 1], buttons of 0 or 1, and x(1) of (T, 25)."""
+    return tuple(Tensor(name, "FP32", (horizon, width)) for name, width in OUTPUT_WIDTHS.items())
+
+
+INPUT_NAMES = tuple(tensor.name for tensor in input_tensors(1, 1))
+OUTPUT_NAMES = tuple(OUTPUT_WIDTHS)
