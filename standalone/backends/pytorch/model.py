@@ -22,15 +22,13 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Load `<model folder>/<version>/model.pt` on the instance's device."""
         config = json.loads(args["model_config"])
-        device = "cpu"
-        if args["model_instance_kind"] == "GPU":
-            device = f"cuda:{args['model_instance_device_id']}"
+        device = _device(args)
         file_name = config.get("default_model_filename") or "model.pt"
         path = Path(args["model_repository"], args["model_version"], file_name)
         if path.stat().st_size < _ONE_THREAD_BYTES:
             torch.set_num_threads(1)
         self.model = torch.jit.load(str(path), map_location=device).eval()
-        self.device = torch.device(device)
+        self.device = device
         self.input_names = [tensor["name"] for tensor in config["input"]]
         self.output_names = [tensor["name"] for tensor in config["output"]]
         # The C++ backend's parameter of this name does the same.
@@ -69,3 +67,15 @@ class TritonPythonModel:
             )
             for index in range(len(requests))
         ]
+
+
+def _device(args: dict[str, str]) -> torch.device:
+    """Where the model runs: on its instance's GPU, if this PyTorch has CUDA."""
+    if args["model_instance_kind"] != "GPU":
+        return torch.device("cpu")
+    if not torch.backends.cuda.is_built():
+        pb_utils.Logger.log_warn(
+            f"{args['model_name']} runs on the CPU: this PyTorch has no CUDA; install its CUDA build"
+        )
+        return torch.device("cpu")
+    return torch.device(f"cuda:{args['model_instance_device_id']}")

@@ -237,5 +237,5 @@ def test_without_pyav_the_extra_is_named(tmp_path: Path) -> None:
         timeout=60,
     )
     assert ended.returncode == 1
-    assert "pip install 'nitrogen-triton[render]'" in ended.stderr
+    assert f"run {sys.executable} -m pip install '.[render]'" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -101,7 +101,7 @@ async def test_a_collector_that_is_not_there_hurts_nobody(timed_triton: TimedTri
 
 def test_missing_packages_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-    with pytest.raises(StartError, match=r"--otlp-endpoint .* install nitrogen-triton\[gateway,tracing\]"):
+    with pytest.raises(StartError, match=r"--otlp-endpoint .* run \S+ -m pip install '\.\[tracing\]'"):
         TritonConnection("127.0.0.1:8001", otlp_endpoint="127.0.0.1:4317")
 
 
