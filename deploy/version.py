@@ -1,0 +1,51 @@
+"""Gives the project another version: `python -m deploy.version 0.2.0`.
+
+The version is that of pyproject.toml. This writes it into every other file that names it, too.
+"""
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FOLLOWERS = (
+    ".env.example",
+    *(f"Dockerfile.{image}" for image in ("export", "gateway", "triton-cpu")),
+    *(f"clients/{name}/src/{name}/__init__.py" for name in ("nitrogen_client", "nitrogen_play")),
+    "deploy/kubernetes/base/kustomization.yaml",
+    "deploy/kubernetes/overlays/cpu/kustomization.yaml",
+    "docker-compose.cpu.yml",
+    "docker-compose.yml",
+    "docs/kubernetes.md",
+    "docs/operations.md",
+)
+_FORM = re.compile(r"\d+\.\d+\.\d+(rc\d+)?")
+
+
+def main(arguments: list[str]) -> int:
+    """Write a new version; 2 when it is not one."""
+    if len(arguments) != 1 or not _FORM.fullmatch(arguments[0]):
+        sys.stderr.write("one version is needed, such as: python -m deploy.version 0.2.0\n")
+        return 2
+    old = mentions(version())
+    for name in ("pyproject.toml", *FOLLOWERS):
+        file = ROOT / name
+        file.write_text(old.sub(arguments[0], file.read_text()))
+    sys.stdout.write("now say in CHANGELOG.md what it brings\n")
+    return 0
+
+
+def version() -> str:
+    """Return the project's version."""
+    project: dict[str, str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return project["version"]
+
+
+def mentions(version: str) -> re.Pattern[str]:
+    """Return what finds a version as this project's: not within a longer one, not as another package's."""
+    return re.compile(rf"(?<![\w.])(?<![=<>~!]=){re.escape(version)}(?![\w.]*\w)")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
