@@ -9,23 +9,19 @@ import logging
 import math
 import os
 from collections.abc import Callable
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.gamepad import ACTION_WIDTH
-from contract.tensors import FRAME_SHAPE
 from gateway.contexts import UNKNOWN_CONTEXT_LENGTH, FrameContext
 from gateway.decoder_threads import DecoderThreads
 from gateway.errors import DeadlineError, RequestError, ServerError
-from gateway.images import MAX_IMAGE_PIXELS, to_frame
+from gateway.images import MAX_IMAGE_PIXELS, as_frame, is_frame
 from gateway.protocol.messages import (
     UNSET,
     Frame,
     Image,
-    Pixels,
-    RawFrame,
     Reply,
     Request,
     Unset,
@@ -37,23 +33,8 @@ from gateway.triton.registry import ModelRegistry
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 # How long `info` waits for a Triton that does not answer before it tells the last known facts.
 _INFO_WAIT_S = 1.0
-
-
-def frame_at_hand(image: Image) -> Frame | None:
-    """Return the image's frame, (256, 256, 3) uint8 bytes, when that takes no decoding and no resizing.
-
-    It is not copied where the image's own memory is row-major.
-    """
-    if isinstance(image, RawFrame):
-        return image.data
-    if isinstance(image, Pixels) and image.rgb.shape == FRAME_SHAPE:
-        rgb = image.rgb
-        return rgb.data.cast("B") if rgb.flags.c_contiguous else rgb.tobytes()
-    return None
 
 
 class DataPlane:
@@ -77,35 +58,26 @@ class DataPlane:
         self._dispatcher = Dispatcher(max_at_triton, on_dispatch)
         self._max_image_pixels = max_image_pixels
         self._random = np.random.default_rng()
-        self._decoding = 0
-        self._decoders = DecoderThreads(min(4, os.cpu_count() or 1))
+        self.decoders = DecoderThreads(min(4, os.cpu_count() or 1))
 
     def close(self) -> None:
         """Stop the threads that decode images."""
-        self._decoders.close()
+        self.decoders.close()
 
-    async def in_thread(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns, run beside the event loop, in a thread that cannot log."""
-        self._decoding += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self._decoders.waiting, self._decoders.run, work
-            )
-        finally:
-            self._decoding -= 1
-
-    async def frame(self, image: Image) -> bytes:
-        """Return the image's frame, (256, 256, 3) uint8 bytes, decoded and resized beside the event loop.
+    async def frame(self, image: Image) -> Frame:
+        """Return the image's frame, decoded and resized beside the event loop where it has to be.
 
         Raises:
             ImageError: the image is no usable picture.
         """
-        return await self.in_thread(lambda: to_frame(image, self._max_image_pixels).tobytes())
+        if is_frame(image):
+            return as_frame(image)
+        return await self.decoders.run(lambda: as_frame(image, self._max_image_pixels))
 
     def accept(self, request: Request, frame: Frame | None, context: FrameContext) -> tuple[Frame, ...]:
         """Let a request act on its client's context; return the frames that its inference sees, newest last.
 
-        `frame`: (256, 256, 3) uint8 bytes, of a predict.
+        `frame`: that of a predict.
         """
         if request.type == "reset":
             context.reset()
@@ -150,10 +122,6 @@ class DataPlane:
         if model is None:
             return "unknown", 0
         return model.name, (model.known_facts.version if model.known_facts else None) or 0
-
-    def decoding(self) -> int:
-        """Return how many images and messages are decoded beside the event loop now, or wait for it."""
-        return self._decoding
 
     async def ready(self) -> str | None:
         """Return None when a request would get its actions now, else the reason why not."""

@@ -6,6 +6,7 @@ process shares. Then 2 is the null device for that thread alone; the rest of the
 words of a library that aborts it, keep their way to the log.
 """
 
+import asyncio
 import ctypes
 import logging
 import os
@@ -24,22 +25,30 @@ _ALL_ABOVE = 2**32 - 1
 class DecoderThreads:
     """A few threads without descriptors, each with a second one that waits for it.
 
-    What waits has the process's descriptors: it wakes the event loop, which takes a write.
+    What waits has the process's descriptors: it wakes the event loop, which takes a write. `pending`: what
+    is under way, or waits for a thread.
     """
 
     def __init__(self, count: int) -> None:
-        self.waiting = ThreadPoolExecutor(count, thread_name_prefix="decoded")
+        self.pending = 0
+        self._waiting = ThreadPoolExecutor(count, thread_name_prefix="decoded")
         self._decoding = ThreadPoolExecutor(
             count, thread_name_prefix="decode", initializer=_leave_descriptors
         )
 
-    def run(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns, run without descriptors: it cannot log. Call it in `waiting`."""
-        return self._decoding.submit(work).result()
+    async def run(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns, run beside the event loop and without descriptors: it cannot log."""
+        self.pending += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._waiting, lambda: self._decoding.submit(work).result()
+            )
+        finally:
+            self.pending -= 1
 
     def close(self) -> None:
         """End the threads; work that has not begun is cancelled."""
-        self.waiting.shutdown(wait=False, cancel_futures=True)
+        self._waiting.shutdown(wait=False, cancel_futures=True)
         self._decoding.shutdown(wait=False)
 
 

@@ -54,7 +54,7 @@ class Gateway:
             settings.max_at_triton,
         )
         self.metrics.watch_triton(self._connection.endpoints_up)
-        self.metrics.watch_decoding(self._plane.decoding)
+        self.metrics.watch_decoding(lambda: self._plane.decoders.pending)
         self.metrics.watch_horizons(self.models.horizons)
         self._recorder = None
         if settings.record is not None:

@@ -30,7 +30,7 @@ UNSET = Unset()
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """Pixels from port 5555, stretched to a frame by PIL's antialiased BILINEAR when not 256x256.
+    """Pixels, stretched to a frame by PIL's antialiased BILINEAR when not 256x256.
 
     `rgb`: (H, W, 3) uint8, RGB.
     """
@@ -40,14 +40,14 @@ class Pixels:
 
 @dataclass(frozen=True, slots=True)
 class RawFrame:
-    """Exactly `FRAME_BYTES` bytes of row-major RGB from port 5556."""
+    """A frame as it is: exactly `FRAME_BYTES` bytes of row-major RGB."""
 
     data: bytes | bytearray
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An image file from port 5556 (PNG, JPEG, BMP, ...), or a raw frame when it does not decode as one.
+    """An image file (PNG, JPEG, BMP or WebP), or a raw frame when it does not decode as one.
 
     `may_be_raw`: whether bytes that are no image file, but are `FRAME_BYTES` long, are a raw RGB frame.
     """
@@ -119,5 +119,5 @@ class Reply:
     timing: Timing | None = None
 
 
-# What a TCP dialect makes of its bytes; a `Reply` is that to a command which it has carried out itself.
+# What a TCP stream makes of its bytes; a `Reply` is that to a command which it has carried out itself.
 Event = Request | RequestError | Hello | Reply

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.contexts import FrameContext
-from gateway.data_plane import DataPlane, frame_at_hand
+from gateway.data_plane import DataPlane
+from gateway.images import as_frame, is_frame
 from gateway.protocol.messages import Frame, Request
 from gateway.session.pending_request import PendingRequest
 
@@ -30,9 +31,9 @@ class Preparations:
     def begin(self, pending: PendingRequest, incoming: Request | Decoder) -> None:
         """Let a request act on the context: at once, or by a task where it, or an earlier one, is decoded."""
         if self._newest is None and isinstance(incoming, Request):
-            frame = None if incoming.image is None else frame_at_hand(incoming.image)
-            if frame is not None or incoming.image is None:
-                self._accept(pending, incoming, frame)
+            image = incoming.image
+            if image is None or is_frame(image):
+                self._accept(pending, incoming, None if image is None else as_frame(image))
                 return
         task = asyncio.create_task(self._prepare(pending, incoming, self._newest))
         self._newest = pending.preparation = task
@@ -55,10 +56,13 @@ class Preparations:
         frame = None
         try:
             async with self._decoder:
-                request = incoming if isinstance(incoming, Request) else await self._plane.in_thread(incoming)
+                if isinstance(incoming, Request):
+                    request = incoming
+                else:
+                    request = await self._plane.decoders.run(incoming)
                 pending.request = request
                 if request.image is not None:
-                    frame = frame_at_hand(request.image) or await self._plane.frame(request.image)
+                    frame = await self._plane.frame(request.image)
         except Exception as problem:
             # The session, at the request's edge, raises it again.
             pending.problem = problem

@@ -9,7 +9,7 @@ import PIL.Image
 
 from gateway.errors import ImageError
 from gateway.image_headers import image_header
-from gateway.images import to_frame
+from gateway.images import as_frame
 from gateway.protocol.messages import ImageFile
 
 MAX_BYTES = 1024
@@ -37,7 +37,7 @@ SEEDS = (
 def check(data: bytes) -> None:
     """Fail on any exception but an ImageError, and on a size that the header did not tell."""
     with suppress(ImageError):
-        to_frame(ImageFile(data, may_be_raw=False), MAX_PIXELS)
+        as_frame(ImageFile(data, may_be_raw=False), MAX_PIXELS)
     header = image_header(data)
     if header is None or header.width * header.height > MAX_PIXELS:
         return

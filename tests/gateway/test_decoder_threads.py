@@ -1,6 +1,5 @@
 """What image libraries write to descriptor 2 does not reach the log."""
 
-import asyncio
 import os
 import struct
 import zlib
@@ -12,7 +11,7 @@ import pytest
 
 from contract.tensors import FRAME_BYTES
 from gateway.decoder_threads import DecoderThreads
-from gateway.images import to_frame
+from gateway.images import as_frame
 from gateway.protocol.messages import ImageFile
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
@@ -46,27 +45,26 @@ async def test_a_picture_writes_no_line(
     file: bytes, threads: DecoderThreads, capfd: pytest.CaptureFixture[str]
 ) -> None:
     image = ImageFile(file, "pad", may_be_raw=False)
-    to_frame(image)
+    as_frame(image)
     written = capfd.readouterr().err
     assert "forged" in written or "JPEG" in written
-    loop = asyncio.get_running_loop()
     for _ in range(4):
-        frame = await loop.run_in_executor(threads.waiting, threads.run, lambda: to_frame(image).tobytes())
+        frame = await threads.run(lambda: as_frame(image))
         assert len(frame) == FRAME_BYTES
     assert capfd.readouterr().err == ""
 
 
-def test_only_these_threads_lose_their_descriptors(threads: DecoderThreads) -> None:
+async def test_only_these_threads_lose_their_descriptors(threads: DecoderThreads) -> None:
     read, write = os.pipe()
     with os.fdopen(read, "rb") as reader, os.fdopen(write, "wb") as writer:
         with pytest.raises(OSError, match="Bad file descriptor"):
-            threads.run(lambda: os.write(write, b"from a decoder"))
+            await threads.run(lambda: os.write(write, b"from a decoder"))
         writer.write(b"from the process")
         writer.close()
         # It ends here: the threads hold no copy of the pipe.
         assert reader.read() == b"from the process"
 
 
-def test_an_error_reaches_who_asked(threads: DecoderThreads) -> None:
+async def test_an_error_reaches_who_asked(threads: DecoderThreads) -> None:
     with pytest.raises(ZeroDivisionError):
-        threads.run(lambda: 1 / 0)
+        await threads.run(lambda: 1 / 0)

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 
 from contract.tensors import FRAME_BYTES, FRAME_SHAPE
 from gateway.errors import ImageError
-from gateway.images import to_frame
-from gateway.protocol.messages import ImageFile, Pixels, RawFrame, ResizeMode
+from gateway.images import MAX_IMAGE_PIXELS, as_frame
+from gateway.protocol.messages import Image, ImageFile, Pixels, RawFrame, ResizeMode
 
 Rgb = NDArray[np.uint8]
 RANDOM = np.random.default_rng(5)
@@ -60,10 +61,9 @@ def squared(rgb: Rgb, mode: ResizeMode) -> Rgb:
     return np.array(rows)
 
 
-def check(frame: Rgb) -> None:
-    assert frame.shape == FRAME_SHAPE
-    assert frame.dtype == np.uint8
-    assert frame.flags.c_contiguous
+def to_frame(image: Image, max_pixels: int = MAX_IMAGE_PIXELS) -> Rgb:
+    """An image's frame as an array; fails unless the frame has exactly one byte for each value."""
+    return np.frombuffer(as_frame(image, max_pixels), np.uint8).reshape(FRAME_SHAPE)
 
 
 # Port 5555's pixels.
@@ -72,7 +72,6 @@ def check(frame: Rgb) -> None:
 def test_pixels_of_256x256_are_not_touched() -> None:
     rgb = noise(256, 256)
     frame = to_frame(Pixels(rgb))
-    check(frame)
     assert np.shares_memory(frame, rgb)
 
 
@@ -80,7 +79,6 @@ def test_pixels_of_256x256_are_not_touched() -> None:
 def test_other_pixels_are_stretched_by_pils_bilinear(size: tuple[int, int]) -> None:
     rgb = noise(*size)
     frame = to_frame(Pixels(rgb))
-    check(frame)
     expected = PIL.Image.fromarray(rgb).resize((256, 256), PIL.Image.Resampling.BILINEAR)
     np.testing.assert_array_equal(frame, np.asarray(expected))
 
@@ -102,7 +100,6 @@ def test_strided_pixels_come_out_contiguous(view: str) -> None:
     else:
         rgb = RANDOM.integers(0, 256, (256, 256, 4), dtype=np.uint8)[:, :, :3]
     frame = to_frame(Pixels(rgb))
-    check(frame)
     np.testing.assert_array_equal(frame, rgb)
 
 
@@ -118,13 +115,7 @@ def test_pixels_beyond_the_limits_are_refused(shape: tuple[int, int, int]) -> No
 def test_a_raw_frame_is_rows_of_rgb() -> None:
     rgb = noise(256, 256)
     frame = to_frame(RawFrame(rgb.tobytes()))
-    check(frame)
     np.testing.assert_array_equal(frame, rgb)
-
-
-def test_a_raw_frame_of_another_length_is_refused() -> None:
-    with pytest.raises(ImageError, match="196608"):
-        to_frame(RawFrame(b"x"))
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "BMP"])
@@ -132,7 +123,6 @@ def test_a_raw_frame_of_another_length_is_refused() -> None:
 def test_a_file_of_256x256_is_not_resized(mode: ResizeMode, file_format: str) -> None:
     rgb = noise(256, 256)
     frame = to_frame(ImageFile(encoded(rgb, file_format), mode))
-    check(frame)
     np.testing.assert_array_equal(frame, rgb)
 
 
@@ -155,7 +145,6 @@ SIZES = [
 def test_a_file_is_brought_to_a_square_and_resized_by_area(size: tuple[int, int], mode: ResizeMode) -> None:
     rgb = noise(*size)
     frame = to_frame(ImageFile(encoded(rgb, "PNG"), mode))
-    check(frame)
     expected = squared(rgb, mode)
     if expected.shape != FRAME_SHAPE:
         expected = cv2.resize(expected, (256, 256), interpolation=cv2.INTER_AREA)
@@ -191,7 +180,6 @@ def test_other_kinds_of_png_become_rgb(mode: str) -> None:
     else:
         PIL.Image.new("RGB", (256, 256), (255, 255, 255)).convert(mode).save(buffer, "PNG")
     frame = to_frame(ImageFile(buffer.getvalue()))
-    check(frame)
     assert (frame == (128 if mode == "I;16" else 255)).all()
 
 
@@ -270,16 +258,16 @@ def test_files_beyond_the_limits_are_refused(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("file_format", ["PNG", "BMP", "JPEG", "WEBP"])
 def test_the_limit_of_pixels_is_a_parameter(file_format: str) -> None:
     file = ImageFile(encoded(noise(30, 40), file_format))
-    check(to_frame(file, max_pixels=1200))
+    to_frame(file, max_pixels=1200)
     with pytest.raises(ImageError, match="40x30; send at most 1199"):
         to_frame(file, max_pixels=1199)
     with pytest.raises(ImageError, match="40x30; send at most 1199"):
         to_frame(Pixels(noise(30, 40)), max_pixels=1199)
-    check(to_frame(Pixels(noise(256, 256)), max_pixels=1))  # a frame is no larger than any
+    to_frame(Pixels(noise(256, 256)), max_pixels=1)  # a frame is no larger than any
 
 
 def test_sides_may_be_longer_where_more_pixels_are_allowed() -> None:
-    check(to_frame(ImageFile(png(9000, 8), "stretch"), max_pixels=9000**2))
+    to_frame(ImageFile(png(9000, 8), "stretch"), max_pixels=9000**2)
 
 
 def test_a_raw_frame_that_begins_like_a_huge_file_is_a_raw_frame() -> None:
@@ -302,12 +290,12 @@ import resource, sys, time
 from pathlib import Path
 from gateway.errors import ImageError
 from gateway.image_headers import image_header
-from gateway.images import to_frame
+from gateway.images import as_frame
 from gateway.protocol.messages import ImageFile
 data = Path(sys.argv[1]).read_bytes()
 before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
 try:
-    to_frame(ImageFile(data))
+    as_frame(ImageFile(data))
 except ImageError:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, time.process_time() - start)
 """
@@ -328,17 +316,11 @@ def test_damaged_files_are_frames_or_image_errors(file_format: str, data: st.Dat
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     del damaged[data.draw(st.integers(len(damaged) // 2, len(damaged))) :]
-    try:
-        frame = to_frame(ImageFile(bytes(damaged), data.draw(st.sampled_from(MODES))))
-    except ImageError:
-        return
-    check(frame)
+    with suppress(ImageError):
+        to_frame(ImageFile(bytes(damaged), data.draw(st.sampled_from(MODES))))
 
 
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_are_frames_or_image_errors(data: bytes) -> None:
-    try:
-        frame = to_frame(ImageFile(data))
-    except ImageError:
-        return
-    check(frame)
+    with suppress(ImageError):
+        to_frame(ImageFile(data))

@@ -203,7 +203,7 @@ async def test_a_failing_inference_fails_its_own_request_only(
 
 async def test_busy_decoders_are_named_when_they_made_a_request_late(plane: DataPlane) -> None:
     decoders_go_on = threading.Event()
-    busy = [asyncio.create_task(plane.in_thread(decoders_go_on.wait)) for _ in range(8)]
+    busy = [asyncio.create_task(plane.decoders.run(decoders_go_on.wait)) for _ in range(8)]
     client = Client(plane, deadline_s=0.5)
     client.predict(large(1))
     await client.session.drain()
@@ -217,7 +217,7 @@ async def test_busy_decoders_are_named_when_they_made_a_request_late(plane: Data
 
 async def test_triton_is_not_blamed_for_what_little_time_the_decoders_left_it(plane: DataPlane) -> None:
     decoders_go_on = threading.Event()
-    busy = [asyncio.create_task(plane.in_thread(decoders_go_on.wait)) for _ in range(8)]
+    busy = [asyncio.create_task(plane.decoders.run(decoders_go_on.wait)) for _ in range(8)]
     client = Client(plane, deadline_s=1)
     client.predict(large(1), NEVER)
     asyncio.get_running_loop().call_later(0.6, decoders_go_on.set)
@@ -319,7 +319,7 @@ async def test_decoding_ends_with_its_client(plane: DataPlane) -> None:
             client.predict(large(value))
         client.session.close()
     async with asyncio.timeout(10):
-        while plane.decoding() or admission.count:  # noqa: ASYNC110 - threads end it
+        while plane.decoders.pending or admission.count:  # noqa: ASYNC110 - threads end it
             await asyncio.sleep(0.01)
 
 
