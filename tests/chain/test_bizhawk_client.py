@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from tests.chain.bizhawk import BizHawkAgent
 from tests.chain.direct import DirectCalls
-from tests.chain.pictures import Picture, image_file, picture, resized_by_cv2
 from tests.chain.replies import assert_same_decimals
 from tests.noise import seeded_noise
+from tests.pictures import Picture, image_file, picture, resized_by_cv2
 from tests.stack import JsonClient, Stack
+from tests.stand_ins.bizhawk_agent import BizHawkAgent
 
 HORIZON, CONTEXT = 18, 3
 ONE_SEGMENT_BYTES = 1448

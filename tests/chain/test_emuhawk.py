@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.chain.pictures import image_file, picture
+from tests.pictures import image_file, picture
 from tests.stack import JsonClient, Stack, free_port, wait_until
 from tests.stand_ins.emuhawk import EmuHawk, SpinningError
 

@@ -7,9 +7,9 @@ import PIL.Image
 import pytest
 
 from tests.chain.direct import DirectCalls
-from tests.chain.pictures import decoded_by_cv2, image_file, picture, resized_by_cv2, stretched_by_pil
 from tests.chain.replies import assert_same_bits, assert_same_decimals
 from tests.noise import seeded_noise
+from tests.pictures import decoded_by_cv2, image_file, picture, resized_by_cv2, stretched_by_pil
 from tests.stack import JsonClient, PickleClient, Stack
 
 TINY_HORIZON = 16

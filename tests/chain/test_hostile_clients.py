@@ -16,8 +16,8 @@ import pytest
 import zmq
 
 from tests.black_frame import PREDICT
-from tests.chain.pictures import image_file, picture
 from tests.chain.replies import assert_close
+from tests.pictures import image_file, picture
 from tests.stack import JsonClient, PickleClient, Stack, wait_until
 
 TURNS = 3

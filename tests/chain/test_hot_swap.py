@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from contract.tensors import OUTPUT_NAMES
 from export.repository.live import activate
 from tests.chain.direct import Outputs
-from tests.chain.pictures import Picture, picture
 from tests.chain.served_models import GatewayPorts, Repository, Served, running_gateway, running_triton
 from tests.noise import seeded_noise
+from tests.pictures import Picture, picture
 from tests.stack import JsonClient, PickleClient, wait_until
 
 CLIENTS = 8

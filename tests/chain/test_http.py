@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.chain.pictures import picture
+from tests.pictures import picture
 from tests.stack import JsonClient, PickleClient, Stack, wait_until
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from tests.chain.bizhawk import BizHawkAgent
 from tests.chain.direct import DirectCalls, Outputs
-from tests.chain.pictures import image_file, picture
 from tests.chain.replies import assert_close
 from tests.noise import seeded_noise
+from tests.pictures import image_file, picture
 from tests.stack import JsonClient, PickleClient, Stack
+from tests.stand_ins.bizhawk_agent import BizHawkAgent
 
 CLIENTS, ROUNDS = 8, 6
 # Batches of different sizes differ in the last bits; port 5556 also rounds to three decimals.

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.chain.direct import Outputs
-from tests.chain.pictures import picture
 from tests.chain.replies import assert_close, assert_same_bits, assert_same_decimals
 from tests.chain.served_models import GatewayPorts, Repository, Served, running_gateway, running_triton
 from tests.noise import seeded_noise
+from tests.pictures import picture
 from tests.stack import JsonClient, PickleClient
 
 PORTS = ["zmq", "tcp"]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import zmq
 
-from tests.chain.pictures import picture
 from tests.chain.replies import assert_same_bits
 from tests.golden import DATA, checkpoint_path
+from tests.pictures import picture
 from tests.stack import PickleClient, Stack
 
 ARCHIVES = sorted((DATA / "pickles").glob("*.zip"))

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.commands.render import main
 from gateway.telemetry.recording_format import RecordedPredict, is_recording, read_recording
-from tests.chain.pictures import image_file, picture, resized_by_cv2
 from tests.chain.served_models import GatewayPorts, Served, running_gateway
+from tests.pictures import image_file, picture, resized_by_cv2
 from tests.stack import JsonClient, PickleClient, Stack, wait_until
 
 

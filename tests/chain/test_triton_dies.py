@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.chain.pictures import picture
 from tests.golden import checkpoint_path
+from tests.pictures import picture
+from tests.processes import Process, alive, descendants
 from tests.stack import JsonClient, PickleClient, Stack, running_stack, wait_until
-from tests.standalone.processes import Process, alive, descendants
 
 CLIENTS = 8
 ZMQ_DEADLINE_S = 6.0  # shorter than by default, because tests wait for it

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.chain.pictures import picture
 from tests.deploy.prometheus_container import Prometheus, prometheus_image, promtool, running_prometheus
 from tests.deploy.promql import (
     PROMETHEUS,
@@ -17,6 +16,7 @@ from tests.deploy.promql import (
     rules,
     variable_expressions,
 )
+from tests.pictures import picture
 from tests.stack import JsonClient, PickleClient, Stack, wait_until
 
 pytestmark = pytest.mark.docker

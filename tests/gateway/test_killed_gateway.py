@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.chain.pictures import image_file, picture
 from tests.first_words import ends_if_silent
+from tests.pictures import image_file, picture
 from tests.stack import JsonClient, free_port, wait_until
 from tests.stand_ins.emuhawk import EmuHawk
 from tests.stand_ins.timed_triton import NEVER, TimedTriton

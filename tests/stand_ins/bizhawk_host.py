@@ -13,8 +13,8 @@ from typing import Any
 
 import lupa.lua54 as lupa
 
-from tests.chain.pictures import image_file, picture
 from tests.paths import ROOT
+from tests.pictures import image_file, picture
 from tests.stand_ins.emuhawk import EmuHawk
 
 SCRIPT = ROOT / "clients" / "bizhawk" / "nitrogen.lua"

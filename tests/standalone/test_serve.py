@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from export.checkpoint.digest import file_sha256
-from tests.chain.pictures import picture
 from tests.golden import checkpoint_path
+from tests.pictures import picture
 from tests.stack import PickleClient, Stack, running_stack
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.chain.pictures import picture
 from tests.golden import checkpoint_path
+from tests.pictures import picture
+from tests.processes import Process, alive, descendants, shared_memory_of
 from tests.stack import PickleClient, Stack, free_port, running_stack, wait_until
-from tests.standalone.processes import Process, alive, descendants, shared_memory_of
 
 BOUND_S = 5.0
 CHECKPOINT = str(checkpoint_path("tiny"))

