@@ -9,12 +9,12 @@ import functools
 import logging
 import socket
 import time
-from collections import Counter
 
 from gateway.contexts import ContextStore
 from gateway.errors import BusyError, GatewayError, RequestError, StoppingError
-from gateway.ports.allow_list import Networks
+from gateway.ports.acceptor import Acceptor
 from gateway.ports.listening import listening_socket
+from gateway.ports.open_connections import OpenConnections
 from gateway.ports.port import Services
 from gateway.ports.zmq.connection import ClientKey, ZmqConnection
 from gateway.ports.zmq.keys import CurveKeys
@@ -37,8 +37,6 @@ _WAITING_REFUSALS = 4
 
 # Handshakes and small requests are received here; the rest of a large one in its own place.
 _SCRATCH_BYTES = 16 * 2**10
-_ACCEPTED_AT_ONCE = 2
-_PAUSE_WITHOUT_DESCRIPTORS_S = 0.1
 
 # How long clients are told that the gateway stops, before their connections are closed, and how long the
 # last replies may still travel then.
@@ -63,7 +61,6 @@ class ZmqServer:
         self.turns = Turns()
         self._rarely = Rarely()
         self._service = services.of_port(self.metrics, settings.zmq_deadline_s)
-        self._networks = Networks(settings.networks)
         self._keys = None if settings.curve_keys is None else CurveKeys(settings.curve_keys)
         self._contexts: ContextStore[ClientKey] = ContextStore(
             settings.max_contexts,
@@ -71,11 +68,9 @@ class ZmqServer:
             time.monotonic,
             settings.max_connections_per_address,
         )
-        self._connections: set[ZmqConnection] = set()
-        self._per_address: Counter[str] = Counter()
+        self._connections: OpenConnections[ZmqConnection] = OpenConnections(settings)
         # The connection that has a name, for the names that are in use.
         self._named: dict[ClientKey, ZmqConnection] = {}
-        self._arriving: set[asyncio.Task[None]] = set()
         # What is listened on, once started; 0 while nobody listens.
         self.port = 0
         self._stopping = False
@@ -91,11 +86,11 @@ class ZmqServer:
         if settings.zmq_port is None:
             return
         self._loop = asyncio.get_running_loop()
-        self._listener = listening_socket(
+        listener = listening_socket(
             settings.host, settings.zmq_port, "--zmq-port", shared=settings.workers > 1
         )
-        self.port = int(self._listener.getsockname()[1])
-        self._loop.add_reader(self._listener, self._accept)
+        self.port = int(listener.getsockname()[1])
+        self._acceptor = Acceptor(listener, self._enter, self._not_opened)
         self._checks = asyncio.create_task(watch_connections(self._connections, settings))
 
     async def stop(self, grace_s: float) -> None:
@@ -103,8 +98,7 @@ class ZmqServer:
         if not self.port:
             return
         self._stopping = True
-        self._loop.remove_reader(self._listener)
-        self._listener.close()
+        await self._acceptor.close()
         told_long_enough = self._loop.time() + (_LAST_WORDS_S if grace_s and self._connections else 0)
         sessions = [session for one in self._connections for session in one.sessions.values()]
         if sessions:
@@ -116,7 +110,7 @@ class ZmqServer:
         # those that play are told first.
         await asyncio.sleep(told_long_enough - self._loop.time())
         self._checks.cancel()
-        await asyncio.gather(self._checks, *self._arriving, return_exceptions=True)
+        await asyncio.gather(self._checks, return_exceptions=True)
         connections = list(self._connections)
         for connection in connections:
             connection.close()
@@ -171,11 +165,7 @@ class ZmqServer:
 
     def leave(self, connection: ZmqConnection) -> None:
         """Forget a connection that has ended, and what its clients still wait for."""
-        if connection in self._connections:
-            self._connections.remove(connection)
-            self._per_address[connection.address] -= 1
-            if not self._per_address[connection.address]:
-                del self._per_address[connection.address]
+        self._connections.remove(connection)
         for session in connection.sessions.values():
             session.close()
         if connection.has_name:
@@ -218,56 +208,22 @@ class ZmqServer:
             )
         return session
 
-    def _accept(self) -> None:
-        """Take some of the connections that wait, so that a crowd at the door holds nobody up inside."""
-        for _ in range(_ACCEPTED_AT_ONCE):
-            try:
-                accepted, (address, port, *_) = self._listener.accept()
-            except (BlockingIOError, ConnectionAbortedError, InterruptedError):
-                return
-            except OSError as error:
-                logger.warning("a connection could not be accepted: %s", error)
-                self._loop.remove_reader(self._listener)
-                self._loop.call_later(_PAUSE_WITHOUT_DESCRIPTORS_S, self._accept_again)
-                return
-            accepted.setblocking(False)
-            reason = self._refusal(address)
-            if reason is not None:
-                self.refused(address, reason)
-                accepted.close()
-                continue
-            connection = ZmqConnection(self, address, f"{address}:{port}", self._stream())
-            self._connections.add(connection)
-            self._per_address[address] += 1
-            task = self._loop.create_task(self._open(connection, accepted))
-            self._arriving.add(task)
-            task.add_done_callback(self._arriving.discard)
+    def _enter(self, _: socket.socket, address: str, port: int) -> ZmqConnection | None:
+        refusal = self._connections.refusal(address)
+        if refusal is not None:
+            self.refused(address, refusal.reason)
+            return None
+        connection = ZmqConnection(self, address, f"{address}:{port}", self._stream())
+        self._connections.add(connection, address)
+        return connection
 
-    def _accept_again(self) -> None:
-        if not self._stopping:
-            self._loop.add_reader(self._listener, self._accept)
-
-    def _refusal(self, address: str) -> str | None:
-        settings = self.settings
-        if not self._networks.allows(address):
-            return "network"
-        if len(self._connections) >= settings.max_clients:
-            return "clients"
-        if self._per_address[address] >= settings.max_connections_per_address:
-            return "connections"
-        return None
+    def _not_opened(self, connection: ZmqConnection, error: OSError) -> None:
+        logger.info("a connection from %s could not be opened: %s", connection.address, error)
+        self.leave(connection)
 
     def _stream(self) -> ZmtpStream:
         mechanism = NullMechanism() if self._keys is None else self._keys.mechanism()
         return ZmtpStream(mechanism, self.settings.max_message_bytes, wants_more)
-
-    async def _open(self, connection: ZmqConnection, accepted: socket.socket) -> None:
-        try:
-            await self._loop.connect_accepted_socket(lambda: connection, accepted)
-        except OSError as error:
-            logger.info("a connection from %s could not be opened: %s", connection.address, error)
-            accepted.close()
-            self.leave(connection)
 
     def _objection(
         self, connection: ZmqConnection, message: Message, envelope: Envelope, admitted: int

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable
 
 from gateway.ports.zmq.connection import ZmqConnection
 from gateway.settings import GatewaySettings
@@ -15,7 +15,7 @@ _LONGEST_PAUSE_S = 0.25
 _UNFINISHED_MESSAGES = 8
 
 
-async def watch_connections(connections: AbstractSet[ZmqConnection], settings: GatewaySettings) -> None:
+async def watch_connections(connections: Iterable[ZmqConnection], settings: GatewaySettings) -> None:
     """End connections that are silent or slow, and those that fill the memory; never returns.
 
     One timer for all costs less than one for each.

@@ -1,0 +1,62 @@
+"""The open connections of one port, and who may open another: the same rules on every port."""
+
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from gateway.ports.allow_list import Networks
+from gateway.settings import GatewaySettings
+
+Connection = TypeVar("Connection", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a connection is refused: the metrics' word for it, and a sentence for the client."""
+
+    reason: str
+    sentence: str
+
+
+class OpenConnections(Generic[Connection]):
+    """Connections with the addresses that they come from."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self._networks = Networks(settings.networks)
+        self._most = settings.max_clients
+        self._most_per_address = settings.max_connections_per_address
+        self._addresses: dict[Connection, str] = {}
+        self._per_address: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._addresses)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._addresses)
+
+    def refusal(self, address: str) -> Refusal | None:
+        """Return why an address may not have one more connection, or None."""
+        if not self._networks.allows(address):
+            return Refusal("network", f"clients from {address} may not use this gateway: ask its operator")
+        if len(self) >= self._most:
+            return Refusal("clients", f"the gateway has {self._most} clients already: try again later")
+        if self._per_address[address] >= self._most_per_address:
+            return Refusal(
+                "connections",
+                f"{self._most_per_address} connections from {address} are open already: close some",
+            )
+        return None
+
+    def add(self, connection: Connection, address: str) -> None:
+        """Count a new connection."""
+        self._addresses[connection] = address
+        self._per_address[address] += 1
+
+    def remove(self, connection: Connection) -> None:
+        """Count a connection as closed, unless it was not counted, or is no longer."""
+        address = self._addresses.pop(connection, None)
+        if address is not None:
+            self._per_address[address] -= 1
+            if not self._per_address[address]:
+                del self._per_address[address]
