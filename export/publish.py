@@ -11,12 +11,12 @@ from typing import Literal
 
 import torch
 
+from contract.facts import Accuracy, Facts
 from export.checkpoint.digest import file_sha256
 from export.checkpoint.lora import Adapter, merge_adapter
 from export.checkpoint.reader import Checkpoint, read_checkpoint
 from export.checkpoint.source import CheckpointSource, opened_checkpoint
 from export.errors import OptionError, VerificationError
-from export.formats.accuracy import Accuracy
 from export.formats.largest_batch import run_largest_batch
 from export.formats.onnx_graph import load_onnx, save_onnx
 from export.formats.self_check import Graph, Reference, check_graph, reference_answers
@@ -30,7 +30,6 @@ from export.repository.partials import PULSE_NAME
 from export.repository.triton_config import (
     SUFFIXES,
     DeviceKind,
-    Facts,
     Format,
     fill_config,
     write_config,
@@ -285,7 +284,7 @@ def _facts(material: Material, precision: Precision, accuracy: Accuracy) -> Fact
         checkpoint_path=material.source.public_path,
         checkpoint_sha256=checkpoint.sha256,
         adapter_sha256=material.adapter.sha256 if material.adapter else "",
-        action_horizon=config.model_cfg.action_horizon,
+        horizon=config.model_cfg.action_horizon,
         context_length=sampling.context_length,
         games=checkpoint.games,
         old_layout=config.tokenizer_cfg.old_layout,

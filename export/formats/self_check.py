@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from contract.facts import Accuracy
 from contract.gamepad import ACTION_WIDTH
 from export.errors import VerificationError
-from export.formats.accuracy import Accuracy
 from export.network.model import NitroGen, decode
 from export.network.precision import Precision
 

@@ -67,7 +67,7 @@ def _row(version: Version, served: int | None) -> tuple[str, ...]:
         facts.precision,
         str(facts.inference_steps),
         str(facts.context_length),
-        str(facts.action_horizon),
+        str(facts.horizon),
         f"{facts.cfg_scale:g}",
         str(max(len(facts.games) - 1, 0)),
         f"{100 * facts.accuracy.flipped_buttons:.2f} %",

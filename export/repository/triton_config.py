@@ -3,17 +3,15 @@
 Parsed and written with Triton's own protobuf. Free of torch, so that `standalone` can read a repository.
 """
 
-import json
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from contract.facts import Facts, FactsError, facts_from_parameters
 from contract.tensors import input_tensors, output_tensors
 from export.errors import RepositoryError
-from export.formats.accuracy import Accuracy
 
 CONFIG_NAME = "config.pbtxt"
 
@@ -34,28 +32,6 @@ _KINDS = {
     "gpu": model_config_pb2.ModelInstanceGroup.KIND_GPU,
 }
 _LONGEST_DEADLINE_US = 25_000_000  # the gateway's, on the ZeroMQ port
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the config's `parameters` say of the served version.
-
-    `games`: index = game id, entry 0 None; empty for a model without games. `adapter_sha256`: of a merged
-    LoRA adapter, empty without one.
-    """
-
-    checkpoint_path: str
-    checkpoint_sha256: str
-    adapter_sha256: str
-    action_horizon: int
-    context_length: int
-    games: tuple[str | None, ...]
-    old_layout: bool
-    action_interleaving: bool
-    inference_steps: int
-    cfg_scale: float
-    precision: str
-    accuracy: Accuracy
 
 
 def fill_config(
@@ -80,26 +56,13 @@ def fill_config(
     config.instance_group[0].kind = _KINDS[device_kind]
     if max_queue_size:
         bound_queue(config, max_queue_size)
-    inputs = input_tensors(facts.action_horizon, facts.context_length)
-    outputs = output_tensors(facts.action_horizon)
+    inputs = input_tensors(facts.horizon, facts.context_length)
+    outputs = output_tensors(facts.horizon)
     for tensor, contract in zip((*config.input, *config.output), (*inputs, *outputs), strict=True):
         tensor.dims[:] = contract.dims
     for batch_size in range(1, max_batch_size + 1):
         _add_warm_up(config, batch_size)
-    for key, value in {
-        "checkpoint_path": facts.checkpoint_path,
-        "checkpoint_sha256": facts.checkpoint_sha256,
-        "adapter_sha256": facts.adapter_sha256,
-        "action_horizon": str(facts.action_horizon),
-        "context_length": str(facts.context_length),
-        "games": json.dumps(facts.games),
-        "old_layout": json.dumps(facts.old_layout),
-        "action_interleaving": json.dumps(facts.action_interleaving),
-        "inference_steps": str(facts.inference_steps),
-        "cfg_scale": str(facts.cfg_scale),
-        "precision": facts.precision,
-        **{f"self_check_{key}": f"{value:.3g}" for key, value in asdict(facts.accuracy).items()},
-    }.items():
+    for key, value in facts.to_parameters().items():
         config.parameters[key].string_value = value
     return config
 
@@ -146,31 +109,12 @@ def read_config(path: Path) -> model_config_pb2.ModelConfig:
 
 
 def read_facts(config: model_config_pb2.ModelConfig) -> Facts:
-    """Facts of a config that `fill_config` made, also before it knew adapters and precisions.
+    """Facts of a config that `fill_config` made.
 
     Raises:
         RepositoryError: when a parameter is missing or malformed.
     """
-    texts = {key: parameter.string_value for key, parameter in config.parameters.items()}
     try:
-        return Facts(
-            checkpoint_path=texts["checkpoint_path"],
-            checkpoint_sha256=texts["checkpoint_sha256"],
-            adapter_sha256=texts.get("adapter_sha256", ""),
-            action_horizon=int(texts["action_horizon"]),
-            context_length=int(texts["context_length"]),
-            games=tuple(json.loads(texts["games"])),
-            old_layout=bool(json.loads(texts["old_layout"])),
-            action_interleaving=bool(json.loads(texts["action_interleaving"])),
-            inference_steps=int(texts["inference_steps"]),
-            cfg_scale=float(texts["cfg_scale"]),
-            precision=texts.get("precision", "fp32"),
-            accuracy=Accuracy(
-                **{
-                    field.name: float(texts.get(f"self_check_{field.name}", 0.0))
-                    for field in fields(Accuracy)
-                }
-            ),
-        )
-    except (KeyError, ValueError, TypeError) as error:
-        raise RepositoryError(f"model {config.name!r} was not published by this export: {error!r}") from error
+        return facts_from_parameters({key: value.string_value for key, value in config.parameters.items()})
+    except FactsError as error:
+        raise RepositoryError(f"model {config.name!r} was not published by this export: {error}") from error

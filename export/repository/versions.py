@@ -22,13 +22,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from contract.facts import Facts
 from export.checkpoint.digest import file_sha256
 from export.errors import OptionError, RepositoryError
 from export.folder_lock import locked
 from export.pulse import Pulse
 from export.repository.manifest import MANIFEST_NAME, Manifest, read_manifest
 from export.repository.partials import NewVersion, aside, discard, reserved, version_numbers
-from export.repository.triton_config import CONFIG_NAME, Facts, read_config, read_facts, write_config
+from export.repository.triton_config import CONFIG_NAME, read_config, read_facts, write_config
 from export.writable import advice, require_writable
 
 logger = logging.getLogger(__name__)

@@ -1,17 +1,15 @@
 """What the gateway has to know about the served model, read from the model's Triton config.
 
-The export writes a checkpoint's facts as string `parameters` into `config.pbtxt`, and Triton hands the config
-out over gRPC, so the gateway needs no file of the checkpoint.
+Triton hands the config out over gRPC, so the gateway needs no file of the checkpoint.
 """
 
-import json
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from tritonclient.grpc import model_config_pb2
 
+from contract.facts import Facts, FactsError, facts_from_parameters
 from contract.tensors import Tensor, input_tensors, output_tensors
 from gateway.errors import ModelError, RequestError
 
@@ -20,26 +18,15 @@ _MAX_LISTED_CHARACTERS = 1000
 _MAX_SHOWN_CHARACTERS = 80
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """The facts of one served checkpoint.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts(Facts):
+    """The facts of one served checkpoint, and what Triton calls it.
 
-    `horizon`: action steps T of a chunk. `context_length`: frames K that the model sees. `games`: the game
-    table: the index is the game id, and entry 0 is None (unconditional); empty for a model without games.
     `version`: the one version that Triton is to serve, None when the config does not name exactly one.
     """
 
     model: str
     version: int | None
-    checkpoint_path: str
-    sha256: str
-    horizon: int
-    context_length: int
-    games: tuple[str | None, ...]
-    old_layout: bool
-    action_interleaving: bool
-    inference_steps: int
-    cfg_scale: float
 
     def game_id(self, game: str | int | None) -> int:
         """Return the row of the game table for a name, an id or None (0, unconditional).
@@ -72,7 +59,7 @@ class ModelFacts:
             "action_downsample_ratio": 1,
             "model": self.model,
             "version": self.version,
-            "sha256": self.sha256,
+            "sha256": self.checkpoint_sha256,
             "horizon": self.horizon,
             "games": list(self.games),
             "inference_steps": self.inference_steps,
@@ -85,26 +72,19 @@ def facts_from_config(config: model_config_pb2.ModelConfig) -> ModelFacts:
     Raises:
         ModelError: the config is not that of an exported NitroGen model; the message names what is off.
     """
-    parameters = _Parameters(config)
-    horizon = parameters.count("action_horizon")
-    context_length = parameters.count("context_length")
+    try:
+        facts = facts_from_parameters({key: value.string_value for key, value in config.parameters.items()})
+    except FactsError as error:
+        raise _off(config, str(error)) from None
     if config.max_batch_size < 1:
         raise _off(config, f"max_batch_size is {config.max_batch_size}, and at least 1 is needed")
-    _check_tensors(config, "input", config.input, input_tensors(horizon, context_length))
-    _check_tensors(config, "output", config.output, output_tensors(horizon))
+    _check_tensors(config, "input", config.input, input_tensors(facts.horizon, facts.context_length))
+    _check_tensors(config, "output", config.output, output_tensors(facts.horizon))
     versions = config.version_policy.specific.versions
     return ModelFacts(
         model=config.name,
         version=versions[0] if len(versions) == 1 else None,
-        checkpoint_path=parameters.text("checkpoint_path"),
-        sha256=parameters.text("checkpoint_sha256"),
-        horizon=horizon,
-        context_length=context_length,
-        games=parameters.games("games"),
-        old_layout=parameters.truth("old_layout"),
-        action_interleaving=parameters.truth("action_interleaving"),
-        inference_steps=parameters.count("inference_steps"),
-        cfg_scale=parameters.number("cfg_scale"),
+        **{field.name: getattr(facts, field.name) for field in fields(facts)},
     )
 
 
@@ -133,55 +113,6 @@ def _check_tensors(
 def _type_name(data_type: int) -> str:
     known = data_type in model_config_pb2.DataType.values()
     return str(model_config_pb2.DataType.Name(data_type) if known else data_type)
-
-
-class _Parameters:
-    """The config's string parameters, read with a check of each value."""
-
-    def __init__(self, config: model_config_pb2.ModelConfig) -> None:
-        self._config = config
-
-    def text(self, key: str) -> str:
-        if key not in self._config.parameters:
-            raise _off(self._config, f"its parameter {key} is missing")
-        return str(self._config.parameters[key].string_value)
-
-    def count(self, key: str) -> int:
-        text = self.text(key)
-        if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
-            raise self._wrong(key, "a whole number above 0")
-        return int(text)
-
-    def number(self, key: str) -> float:
-        try:
-            number = float(self.text(key))
-        except ValueError:
-            raise self._wrong(key, "a number") from None
-        if not math.isfinite(number):
-            raise self._wrong(key, "a finite number")
-        return number
-
-    def truth(self, key: str) -> bool:
-        text = self.text(key)
-        if text not in ("true", "false"):
-            raise self._wrong(key, '"true" or "false"')
-        return text == "true"
-
-    def games(self, key: str) -> tuple[str | None, ...]:
-        try:
-            games = json.loads(self.text(key))
-        except (ValueError, RecursionError):
-            games = None
-        if games == []:
-            return ()
-        if not (
-            isinstance(games, list) and games[0] is None and all(isinstance(game, str) for game in games[1:])
-        ):
-            raise self._wrong(key, "a JSON list of null and the games' names, or []")
-        return tuple(games)
-
-    def _wrong(self, key: str, needed: str) -> ModelError:
-        return _off(self._config, f"its parameter {key} is {self.text(key)[:80]!r}, and {needed} is needed")
 
 
 def _shown(game: object) -> str:

@@ -4,6 +4,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
+from contract.facts import facts_from_parameters
 from contract.tensors import Tensor, input_tensors, output_tensors
 from tests.paths import ROOT
 
@@ -20,6 +21,12 @@ def test_the_tensors_are_the_contracts_in_its_order(config: ModelConfig) -> None
         for tensors in (config.input, config.output)
     ]
     assert found == [_described(input_tensors(18, 1)), _described(output_tensors(18))]
+
+
+def test_the_facts_are_the_contracts_in_its_own_texts(config: ModelConfig) -> None:
+    said = {key: value.string_value for key, value in config.parameters.items()}
+    said.pop("DISABLE_OPTIMIZED_EXECUTION", None)  # of Triton's backend, and no fact
+    assert facts_from_parameters(said).to_parameters() == said
 
 
 def _described(tensors: tuple[Tensor, ...]) -> list[tuple[str, str, tuple[int, ...]]]:

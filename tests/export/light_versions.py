@@ -2,19 +2,17 @@
 
 from pathlib import Path
 
+from contract.facts import Facts
 from export.checkpoint.digest import file_sha256
-from export.formats.accuracy import Accuracy
 from export.repository.manifest import GraphFile, Manifest, Requested, Source, write_manifest
 from export.repository.partials import NewVersion
-from export.repository.triton_config import Facts, fill_config, write_config
+from export.repository.triton_config import fill_config, write_config
 from export.repository.versions import new_version
 from tests.golden import checkpoint_path
 
 NAME = "nitrogen"
 MODEL = "class TritonPythonModel:\n    def execute(self, requests):\n        return []\n"
 CHECKPOINT = checkpoint_path("tiny")
-
-_ACCURACY = Accuracy(max_difference=0.0, mean_difference=0.0, flipped_buttons=0.0)
 
 
 def publish_light(
@@ -51,16 +49,13 @@ def write_light(
     facts = Facts(
         checkpoint_path=str(CHECKPOINT),
         checkpoint_sha256=sha256,
-        adapter_sha256="",
-        action_horizon=16,
+        horizon=16,
         context_length=1,
         games=(None,),
         old_layout=False,
         action_interleaving=False,
         inference_steps=steps,
         cfg_scale=1.0,
-        precision="fp32",
-        accuracy=_ACCURACY,
     )
     config = fill_config(
         facts, name=NAME, version=new.number, max_batch_size=1, device_kind="cpu", form="torchscript"
