@@ -2,12 +2,12 @@
 
 import signal
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from tests.environments import fresh_environment
 from tests.first_words import ends_if_silent
 from tests.paths import ROOT
 from tests.stack import free_port
@@ -16,11 +16,7 @@ from tests.stack import free_port
 @pytest.fixture(scope="module")
 def binaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `bin` folder of a fresh environment that holds nothing but `nitrogen-triton[gateway]`."""
-    folder = tmp_path_factory.mktemp("gateway-only")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=120)
-    install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile"]
-    subprocess.run([*install, f"{ROOT}[gateway]"], check=True, timeout=240)
-    return folder / "bin"
+    return fresh_environment(tmp_path_factory.mktemp("gateway-only"), f"{ROOT}[gateway]").parent
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from nitrogen_client import ModelClient
 from gateway.server import Gateway
 from tests.clients.client.background import Background, gateway_in, timed_triton_in
 from tests.clients.client.kinds import connected
+from tests.environments import PIP, fresh_environment
 from tests.first_words import next_line
 from tests.paths import ROOT, STAND_INS
 
@@ -48,7 +49,6 @@ ENVIRONMENTS: dict[str, tuple[Path, list[str]]] = {
     f"oldest packages, {version(OLDEST)}": (OLDEST, ["numpy==1.24.*", "pyzmq==25.*", "msgpack==1.0.5"]),
     f"newest packages, {version(Path(sys.executable))}": (Path(sys.executable), ["numpy>=2"]),
 }
-PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +75,7 @@ def python(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest
     """The interpreter of a fresh environment that holds the client and what it needs, and nothing else."""
     creator, requirements = ENVIRONMENTS[request.param]
     folder = tmp_path_factory.mktemp("environment")
-    subprocess.run([creator, "-m", "venv", "--without-pip", folder], check=True, timeout=60)
-    made = folder / "bin" / "python"
-    install = [*PIP, "--python", made, "install", "--quiet", "--no-compile", wheel, *requirements]
-    subprocess.run(install, check=True, timeout=200)
-    return made
+    return fresh_environment(folder, wheel, *requirements, creator=creator)
 
 
 def run(python: Path, *arguments: object) -> str:

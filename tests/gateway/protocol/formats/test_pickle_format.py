@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gateway.errors import ImageError, RequestError
 from gateway.protocol.formats.pickle_format import decode_request, encode_reply
 from gateway.protocol.messages import UNSET, ActionChunk, Pixels, Reply, Request, Timing
+from tests.environments import fresh_environment
 from tests.paths import DATA
 
 PICKLES = DATA / "pickles"
@@ -342,10 +343,7 @@ for name, expected in (("j_left", sticks[0]), ("j_right", sticks[1]), ("buttons"
 @pytest.mark.slow
 @pytest.mark.parametrize("version", OLD_NUMPY)
 def test_replies_load_under_the_numpy_of_clients(version: str, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True, timeout=120)
-    python = str(tmp_path / "venv" / "bin" / "python")
-    pip = [python, "-m", "pip", "install", "--quiet", "--no-compile", "--only-binary=:all:"]
-    subprocess.run([*pip, f"numpy=={version}"], check=True, timeout=120)
+    python = fresh_environment(tmp_path / "venv", "--only-binary=:all:", f"numpy=={version}")
     replies = tmp_path / "replies.pickle"
     replies.write_bytes(pickle.dumps({name: encode_reply(reply) for name, reply in REPLIES.items()}, 4))
     subprocess.run([python, "-c", LOAD_BACK, version, str(replies)], check=True, timeout=60)
