@@ -32,9 +32,10 @@ demo: $(SERVING)
 serve: $(SERVING)
 	$(BIN)/python -m standalone $(if $(CHECKPOINT),"$(CHECKPOINT)") $(SERVE_FLAGS)
 
-# Most tests wait for something most of the time.
+# Most tests wait for something most of the time: more processes than cores. Files of long tests come first.
 test: $(DEVELOPING)
-	$(BIN)/python -m pytest -m 'not docker and not mounts' --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m 'not docker and not mounts' \
+	    --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # Builds the images and runs the stack in containers; needs Docker with Compose.
 test-docker: $(DEVELOPING)

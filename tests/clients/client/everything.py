@@ -1,6 +1,6 @@
 """Uses all of both clients against a server, in whatever Python, numpy and pyzmq runs this file.
 
-    python client_everything.py PORT reference|gateway
+    python everything.py PORT reference|gateway
 
 Prints "all works" and the versions; whatever does not work is an exception. Nothing but the client and what
 it needs is imported.
