@@ -10,6 +10,8 @@ from export.repository.live import activate, rollback
 from export.repository.versions import history, served_number
 from tests.chain.served_models import Repository, Served, running_triton
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:

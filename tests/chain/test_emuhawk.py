@@ -18,6 +18,8 @@ from tests.pictures import image_file, picture
 from tests.stack import JsonClient, Stack, free_port, wait_until
 from tests.stand_ins.emuhawk import EmuHawk, SpinningError
 
+pytestmark = pytest.mark.slow
+
 NES = image_file(picture(1, 240, 256))
 
 

@@ -15,6 +15,8 @@ from benchmarks.gateway.all_kinds import ALL_KINDS, FLAGS, send_requests
 from benchmarks.gateway.process import RunningGateway, running_gateway
 from tests.stack import Stack, wait_until
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 2
 WARM_UP, REQUESTS = 1000, 2000  # of all clients
 # In so few requests memory is still finding its level; a frame kept of each sixtieth would exceed it.

@@ -23,6 +23,8 @@ from tests.golden import (
     golden_cases,
 )
 
+pytestmark = pytest.mark.slow
+
 CASES = {name: list(golden_cases(name)) for name in CHECKPOINTS}
 SCALES = sorted({(name, case.cfg_scale) for name in CHECKPOINTS for case in CASES[name]})
 

@@ -22,6 +22,8 @@ from tests.noise import seeded_noise
 from tests.pictures import Picture, picture
 from tests.stack import JsonClient, PickleClient, wait_until
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 8
 SEEDS = 2
 # What a game does between two requests; without it the loads of new versions take minutes on two cores.

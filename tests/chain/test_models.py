@@ -15,6 +15,8 @@ from tests.noise import seeded_noise
 from tests.pictures import picture
 from tests.stack import JsonClient, PickleClient
 
+pytestmark = pytest.mark.slow
+
 PORTS = ["zmq", "tcp"]
 # The default model sees three frames, and has games; the fast one sees one, and has none.
 HORIZON = {"nitrogen": 18, "nitrogen-fast": 16}

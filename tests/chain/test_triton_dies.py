@@ -20,6 +20,8 @@ from tests.pictures import picture
 from tests.processes import Process, alive, descendants
 from tests.stack import JsonClient, PickleClient, Stack, running_stack, wait_until
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 8
 ZMQ_DEADLINE_S = 6.0  # shorter than by default, because tests wait for it
 # The deadlines, and time for a busy machine to send and read the reply.

@@ -19,6 +19,8 @@ from tests.black_frame import FRAME, PIXELS
 from tests.stack import free_port
 from tests.stand_ins.timed_triton import TimedTriton
 
+pytestmark = pytest.mark.slow
+
 INFERENCE = 1  # hundredths of a second
 CLIENTS_OF_EACH_PORT = 8
 ERROR_WITHIN_S = 4.0

@@ -11,12 +11,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import aiohttp
+import pytest
 import zmq
 import zmq.asyncio
 
 from tests.black_frame import PIXELS, PREDICT
 from tests.stack import free_port
 from tests.stand_ins.timed_triton import TimedTriton
+
+pytestmark = pytest.mark.slow
 
 # How long a gateway that is to stop says so before it closes its ports: longer than the balancer's period.
 DRAIN_DELAY_S = 1.0
