@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from contract.gamepad import BUTTONS
 from gateway.commands.pad_picture import BACKGROUND, PAD_SIZE, draw_pad, font
+from gateway.safe_text import one_line, shortened
 from gateway.telemetry.recording_format import RecordedPredict
 
 _FRAME_SIDE = 512
@@ -101,8 +102,6 @@ def _title(predict: RecordedPredict) -> str:
 
 
 def _caption(picture: PIL.Image.Image, text: str, colour: tuple[int, int, int]) -> None:
-    shown = "".join(character if character.isprintable() else "?" for character in text)
-    if len(shown) > _MOST_CHARACTERS:
-        shown = f"{shown[:_MOST_CHARACTERS]}..."
+    shown = shortened(one_line(text), _MOST_CHARACTERS)
     place = (_MARGIN, FILM_SIZE[1] - _CAPTION_HEIGHT / 2)
     PIL.ImageDraw.Draw(picture).text(place, shown, colour, font(18), anchor="lm")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from contract.gamepad import BUTTONS, STICK_WIDTH
 from contract.tensors import FRAME_SHAPE
-from gateway.telemetry.logs import one_line
+from gateway.safe_text import one_line, shortened
 
 REQUESTS = 5
 _MOST_CHARACTERS = 300
@@ -195,8 +195,7 @@ def model_in(reply: object) -> str:
 
 def shown(text: str) -> str:
     """Return a text from elsewhere as one short line that is safe to print."""
-    line = one_line(text)
-    return line if len(line) <= _MOST_CHARACTERS else f"{line[:_MOST_CHARACTERS]}..."
+    return shortened(one_line(text), _MOST_CHARACTERS)
 
 
 def shown_bytes(data: bytes) -> str:

@@ -9,6 +9,7 @@ import PIL.Image
 
 from command_line.paths import local_path
 from gateway.commands.film import pictures, write_film
+from gateway.safe_text import listed
 from gateway.telemetry.recording_format import (
     RecordingError,
     client_of,
@@ -16,8 +17,6 @@ from gateway.telemetry.recording_format import (
     read_recording,
     safe_name,
 )
-
-_MOST_LISTED = 20
 
 
 class RenderError(Exception):
@@ -99,9 +98,8 @@ def _find(folder: Path, client: str | None) -> list[Path]:
     if client is not None:
         chosen = [name for name in names if client_of(name).startswith(safe_name(client))]
     if not chosen:
-        clients = sorted({client_of(name) for name in names})
-        listed = ", ".join(clients[:_MOST_LISTED]) + (", ..." if len(clients) > _MOST_LISTED else "")
-        raise RenderError(f"no recording is of a client {client!r}; there are: {listed}")
+        clients = listed(sorted({client_of(name) for name in names}))
+        raise RenderError(f"no recording is of a client {client!r}; there are: {clients}")
     return [folder / name for name in chosen]
 
 

@@ -4,7 +4,7 @@ import json
 import re
 
 from gateway.errors import RequestError
-from gateway.protocol.options import describe
+from gateway.safe_text import describe
 
 _SHOWN_CHARACTERS = 20
 _DECODER = json.JSONDecoder()

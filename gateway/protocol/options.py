@@ -6,13 +6,13 @@ from numbers import Integral
 
 from gateway.errors import RequestError
 from gateway.protocol.messages import UNSET, Hello, Image, Request, RequestType, Unset
+from gateway.safe_text import describe
 
 OPTION_NAMES = ("seed", "game", "timing", "model")
 
 MAX_SEED_BITS = 4096
 MAX_MODEL_CHARACTERS = 255  # a client's context remembers the name
 MAX_GAME_CHARACTERS = 1000  # of the longest known, 40 or so; recordings hold it
-MAX_SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +53,6 @@ def read_hello(fields: Mapping[str, object]) -> Hello:
     if not isinstance(token, str):
         raise RequestError('a hello needs a token that is text: {"type": "hello", "token": "..."}')
     return Hello(token)
-
-
-def describe(value: object) -> str:
-    """A short text for a value of unknown origin; containers are named, never printed."""
-    if value is None or isinstance(value, (bool, float)):
-        return repr(value)
-    if isinstance(value, int):
-        return repr(value) if value.bit_length() <= 64 else f"an integer of {value.bit_length()} bits"
-    if isinstance(value, str):
-        shown = ascii(value[:MAX_SHOWN_CHARACTERS])
-        return shown if len(value) <= MAX_SHOWN_CHARACTERS else f"{shown}... ({len(value)} characters)"
-    return f"a {type(value).__name__}"
 
 
 def _seed(value: object) -> int:

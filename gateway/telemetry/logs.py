@@ -7,7 +7,6 @@ begin a line of his own, or speak to the operator's terminal. Lines that repeat 
 import json
 import logging
 import math
-import re
 import sys
 import threading
 import time
@@ -17,12 +16,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
+from gateway.safe_text import one_line, shortened
+
 LogFormat = Literal["human", "json"]
 
 MOST_CHARACTERS = 4000
 _MOST_TRACEBACK_CHARACTERS = 20_000
-# Controls, line and paragraph separators, marks that reorder text, and halves of surrogate pairs.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _OF_EVERY_RECORD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
 # Lines of one kind that are written within the window; the others are only counted.
@@ -47,11 +46,6 @@ def configure_logging(level: str, form: LogFormat = "human") -> None:
     root.addHandler(handler)
     root.setLevel(level.upper())
     logging.captureWarnings(True)
-
-
-def one_line(text: str) -> str:
-    """Return a text without anything that could end a line or steer a terminal, escaped where need be."""
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class HumanFormatter(logging.Formatter):
@@ -222,5 +216,4 @@ def _plain(value: object) -> object:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    text = str(value)
-    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."
+    return shortened(str(value), MOST_CHARACTERS)

@@ -12,10 +12,7 @@ from tritonclient.grpc import model_config_pb2
 from contract.facts import Facts, FactsError, facts_from_parameters
 from contract.tensors import Tensor, input_tensors, output_tensors
 from gateway.errors import ModelError, RequestError
-
-# How much of the list of games an error message repeats.
-_MAX_LISTED_CHARACTERS = 1000
-_MAX_SHOWN_CHARACTERS = 80
+from gateway.safe_text import describe, listed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +35,15 @@ class ModelFacts(Facts):
             return 0
         if not self.games:
             raise RequestError(
-                f"the game {_shown(game)} is unknown: this model has no games; leave 'game' out"
+                f"the game {describe(game)} is unknown: this model has no games; leave 'game' out"
             )
         if isinstance(game, str) and game in self.games:
             return self.games.index(game)
         if isinstance(game, int) and not isinstance(game, bool) and 0 < game < len(self.games):
             return game
-        raise RequestError(f"the game {_shown(game)} is unknown; the games are: {_listed(self.games)}")
+        names = ["(unconditional)" if name is None else repr(name) for name in self.games]
+        games = listed([f"{id_} {name}" for id_, name in enumerate(names)], f", up to id {len(names) - 1}")
+        raise RequestError(f"the game {describe(game)} is unknown; the games are: {games}")
 
     def info(self, selected_game: str | None) -> dict[str, Any]:
         """Return the answer to an `info` request; `selected_game` is the name of the default game."""
@@ -113,24 +112,3 @@ def _check_tensors(
 def _type_name(data_type: int) -> str:
     known = data_type in model_config_pb2.DataType.values()
     return str(model_config_pb2.DataType.Name(data_type) if known else data_type)
-
-
-def _shown(game: object) -> str:
-    """Return a game from a request in a form that is safe to repeat, however large it is."""
-    if isinstance(game, int) and game.bit_length() > 64:
-        return "id (a number of more than 64 bits)"
-    text = repr(game[:_MAX_SHOWN_CHARACTERS] if isinstance(game, str) else game)
-    return text[:_MAX_SHOWN_CHARACTERS]
-
-
-def _listed(games: tuple[str | None, ...]) -> str:
-    """Return as many games as fit into an error message, as `id name`, and how many there are beyond."""
-    listed: list[str] = []
-    room = _MAX_LISTED_CHARACTERS
-    for index, game in enumerate(games):
-        entry = f"{index} {game!r}" if game is not None else f"{index} (unconditional)"
-        room -= len(entry) + 2
-        if room < 0:
-            return f"{', '.join(listed)} and {len(games) - index} more, up to id {len(games) - 1}"
-        listed.append(entry)
-    return ", ".join(listed)

@@ -8,12 +8,11 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Sequence
 
 from tritonclient.grpc import service_pb2
 
 from gateway.errors import ModelError, NotServedError, RequestError, ServerError, TritonUnavailableError
-from gateway.protocol.options import describe
+from gateway.safe_text import describe, listed
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
 from gateway.triton.rpc import REPOSITORY_INDEX
@@ -25,17 +24,6 @@ _LEAST_PAUSE_S = 0.5
 _LIST_TIMEOUT_S = 2.0
 # How long a model that is none of ours is left alone, unless a client names it.
 _FOREIGN_S = 60.0
-_MAX_LISTED_CHARACTERS = 1000
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return as many names as fit into an error message, and how many there are beyond."""
-    room = _MAX_LISTED_CHARACTERS
-    for index, name in enumerate(names):
-        room -= len(name) + 2
-        if room < 0:
-            return f"{', '.join(names[:index])} and {len(names) - index} more"
-    return ", ".join(names) or "none at this time"
 
 
 class ModelRegistry:

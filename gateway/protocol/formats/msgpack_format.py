@@ -14,7 +14,7 @@ from contract.tensors import FRAME_SHAPE
 from gateway.errors import ImageError, RequestError
 from gateway.protocol.formats.request_fields import WANTED_PIXELS, fields_of, pixels_of, request_of
 from gateway.protocol.messages import RESIZE_MODES, Image, ImageFile, RawFrame, Reply, Request, ResizeMode
-from gateway.protocol.options import describe
+from gateway.safe_text import describe
 
 # Far above what a request needs. An empty list takes 56 bytes of memory and 1 of the message, so their number
 # is bounded too: what remains is the data itself.

@@ -13,7 +13,7 @@ from gateway.protocol.formats.pickles.reader import read_pickle
 from gateway.protocol.formats.pickles.values import PickledImage
 from gateway.protocol.formats.request_fields import WANTED_PIXELS, fields_of, pixels_of, request_of
 from gateway.protocol.messages import Pixels, Reply, Request
-from gateway.protocol.options import describe
+from gateway.safe_text import describe
 
 REPLY_PROTOCOL = 4
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from gateway.errors import ImageError, RequestError
 from gateway.protocol.messages import Image, Pixels, Reply, Request
-from gateway.protocol.options import describe, read_options
+from gateway.protocol.options import read_options
+from gateway.safe_text import describe
 
 WANTED_PIXELS = "send uint8 RGB pixels of shape (H, W, 3)"
 

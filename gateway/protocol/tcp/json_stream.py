@@ -13,9 +13,10 @@ from gateway.protocol.bmp import NEED_MORE_BYTES, bmp_size
 from gateway.protocol.json_replies import reply_json
 from gateway.protocol.json_text import goes_on_after_object, parse_object
 from gateway.protocol.messages import RESIZE_MODES, Event, ImageFile, RawFrame, Reply, RequestType, ResizeMode
-from gateway.protocol.options import Options, describe, read_hello, read_options
+from gateway.protocol.options import Options, read_hello, read_options
 from gateway.protocol.tcp.foreign_streams import HEAD_BYTES, stranger
 from gateway.protocol.tcp.framed_stream import LINE_ENDS, Body, FramedStream, Limits
+from gateway.safe_text import describe
 
 # How much of a chunk is searched for a newline at once: more than an ordinary line has.
 _WINDOW_BYTES = 512

@@ -9,8 +9,9 @@ import pytest
 import pytest_asyncio
 
 from gateway.errors import NotServedError, RequestError, TritonUnavailableError
+from gateway.safe_text import listed
 from gateway.triton.connection import TritonConnection
-from gateway.triton.registry import ModelRegistry, listed
+from gateway.triton.registry import ModelRegistry
 from tests.stand_ins.timed_triton import HORIZON, TimedTriton, running_triton
 
 
