@@ -8,17 +8,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from gateway.errors import AccessError, ForeignError, StartError
+from gateway.errors import AccessError, StartError
 from gateway.ports.allow_list import Networks
 from gateway.ports.listening import listening_socket
 from gateway.ports.port import Services
-from gateway.ports.tcp.connection import TcpConnection
-from gateway.telemetry.rarely import Rarely
+from gateway.ports.tcp.connection import Shared, TcpConnection
 
 logger = logging.getLogger(__name__)
 
-# Headers, and the first part of an image that comes with one, are received here; the rest in its own place.
-_SCRATCH_BYTES = 16 * 2**10
 _LONGEST_PAUSE_BETWEEN_CHECKS_S = 0.5
 # Refused connections that are held until they have been told why; beyond them nobody is told.
 _MOST_REFUSED = 64
@@ -33,26 +30,23 @@ class TcpServer:
     def __init__(self, services: Services) -> None:
         self.settings = settings = services.settings
         self.metrics = services.metrics.port("tcp")
-        self.service = services.of_port(self.metrics, settings.tcp_deadline_s)
-        self.token = read_token(settings.tcp_token_file)
-        # One for all: the event loop hands each read on before it begins the next.
-        self.scratch = memoryview(bytearray(_SCRATCH_BYTES))
+        service = services.of_port(self.metrics, settings.tcp_deadline_s)
+        token = read_token(settings.tcp_token_file)
         self._networks = Networks(settings.networks)
         self._connections: set[TcpConnection] = set()
         self._refused: set[TcpConnection] = set()
         self._per_address: Counter[str] = Counter()
         # What is listened on, once started; 0 while nobody listens.
         self.port = 0
-        self._strangers = Rarely()
         self._server: asyncio.Server | None = None
         self._handshakes: set[asyncio.Task[None]] = set()
         self._tls = tls_context(settings.tcp_tls_cert, settings.tcp_tls_key)
         self.metrics.count_clients_by(lambda: sum(not one.is_authorised for one in self._connections))
-        if self.token is not None:
-            self.authorised_metrics = services.metrics.port("tcp", "authorised")
-            self.authorised_metrics.count_clients_by(
-                lambda: sum(one.is_authorised for one in self._connections)
-            )
+        authorised_metrics = self.metrics
+        if token is not None:
+            authorised_metrics = services.metrics.port("tcp", "authorised")
+            authorised_metrics.count_clients_by(lambda: sum(one.is_authorised for one in self._connections))
+        self._shared = Shared(settings, service, authorised_metrics, token, self.enter, self.leave)
 
     async def start(self) -> None:
         """Bind the port, unless it is off, and begin to serve, in the running event loop.
@@ -70,7 +64,7 @@ class TcpServer:
         self.port = int(self._listener.getsockname()[1])
         self._tasks = [asyncio.create_task(self._check_times())]
         if self._tls is None:
-            self._server = await loop.create_server(lambda: TcpConnection(self), sock=self._listener)
+            self._server = await loop.create_server(lambda: TcpConnection(self._shared), sock=self._listener)
         else:
             self._tasks.append(asyncio.create_task(self._accept_tls(self._tls)))
 
@@ -127,12 +121,6 @@ class TcpServer:
             return "connections", f"{most} connections from {address} are open already: close some"
         return None
 
-    def tell_of_stranger(self, address: str, problem: ForeignError) -> None:
-        """Log that a client came to the wrong port; it may come again and again."""
-        told = f"{address} came to the wrong port: {problem}"
-        if self._strangers.is_due(told):
-            logger.warning("%s", told)
-
     def leave(self, connection: TcpConnection) -> None:
         """Count a connection as closed."""
         self._refused.discard(connection)
@@ -152,7 +140,7 @@ class TcpServer:
                 logger.warning("a connection could not be accepted: %s", error)
                 await asyncio.sleep(_PAUSE_AFTER_REFUSAL_S)
                 continue
-            connection = TcpConnection(self, address=str(peer[0]))
+            connection = TcpConnection(self._shared, address=str(peer[0]))
             if self.enter(connection) is not None:
                 # Nobody is told before TLS stands.
                 self._refused.discard(connection)
