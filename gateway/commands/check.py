@@ -1,39 +1,51 @@
 """`nitrogen-gateway check HOST`: speaks to a running gateway as each kind of client, and says what works."""
 
 import argparse
-import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
-
-from zmq.auth import load_certificate
+from typing import Protocol
 
 from command_line.paths import local_path
-from gateway.commands.check_services import check_http, check_triton
-from gateway.commands.check_tcp import TcpAccess, check_tcp
-from gateway.commands.check_zmq import CurveClient, check_zmq
+from gateway.commands import check_http, check_tcp, check_zmq
+from gateway.commands.check_triton import check_triton
 from gateway.commands.probing import (
     PORT_NAMES,
     REQUESTS,
     Finding,
+    FlagError,
     ForeignError,
     Place,
     ProbeError,
     report,
 )
 from gateway.errors import StartError
-from gateway.settings import OFF
+from gateway.settings import OFF, GatewaySettings
 from gateway.triton.key import TritonKey
 
 # Each port's checks together may take as many timeouts, after which they are given up.
 _PATIENCE = 30
-_HTTP_PORT = 8080
 
 
-class _ArgumentError(Exception):
-    """A file that a flag names cannot be used; the message never shows what is in it."""
+class PortCheck(Protocol):
+    """What a module offers that checks one kind of port."""
+
+    def add_flags(self, parser: argparse.ArgumentParser) -> None:
+        """Add the flags that say how its clients get in."""
+
+    def prepare(self, arguments: argparse.Namespace) -> Callable[[Place], Iterator[Finding]]:
+        """Return the check itself.
+
+        Raises:
+            FlagError: a file that a flag names cannot be used.
+        """
+
+
+# By the names of the gateway's ports.
+CHECKS: dict[str, PortCheck] = {"zmq": check_zmq, "tcp": check_tcp, "http": check_http}
 
 
 def main(words: Sequence[str]) -> int:
@@ -42,7 +54,7 @@ def main(words: Sequence[str]) -> int:
     arguments = parser.parse_args(words)
     try:
         checks = _checks(arguments)
-    except _ArgumentError as error:
+    except FlagError as error:
         parser.error(str(error))
     sys.stdout.write(
         f"NitroGen gateway at {arguments.host}; latencies are medians of {REQUESTS} predicts, one at a time\n"
@@ -68,9 +80,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Speak to a running gateway on every port as each kind of client, and to Triton.",
     )
     parser.add_argument("host", help="name or address of the gateway")
-    for name, port in (("zmq", 5555), ("tcp", 5556), ("http", _HTTP_PORT)):
+    for name in CHECKS:
+        number = GatewaySettings.model_fields[f"{name}_port"].default
         parser.add_argument(
-            f"--{name}-port", type=_port, metavar="PORT", default=port, help="off leaves it out (%(default)s)"
+            f"--{name}-port",
+            type=_port,
+            metavar="PORT",
+            default=number,
+            help="off leaves it out (%(default)s)",
         )
     parser.add_argument(
         "--triton",
@@ -81,41 +98,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--triton-key-file", type=local_path, help="file with the key that Triton asks for")
     parser.add_argument("--model", default="nitrogen", help="model that Triton is asked for (%(default)s)")
     parser.add_argument("--timeout", type=_seconds, default=10.0, help="seconds for each reply (%(default)s)")
-    parser.add_argument("--no-pickle", action="store_true", help="the gateway runs with --no-pickle")
-    parser.add_argument("--client-key", type=local_path, help="CURVE: file NAME.key_secret of this client")
-    parser.add_argument("--server-key", type=local_path, help="CURVE: file server.key of the gateway")
-    parser.add_argument("--tcp-token-file", type=local_path, help="file with the TCP port's token")
-    parser.add_argument(
-        "--tcp-tls-ca", type=local_path, help="PEM file with the TCP port's authority: speak TLS"
-    )
+    for check in CHECKS.values():
+        check.add_flags(parser)
     return parser
 
 
 def _checks(arguments: argparse.Namespace) -> list[tuple[str, Callable[[], Iterator[Finding]]]]:
     """Return the checks that were asked for, each with its port's name."""
-
-    def place(name: str) -> Place:
-        port = getattr(arguments, f"{name}_port")
-        return Place(arguments.host, port, arguments.timeout, f"--{name}-port")
-
-    keys = _curve(arguments.client_key, arguments.server_key)
-    access = _tcp_access(arguments.tcp_token_file, arguments.tcp_tls_ca)
+    prepared = {name: check.prepare(arguments) for name, check in CHECKS.items()}
     key = _triton_key(arguments.triton_key_file)
     host, port = arguments.triton or (arguments.host, 8001)
     triton = Place(host, port, arguments.timeout, "--triton")
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = []
-    if arguments.zmq_port:
-        checks.append(
-            (
-                f"zmq {arguments.zmq_port}",
-                lambda: check_zmq(place("zmq"), keys, takes_pickle=not arguments.no_pickle),
-            )
-        )
-    if arguments.tcp_port:
-        checks.append((f"tcp {arguments.tcp_port}", lambda: check_tcp(place("tcp"), access)))
-    if arguments.http_port:
-        is_named = arguments.http_port != _HTTP_PORT
-        checks.append((f"http {arguments.http_port}", lambda: check_http(place("http"), is_named=is_named)))
+    for name, check in prepared.items():
+        number = getattr(arguments, f"{name}_port")
+        if number:
+            place = Place(arguments.host, number, arguments.timeout, f"--{name}-port")
+            checks.append((f"{name} {number}", partial(check, place)))
     checks.append(
         (
             f"triton {port}",
@@ -150,52 +149,11 @@ def _patiently(name: str, check: Callable[[], Iterator[Finding]], limit_s: float
     return found
 
 
-def _curve(client: Path | None, server: Path | None) -> CurveClient | None:
-    if client is None and server is None:
-        return None
-    if client is None or server is None:
-        raise _ArgumentError("--client-key and --server-key mean nothing without each other: give both")
-    public, secret = _certificate("--client-key", client)
-    if secret is None:
-        raise _ArgumentError(
-            f"--client-key is {str(client)!r}, which has no secret key: NAME.key_secret is needed"
-        )
-    return CurveClient(public, secret, _certificate("--server-key", server)[0])
-
-
-def _certificate(flag: str, path: Path) -> tuple[bytes, bytes | None]:
-    try:
-        return load_certificate(path)
-    except (OSError, ValueError):
-        raise _ArgumentError(
-            f"{flag} is {str(path)!r}, which is no file of CURVE keys that can be read"
-        ) from None
-
-
 def _triton_key(path: Path | None) -> TritonKey | None:
     try:
         return None if path is None else TritonKey(path)
     except StartError as error:
-        raise _ArgumentError(str(error)) from None
-
-
-def _tcp_access(token_file: Path | None, authority: Path | None) -> TcpAccess:
-    token = None
-    if token_file is not None:
-        try:
-            token = token_file.read_text().strip()
-        except (OSError, ValueError):
-            token = ""
-        if not token:
-            raise _ArgumentError(f"--tcp-token-file is {str(token_file)!r}, which is no file with a token")
-    if authority is None:
-        return TcpAccess(token)
-    try:
-        return TcpAccess(token, ssl.create_default_context(cafile=str(authority)))
-    except (OSError, ValueError):
-        raise _ArgumentError(
-            f"--tcp-tls-ca is {str(authority)!r}, which is not a readable PEM file"
-        ) from None
+        raise FlagError(str(error)) from None
 
 
 def _port(text: str) -> int:

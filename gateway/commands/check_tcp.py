@@ -1,14 +1,19 @@
 """Checking port 5556 as its clients use it: JSON with raw frames and files, and BizHawk's own sockets."""
 
+import argparse
 import json
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from command_line.paths import local_path
 from gateway.commands.probing import (
     Finding,
+    FlagError,
     ForeignError,
     Place,
     ProbeError,
@@ -36,7 +41,24 @@ class TcpAccess:
     tls: ssl.SSLContext | None = None
 
 
-def check_tcp(place: Place, access: TcpAccess) -> Iterator[Finding]:
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how TCP clients get in."""
+    parser.add_argument("--tcp-token-file", type=local_path, help="file with the TCP port's token")
+    parser.add_argument(
+        "--tcp-tls-ca", type=local_path, help="PEM file with the TCP port's authority: speak TLS"
+    )
+
+
+def prepare(arguments: argparse.Namespace) -> Callable[[Place], Iterator[Finding]]:
+    """Return the check of a TCP port.
+
+    Raises:
+        FlagError: a file does not hold what its flag says.
+    """
+    return partial(_check, access=_access(arguments.tcp_token_file, arguments.tcp_tls_ca))
+
+
+def _check(place: Place, access: TcpAccess) -> Iterator[Finding]:
     """Yield what works on the TCP port and what does not.
 
     Raises:
@@ -52,6 +74,23 @@ def check_tcp(place: Place, access: TcpAccess) -> Iterator[Finding]:
     yield finding(where, "JSON, raw frame", lambda: _predicts(place, access, _Line, raw))
     yield finding(where, "JSON, PNG file", lambda: _predicts(place, access, _Line, with_png))
     yield finding(where, "BizHawk's sockets", lambda: _predicts(place, access, _Framed, framed_png))
+
+
+def _access(token_file: Path | None, authority: Path | None) -> TcpAccess:
+    token = None
+    if token_file is not None:
+        try:
+            token = token_file.read_text().strip()
+        except (OSError, ValueError):
+            token = ""
+        if not token:
+            raise FlagError(f"--tcp-token-file is {str(token_file)!r}, which is no file with a token")
+    if authority is None:
+        return TcpAccess(token)
+    try:
+        return TcpAccess(token, ssl.create_default_context(cafile=str(authority)))
+    except (OSError, ValueError):
+        raise FlagError(f"--tcp-tls-ca is {str(authority)!r}, which is not a readable PEM file") from None
 
 
 def _check_silence(place: Place) -> None:

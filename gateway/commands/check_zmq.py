@@ -1,5 +1,6 @@
 """Checking port 5555 as its clients use it: pickles with PIL images and arrays, msgpack, CURVE keys."""
 
+import argparse
 import contextlib
 import io
 import pickle
@@ -7,16 +8,21 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgpack
 import numpy as np
 import PIL.Image
 import zmq
+from zmq.auth import load_certificate
 from zmq.utils.monitor import recv_monitor_message
 
+from command_line.paths import local_path
 from gateway.commands.probing import (
     Finding,
+    FlagError,
     Place,
     ProbeError,
     connect,
@@ -54,7 +60,24 @@ class CurveClient:
     server: bytes
 
 
-def check_zmq(place: Place, keys: CurveClient | None, *, takes_pickle: bool) -> Iterator[Finding]:
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how ZeroMQ clients get in."""
+    parser.add_argument("--no-pickle", action="store_true", help="the gateway runs with --no-pickle")
+    parser.add_argument("--client-key", type=local_path, help="CURVE: file NAME.key_secret of this client")
+    parser.add_argument("--server-key", type=local_path, help="CURVE: file server.key of the gateway")
+
+
+def prepare(arguments: argparse.Namespace) -> Callable[[Place], Iterator[Finding]]:
+    """Return the check of a ZeroMQ port.
+
+    Raises:
+        FlagError: there is no pair of keys in the files, or only one of the two flags was given.
+    """
+    keys = _curve(arguments.client_key, arguments.server_key)
+    return partial(_check, keys=keys, takes_pickle=not arguments.no_pickle)
+
+
+def _check(place: Place, keys: CurveClient | None, *, takes_pickle: bool) -> Iterator[Finding]:
     """Yield what works on the ZeroMQ port and what does not.
 
     Raises:
@@ -73,6 +96,26 @@ def check_zmq(place: Place, keys: CurveClient | None, *, takes_pickle: bool) -> 
         yield finding(where, "msgpack, info", lambda: _info(place, keys, _MSGPACK))
     for what, image, form in kinds:
         yield finding(where, what, lambda image=image, form=form: _predicts(place, keys, image, form))  # type: ignore[misc]
+
+
+def _curve(client: Path | None, server: Path | None) -> CurveClient | None:
+    if client is None and server is None:
+        return None
+    if client is None or server is None:
+        raise FlagError("--client-key and --server-key mean nothing without each other: give both")
+    public, secret = _certificate("--client-key", client)
+    if secret is None:
+        raise FlagError(
+            f"--client-key is {str(client)!r}, which has no secret key: NAME.key_secret is needed"
+        )
+    return CurveClient(public, secret, _certificate("--server-key", server)[0])
+
+
+def _certificate(flag: str, path: Path) -> tuple[bytes, bytes | None]:
+    try:
+        return load_certificate(path)
+    except (OSError, ValueError):
+        raise FlagError(f"{flag} is {str(path)!r}, which is no file of CURVE keys that can be read") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,10 @@ _ANSWERS = (
 )
 
 
+class FlagError(Exception):
+    """A file that a flag names cannot be used; the message never shows what is in it."""
+
+
 class ProbeError(Exception):
     """Something does not work; the message says why, as far as it can be seen, and what to do."""
 

@@ -1,16 +1,15 @@
-"""Checking port 8080's pages, and Triton itself."""
+"""Checking port 8080's pages."""
 
+import argparse
 import http
 import ipaddress
 import re
 import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import partial
 
-import grpc
 from prometheus_client.parser import text_string_to_metric_families
-from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from gateway.commands.probing import (
     Finding,
@@ -22,7 +21,7 @@ from gateway.commands.probing import (
     foreign,
     shown,
 )
-from gateway.triton.key import TritonKey, refused_key
+from gateway.settings import GatewaySettings
 
 _MOST_PAGE_BYTES = 4 * 2**20
 _PREFIX = "nitrogen_gateway_"
@@ -30,7 +29,17 @@ _HTTP = b"HTTP/1."
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
 
 
-def check_http(place: Place, *, is_named: bool) -> Iterator[Finding]:
+def add_flags(_: argparse.ArgumentParser) -> None:
+    """Add nothing: whoever reaches the port may read its pages."""
+
+
+def prepare(arguments: argparse.Namespace) -> Callable[[Place], Iterator[Finding]]:
+    """Return the check of an HTTP port."""
+    usual = GatewaySettings.model_fields["http_port"].default
+    return partial(_check, is_named=arguments.http_port != usual)
+
+
+def _check(place: Place, *, is_named: bool) -> Iterator[Finding]:
     """Yield what works on the HTTP port and what does not.
 
     `is_named`: whether the caller has named the port; else it is fine that another machine's cannot be
@@ -51,33 +60,6 @@ def check_http(place: Place, *, is_named: bool) -> Iterator[Finding]:
     yield finding(where, "/healthz", lambda: _plain_page(place, "/healthz"))
     yield finding(where, "/readyz", lambda: _plain_page(place, "/readyz"))
     yield finding(where, "/metrics", lambda: _metrics(place))
-
-
-def check_triton(
-    place: Place, model: str, key: TritonKey | None = None, *, is_named: bool
-) -> Iterator[Finding]:
-    """Yield whether Triton's gRPC port answers, whether it serves the model, and whether it takes the key.
-
-    `is_named`: whether the caller has named the port; else it is fine that it cannot be reached.
-
-    Raises:
-        ProbeError: there is no connection, or no Triton.
-    """
-    where = f"triton {place.port}"
-    try:
-        connect(place).close()
-    except ProbeError:
-        if is_named:
-            raise
-        hint = f"not reached at {place}, which only the gateway has to; --triton HOST:PORT names another"
-        yield Finding(where, "connection", "note", hint)
-        return
-    with grpc.insecure_channel(str(place), options=(("grpc.enable_http_proxy", 0),)) as channel:
-        triton = _Triton(service_pb2_grpc.GRPCInferenceServiceStub(channel), place, key)
-        yield finding(where, "server live", triton.live)
-        yield finding(where, f"model {model} ready", lambda: triton.ready(model))
-        if key is not None:
-            yield finding(where, "key", lambda: triton.takes_key(model))
 
 
 def _is_this_machine(host: str) -> bool:
@@ -144,57 +126,3 @@ def _metrics(place: Place) -> str:
     if down:
         parts.append(f"the gateway cannot use Triton at {', '.join(sorted(down))}")
     return shown("; ".join(parts))
-
-
-class _Triton:
-    """The questions to one Triton, each of which shows the key, if there is one."""
-
-    def __init__(
-        self, stub: service_pb2_grpc.GRPCInferenceServiceStub, place: Place, key: TritonKey | None
-    ) -> None:
-        self._stub = stub
-        self._place = place
-        self._key = key
-
-    def live(self) -> str:
-        if not self._ask(self._stub.ServerLive, service_pb2.ServerLiveRequest()).live:
-            raise ProbeError("Triton answers that it is not live: look at its log")
-        return "live"
-
-    def ready(self, model: str) -> str:
-        if not self._ask(self._stub.ModelReady, service_pb2.ModelReadyRequest(name=model)).ready:
-            raise ProbeError(
-                f"Triton does not serve the model {model!r}: load it, or name another with --model"
-            )
-        return "ready"
-
-    def takes_key(self, model: str) -> str:
-        try:
-            self._call(self._stub.ModelConfig, service_pb2.ModelConfigRequest(name=model))
-        except grpc.RpcError as error:
-            # Triton looks at the key first, and then for the model.
-            if error.code() is not grpc.StatusCode.NOT_FOUND:
-                raise self._problem(error) from None
-        return "taken, or not asked for"
-
-    def _ask(self, method: Callable[..., Any], request: object) -> Any:  # noqa: ANN401 - the stub is untyped
-        try:
-            return self._call(method, request)
-        except grpc.RpcError as error:
-            raise self._problem(error) from None
-
-    def _call(self, method: Callable[..., Any], request: object) -> Any:  # noqa: ANN401 - the stub is untyped
-        metadata = None if self._key is None else self._key.metadata
-        return method(request, timeout=self._place.timeout_s, metadata=metadata)
-
-    def _problem(self, error: grpc.RpcError) -> ProbeError:
-        code, place = error.code(), self._place
-        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return ForeignError(
-                f"no answer within {place.timeout_s:g} s, but a connection: is it Triton's gRPC port?"
-            )
-        details = (error.details() or "no details").rpartition("last error: ")[2]
-        refusal = refused_key(details, self._key)
-        if refusal is not None:
-            return ProbeError(f"Triton refuses it: {shown(refusal)}")
-        return ForeignError(f"{code.name} ({shown(details)}): is {place} Triton's gRPC port, without TLS?")
