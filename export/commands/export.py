@@ -17,6 +17,7 @@ from export.checkpoint.source import (
     in_models_dir,
     opened_checkpoint,
 )
+from export.commands.running_triton import key_of
 from export.errors import AdapterError, CheckpointError, DownloadError, OptionError
 from export.flags import (
     Given,
@@ -37,7 +38,6 @@ from export.flags import (
 from export.repository.live import activate
 from export.repository.reuse import DEFAULT_NAME, Settings, find_published, serve_again
 from export.repository.triton_config import CONFIG_NAME, SUFFIXES, Format
-from export.repository.triton_key import read_triton_key
 from export.repository.versions import Version, require_writable_model, versions
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def _run(given: Given) -> None:
         raise OptionError("--if-triton-runs says nothing without --triton HOST:PORT: give it, too")
     if start_timeout_s and triton is None:
         raise OptionError("--triton-start-timeout says nothing without --triton HOST:PORT: give it, too")
-    key = None if triton is None or key_file is None else read_triton_key(key_file)
+    key = None if triton is None else key_of(key_file)
     if given.variables:
         logger.info("from the environment: %s", given)
     if values["checkpoint"] == DEMO:

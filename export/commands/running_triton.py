@@ -4,8 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from contract.triton_key import KeyFileError, TritonKey, read_triton_key
+from export.errors import OptionError
 from export.flags import add_triton_key_file, endpoint, taken_from_environment
-from export.repository.triton_key import TritonKey, read_triton_key
 
 DEFAULT_TRITON = "127.0.0.1:8001"
 
@@ -27,9 +28,20 @@ def key_of(path: Path | None) -> TritonKey | None:
     """The key in a file, if there is one.
 
     Raises:
-        OptionError: when it cannot be read, or is none.
+        OptionError: when it cannot be read, or is none; the message does not show what it holds.
     """
-    return None if path is None else read_triton_key(path)
+    try:
+        return None if path is None else read_triton_key(path)
+    except OSError as error:
+        raise OptionError(
+            f"the key file {path} cannot be read ({error.strerror}): give the file with Triton's key "
+            "(--triton-key-file)"
+        ) from error
+    except KeyFileError as error:
+        raise OptionError(
+            f"the key file {path} does not hold one line NAME=VALUE, as Triton's flag has it "
+            f"(--grpc-restricted-protocol=PROTOCOLS:NAME=VALUE): {error}"
+        ) from error
 
 
 def tell_served(name: str, number: int, triton: str | None) -> None:

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from contract.triton_key import TritonKey
 from export.errors import ActivationError, RepositoryError, TritonEndedError, TritonNotRunningError
-from export.repository.triton_key import TritonKey
 from export.repository.tritons import Triton, connected_tritons
 from export.repository.versions import (
     Version,

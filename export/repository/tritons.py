@@ -14,9 +14,9 @@ import grpc
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
 from contract.failure_text import CHANNEL_OPTIONS, cause_of
+from contract.triton_key import TritonKey, wanted_key
 from export.errors import ActivationError, TritonEndedError, TritonNotRunningError
 from export.repository.triton_config import CONFIG_NAME, read_config
-from export.repository.triton_key import TritonKey
 from export.repository.versions import Version
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,6 @@ _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1000),
 )
 _ENDPOINT = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/\[\],]+)):([1-9][0-9]{0,4})")
-_RESTRICTED = "This protocol is restricted"
 
 
 def is_endpoint(text: str) -> bool:
@@ -118,7 +117,7 @@ class Triton:
             return method(request, timeout=timeout_s, metadata=metadata)
         except grpc.RpcError as error:
             detail = cause_of(error.details() or error.code().name)
-            if _RESTRICTED in detail:
+            if wanted_key(detail) is not None:
                 reason = (
                     "it wants a key and got none: give its file with --triton-key-file"
                     if self.key is None

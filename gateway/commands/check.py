@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from command_line.paths import local_path
+from contract.triton_key import TritonKey
 from gateway.commands import check_http, check_tcp, check_zmq
 from gateway.commands.check_triton import check_triton
 from gateway.commands.probing import (
@@ -24,7 +25,7 @@ from gateway.commands.probing import (
 )
 from gateway.errors import StartError
 from gateway.settings import OFF, GatewaySettings
-from gateway.triton.key import TritonKey
+from gateway.triton.key import read_key
 
 # Each port's checks together may take as many timeouts, after which they are given up.
 _PATIENCE = 30
@@ -151,7 +152,7 @@ def _patiently(name: str, check: Callable[[], Iterator[Finding]], limit_s: float
 
 def _triton_key(path: Path | None) -> TritonKey | None:
     try:
-        return None if path is None else TritonKey(path)
+        return None if path is None else read_key(path)
     except StartError as error:
         raise FlagError(str(error)) from None
 

@@ -6,8 +6,9 @@ from typing import Any
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from contract.triton_key import TritonKey
 from gateway.commands.probing import Finding, ForeignError, Place, ProbeError, connect, finding, shown
-from gateway.triton.key import TritonKey, refused_key
+from gateway.triton.key import refused_key
 
 
 def check_triton(

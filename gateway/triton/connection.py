@@ -11,11 +11,12 @@ from typing import Any, Self
 
 import grpc
 
+from contract.triton_key import TritonKey
 from gateway.errors import StoppingError, TritonUnavailableError
 from gateway.settings import GatewaySettings
 from gateway.triton.credentials import TlsFiles
 from gateway.triton.failures import KeyRefusedError, failure
-from gateway.triton.key import TritonKey
+from gateway.triton.key import KeyFile
 from gateway.triton.liveness import Liveness
 from gateway.triton.look_up import LookUp
 from gateway.triton.rpc import RequestT, ResponseT, Rpc
@@ -36,7 +37,7 @@ _REPLACED_S = 30.0
 class TritonConnection:
     """The calls to one Triton, or to several that serve the same models.
 
-    `endpoints`: HOST:PORT of each gRPC service. `tls`: for TLS. `key`: for Triton's restricted protocols.
+    `endpoints`: HOST:PORT of each gRPC service. `tls`: for TLS. `key_file`: for restricted protocols.
     `otlp_endpoint`: HOST:PORT of a collector of traces. `shared_slots`: how many requests' frames go through
     shared memory at a time; 0 for none. `start` and `close` run in the event loop that uses it.
 
@@ -48,7 +49,7 @@ class TritonConnection:
         self,
         *endpoints: str,
         tls: TlsFiles | None = None,
-        key: TritonKey | None = None,
+        key_file: KeyFile | None = None,
         otlp_endpoint: str | None = None,
         shared_slots: int = 0,
     ) -> None:
@@ -61,7 +62,7 @@ class TritonConnection:
         self._credentials = None if tls is None else tls.credentials()
         self._options = channel_options(endpoints, with_tls=tls is not None)
         self._names = LookUp(endpoints)
-        self._key = key
+        self._key_file = key_file
         self._liveness = Liveness(self._options, self._channel_to, self._key_metadata, self._one_lost)
         self._lost = asyncio.Event()
         self._tracer: Tracer | None = None if otlp_endpoint is None else start_tracing(otlp_endpoint)
@@ -77,7 +78,7 @@ class TritonConnection:
         return cls(
             *settings.triton_endpoints,
             tls=files if settings.triton_tls else None,
-            key=None if settings.triton_key_file is None else TritonKey(settings.triton_key_file),
+            key_file=None if settings.triton_key_file is None else KeyFile(settings.triton_key_file),
             otlp_endpoint=settings.otlp_endpoint,
             shared_slots=settings.max_in_flight if settings.triton_shared_memory else 0,
         )
@@ -154,8 +155,8 @@ class TritonConnection:
             problem = failure(
                 error, self.endpoint, timeout_s, subject, key=self._key, shows_key=rpc.shows_key
             )
-            if isinstance(problem, KeyRefusedError) and self._key is not None:
-                self._key.read_again()
+            if isinstance(problem, KeyRefusedError) and self._key_file is not None:
+                self._key_file.read_again()
             raise problem from error
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -165,6 +166,10 @@ class TritonConnection:
             raise TritonUnavailableError("the call to Triton was cut short: send the request again") from None
         except grpc.aio.UsageError as error:
             raise StoppingError("the gateway is stopping: send the request again") from error
+
+    @property
+    def _key(self) -> TritonKey | None:
+        return None if self._key_file is None else self._key_file.key
 
     def _key_metadata(self) -> Metadata | None:
         return None if self._key is None else self._key.metadata

@@ -5,6 +5,7 @@ import re
 import grpc
 
 from contract.failure_text import cause_of
+from contract.triton_key import TritonKey
 from gateway.errors import (
     BusyError,
     DeadlineError,
@@ -13,7 +14,7 @@ from gateway.errors import (
     ServerError,
     TritonUnavailableError,
 )
-from gateway.triton.key import TritonKey, refused_key
+from gateway.triton.key import refused_key
 
 # How Triton begins its refusal of a model, or a version of one, that it does not serve.
 _NOT_SERVED = "Request for unknown model"

@@ -15,10 +15,10 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from contract.triton_key import TritonKey, read_triton_key
 from export.commands.export import run as run_export
 from export.errors import ActivationError, TritonNotRunningError
 from export.repository.live import activate, rollback
-from export.repository.triton_key import TritonKey, read_triton_key
 from export.repository.versions import history, serve_version, served_number
 from standalone.triton_server import TritonPorts, TritonServer, server_command
 from standalone.triton_wheel import assemble_backends, find_triton_wheel

@@ -4,21 +4,25 @@ from pathlib import Path
 
 import pytest
 
+from export.commands.running_triton import key_of
 from export.errors import OptionError
-from export.repository.triton_key import read_triton_key
 
 
-@pytest.mark.parametrize("content", ["nitrogen=3f9c", "nitrogen=3f9c\n", "Nitrogen=3f9c\r\n"])
+@pytest.mark.parametrize("content", ["nitrogen=3f9c", "nitrogen=3f9c\n"])
 def test_one_line_is_the_key(tmp_path: Path, content: str) -> None:
     path = tmp_path / "key"
     path.write_text(content)
-    assert read_triton_key(path).metadata == (("triton-grpc-protocol-nitrogen", "3f9c"),)
+    key = key_of(path)
+    assert key is not None
+    assert key.metadata == (("triton-grpc-protocol-nitrogen", "3f9c"),)
 
 
 def test_a_value_may_hold_what_base64_does(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text("key=a+/b==")
-    assert read_triton_key(path).value == "a+/b=="
+    key = key_of(path)
+    assert key is not None
+    assert key.value == "a+/b=="
 
 
 @pytest.mark.parametrize(
@@ -29,6 +33,8 @@ def test_a_value_may_hold_what_base64_does(tmp_path: Path) -> None:
         b"nitrogen",
         b"nitrogen=",
         b"=3f9c",
+        b"Nitrogen=3f9c",
+        b"nitrogen=3f9c\r\n",
         b"a=b\nc=d",
         b"a b=c",
         b"a=b c",
@@ -41,7 +47,7 @@ def test_a_torn_file_is_one_sentence_that_does_not_show_it(tmp_path: Path, conte
     path = tmp_path / "key"
     path.write_bytes(content)
     with pytest.raises(OptionError, match="does not hold one line NAME=VALUE") as raised:
-        read_triton_key(path)
+        key_of(path)
     assert str(path) in str(raised.value)
     assert "3f9c" not in str(raised.value)
 
@@ -50,6 +56,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         OptionError, match=r"the key file .*/key cannot be read \(No such file or directory\)"
     ):
-        read_triton_key(tmp_path / "key")
+        key_of(tmp_path / "key")
     with pytest.raises(OptionError, match="Is a directory"):
-        read_triton_key(tmp_path)
+        key_of(tmp_path)

@@ -18,7 +18,7 @@ from gateway.commands.check import main as check
 from gateway.triton.connection import TritonConnection
 from gateway.triton.credentials import TlsFiles
 from gateway.triton.failures import KeyRefusedError
-from gateway.triton.key import TritonKey
+from gateway.triton.key import KeyFile
 from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
 from tests.gateway.ports.zmq.peers import until
@@ -55,16 +55,16 @@ def key_file(tmp_path: Path) -> Path:
     return path
 
 
-def written(path: Path, key: str) -> TritonKey:
+def written(path: Path, key: str) -> KeyFile:
     path.write_text(f"{key}\n")
-    return TritonKey(path)
+    return KeyFile(path)
 
 
 @asynccontextmanager
 async def registry(
-    endpoint: str, key: TritonKey | None, tls: TlsFiles | None = None, otlp: str | None = None
+    endpoint: str, key: KeyFile | None, tls: TlsFiles | None = None, otlp: str | None = None
 ) -> AsyncIterator[tuple[ModelRegistry, TritonConnection]]:
-    connection = TritonConnection(endpoint, tls=tls, key=key, otlp_endpoint=otlp)
+    connection = TritonConnection(endpoint, tls=tls, key_file=key, otlp_endpoint=otlp)
     await connection.start()
     models = ModelRegistry(connection, "nitrogen")
     await models.start()
@@ -89,7 +89,7 @@ async def until_ready(models: ModelRegistry) -> None:
 
 
 async def test_with_the_key_all_works(triton: TimedTriton, key_file: Path) -> None:
-    async with registry(triton.endpoint, TritonKey(key_file)) as (models, _):
+    async with registry(triton.endpoint, KeyFile(key_file)) as (models, _):
         await until_ready(models)
         await until(lambda: models.served == ("nitrogen",), "the models are listed")
         await predict(models.default)
@@ -112,7 +112,7 @@ async def test_the_key_goes_with_traces_and_through_tls(
     tls = TlsFiles(tmp_path / "ca.pem")
     async with running_triton(TimedTriton(tmp_path / "triton-files", instances=1, flags=flags)) as triton:
         with caplog.at_level("INFO"):
-            async with registry(triton.endpoint, TritonKey(key_file), tls=tls, otlp="127.0.0.1:1") as (
+            async with registry(triton.endpoint, KeyFile(key_file), tls=tls, otlp="127.0.0.1:1") as (
                 models,
                 connection,
             ):
@@ -171,11 +171,22 @@ async def test_a_triton_that_restricts_inference_is_told_of(key_file: Path, tmp_
     flags = [restricted(protocols=f"{PROTOCOLS},inference")]
     async with (
         running_triton(TimedTriton(tmp_path / "files", instances=1, flags=flags)) as triton,
-        registry(triton.endpoint, TritonKey(key_file)) as (models, _),
+        registry(triton.endpoint, KeyFile(key_file)) as (models, _),
     ):
         await until_ready(models)
         with pytest.raises(KeyRefusedError, match=r"it restricts inference.* --grpc-restricted-protocol"):
             await predict(models.default)
+
+
+async def test_a_triton_whose_key_has_capitals_refuses_everybody(key_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    flags = [restricted(f"Nitrogen={SECRET}", "model-config")]
+    async with (
+        running_triton(TimedTriton(tmp_path / "files", instances=1, flags=flags)) as triton,
+        registry(triton.endpoint, KeyFile(key_file)) as (models, _),
+    ):
+        with pytest.raises(KeyRefusedError, match=r"'Nitrogen', and no client can show a name with capitals"):
+            await models.default.fresh_facts()
 
 
 # Mending it without a restart of the gateway
@@ -200,7 +211,7 @@ async def test_a_triton_that_comes_back_with_the_right_key_is_used(key_file: Pat
         (tmp_path / name).mkdir()
     before = TimedTriton(tmp_path / "before", instances=1, flags=[restricted(WRONG)])
     after = TimedTriton(tmp_path / "after", instances=1, flags=[restricted()], grpc_port=before.port)
-    async with registry(before.endpoint, TritonKey(key_file)) as (models, _):
+    async with registry(before.endpoint, KeyFile(key_file)) as (models, _):
         async with running_triton(before):
             async with asyncio.timeout(WITHIN_S):
                 refused = "is not the one that it wants"

@@ -7,7 +7,7 @@ import pytest
 from gateway.command_line import parse_settings
 from gateway.errors import StartError
 from gateway.triton.connection import TritonConnection
-from gateway.triton.key import TritonKey
+from gateway.triton.key import read_key
 
 
 @pytest.mark.parametrize(
@@ -54,12 +54,12 @@ def test_a_missing_file_and_a_folder_are_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(StartError, match=r"--triton-key-file is .* there is no such file"):
             parse_settings([f"--triton-key-file={path}"])
         with pytest.raises(StartError, match=r"--triton-key-file is .* cannot be read"):
-            TritonKey(path)
+            read_key(path)
 
 
 def test_a_key_is_taken_with_and_without_the_end_of_its_line(tmp_path: Path) -> None:
     for content in ("nitrogen=s3=cr:et", "nitrogen=s3=cr:et\n"):
         (tmp_path / "key").write_text(content)
-        key = TritonKey(tmp_path / "key")
+        key = read_key(tmp_path / "key")
         assert key.metadata == (("triton-grpc-protocol-nitrogen", "s3=cr:et"),)
         assert "s3=cr:et" not in repr(key)

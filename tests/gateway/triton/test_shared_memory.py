@@ -24,7 +24,7 @@ from gateway.errors import StartError
 from gateway.protocol.messages import ActionChunk
 from gateway.triton import shared_memory
 from gateway.triton.connection import TritonConnection
-from gateway.triton.key import TritonKey
+from gateway.triton.key import KeyFile
 from gateway.triton.model import TritonModel
 from gateway.triton.shared_memory import FOLDER, MOST_SLOTS, SLOT_FRAMES, SharedFrames
 from tests.gateway.ports.zmq.peers import until
@@ -177,7 +177,7 @@ async def test_a_triton_that_restricts_it_is_told_of_the_region_by_who_has_the_k
     (tmp_path / "key").write_text("nitrogen=a-secret\n")
     flag = "--grpc-restricted-protocol=shared-memory:nitrogen=a-secret"
     triton = TimedTriton(tmp_path / "triton", instances=1, flags=[flag])
-    connection = TritonConnection(triton.endpoint, key=TritonKey(tmp_path / "key"), shared_slots=1)
+    connection = TritonConnection(triton.endpoint, key_file=KeyFile(tmp_path / "key"), shared_slots=1)
     model = TritonModel(connection, "nitrogen")
     try:
         await triton.start()

@@ -1,0 +1,79 @@
+"""The key of a Triton with restricted protocols, and the file that holds it: one line, NAME=VALUE.
+
+Triton is started with `--grpc-restricted-protocol=PROTOCOLS:NAME=VALUE`, and then answers calls of these
+protocols only when their metadata hold `triton-grpc-protocol-NAME: VALUE`. Names of metadata are lower-case:
+a Triton that is given a NAME with capitals refuses everybody, so no file may hold one.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_PREFIX = "triton-grpc-protocol-"
+# How Triton refuses a call without the right key, with the status UNAVAILABLE.
+_REFUSAL = re.compile(rf"This protocol is restricted, expecting header '{_PREFIX}(.*)'")
+# What gRPC lets through in metadata.
+_NAME = re.compile(r"[a-z0-9_.-]{1,200}")
+_VALUE = re.compile(r"[!-~]{1,4000}")
+# What ends so is base64 to gRPC.
+_BINARY = "-bin"
+_MAX_BYTES = 5000
+
+
+class KeyFileError(ValueError):
+    """A file does not hold a key; the message is a clause that does not show what it holds."""
+
+
+@dataclass(frozen=True)
+class TritonKey:
+    """A key, and the file that it came from."""
+
+    name: str
+    value: str = field(repr=False)
+    path: Path
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What has to go with each gRPC call."""
+        return ((f"{_PREFIX}{self.name}", self.value),)
+
+
+def read_triton_key(path: Path) -> TritonKey:
+    """Return the key in a file.
+
+    Raises:
+        OSError: the file cannot be read.
+        KeyFileError: it is not one line NAME=VALUE.
+    """
+    with path.open("rb") as file:
+        content = file.read(_MAX_BYTES)
+    try:
+        text = content.decode("ascii").removesuffix("\n")
+    except UnicodeDecodeError:
+        raise KeyFileError("it holds more than ASCII") from None
+    if not text:
+        raise KeyFileError("it is empty")
+    if "\n" in text:
+        raise KeyFileError("it holds more than one line")
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise KeyFileError("there is no = in it")
+    if not _NAME.fullmatch(name) or name.endswith(_BINARY):
+        raise KeyFileError(
+            "its NAME is not made of up to 200 lower-case letters, digits, hyphens, dots and underscores, "
+            f"without {_BINARY} at its end"
+        )
+    if not _VALUE.fullmatch(value):
+        raise KeyFileError(
+            "its VALUE is not made of up to 4000 ASCII characters without blanks and control characters"
+        )
+    return TritonKey(name, value, path)
+
+
+def wanted_key(detail: str) -> str | None:
+    """Return the name of the key for whose lack Triton refused a call; None when that was not the cause.
+
+    `detail`: Triton's own words.
+    """
+    refusal = _REFUSAL.search(detail)
+    return None if refusal is None else refusal[1]
