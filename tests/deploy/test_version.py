@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy import version
+from standalone import triton_wheel
 from tests.paths import ROOT
 
 HISTORY = "CHANGELOG.md"
@@ -66,3 +67,8 @@ def test_what_is_not_one_version_is_refused(arguments: list[str]) -> None:
 )
 def test_a_version_is_told_from_longer_ones_and_from_other_packages(text: str, found: bool) -> None:
     assert bool(version.mentions("1.2.3").search(text)) is found
+
+
+def test_the_triton_wheel_that_is_asked_for_is_the_one_that_make_and_the_images_install() -> None:
+    (locked,) = re.findall(r"^(\S+==\S+)", (ROOT / "deploy/locks/triton-wheel.txt").read_text(), re.MULTILINE)
+    assert triton_wheel._INSTALL.endswith(f" {locked}")
