@@ -19,7 +19,7 @@ from gateway.child import GatewayChild
 from gateway.errors import StartError
 from gateway.ports.all_ports import PORTS
 from gateway.ports.http.server import HttpServer
-from gateway.ports.listening import cannot_bind
+from gateway.ports.listening import cannot_bind, port_of
 from gateway.settings import GatewaySettings
 from gateway.telemetry.merged import merge_expositions
 
@@ -153,7 +153,7 @@ class _Reserved:
             self._socket.bind(address)
         except OSError as error:
             raise cannot_bind(error, host, port, flag) from error
-        self.port = int(self._socket.getsockname()[1])
+        self.port = port_of(self._socket)
 
     def close(self) -> None:
         """Give the port back."""

@@ -22,7 +22,7 @@ class Acceptor(Generic[Connection]):
 
     `enter`: takes a new connection's socket, address and port; returns the protocol that serves it, or None
     to have it closed. `failed`: told of a connection that could not be opened after all, and why. `tls`: what
-    each connection has to speak, within `handshake_timeout_s` seconds.
+    each connection has to speak, within `handshake_s` seconds.
     """
 
     def __init__(
@@ -32,16 +32,14 @@ class Acceptor(Generic[Connection]):
         failed: Callable[[Connection, OSError], None],
         *,
         tls: ssl.SSLContext | None = None,
-        handshake_timeout_s: float | None = None,
+        handshake_s: float | None = None,
     ) -> None:
         self._listener = listener
         self._enter = enter
         self._failed = failed
         self._tls = tls
         self._tls_timeouts = (
-            {}
-            if tls is None
-            else {"ssl_handshake_timeout": handshake_timeout_s, "ssl_shutdown_timeout": _SHUTDOWN_S}
+            {} if tls is None else {"ssl_handshake_timeout": handshake_s, "ssl_shutdown_timeout": _SHUTDOWN_S}
         )
         self._loop = asyncio.get_running_loop()
         self._arriving: set[asyncio.Task[None]] = set()

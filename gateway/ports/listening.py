@@ -4,18 +4,20 @@ import errno
 import socket
 
 from gateway.errors import StartError
+from gateway.settings import GatewaySettings
 
 _BACKLOG = 1024
 
 
-def listening_socket(host: str, port: int, flag: str, *, shared: bool) -> socket.socket:
+def listening_socket(settings: GatewaySettings, port: int, flag: str) -> socket.socket:
     """Return a non-blocking socket that listens on a port (0: one that the system chooses).
 
-    `flag`: the port's, for the error. `shared`: whether several processes may listen on the port.
+    Several workers may listen on the same one. `flag`: the port's, for the error.
 
     Raises:
         StartError: the port or the host cannot be bound.
     """
+    host = settings.host
     is_ipv6 = ":" in host
     try:
         listener = socket.create_server(
@@ -23,12 +25,17 @@ def listening_socket(host: str, port: int, flag: str, *, shared: bool) -> socket
             family=socket.AF_INET6 if is_ipv6 else socket.AF_INET,
             dualstack_ipv6=is_ipv6,
             backlog=_BACKLOG,
-            reuse_port=shared,
+            reuse_port=settings.workers > 1,
         )
     except OSError as error:
         raise cannot_bind(error, host, port, flag) from error
     listener.setblocking(False)
     return listener
+
+
+def port_of(listener: socket.socket) -> int:
+    """Return the number of the port that a socket listens on."""
+    return int(listener.getsockname()[1])
 
 
 def cannot_bind(error: OSError, host: str, port: int, flag: str) -> StartError:

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.ports.http.connections import HttpConnections
-from gateway.ports.listening import cannot_bind
+from gateway.ports.listening import cannot_bind, port_of
 from gateway.settings import GatewaySettings
 
 _READY_FOR_S = 0.1
@@ -79,7 +79,7 @@ class HttpServer:
         except OSError as error:
             await self._runner.cleanup()
             raise cannot_bind(error, host, port, "--http-port") from error
-        self.port = int(self._server.sockets[0].getsockname()[1])
+        self.port = port_of(self._server.sockets[0])
 
     async def stop(self) -> None:
         """Close the port and its connections."""

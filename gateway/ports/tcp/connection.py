@@ -39,16 +39,15 @@ STOPPING = StoppingError("the gateway is stopping: connect again in a moment")
 class Shared:
     """What all connections of the port share.
 
-    `authorised_metrics`: those of clients that brought the `token`. `enter`: counts a connection, and returns
-    why it is refused, or None; `leave`: counts it as closed. `scratch`: one for all, because the event loop
-    hands each read on before it begins the next. `strangers`: what was logged of those at the wrong port.
+    `authorised_metrics`: those of clients that brought the `token`. `leave`: counts a connection as closed.
+    `scratch`: one for all, because the event loop hands each read on before it begins the next. `strangers`:
+    what was logged of those at the wrong port.
     """
 
     settings: GatewaySettings
     service: PortService
     authorised_metrics: PortMetrics
     token: bytes | None
-    enter: Callable[["TcpConnection"], AccessError | None]
     leave: Callable[["TcpConnection"], None]
     scratch: memoryview = field(default_factory=lambda: memoryview(bytearray(_SCRATCH_BYTES)))
     strangers: Rarely = field(default_factory=Rarely)
@@ -82,13 +81,13 @@ class Arrived:
 class TcpConnection(asyncio.BufferedProtocol):
     """One connection. An image's bytes are received straight into the buffer that its request then holds.
 
-    `address`: the client's, when the connection is counted already (TLS), else "". A refused client is told
-    why with the first thing that it sends.
+    `address`, `port`: the client's. `refusal`: what a client that may not connect is told, with the first
+    thing that it sends.
     """
 
     transport: asyncio.Transport
 
-    def __init__(self, shared: Shared, address: str = "") -> None:
+    def __init__(self, shared: Shared, address: str, port: int, refusal: AccessError | None = None) -> None:
         self.closed = asyncio.Event()
         self.address = address
         self._shared = shared
@@ -96,7 +95,8 @@ class TcpConnection(asyncio.BufferedProtocol):
         self._state = State.OPENING
         self._stream: FramedStream | None = None
         self._body: memoryview | None = None
-        self._refusal: AccessError | None = None
+        self._port = port
+        self._refusal = refusal
         self._gate = TokenGate(shared.token, lambda: self._service.metrics.refused("token"))
         self._backlog = Backlog(
             self._submit, self._has_room, self._turn_taken, asyncio.get_running_loop().call_soon
@@ -121,24 +121,19 @@ class TcpConnection(asyncio.BufferedProtocol):
         return 0 if self._stream is None else self._stream.held_bytes
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Set the socket's options, and register the connection or note why it is refused."""
+        """Set the socket's options, and begin."""
         self.transport = cast(asyncio.Transport, transport)
         set_up(transport.get_extra_info("socket"))
         self._closing = Closing(self.transport)
-        # A client that has hung up already has no address any more.
-        address, port = (transport.get_extra_info("peername") or ("unknown", 0))[:2]
         self._session = Session(
             self._service,
             FrameContext(),
-            address=address,
-            client=f"{address}:{port}",
+            address=self.address,
+            client=f"{self.address}:{self._port}",
             on_progress=self._backlog.pump,
         )
         self._state = State.OPEN
         self._times.opened = time.perf_counter()
-        if not self.address:
-            self.address = address
-            self._refusal = self._shared.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Drop the client's requests: nobody waits for them."""
@@ -241,6 +236,12 @@ class TcpConnection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Close the connection now, whatever is on its way."""
         self.transport.abort()
+
+    def cut(self) -> None:
+        """End the connection, whose unfinished image holds most of the memory."""
+        logger.warning("%s is cut: unfinished images take too much memory", self.address)
+        self._service.metrics.refused("memory")
+        self.abort()
 
     def check_times(self, now: float) -> None:
         """End a connection that is too slow, silent for too long, or does not take its replies."""

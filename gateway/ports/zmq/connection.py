@@ -137,6 +137,16 @@ class ZmqConnection(asyncio.BufferedProtocol):
             self._ending = True
             self._refusal = (reason, why)
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the message that is arriving."""
+        return self.stream.held_bytes
+
+    def cut(self) -> None:
+        """End the connection, whose unfinished message holds most of the memory."""
+        logger.warning("%s is cut: unfinished messages take too much memory", self.peer)
+        self.refuse("memory", f"it holds {self.held_bytes} bytes of a message")
+
     def close(self) -> None:
         """End the connection when all replies are out."""
         self._ending = True

@@ -13,13 +13,13 @@ import time
 from gateway.contexts import ContextStore
 from gateway.errors import BusyError, GatewayError, RequestError, StoppingError
 from gateway.ports.acceptor import Acceptor
-from gateway.ports.listening import listening_socket
+from gateway.ports.listening import listening_socket, port_of
 from gateway.ports.open_connections import OpenConnections
 from gateway.ports.port import Services
+from gateway.ports.watch import watch_connections
 from gateway.ports.zmq.connection import ClientKey, ZmqConnection
 from gateway.ports.zmq.keys import CurveKeys
 from gateway.ports.zmq.turns import Turns
-from gateway.ports.zmq.watch import watch_connections
 from gateway.protocol.formats.formats import format_of
 from gateway.protocol.zmq.envelope import Envelope, is_nameless, is_probe, read_envelope, wants_more
 from gateway.protocol.zmq.zmtp.null import NullMechanism
@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 _LARGE_BYTES = 2**18
 # How many refusals may wait for their turn, in multiples of the requests that a client may have in flight.
 _WAITING_REFUSALS = 4
+
+# How much unfinished messages may take of memory, in messages of the largest size.
+_UNFINISHED_MESSAGES = 8
 
 # Handshakes and small requests are received here; the rest of a large one in its own place.
 _SCRATCH_BYTES = 16 * 2**10
@@ -86,12 +89,11 @@ class ZmqServer:
         if settings.zmq_port is None:
             return
         self._loop = asyncio.get_running_loop()
-        listener = listening_socket(
-            settings.host, settings.zmq_port, "--zmq-port", shared=settings.workers > 1
-        )
-        self.port = int(listener.getsockname()[1])
+        listener = listening_socket(settings, settings.zmq_port, "--zmq-port")
+        self.port = port_of(listener)
         self._acceptor = Acceptor(listener, self._enter, self._not_opened)
-        self._checks = asyncio.create_task(watch_connections(self._connections, settings))
+        most_bytes = _UNFINISHED_MESSAGES * settings.max_message_bytes
+        self._watch = asyncio.create_task(watch_connections(self._open, settings, most_bytes))
 
     async def stop(self, grace_s: float) -> None:
         """Take no more requests, give those in flight `grace_s` seconds, answer the rest with an error."""
@@ -109,8 +111,8 @@ class ZmqServer:
         # A request that meets a closed connection gets no reply, and a REQ client waits for it forever. So
         # those that play are told first.
         await asyncio.sleep(told_long_enough - self._loop.time())
-        self._checks.cancel()
-        await asyncio.gather(self._checks, return_exceptions=True)
+        self._watch.cancel()
+        await asyncio.gather(self._watch, return_exceptions=True)
         connections = list(self._connections)
         for connection in connections:
             connection.close()
@@ -207,6 +209,9 @@ class ZmqServer:
                 on_progress=functools.partial(connection.forget_idle, sender),
             )
         return session
+
+    def _open(self) -> list[ZmqConnection]:
+        return [one for one in self._connections if one.is_open]
 
     def _enter(self, _: socket.socket, address: str, port: int) -> ZmqConnection | None:
         refusal = self._connections.refusal(address)

@@ -1,0 +1,52 @@
+"""The connections of one port, looked at again and again: their times, and the memory of what arrives."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from gateway.settings import GatewaySettings
+
+_LONGEST_PAUSE_S = 0.25
+
+
+class Watched(Protocol):
+    """A connection that is open. `held_bytes`: of the request that is arriving."""
+
+    @property
+    def held_bytes(self) -> int: ...  # noqa: D102 - described by the class
+
+    def check_times(self, now: float) -> None:
+        """End the connection if it is too slow or silent for too long; `now` is of `time.perf_counter`."""
+
+    def cut(self) -> None:
+        """End the connection, which holds most of the memory of all while they hold too much."""
+
+
+async def watch_connections(
+    connections: Callable[[], Iterable[Watched]], settings: GatewaySettings, most_bytes: int
+) -> None:
+    """End connections that are silent or slow, and those that fill the memory; never returns.
+
+    `connections`: returns those that are open. `most_bytes`: what unfinished requests may hold in all.
+
+    One timer for all costs less than one for each.
+    """
+    shortest_s = min(
+        settings.header_timeout_s,
+        settings.request_timeout_s,
+        settings.take_timeout_s,
+        settings.idle_timeout_s,
+        settings.first_request_timeout_s,
+    )
+    pause_s = min(_LONGEST_PAUSE_S, shortest_s / 4)
+    while True:
+        await asyncio.sleep(pause_s)
+        now = time.perf_counter()
+        for connection in connections():
+            connection.check_times(now)
+        held = {one: one.held_bytes for one in connections()}
+        while sum(held.values()) > most_bytes:
+            greatest = max(held, key=held.__getitem__)
+            greatest.cut()
+            del held[greatest]
