@@ -7,6 +7,7 @@ wins over its variable, a variable over the default, and an empty variable is no
 import argparse
 import math
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,10 +16,9 @@ from typing import Any
 
 from command_line.paths import PathError, local_path, repository_path
 from export.errors import OptionError
-from export.repository.tritons import is_endpoint
-from export.repository.versions import is_model_name
 
 PREFIX = "NITROGEN_"
+_MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _OWN_NAMES = {"--name": f"{PREFIX}MODEL"}  # as the gateway calls it
 
 
@@ -94,6 +94,13 @@ def parse(parser: argparse.ArgumentParser, words: list[str] | None) -> Given:
     )
 
 
+def words_of(flags: Iterable[argparse.Action], values: Mapping[str, Any]) -> list[str]:
+    """The flags that have a value, for the command line of another program that has them."""
+    return [
+        f"{flag.option_strings[0]}={values[flag.dest]}" for flag in flags if values.get(flag.dest) is not None
+    ]
+
+
 def add_models_dir(parser: argparse.ArgumentParser) -> argparse.Action:
     """Add `--models-dir`."""
     return parser.add_argument(
@@ -102,15 +109,6 @@ def add_models_dir(parser: argparse.ArgumentParser) -> argparse.Action:
         type=model_path,
         default=Path("models"),
         help="where downloads are kept",
-    )
-
-
-def add_weights(parser: argparse.ArgumentParser) -> argparse.Action:
-    """Add `--weights`."""
-    return parser.add_argument(
-        "--weights",
-        metavar="KEY",
-        help="where the weights lie in the checkpoint, such as model_ema; None: under model",
     )
 
 
@@ -205,6 +203,11 @@ def finite(text: str) -> float:
     return value
 
 
+def is_model_name(text: str) -> bool:
+    """Whether a text can name a model's folder."""
+    return _MODEL_NAME.fullmatch(text) is not None
+
+
 def model_name(text: str) -> str:
     """A model's name, as an argument's type.
 
@@ -224,6 +227,8 @@ def endpoint(text: str) -> str | None:
     """
     if text == "none":
         return None
+    from export.repository.tritons import is_endpoint  # noqa: PLC0415 - which imports this
+
     if not is_endpoint(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8001")
     return text

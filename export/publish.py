@@ -2,12 +2,10 @@
 
 import logging
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -17,24 +15,18 @@ from export.checkpoint.lora import Adapter, merge_adapter
 from export.checkpoint.reader import Checkpoint, read_checkpoint
 from export.checkpoint.source import CheckpointSource, opened_checkpoint
 from export.errors import OptionError, VerificationError
+from export.formats.format import FORMATS, Format, Writer
 from export.formats.largest_batch import run_largest_batch
-from export.formats.onnx_graph import load_onnx, save_onnx
-from export.formats.self_check import Graph, Reference, check_graph, reference_answers
-from export.formats.torchscript import load_torchscript, save_torchscript
+from export.formats.self_check import Reference, check_graph, reference_answers
 from export.network.model import NitroGen, Sampling
-from export.network.precision import Precision, has_bf16_units, lower_precision
+from export.network.precision import has_bf16_units, lower_precision
 from export.network.weights import load_model
 from export.progress import duration, size
-from export.repository.manifest import GraphFile, Manifest, Requested, Source, write_manifest
+from export.repository.manifest import GraphFile, Manifest, Source, write_manifest
 from export.repository.partials import PULSE_NAME
-from export.repository.triton_config import (
-    SUFFIXES,
-    DeviceKind,
-    Format,
-    fill_config,
-    write_config,
-)
+from export.repository.triton_config import fill_config, write_config
 from export.repository.versions import Version, new_version, require_writable_model
+from export.settings import ExportOptions, ModelSettings, Precision
 
 logger = logging.getLogger(__name__)
 
@@ -45,52 +37,6 @@ _S_PER_BYTE = 20e-9
 _S_PER_BYTE_AND_SAMPLE = 1.8e-9
 
 _SOFTWARE = ("nitrogen-triton", "torch", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu")
-
-
-@dataclass(frozen=True)
-class FormatWriter:
-    """How one form of the graph is written and run: `<name><suffix>/<version>/<file_name>`."""
-
-    file_name: str
-    suffix: str
-    save: Callable[[NitroGen, Path], None]
-    load: Callable[[Path], Graph]
-
-
-WRITERS: dict[Format, FormatWriter] = {
-    "torchscript": FormatWriter("model.pt", SUFFIXES["torchscript"], save_torchscript, load_torchscript),
-    "onnx": FormatWriter("model.onnx", SUFFIXES["onnx"], save_onnx, load_onnx),
-}
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What to publish, where, and how the model is to sample.
-
-    `checkpoint`: a file, a folder or a Hugging Face id, kept in `models_dir`. `version`: None for the one
-    after the newest. `max_batch_size`: None for 16 on GPUs and 8 on CPUs. `max_queue_size`: requests that
-    Triton keeps waiting, 0 for no bound of Triton's. `steps`, `context_length`: None for the checkpoint's
-    own. `weights`: key of the checkpoint's table of weights, None for the usual one. `adapter`: folder of a
-    LoRA adapter. `keep`: versions that stay, 0 for all.
-    """
-
-    checkpoint: str | Path
-    repository: Path
-    models_dir: Path = Path("models")
-    name: str = "nitrogen"
-    version: int | None = None
-    formats: tuple[Format, ...] = ("torchscript",)
-    precision: Precision | Literal["auto"] = "auto"
-    max_batch_size: int | None = None
-    max_queue_size: int = 0
-    steps: int | None = None
-    context_length: int | None = None
-    cfg_scale: float = 1.0
-    weights: str | None = None
-    adapter: Path | None = None
-    device_kind: DeviceKind = "auto"
-    keep: int = 2
-    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,53 +70,53 @@ def export_source(options: ExportOptions, source: CheckpointSource) -> list[Vers
     Raises:
         ExportError: as `export_checkpoint`.
     """
-    if options.precision == "bf16" and "onnx" in options.formats:
-        raise OptionError(
-            "ONNX Runtime has no bf16 products on CPUs: use --precision fp16 or fp32 for ONNX, "
-            "or --format torchscript"
-        )
-    for form in options.formats:
-        require_writable_model(options.repository, options.name + SUFFIXES[form])
+    settings = options.settings
+    formats = [FORMATS[name] for name in settings.formats]
+    for form in formats:
+        if settings.precision != "auto" and settings.precision in form.refused:
+            raise OptionError(form.refused[settings.precision])
+    for form in formats:
+        require_writable_model(options.repository, options.name + form.suffix)
     weights_bytes = source.path.stat().st_size
-    form_s = (_S_PER_BYTE + _S_PER_BYTE_AND_SAMPLE * _largest_batch(options)) * weights_bytes
+    form_s = (_S_PER_BYTE + _S_PER_BYTE_AND_SAMPLE * _largest_batch(settings)) * weights_bytes
     logger.info(
         "2 of 3: converting %s (%s), %s (an estimate for two cores, from its size and --max-batch-size)",
         source.path,
         size(weights_bytes),
-        duration(_FIXED_S + len(options.formats) * form_s),
+        duration(_FIXED_S + len(formats) * form_s),
     )
-    checkpoint = read_checkpoint(source.path, options.models_dir, source.sha256, options.weights)
+    checkpoint = read_checkpoint(source.path, options.models_dir, source.sha256, settings.weights)
     adapter = None
-    if options.adapter is not None:
-        logger.info("merging the adapter %s", options.adapter)
-        tensors, adapter = merge_adapter(checkpoint.tensors, options.adapter)
+    if settings.adapter is not None:
+        logger.info("merging the adapter %s", settings.adapter)
+        tensors, adapter = merge_adapter(checkpoint.tensors, settings.adapter)
         logger.info("the adapter changed %d tensors", len(adapter.changed))
         checkpoint = replace(checkpoint, tensors=tensors)
-    sampling = choose_sampling(checkpoint, options)
+    sampling = choose_sampling(checkpoint, settings)
     logger.info("running the network on the self-check's inputs: %s", sampling)
     reference = reference_answers(build(checkpoint, sampling))
     material = Material(source, checkpoint, adapter, sampling, reference)
-    return [_publish(form, options, material) for form in options.formats]
+    return [_publish(form, options, material) for form in formats]
 
 
-def choose_sampling(checkpoint: Checkpoint, options: ExportOptions) -> Sampling:
-    """The checkpoint's own sampling with what the options override.
+def choose_sampling(checkpoint: Checkpoint, settings: ModelSettings) -> Sampling:
+    """The checkpoint's own sampling with what the settings override.
 
     Raises:
         OptionError: when the checkpoint cannot do it.
     """
     config = checkpoint.config
-    context = options.context_length or config.modality_cfg.frame_per_sample
+    context = settings.context_length or config.modality_cfg.frame_per_sample
     if context > config.context_capacity:
         raise OptionError(
             f"a context of {context} frames is impossible: max_sequence_length "
             f"{config.tokenizer_cfg.max_sequence_length} holds the tokens of {config.context_capacity}; "
             f"use --context {config.context_capacity} or less"
         )
-    steps = options.steps or config.model_cfg.num_inference_timesteps
-    if not math.isfinite(options.cfg_scale):
-        raise OptionError(f"--cfg-scale {options.cfg_scale} is no finite number")
-    return Sampling(context, steps, options.cfg_scale)
+    steps = settings.steps or config.model_cfg.num_inference_timesteps
+    if not math.isfinite(settings.cfg_scale):
+        raise OptionError(f"--cfg-scale {settings.cfg_scale} is no finite number")
+    return Sampling(context, steps, settings.cfg_scale)
 
 
 def build(checkpoint: Checkpoint, sampling: Sampling) -> NitroGen:
@@ -182,51 +128,49 @@ def build(checkpoint: Checkpoint, sampling: Sampling) -> NitroGen:
 
 def _publish(form: Format, options: ExportOptions, material: Material) -> Version:
     """Publish one format."""
-    writer = WRITERS[form]
-    name = options.name + writer.suffix
-    largest_batch = _largest_batch(options)
+    name = options.name + form.suffix
+    asked = replace(options.settings, formats=(form.name,))
+    largest_batch = _largest_batch(asked)
     with new_version(
         options.repository, name, options.version, force=options.force, keep=options.keep
     ) as new:
-        precisions = _precisions(options.precision, form, on_gpu=_is_for_gpu(options))
-        path = new.folder / writer.file_name
-        precision, accuracy = _write_graph(path, writer, precisions, material, largest_batch)
+        precision, accuracy = _write_graph(new.folder / form.file_name, form, asked, material)
         facts = _facts(material, precision, accuracy)
-        config = fill_config(
-            facts,
-            name=name,
-            version=new.number,
-            max_batch_size=largest_batch,
-            max_queue_size=options.max_queue_size,
-            device_kind=options.device_kind,
-            form=form,
-        )
+        config = fill_config(facts, form, asked, name=name, version=new.number, max_batch_size=largest_batch)
         files = {
             path.name: GraphFile(path.stat().st_size, file_sha256(path))
             for path in sorted(new.folder.iterdir())
             if path.name != PULSE_NAME
         }
         write_config(config, new.folder)
-        manifest = _manifest(form, options, material, facts, files, config.max_batch_size)
+        made = replace(
+            asked,
+            steps=material.sampling.steps,
+            context_length=material.sampling.context_length,
+            precision=precision,
+            max_batch_size=largest_batch,
+        )
+        manifest = _manifest(asked, made, material, accuracy, files)
         write_manifest(manifest, new.folder)
         logger.info("3 of 3: publishing version %d of %s in %s", new.number, name, options.repository)
     # Not read again from the repository, where another export may have replaced it by now.
     return Version(options.repository / name / str(new.number), facts, manifest)
 
 
-def _is_for_gpu(options: ExportOptions) -> bool:
-    return options.device_kind == "gpu" or (options.device_kind == "auto" and torch.cuda.is_available())
+def _is_for_gpu(settings: ModelSettings) -> bool:
+    return settings.device_kind == "gpu" or (settings.device_kind == "auto" and torch.cuda.is_available())
 
 
-def _largest_batch(options: ExportOptions) -> int:
-    return options.max_batch_size or (16 if _is_for_gpu(options) else 8)
+def _largest_batch(settings: ModelSettings) -> int:
+    return settings.max_batch_size or (16 if _is_for_gpu(settings) else 8)
 
 
-def _precisions(wanted: Precision | Literal["auto"], form: Format, *, on_gpu: bool) -> tuple[Precision, ...]:
+def _precisions(settings: ModelSettings, form: Format) -> tuple[Precision, ...]:
     """The precisions to try, in this order."""
-    if wanted != "auto":
-        return (wanted,)
-    if form == "torchscript" and (_gpu_has_bf16_units() if on_gpu else has_bf16_units()):
+    if settings.precision != "auto":
+        return (settings.precision,)
+    on_gpu = _is_for_gpu(settings)
+    if "bf16" not in form.refused and (_gpu_has_bf16_units() if on_gpu else has_bf16_units()):
         logger.info("%s multiplies bf16 in hardware: trying it first", "the GPU" if on_gpu else "this CPU")
         return ("bf16", "fp32")
     return ("fp32",)
@@ -238,14 +182,11 @@ def _gpu_has_bf16_units() -> bool:
 
 
 def _write_graph(
-    path: Path,
-    writer: FormatWriter,
-    precisions: tuple[Precision, ...],
-    material: Material,
-    largest_batch: int,
+    path: Path, form: Format, settings: ModelSettings, material: Material
 ) -> tuple[Precision, Accuracy]:
     """Save the first precision whose graph is accurate enough; which one, and how accurate it is."""
-    *others, last = precisions
+    *others, last = _precisions(settings, form)
+    writer, largest_batch = form.writer(), _largest_batch(settings)
     for precision in others:
         try:
             return precision, _write_and_check(path, writer, precision, material, largest_batch)
@@ -255,7 +196,7 @@ def _write_graph(
 
 
 def _write_and_check(
-    path: Path, writer: FormatWriter, precision: Precision, material: Material, largest_batch: int
+    path: Path, writer: Writer, precision: Precision, material: Material, largest_batch: int
 ) -> Accuracy:
     logger.info("saving %s in %s", path.name, precision)
     model = material.build()
@@ -297,37 +238,22 @@ def _facts(material: Material, precision: Precision, accuracy: Accuracy) -> Fact
 
 
 def _manifest(
-    form: Format,
-    options: ExportOptions,
+    requested: ModelSettings,
+    made: ModelSettings,
     material: Material,
-    facts: Facts,
+    accuracy: Accuracy,
     files: dict[str, GraphFile],
-    max_batch_size: int,
 ) -> Manifest:
     source, config, adapter = material.source, material.checkpoint.config, material.adapter
     return Manifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        format=form,
         checkpoint=Source(source.origin, source.sha256),
         adapter=Source(str(adapter.folder), adapter.sha256) if adapter else None,
-        requested=Requested(
-            options.steps,
-            options.context_length,
-            options.cfg_scale,
-            options.precision,
-            options.max_batch_size,
-        ),
-        max_batch_size=max_batch_size,
-        max_queue_size=options.max_queue_size,
-        weights=options.weights,
-        device_kind=options.device_kind,
+        requested=requested,
+        made=made,
         own_steps=config.model_cfg.num_inference_timesteps,
         own_context_length=config.modality_cfg.frame_per_sample,
-        steps=facts.inference_steps,
-        context_length=facts.context_length,
-        cfg_scale=facts.cfg_scale,
-        precision=facts.precision,
-        self_check=asdict(facts.accuracy),
+        self_check=asdict(accuracy),
         software={package: _installed_version(package) for package in _SOFTWARE},
         files=files,
     )

@@ -17,15 +17,14 @@ with required_packages("standalone"):
     from export.flags import (
         add_models_dir,
         add_repository,
-        add_weights,
         checkpoint_name,
-        finite,
-        model_path,
         parse,
-        positive,
         taken_from_environment,
         variable_of,
+        words_of,
     )
+    from export.repository.reuse import DIFFERENCES
+    from export.settings import add_model_flags
     from gateway.child import Told
     from gateway.command_line import allow_many_connections, parse_settings
     from gateway.commands.serve import announcement
@@ -116,58 +115,30 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
         parser.add_argument(
             f"--triton-{name}-port", type=int, default=port, metavar="PORT", help="on 127.0.0.1"
         )
-    taken_from_environment([checkpoint, add_models_dir(parser), *_model_flags(parser)])
+    model_flags = add_model_flags(parser, for_serving=True)
+    taken_from_environment([checkpoint, add_models_dir(parser), *model_flags])
     given = parse(parser, arguments)
     values = given.values
     if values["demo"] and values["checkpoint"] and variable_of(checkpoint) not in given.variables:
         parser.error("give either a CHECKPOINT or --demo")
+    # What no flag says here may be anything in a version that is there.
+    compared = {flag.dest for flag in model_flags} - ({"precision"} if values["precision"] is None else set())
     return ServeOptions(
         wanted=Wanted(
             checkpoint=DEMO if values["demo"] else values["checkpoint"] or DEFAULT_CHECKPOINT,
             models_dir=values["models_dir"],
-            steps=values["steps"],
-            context=values["context"],
-            cfg_scale=values["cfg_scale"],
-            precision=values["precision"],
-            weights=values["weights"],
-            adapter=values["lora"],
-            form=values["format"],
+            flags=(
+                *words_of(model_flags, values),
+                *(f"--any={name}" for name in DIFFERENCES if name not in compared),
+            ),
         ),
         repository=values["repository"],
         more_models=tuple(values["load"]),
         triton_ports=TritonPorts(
             values["triton_http_port"], values["triton_grpc_port"], values["triton_metrics_port"]
         ),
-        gateway=parse_settings(
-            [
-                f"{action.option_strings[0]}={values[action.dest]}"
-                for action in gateway_flags
-                if action.dest in values
-            ]
-        ),
+        gateway=parse_settings(words_of(gateway_flags, values)),
     )
-
-
-def _model_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    """Add what says which model is served, as for `nitrogen-export`."""
-    own = "if not the checkpoint's"
-    return [
-        parser.add_argument("--steps", type=positive, metavar="N", help=f"sampler steps, {own}"),
-        parser.add_argument("--context", type=positive, metavar="K", help=f"frames seen at once, {own}"),
-        parser.add_argument(
-            "--cfg-scale", type=finite, default=1.0, metavar="S", help="scale of classifier-free guidance"
-        ),
-        parser.add_argument(
-            "--precision",
-            choices=["auto", "fp32", "bf16", "fp16"],
-            help="of weights and matrix products, if not what is published",
-        ),
-        add_weights(parser),
-        parser.add_argument(
-            "--lora", metavar="DIR", type=model_path, help="a PEFT adapter to merge into the weights"
-        ),
-        parser.add_argument("--format", choices=["torchscript", "onnx"], default="torchscript", help="form"),
-    ]
 
 
 if __name__ == "__main__":

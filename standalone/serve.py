@@ -47,7 +47,7 @@ async def serve(options: ServeOptions, on_ready: Callable[[Told], None]) -> None
         )
     find_triton_wheel()
     ports = _free_ports(options)
-    version = await publish(options.wanted, options.repository)
+    version = await publish(options.wanted, options.repository, options.gateway)
     models = published_models(options.repository, version.model_name, options.more_models)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nitrogen-")))

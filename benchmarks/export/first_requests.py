@@ -20,7 +20,8 @@ from benchmarks.triton import running_triton
 from export.checkpoint.demo import write_demo_checkpoint
 from export.checkpoint.reader import read_checkpoint
 from export.formats.self_check import check_inputs
-from export.publish import ExportOptions, build, choose_sampling, export_checkpoint
+from export.publish import build, choose_sampling, export_checkpoint
+from export.settings import ExportOptions, ModelSettings
 from standalone.triton_server import HOST
 
 BOUND = 3.0
@@ -39,12 +40,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         folder = Path(name)
         path = options.checkpoint or write_demo_checkpoint(folder / "demo")
-        export = ExportOptions(
-            path, folder / "repository", formats=(options.format,), max_batch_size=max(options.batch_sizes)
-        )
-        [version] = export_checkpoint(export)
+        settings = ModelSettings(formats=(options.format,), max_batch_size=max(options.batch_sizes))
+        [version] = export_checkpoint(ExportOptions(path, folder / "repository", settings))
         checkpoint = read_checkpoint(path, folder)
-        network = build(checkpoint, choose_sampling(checkpoint, export))
+        network = build(checkpoint, choose_sampling(checkpoint, settings))
         inputs = {batch: check_inputs(network, batch, seed=batch) for batch in options.batch_sizes}
         with (
             running_triton(folder, [version.model_name]) as port,

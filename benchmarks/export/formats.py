@@ -30,15 +30,16 @@ from benchmarks.export.make_checkpoint import make_released_size
 from benchmarks.triton import running_triton
 from export.checkpoint.demo import write_demo_checkpoint
 from export.checkpoint.reader import Checkpoint, read_checkpoint
+from export.formats.format import FORMATS
 from export.formats.self_check import Inputs, check_inputs
 from export.network.model import NitroGen, decode
 from export.network.time_tables import time_buckets, time_tables
-from export.publish import WRITERS, ExportOptions, build, choose_sampling
-from export.repository.triton_config import Format
+from export.publish import build, choose_sampling
 from export.repository.versions import Version, versions
+from export.settings import FormatName, ModelSettings
 from standalone.triton_server import HOST
 
-FORMS: dict[str, tuple[Format, str]] = {
+FORMS: dict[str, tuple[FormatName, str]] = {
     "TorchScript fp32": ("torchscript", "fp32"),
     "ONNX fp32": ("onnx", "fp32"),
     "TorchScript bf16": ("torchscript", "bf16"),
@@ -70,7 +71,7 @@ def main() -> None:
         path = _checkpoint_path(options.checkpoint, folder)
         models = {form: _publish(form, path, folder, max(options.batch_sizes)) for form in options.forms}
         checkpoint = read_checkpoint(path, folder)
-        network = build(checkpoint, choose_sampling(checkpoint, ExportOptions(path, folder)))
+        network = build(checkpoint, choose_sampling(checkpoint, ModelSettings()))
         with running_triton(folder, [each.version.model_name for each in models.values()]) as port:
             _compare(options, network, checkpoint, models, port)
 
@@ -160,7 +161,7 @@ def _publish(form: str, checkpoint: Path, folder: Path, max_batch_size: int) -> 
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{form} cannot be exported: see above")
-    [version] = versions(repository, name + WRITERS[format_].suffix)
+    [version] = versions(repository, name + FORMATS[format_].suffix)
     return Published(version, time.perf_counter() - started, usage.ru_maxrss * 1024)
 
 

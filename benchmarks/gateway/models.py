@@ -1,7 +1,8 @@
 """The models behind the gateway's measurements: one that answers at once, or an exported checkpoint."""
 
-import asyncio
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from benchmarks.triton import running_triton
-from standalone.published import Wanted, publish
+from export.settings import DEFAULT_NAME
 from tests.paths import DATA, ROOT
 
 TINY = DATA / "golden" / "tiny" / "ng.pt"
@@ -37,7 +38,9 @@ def served_model(checkpoint: Path | None) -> Iterator[Served]:
         if checkpoint is None:
             model = publish_identity_model(repository)
         else:
-            model = asyncio.run(publish(Wanted(str(checkpoint)), repository)).model_name
+            model = DEFAULT_NAME
+            words = [str(checkpoint), f"--repository={repository}"]
+            subprocess.run([sys.executable, "-m", "export", *words], check=True, stdout=subprocess.DEVNULL)
         with running_triton(folder, [model]) as grpc_port:
             yield Served(model, grpc_port)
 

@@ -1,13 +1,12 @@
 """The demo: an untrained checkpoint in the real file format, to try the chain.
 
 The released architecture (layers, steps, horizon) at a reduced width, with deterministic random weights. Its
-actions mean nothing. `python -m export.checkpoint.demo FOLDER` writes it into a folder.
+actions mean nothing.
 """
 
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -144,13 +143,3 @@ def _not_written(error: OSError | RuntimeError) -> CheckpointError:
         f"the demo checkpoint cannot be written into a temporary folder ({reason}): "
         "set TMPDIR to a folder that can be written and has 20 MB free"
     )
-
-
-def main() -> int:
-    """Write the demo checkpoint into the folder that the command line names."""
-    write_demo_checkpoint(Path(sys.argv[1]))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

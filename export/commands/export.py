@@ -4,8 +4,9 @@ import argparse
 import logging
 import stat
 import sys
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from command_line.packages import required_packages
 from export.checkpoint.digest import adapter_sha256
@@ -24,21 +25,27 @@ from export.flags import (
     add_models_dir,
     add_repository,
     add_triton_key_file,
-    add_weights,
     checkpoint_name,
     endpoint,
-    finite,
     model_name,
-    model_path,
     parse,
     positive,
     taken_from_environment,
     whole,
 )
+from export.formats.format import FORMATS
 from export.repository.live import activate
-from export.repository.reuse import DEFAULT_NAME, Settings, find_published, serve_again
-from export.repository.triton_config import CONFIG_NAME, SUFFIXES, Format
+from export.repository.reuse import DIFFERENCES, find_published, serve_again
+from export.repository.triton_config import CONFIG_NAME
 from export.repository.versions import Version, require_writable_model, versions
+from export.settings import (
+    DEFAULT_NAME,
+    ExportOptions,
+    FormatName,
+    add_model_flags,
+    add_triton_flags,
+    export_options,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -61,56 +68,71 @@ def run(words: list[str]) -> None:
 
 
 def _run(given: Given) -> None:
-    values = dict(given.values)
-    reuse, triton, if_running = (values.pop(name) for name in ("reuse", "triton", "if_triton_runs"))
-    key_file, form = values.pop("triton_key_file"), values.pop("format")
-    start_timeout_s = values.pop("triton_start_timeout")
-    forms: tuple[Format, ...] = ("torchscript", "onnx") if form == "both" else (form,)
-    if reuse and (values["force"] or values["version"] is not None):
-        raise OptionError("--reuse takes a version that is there: leave --version and --force out")
-    if if_running and triton is None:
-        raise OptionError("--if-triton-runs says nothing without --triton HOST:PORT: give it, too")
-    if start_timeout_s and triton is None:
-        raise OptionError("--triton-start-timeout says nothing without --triton HOST:PORT: give it, too")
-    key = None if triton is None else key_of(key_file)
+    values = given.values
+    reuse, triton = values["reuse"], values["triton"]
+    _refuse_contradictions(given)
+    key = None if triton is None else key_of(values["triton_key_file"])
+    options = export_options(values)
     if given.variables:
         logger.info("from the environment: %s", given)
-    if values["checkpoint"] == DEMO:
+    if options.checkpoint == DEMO:
         logger.warning(DEMO_NOTICE)
-    for form in forms:
-        model = values["name"] + SUFFIXES[form]
-        if not (reuse and versions(values["repository"], model)):
-            require_writable_model(values["repository"], model)
-    logger.info("1 of 3: the checkpoint %s", values["checkpoint"])
-    if values["adapter"] is not None:
-        values["adapter"] = in_models_dir(values["adapter"], values["models_dir"])
-    with opened_checkpoint(values["checkpoint"], values["models_dir"]) as source:
-        found = _published(values, forms, source) if reuse else {}
-        missing = tuple(form for form in forms if form not in found)
+    for name in options.settings.formats:
+        model = options.name + FORMATS[name].suffix
+        if not (reuse and versions(options.repository, model)):
+            require_writable_model(options.repository, model)
+    logger.info("1 of 3: the checkpoint %s", options.checkpoint)
+    if options.settings.adapter is not None:
+        adapter = in_models_dir(options.settings.adapter, options.models_dir)
+        options = replace(options, settings=replace(options.settings, adapter=adapter))
+    with opened_checkpoint(str(options.checkpoint), options.models_dir) as source:
+        found = _published(options, source, values["any"]) if reuse else {}
+        missing = tuple(name for name in options.settings.formats if name not in found)
         if missing:
+            if reuse:
+                logger.info("exporting %s into %s", source.public_path, options.repository)
             with required_packages("export"):
                 # Only here, because torch takes seconds to import and all else does without it.
-                from export.publish import ExportOptions, export_source  # noqa: PLC0415
+                from export.publish import export_source  # noqa: PLC0415
 
-            exported = export_source(ExportOptions(**values, formats=missing), source)
-            found |= dict(zip(missing, exported, strict=True))
-    for form in forms:
-        version = found[form]
-        sys.stdout.write(f"{'published' if form in missing else 'reused'} {version.folder}\n")
+            wanted = replace(options, settings=replace(options.settings, formats=missing))
+            found |= dict(zip(missing, export_source(wanted, source), strict=True))
+    for name in options.settings.formats:
+        version = found[name]
+        sys.stdout.write(f"{'published' if name in missing else 'reused'} {version.folder}\n")
         sys.stdout.flush()
-        if form in missing:
-            _say_if_closed(values["repository"], version)
+        if name in missing:
+            _say_if_closed(options.repository, version)
         if triton is not None:
             activate(
-                values["repository"],
+                options.repository,
                 version.model_name,
                 version.number,
                 triton,
                 key=key,
-                if_running=if_running,
-                start_timeout_s=start_timeout_s,
-                reload=values["force"],
+                if_running=values["if_triton_runs"],
+                start_timeout_s=values["triton_start_timeout"],
+                reload=options.force,
             )
+
+
+def _refuse_contradictions(given: Given) -> None:
+    """Refuse flags that say nothing beside, or without, others.
+
+    Raises:
+        OptionError: naming them.
+    """
+    values = given.values
+    if values["reuse"] and (values["force"] or values["version"] is not None):
+        raise OptionError("--reuse takes a version that is there: leave --version and --force out")
+    if values["any"] and not values["reuse"]:
+        raise OptionError("--any says nothing without --reuse: give it, too")
+    for flag, name in (
+        ("--if-triton-runs", "if_triton_runs"),
+        ("--triton-start-timeout", "triton_start_timeout"),
+    ):
+        if values[name] and values["triton"] is None:
+            raise OptionError(f"{flag} says nothing without --triton HOST:PORT: give it, too")
 
 
 def _say_if_closed(repository: Path, version: Version) -> None:
@@ -128,33 +150,22 @@ def _say_if_closed(repository: Path, version: Version) -> None:
 
 
 def _published(
-    values: dict[str, Any], forms: tuple[Format, ...], source: CheckpointSource
-) -> dict[Format, Version]:
-    """The forms of the model that are published as they are wanted; they are now the ones to serve."""
-    repository, name = values["repository"], values["name"]
-    adapter = "" if values["adapter"] is None else adapter_sha256(values["adapter"])
+    options: ExportOptions, source: CheckpointSource, but_for: Collection[str]
+) -> dict[FormatName, Version]:
+    """The formats of the model that are published as they are wanted; they are now the ones to serve."""
+    adapter = options.settings.adapter
+    adapter_digest = "" if adapter is None else adapter_sha256(adapter)
     found = {}
-    for form in forms:
-        settings = Settings(
-            form=form,
-            steps=values["steps"],
-            context_length=values["context_length"],
-            cfg_scale=values["cfg_scale"],
-            precision=values["precision"],
-            max_batch_size=values["max_batch_size"] or "auto",
-            max_queue_size=values["max_queue_size"],
-            device_kind=values["device_kind"],
-            weights=values["weights"],
-        )
-        version = find_published(repository, source.sha256, adapter, settings, name)
+    for name in options.settings.formats:
+        version = find_published(options, FORMATS[name], source.sha256, adapter_digest, but_for=but_for)
         if version is not None:
-            serve_again(repository, version)
+            serve_again(options.repository, version)
             logger.info(
                 "nothing to export: version %d of %s was made from this checkpoint with these settings",
                 version.number,
                 version.model_name,
             )
-            found[form] = version
+            found[name] = version
     return found
 
 
@@ -168,7 +179,15 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add_repository(parser)
-    taken_from_environment([*_model_flags(parser), add_models_dir(parser), *_repository_flags(parser)])
+    taken_from_environment(
+        [
+            *_checkpoint_and_name(parser),
+            *add_model_flags(parser),
+            add_models_dir(parser),
+            *add_triton_flags(parser),
+            *_flags_beside(parser),
+        ]
+    )
     parser.add_argument(
         "--version", type=positive, metavar="N", help="version number; None: the next free one"
     )
@@ -178,6 +197,14 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="export nothing when a version of this model was made from the same checkpoint with the same "
         "settings: serve that one",
+    )
+    parser.add_argument(
+        "--any",
+        metavar="SETTING",
+        action="append",
+        default=[],
+        choices=DIFFERENCES,
+        help=f"with --reuse: whatever its SETTING is ({', '.join(DIFFERENCES)}); can be given again",
     )
     parser.add_argument(
         "--triton",
@@ -194,9 +221,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _model_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    """Add what says which model is made."""
-    own = "the checkpoint's own"
+def _checkpoint_and_name(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     return [
         parser.add_argument(
             "checkpoint",
@@ -208,69 +233,12 @@ def _model_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
             "OWNER/NAME[@REVISION], or the word demo: an untrained model",
         ),
         parser.add_argument("--name", type=model_name, default=DEFAULT_NAME, help="name of the Triton model"),
-        parser.add_argument(
-            "--format",
-            choices=["torchscript", "onnx", "both"],
-            default="torchscript",
-            help="onnx is published as NAME-onnx",
-        ),
-        parser.add_argument(
-            "--precision",
-            choices=["auto", "fp32", "bf16", "fp16"],
-            default="auto",
-            help="of weights and matrix products; auto: bf16 where the device multiplies it and the "
-            "self-check passes, else fp32",
-        ),
-        parser.add_argument("--steps", type=positive, metavar="N", help=f"sampler steps; None: {own}"),
-        parser.add_argument(
-            "--context",
-            type=positive,
-            metavar="K",
-            dest="context_length",
-            help=f"frames seen at once; None: {own}",
-        ),
-        parser.add_argument(
-            "--cfg-scale",
-            type=finite,
-            default=1.0,
-            metavar="S",
-            help="classifier-free guidance; 1.0 is off",
-        ),
-        add_weights(parser),
-        parser.add_argument(
-            "--lora",
-            metavar="DIR",
-            dest="adapter",
-            type=model_path,
-            help="a PEFT adapter (adapter_config.json, adapter_model.safetensors) to merge into the weights, "
-            "here or in --models-dir",
-        ),
     ]
 
 
-def _repository_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    """Add what says how Triton is to run the model, and what stays."""
+def _flags_beside(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Add what the environment may say beside the model: what stays, and how Triton is reached."""
     return [
-        parser.add_argument(
-            "--max-batch-size",
-            type=positive,
-            metavar="N",
-            help="largest batch; None: 16 on GPUs, else 8",
-        ),
-        parser.add_argument(
-            "--max-queue-size",
-            type=whole,
-            default=0,
-            metavar="N",
-            help="requests that Triton keeps waiting before it refuses more; 0: no bound but the gateway's, "
-            "for Triton's own makes players wait longer",
-        ),
-        parser.add_argument(
-            "--device-kind",
-            choices=["auto", "cpu", "gpu"],
-            default="auto",
-            help="auto leaves the choice to Triton",
-        ),
         parser.add_argument(
             "--keep", type=whole, default=2, metavar="N", help="versions that stay in the repository; 0: all"
         ),

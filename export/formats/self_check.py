@@ -14,7 +14,7 @@ from contract.facts import Accuracy
 from contract.gamepad import ACTION_WIDTH
 from export.errors import VerificationError
 from export.network.model import NitroGen, decode
-from export.network.precision import Precision
+from export.settings import Precision
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor]

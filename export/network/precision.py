@@ -6,14 +6,13 @@ outputs of the graph are float32 in every precision.
 """
 
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import nn
 
 from export.network.layers import Linear, PatchEmbedding
+from export.settings import Precision
 
-Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
     "bf16": torch.bfloat16,

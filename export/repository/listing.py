@@ -35,7 +35,7 @@ def describe_versions(repository: Path, *, as_json: bool = False) -> str:
                         "version": version.number,
                         "served": served[version.model_name] == version.number,
                         "facts": asdict(version.facts),
-                        "manifest": asdict(version.manifest),
+                        "manifest": version.manifest.content(),
                     }
                     for version in found
                 ],
@@ -56,8 +56,8 @@ def describe_versions(repository: Path, *, as_json: bool = False) -> str:
 def _row(version: Version, served: int | None) -> tuple[str, ...]:
     facts, manifest = version.facts, version.manifest
     origin = f"{manifest.checkpoint.origin} ({manifest.checkpoint.sha256[:8]})"
-    if manifest.weights is not None:
-        origin += f" {manifest.weights}"
+    if manifest.made.weights is not None:
+        origin += f" {manifest.made.weights}"
     if manifest.adapter is not None:
         origin += f" + {manifest.adapter.origin} ({manifest.adapter.sha256[:8]})"
     return (

@@ -6,12 +6,21 @@ Free of torch; the values come from `publish`.
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
+from pydantic_core import from_json
 
 from export.errors import RepositoryError
+from export.settings import SETTINGS, ModelSettings
 
 MANIFEST_NAME = "manifest.json"
+
+# The settings of which the file tells both what was asked for and what came of it; of the others both are the
+# same.
+_RESOLVED = ("steps", "context_length", "cfg_scale", "precision", "max_batch_size")
+_ALWAYS_TOLD = (*_RESOLVED, "device_kind")
+_BEFORE_QUEUES = 256  # the bound of all versions whose manifest does not tell one
 
 
 @dataclass(frozen=True)
@@ -31,47 +40,69 @@ class GraphFile:
 
 
 @dataclass(frozen=True)
-class Requested:
-    """What the export was asked for; None stands for the checkpoint's own value, or for the default.
-
-    `max_batch_size`: also None in manifests that were written before it was noted.
-    """
-
-    steps: int | None
-    context_length: int | None
-    cfg_scale: float
-    precision: str
-    max_batch_size: int | None = None
-
-
-@dataclass(frozen=True)
 class Manifest:
     """One version's manifest.
 
-    `created`: UTC, ISO 8601. `own_steps`, `own_context_length`: the checkpoint's. `self_check`:
-    figures of `formats.accuracy`. `software`: package -> version, None for one that is not installed.
-    `files`: by name. `max_queue_size`: 0 for none; versions from before it was noted all have 256. `weights`:
-    the key of the checkpoint's table of weights that was asked for, None for the usual one.
+    `created`: UTC, ISO 8601. `requested`, `made`: the settings that were asked for, and what came of them
+    where the checkpoint, the device or the self-check decided. `own_steps`, `own_context_length`: the
+    checkpoint's. `self_check`: figures of `formats.accuracy`. `software`: package -> version, None for one
+    that is not installed. `files`: by name.
     """
 
     created: str
-    format: str
     checkpoint: Source
     adapter: Source | None
-    requested: Requested
+    requested: ModelSettings
+    made: ModelSettings
     own_steps: int
     own_context_length: int
-    steps: int
-    context_length: int
-    cfg_scale: float
-    precision: str
-    max_batch_size: int
-    device_kind: str
     self_check: dict[str, float]
     software: dict[str, str | None]
     files: dict[str, GraphFile]
-    max_queue_size: int = 256
-    weights: str | None = None
+
+    def content(self) -> dict[str, Any]:
+        """What the file says, in its order; `made` stands beside `requested`."""
+        requested, made = asdict(self.requested), asdict(self.made)
+        del made["formats"], made["adapter"]  # which stand there as `format` and as a source
+        return {
+            "created": self.created,
+            "format": self.made.formats[0],
+            "checkpoint": asdict(self.checkpoint),
+            "adapter": None if self.adapter is None else asdict(self.adapter),
+            "requested": {name: requested[name] for name in _RESOLVED},
+            "own_steps": self.own_steps,
+            "own_context_length": self.own_context_length,
+            **{name: made[name] for name in _ALWAYS_TOLD},
+            "self_check": self.self_check,
+            "software": self.software,
+            "files": {name: asdict(file) for name, file in self.files.items()},
+            **made,
+        }
+
+
+def _parts(content: Any) -> dict[str, Any]:  # noqa: ANN401 - anything that is JSON
+    """The file's content as the fields of `Manifest`.
+
+    Raises:
+        ValueError: when it is no manifest; that its values are right is not looked at.
+    """
+    told = {"format", "adapter", "requested", *_ALWAYS_TOLD}
+    if (
+        not isinstance(content, dict)
+        or not told <= content.keys()
+        or not isinstance(content["requested"], dict)
+    ):
+        raise ValueError("it lacks what every manifest has")
+    adapter = content["adapter"]
+    made = {
+        "max_queue_size": _BEFORE_QUEUES,
+        **{name: content[name] for name in SETTINGS if name in content},
+        "formats": (content["format"],),
+        "adapter": adapter.get("origin") if isinstance(adapter, dict) else None,
+    }
+    # The largest batch that was asked for has not always been noted.
+    requested = {**made, "max_batch_size": None, **content["requested"]}
+    return {**content, "made": made, "requested": requested}
 
 
 _MANIFESTS = TypeAdapter(Manifest)
@@ -83,7 +114,7 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
     Raises:
         OSError: when it cannot be written.
     """
-    text = json.dumps(asdict(manifest), indent=2)
+    text = json.dumps(manifest.content(), indent=2)
     (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
 
 
@@ -94,7 +125,7 @@ def read_manifest(path: Path) -> Manifest:
         RepositoryError: when there is none, or it is none that this export has written.
     """
     try:
-        return _MANIFESTS.validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+        return _MANIFESTS.validate_python(_parts(from_json(path.read_bytes())))
+    except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise RepositoryError(f"{path} is not a readable manifest: {reason}") from error

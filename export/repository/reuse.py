@@ -3,89 +3,69 @@
 Free of torch.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
-from export.repository.triton_config import SUFFIXES, Format
+from export.formats.format import Format
+from export.repository.manifest import Manifest
 from export.repository.versions import Version, all_versions, serve_version, served_number
+from export.settings import DEFAULT_NAME, SETTINGS, ExportOptions, ModelSettings
 
-DEFAULT_NAME = "nitrogen"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The settings of an export by which its version is recognised.
-
-    `steps`, `context_length`: None for the checkpoint's own. `precision`, `max_batch_size`, `max_queue_size`,
-    `device_kind`: None for whatever was published, "auto" for what was left to the export. `weights`: None
-    for the checkpoint's usual table of weights.
-    """
-
-    form: Format = "torchscript"
-    steps: int | None = None
-    context_length: int | None = None
-    cfg_scale: float = 1.0
-    precision: str | None = None
-    max_batch_size: int | Literal["auto"] | None = None
-    max_queue_size: int | None = None
-    device_kind: str | None = None
-    weights: str | None = None
-
-    def are_met_by(self, version: Version) -> bool:
-        """Whether a version was made with these settings."""
-        made = version.manifest
-        steps = made.own_steps if self.steps is None else self.steps
-        context_length = made.own_context_length if self.context_length is None else self.context_length
-        asked_batch_size = made.requested.max_batch_size
-        return (
-            made.format == self.form
-            and made.steps == steps
-            and made.context_length == context_length
-            and made.cfg_scale == self.cfg_scale
-            and made.weights == self.weights
-            # An "auto" that came to fp32 is not made again for fp32, nor for "auto".
-            and self.precision in {None, made.precision, made.requested.precision}
-            and (
-                asked_batch_size is None
-                if self.max_batch_size == "auto"
-                else self.max_batch_size in {None, made.max_batch_size}
-            )
-            and self.max_queue_size in {None, made.max_queue_size}
-            and self.device_kind in {None, made.device_kind}
-        )
+# What a version may differ in from what is wanted; its name is the model's.
+DIFFERENCES = ("name", *(name for name in SETTINGS if name not in {"formats", "adapter"}))
 
 
 def find_published(
-    repository: Path,
+    options: ExportOptions,
+    form: Format,
     checkpoint_sha256: str,
     adapter_sha256: str,
-    settings: Settings,
-    name: str | None = None,
+    *,
+    but_for: Collection[str] = (),
 ) -> Version | None:
     """The newest whole version that was made from a checkpoint with some settings.
 
     Args:
-        repository: the repository's folder.
+        options: what is wanted, and in which repository.
+        form: the one of its formats that is looked for.
         checkpoint_sha256: of the checkpoint's file.
         adapter_sha256: of the LoRA adapter, "" without one.
-        settings: what else it has to be.
-        name: as given to the export, without the form's suffix; None for any model, the usual name first.
+        but_for: those of `DIFFERENCES` that do not matter; without the name, the usual one comes first.
     """
-    suffix = SUFFIXES[settings.form]
     fitting = [
         version
-        for version in all_versions(repository)
-        if (name is None or version.model_name == name + suffix)
+        for version in all_versions(options.repository)
+        if ("name" in but_for or version.model_name == options.name + form.suffix)
         and version.facts.checkpoint_sha256 == checkpoint_sha256
         and version.facts.adapter_sha256 == adapter_sha256
-        and settings.are_met_by(version)
+        and version.manifest.made.formats == (form.name,)
+        and _is_met_by(options.settings, version.manifest, but_for)
         and version.is_whole
     ]
     return max(
         fitting,
-        key=lambda version: (version.model_name == DEFAULT_NAME + suffix, version.number),
+        key=lambda version: (version.model_name == DEFAULT_NAME + form.suffix, version.number),
         default=None,
+    )
+
+
+def _is_met_by(settings: ModelSettings, manifest: Manifest, but_for: Collection[str]) -> bool:
+    """Whether each setting is the one that a version was made with, or the one that was asked for then.
+
+    An "auto" that came to fp32 is not made again for fp32, nor for "auto".
+    """
+    wanted = replace(
+        settings,
+        steps=manifest.own_steps if settings.steps is None else settings.steps,
+        context_length=(
+            manifest.own_context_length if settings.context_length is None else settings.context_length
+        ),
+    )
+    return all(
+        getattr(wanted, name) in (getattr(manifest.made, name), getattr(manifest.requested, name))
+        for name in DIFFERENCES
+        if name != "name" and name not in but_for
     )
 
 

@@ -4,7 +4,6 @@ Parsed and written with Triton's own protobuf. Free of torch, so that `standalon
 """
 
 from pathlib import Path
-from typing import Literal
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
@@ -12,20 +11,11 @@ from tritonclient.grpc import model_config_pb2
 from contract.facts import Facts, FactsError, facts_from_parameters
 from contract.tensors import input_tensors, output_tensors
 from export.errors import RepositoryError
+from export.formats.format import Format
+from export.settings import ModelSettings
 
 CONFIG_NAME = "config.pbtxt"
 
-Format = Literal["torchscript", "onnx"]
-_MODELS = Path(__file__).parents[2] / "model_repository"
-ORIGINALS: dict[Format, Path] = {
-    "torchscript": _MODELS / "nitrogen" / CONFIG_NAME,
-    "onnx": _MODELS / "nitrogen-onnx" / CONFIG_NAME,
-}
-
-# Of a model's name, so that the forms of one export are models of their own.
-SUFFIXES: dict[Format, str] = {"torchscript": "", "onnx": "-onnx"}
-
-DeviceKind = Literal["auto", "cpu", "gpu"]
 _KINDS = {
     "auto": model_config_pb2.ModelInstanceGroup.KIND_AUTO,
     "cpu": model_config_pb2.ModelInstanceGroup.KIND_CPU,
@@ -35,27 +25,17 @@ _LONGEST_DEADLINE_US = 25_000_000  # the gateway's, on the ZeroMQ port
 
 
 def fill_config(
-    facts: Facts,
-    *,
-    name: str,
-    version: int,
-    max_batch_size: int,
-    max_queue_size: int = 0,
-    device_kind: DeviceKind,
-    form: Format,
+    facts: Facts, form: Format, settings: ModelSettings, *, name: str, version: int, max_batch_size: int
 ) -> model_config_pb2.ModelConfig:
-    """The original config of a form with a checkpoint's shapes and facts; Triton serves `version` only.
-
-    `max_queue_size`: requests that Triton keeps waiting, 0 for no bound of Triton's.
-    """
-    text = ORIGINALS[form].read_text(encoding="utf-8")
+    """The original config of a format with a checkpoint's shapes and facts; Triton serves `version` only."""
+    text = form.original.read_text(encoding="utf-8")
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
     config.name = name
     config.max_batch_size = max_batch_size
     config.version_policy.specific.versions.append(version)
-    config.instance_group[0].kind = _KINDS[device_kind]
-    if max_queue_size:
-        bound_queue(config, max_queue_size)
+    config.instance_group[0].kind = _KINDS[settings.device_kind]
+    if settings.max_queue_size:
+        bound_queue(config, settings.max_queue_size)
     inputs = input_tensors(facts.horizon, facts.context_length)
     outputs = output_tensors(facts.horizon)
     for tensor, contract in zip((*config.input, *config.output), (*inputs, *outputs), strict=True):

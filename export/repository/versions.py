@@ -15,7 +15,6 @@ ignores the files that are not its own.
 import errno
 import json
 import logging
-import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from pathlib import Path
 from contract.facts import Facts
 from export.checkpoint.digest import file_sha256
 from export.errors import OptionError, RepositoryError
+from export.flags import is_model_name
 from export.folder_lock import locked
 from export.pulse import Pulse
 from export.repository.manifest import MANIFEST_NAME, Manifest, read_manifest
@@ -35,7 +35,6 @@ from export.writable import advice, require_writable
 logger = logging.getLogger(__name__)
 
 HISTORY_NAME = "history.json"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -60,11 +59,6 @@ class Version:
     def is_whole(self) -> bool:
         """Whether its graph's files have their full length, which a crash of the machine may prevent."""
         return all(_has_size(self.folder / name, file.bytes) for name, file in self.manifest.files.items())
-
-
-def is_model_name(name: str) -> bool:
-    """Whether a text can name a model's folder."""
-    return _NAME.fullmatch(name) is not None
 
 
 def require_writable_model(repository: Path, name: str) -> None:

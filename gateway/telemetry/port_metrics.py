@@ -4,7 +4,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.telemetry.instruments import Distributions, RecentClients, Tally
+from gateway.telemetry.instruments import Distributions, Tally
+from gateway.telemetry.players import RecentClients
 
 Access = Literal["anonymous", "authorised"]
 

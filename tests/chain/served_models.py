@@ -1,8 +1,11 @@
-"""A Triton with models of a test's own, which it can swap and load."""
+"""A Triton with models of a test's own, which it can swap and load, and a gateway process in front of it."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,11 @@ import numpy as np
 import tritonclient.grpc as triton
 from numpy.typing import NDArray
 
-from export.publish import ExportOptions, export_checkpoint
+from export.publish import export_checkpoint
+from export.settings import ExportOptions, ModelSettings
 from standalone.triton_server import TritonPorts, local_triton
 from tests.chain.direct import DirectCalls, Outputs
+from tests.first_words import ends_if_silent
 from tests.golden import checkpoint_path
 from tests.stack import free_port
 
@@ -26,7 +31,8 @@ class Repository:
     def export(self, checkpoint: str, name: str, steps: int) -> None:
         """Publish a golden checkpoint as a model's next version."""
         path = checkpoint_path(checkpoint)
-        export_checkpoint(ExportOptions(path, self.folder, name=name, steps=steps, precision="fp32", keep=0))
+        settings = ModelSettings(steps=steps, precision="fp32")
+        export_checkpoint(ExportOptions(path, self.folder, settings, name=name, keep=0))
 
 
 class Served:
@@ -97,3 +103,31 @@ def running_triton(repository: Repository, models: Sequence[str], folder: Path) 
         served = Served(grpc_port)
         yield served
         served.close()
+
+
+@dataclass(frozen=True)
+class GatewayPorts:
+    """Where a gateway listens."""
+
+    zmq: int
+    tcp: int
+    http: int
+
+
+@contextmanager
+def running_gateway(served: Served, *flags: str) -> Iterator[GatewayPorts]:
+    """A gateway process in front of a Triton."""
+    ports = GatewayPorts(free_port(), free_port(), free_port())
+    command = [sys.executable, "-m", "gateway", "--host=127.0.0.1", f"--triton=127.0.0.1:{served.grpc_port}"]
+    command += [f"--zmq-port={ports.zmq}", f"--tcp-port={ports.tcp}", f"--http-port={ports.http}", *flags]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    try:
+        with ends_if_silent(process):
+            for _ in range(2):
+                assert "port" in process.stdout.readline(), "the gateway did not start"
+        yield ports
+    finally:
+        process.terminate()
+        process.wait(20)
+        process.stdout.close()

@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from contract.tensors import OUTPUT_NAMES
-from export.publish import ExportOptions, export_checkpoint
-from export.repository.triton_config import Format
+from export.formats.format import FORMATS
+from export.publish import export_checkpoint
+from export.settings import ExportOptions, FormatName, ModelSettings
 from tests.chain.direct import DirectCalls
 from tests.chain.served_models import triton_serving
 from tests.golden import (
@@ -29,9 +30,6 @@ CASES = {name: list(golden_cases(name)) for name in CHECKPOINTS}
 SCALES = sorted({(name, case.cfg_scale) for name in CHECKPOINTS for case in CASES[name]})
 
 
-FORMS: dict[Format, str] = {"torchscript": "", "onnx": "-onnx"}
-
-
 def model_name(checkpoint: str, cfg_scale: float) -> str:
     return f"{checkpoint}-scale-{cfg_scale:g}"
 
@@ -40,13 +38,13 @@ def model_name(checkpoint: str, cfg_scale: float) -> str:
 class Served:
     """A Triton with every golden checkpoint at every guidance scale of its cases, in one form."""
 
-    form: Format
+    form: FormatName
     calls: DirectCalls
 
     def outputs(self, checkpoint: str, cases: list[GoldenCase]) -> dict[str, NDArray[np.float32]]:
         """What the model of some cases, all of one scale, answers to them as one batch."""
         return self.calls.batch(
-            model_name(checkpoint, cases[0].cfg_scale) + FORMS[self.form],
+            model_name(checkpoint, cases[0].cfg_scale) + FORMATS[self.form].suffix,
             {
                 "frames": np.stack([case.frames for case in cases]),
                 "frame_count": np.array([[case.frame_count] for case in cases]),
@@ -56,7 +54,7 @@ class Served:
         )
 
 
-@pytest.fixture(scope="module", params=FORMS)
+@pytest.fixture(scope="module", params=FORMATS)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("golden")
     names = []
@@ -65,11 +63,10 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             ExportOptions(
                 checkpoint_path(checkpoint),
                 folder / "models",
+                ModelSettings(
+                    formats=(request.param,), cfg_scale=cfg_scale, precision="fp32", max_batch_size=16
+                ),
                 name=model_name(checkpoint, cfg_scale),
-                formats=(request.param,),
-                cfg_scale=cfg_scale,
-                precision="fp32",
-                max_batch_size=16,
             )
         )
         names.append(version.model_name)

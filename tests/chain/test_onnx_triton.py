@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
 from export.checkpoint.reader import read_checkpoint
+from export.formats.format import FORMATS
 from export.formats.onnx_graph import save_onnx
 from export.network.model import NitroGen
-from export.publish import ExportOptions, build, choose_sampling
-from export.repository.triton_config import ORIGINALS, read_config, write_config
+from export.publish import build, choose_sampling
+from export.repository.triton_config import read_config, write_config
+from export.settings import ModelSettings
 from tests.chain.direct import DirectCalls
 from tests.chain.served_models import triton_serving
 from tests.golden import checkpoint_path
@@ -27,7 +29,7 @@ MODEL = "nitrogen"  # whose statistics DirectCalls reads
 def network() -> NitroGen:
     path = checkpoint_path("tiny-ctx")
     checkpoint = read_checkpoint(path, path.parent)
-    sampling = choose_sampling(checkpoint, ExportOptions(path, path.parent))
+    sampling = choose_sampling(checkpoint, ModelSettings())
     return build(checkpoint, sampling)
 
 
@@ -35,7 +37,7 @@ def publish(network: NitroGen, folder: Path) -> None:
     """Saved as large models are; runs when four samples wait; its config lets noise of any length through."""
     (folder / "1").mkdir(parents=True)
     save_onnx(network, folder / "1" / "model.onnx", one_file_bytes=0)
-    config = read_config(ORIGINALS["onnx"])
+    config = read_config(FORMATS["onnx"].original)
     config.name = folder.name
     config.max_batch_size = 4
     config.dynamic_batching.max_queue_delay_microseconds = 20_000_000

@@ -1,13 +1,17 @@
 """Published versions that a real Triton loads at once: real configs and manifests, no weights."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from contract.facts import Facts
 from export.checkpoint.digest import file_sha256
-from export.repository.manifest import GraphFile, Manifest, Requested, Source, write_manifest
+from export.formats.format import FORMATS
+from export.repository.manifest import GraphFile, Manifest, Source, write_manifest
 from export.repository.partials import NewVersion
 from export.repository.triton_config import fill_config, write_config
 from export.repository.versions import new_version
+from export.settings import ModelSettings, Precision
 from tests.golden import checkpoint_path
 
 NAME = "nitrogen"
@@ -19,7 +23,7 @@ def publish_light(
     repository: Path,
     steps: int,
     *,
-    asked_precision: str = "fp32",
+    asked_precision: Precision | Literal["auto"] = "fp32",
     asked_batch_size: int | None = None,
     keep: int = 0,
     model_text: str = MODEL,
@@ -40,7 +44,7 @@ def write_light(
     new: NewVersion,
     steps: int,
     *,
-    asked_precision: str = "fp32",
+    asked_precision: Precision | Literal["auto"] = "fp32",
     asked_batch_size: int | None = None,
     model_text: str = MODEL,
 ) -> None:
@@ -57,8 +61,15 @@ def write_light(
         inference_steps=steps,
         cfg_scale=1.0,
     )
+    asked = ModelSettings(steps=steps, precision=asked_precision, max_batch_size=asked_batch_size)
+    made = replace(asked, context_length=1, precision="fp32", max_batch_size=asked_batch_size or 1)
     config = fill_config(
-        facts, name=NAME, version=new.number, max_batch_size=1, device_kind="cpu", form="torchscript"
+        facts,
+        FORMATS["torchscript"],
+        replace(made, device_kind="cpu"),
+        name=NAME,
+        version=new.number,
+        max_batch_size=1,
     )
     config.backend = "python"
     config.ClearField("model_warmup")
@@ -67,21 +78,14 @@ def write_light(
     write_config(config, new.folder)
     manifest = Manifest(
         created="2026-01-01T00:00:00+00:00",
-        format="torchscript",
         checkpoint=Source(str(CHECKPOINT), sha256),
         adapter=None,
-        requested=Requested(steps, None, 1.0, asked_precision, asked_batch_size),
+        requested=asked,
+        made=made,
         own_steps=4,
         own_context_length=1,
-        steps=steps,
-        context_length=1,
-        cfg_scale=1.0,
-        precision="fp32",
-        max_batch_size=asked_batch_size or 1,
-        device_kind="auto",
         self_check={},
         software={},
-        max_queue_size=0,
         files={model.name: GraphFile(model.stat().st_size, file_sha256(model))},
     )
     write_manifest(manifest, new.folder)

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from export.checkpoint.reader import read_checkpoint
+from export.formats.format import FORMATS
 from export.formats.self_check import check_graph, check_inputs, reference_answers
 from export.formats.torchscript import load_torchscript, save_torchscript
 from export.network.model import NitroGen, Sampling
 from export.network.weights import load_model
-from export.repository.triton_config import ORIGINALS, read_config
+from export.repository.triton_config import read_config
 from tests.golden import CHECKPOINTS, checkpoint_path
 
 INT64 = torch.iinfo(torch.int64)
@@ -59,7 +60,7 @@ def test_arguments_are_the_configured_inputs(saved: tuple[NitroGen, Path]) -> No
     schema = torch.jit.load(str(path)).forward.schema
 
     assert [argument.name for argument in schema.arguments[1:]] == [
-        tensor.name for tensor in read_config(ORIGINALS["torchscript"]).input
+        tensor.name for tensor in read_config(FORMATS["torchscript"].original).input
     ]
     assert str(schema.returns[0].type) == "Tuple[Tensor, Tensor, Tensor, Tensor]"
 

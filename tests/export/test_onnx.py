@@ -22,12 +22,12 @@ from export.checkpoint.reader import Checkpoint, read_checkpoint
 from export.checkpoint.tensors import checkpoint_tensors
 from export.checkpoint.vision_config import VisionConfig
 from export.errors import RepositoryError, VerificationError
+from export.formats.format import FORMATS
 from export.formats.onnx_graph import check_onnx, load_onnx, save_onnx
 from export.formats.self_check import Graph, Inputs, check_inputs
 from export.network.model import NitroGen, Sampling
 from export.network.precision import lower_precision
 from export.network.weights import load_model
-from export.repository.triton_config import ORIGINALS
 from tests.golden import (
     ACTIONS_TOLERANCE,
     CHECKPOINTS,
@@ -343,7 +343,7 @@ def test_half_precision_keeps_the_contract_and_is_close(tmp_path: Path) -> None:
 
 
 def test_what_the_config_offers_in_comments_is_valid() -> None:
-    lines = ORIGINALS["onnx"].read_text().splitlines()
+    lines = FORMATS["onnx"].original.read_text().splitlines()
     offered = "\n".join(line[1:] for line in lines if re.match("#[^ ]|#  ", line))
 
     config = text_format.Parse(offered, model_config_pb2.ModelConfig())

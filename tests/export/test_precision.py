@@ -10,14 +10,16 @@ import torch
 from export.errors import OptionError, VerificationError
 from export.formats.self_check import BOUNDS
 from export.formats.torchscript import load_torchscript
-from export.network.precision import Precision, has_bf16_units
-from export.publish import ExportOptions, export_checkpoint
+from export.network.precision import has_bf16_units
+from export.publish import export_checkpoint
 from export.repository.versions import Version
+from export.settings import Precision
+from tests.export.options import options
 from tests.golden import CHECKPOINTS, GOLDEN, checkpoint_path, decode, golden_cases
 
 
 def export(checkpoint: Path, repository: Path, **changes: object) -> Version:
-    [version] = export_checkpoint(ExportOptions(checkpoint, repository, **changes))  # type: ignore[arg-type]
+    [version] = export_checkpoint(options(checkpoint, repository, **changes))
     return version
 
 
@@ -56,7 +58,7 @@ def test_the_self_checks_figures_are_in_the_config_and_the_manifest(
 ) -> None:
     version = export(checkpoint_path("tiny"), tmp_path, precision=precision)
 
-    assert version.facts.precision == version.manifest.precision == precision
+    assert version.facts.precision == version.manifest.made.precision == precision
     assert 1e-4 < version.facts.accuracy.mean_difference <= BOUNDS[precision].mean_difference
     measured = version.manifest.self_check
     assert measured["mean_difference"] == pytest.approx(version.facts.accuracy.mean_difference, rel=1e-2)

@@ -14,19 +14,17 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from export.errors import OptionError, RepositoryError, VerificationError
-from export.publish import ExportOptions, export_checkpoint
-from export.repository.triton_config import ORIGINALS, Format
+from export.formats.format import FORMATS
+from export.publish import export_checkpoint
 from export.repository.versions import Version, versions
+from export.settings import FormatName
+from tests.export.options import options
 from tests.golden import GOLDEN, checkpoint_path
 
 
-def options(repository: Path, checkpoint: str = "tiny", **changes: object) -> ExportOptions:
-    fixed = {"steps": 1, "precision": "fp32", **changes}
-    return ExportOptions(checkpoint_path(checkpoint), repository, **fixed)  # type: ignore[arg-type]
-
-
 def export(repository: Path, checkpoint: str = "tiny", **changes: object) -> Version:
-    [version] = export_checkpoint(options(repository, checkpoint, **changes))
+    fixed = {"steps": 1, "precision": "fp32", **changes}
+    [version] = export_checkpoint(options(checkpoint_path(checkpoint), repository, **fixed))
     return version
 
 
@@ -78,12 +76,12 @@ def test_a_published_model_is_complete(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["torchscript", "onnx"])
-def test_the_original_in_git_is_what_a_released_checkpoint_gets(form: Format) -> None:
-    config = text_format.Parse(ORIGINALS[form].read_text(), model_config_pb2.ModelConfig())
+def test_the_original_in_git_is_what_a_released_checkpoint_gets(form: FormatName) -> None:
+    config = text_format.Parse(FORMATS[form].original.read_text(), model_config_pb2.ModelConfig())
 
     assert config.instance_group[0].kind == model_config_pb2.ModelInstanceGroup.KIND_AUTO
     assert list(config.input[3].dims) == [18, 25]
-    assert ORIGINALS[form].read_text().count("#") > 10
+    assert FORMATS[form].original.read_text().count("#") > 10
 
 
 def test_the_next_export_is_the_next_version_and_the_one_served(tmp_path: Path) -> None:
@@ -102,7 +100,7 @@ def test_triton_bounds_its_queue_when_asked_to(tmp_path: Path) -> None:
     policy = config_of(tmp_path / "nitrogen").dynamic_batching.default_queue_policy
     assert (policy.timeout_action, policy.max_queue_size) == (policy.REJECT, 5)
     assert policy.allow_timeout_override
-    assert version.manifest.max_queue_size == 5
+    assert version.manifest.made.max_queue_size == 5
 
 
 def test_every_batch_size_is_warmed_up(tmp_path: Path) -> None:
@@ -185,7 +183,7 @@ def test_weights_that_are_not_finite_publish_nothing(tmp_path: Path) -> None:
     torch.save(content, folder / "ng.pt")
 
     with pytest.raises(VerificationError, match="NaN"):
-        export_checkpoint(ExportOptions(folder / "ng.pt", tmp_path / "repository", steps=1))
+        export_checkpoint(options(folder / "ng.pt", tmp_path / "repository", steps=1))
     assert not (tmp_path / "repository").exists()
 
 
@@ -224,5 +222,5 @@ def test_two_exports_at_once_become_two_versions(tmp_path: Path) -> None:
     exports = [subprocess.Popen([*command, f"--steps={steps}"]) for steps in (1, 2)]
 
     assert [process.wait(120) for process in exports] == [0, 0]
-    assert {version.manifest.steps for version in versions(tmp_path, "nitrogen")} == {1, 2}
+    assert {version.manifest.made.steps for version in versions(tmp_path, "nitrogen")} == {1, 2}
     assert [version.number for version in versions(tmp_path, "nitrogen")] == [1, 2]

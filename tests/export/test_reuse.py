@@ -11,13 +11,16 @@ import pytest
 
 from export.commands.export import run as run_export
 from export.errors import OptionError
+from export.formats.format import FORMATS
 from export.repository.listing import describe_versions
-from export.repository.reuse import Settings, find_published
+from export.repository.reuse import DIFFERENCES, find_published
 from export.repository.versions import history, served_number, versions
+from export.settings import SETTINGS, ExportOptions, ModelSettings
 from tests.export.light_versions import CHECKPOINT, publish_light
 from tests.stack import wait_until
 
-MADE = Settings(steps=1, precision="fp32")
+MADE = ModelSettings(steps=1, precision="fp32", max_batch_size=2)
+MADE_OF_AUTO = replace(MADE, max_batch_size=None)
 
 
 @pytest.fixture
@@ -39,60 +42,69 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return repository
 
 
-def found(repository: Path, settings: Settings, name: str | None = None, *, adapter: str = "") -> bool:
+def found(
+    repository: Path, settings: ModelSettings, *but_for: str, name: str = "nitrogen", adapter: str = ""
+) -> bool:
     [version] = versions(repository, "nitrogen")
-    return find_published(repository, version.facts.checkpoint_sha256, adapter, settings, name) is not None
+    options = ExportOptions(CHECKPOINT, repository, settings, name=name)
+    form = FORMATS[settings.formats[0]]
+    checkpoint = version.facts.checkpoint_sha256
+    return find_published(options, form, checkpoint, adapter, but_for=but_for) is not None
 
 
 @pytest.mark.parametrize(
     "settings",
     [
         MADE,
-        replace(MADE, precision=None),
         replace(MADE, context_length=1),
         replace(MADE, max_batch_size=2),
         replace(MADE, max_queue_size=0),
         replace(MADE, device_kind="auto"),
     ],
 )
-def test_the_same_settings_are_found(published: Path, settings: Settings) -> None:
+def test_the_same_settings_are_found(published: Path, settings: ModelSettings) -> None:
     assert found(published, settings)
-    assert found(published, settings, "nitrogen")
+    assert found(published, settings, "name", name="nitrogen-fast")
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        replace(MADE, steps=2),
-        replace(MADE, steps=None),
-        replace(MADE, context_length=2),
-        replace(MADE, cfg_scale=2.0),
-        replace(MADE, precision="fp16"),
-        replace(MADE, precision="auto"),
-        replace(MADE, form="onnx"),
-        replace(MADE, max_batch_size=3),
-        replace(MADE, max_batch_size="auto"),
-        replace(MADE, max_queue_size=5),
-        replace(MADE, device_kind="gpu"),
-        replace(MADE, weights="model_ema"),
-    ],
-)
-def test_other_settings_are_not(published: Path, settings: Settings) -> None:
+OTHERS = [
+    replace(MADE, steps=2),
+    replace(MADE, context_length=2),
+    replace(MADE, cfg_scale=2.0),
+    replace(MADE, precision="fp16"),
+    replace(MADE, precision="auto"),
+    replace(MADE, max_batch_size=3),
+    replace(MADE, max_batch_size=None),
+    replace(MADE, max_queue_size=5),
+    replace(MADE, device_kind="gpu"),
+    replace(MADE, weights="model_ema"),
+]
+
+
+@pytest.mark.parametrize("settings", [*OTHERS, replace(MADE, steps=None), replace(MADE, formats=("onnx",))])
+def test_other_settings_are_not(published: Path, settings: ModelSettings) -> None:
     assert not found(published, settings)
 
 
+@pytest.mark.parametrize("settings", OTHERS)
+def test_a_setting_that_does_not_matter_is_not_compared(published: Path, settings: ModelSettings) -> None:
+    [other] = [name for name in SETTINGS if getattr(settings, name) != getattr(MADE, name)]
+    assert found(published, settings, other)
+    assert not found(published, settings, *(set(DIFFERENCES) - {other}))
+
+
 def test_another_name_checkpoint_or_adapter_is_not(published: Path) -> None:
-    assert not found(published, MADE, "nitrogen-fast")
+    assert not found(published, MADE, name="nitrogen-fast")
     assert not found(published, MADE, adapter="0" * 64)
-    assert find_published(published, "0" * 64, "", MADE) is None
+    options = ExportOptions(CHECKPOINT, published, MADE)
+    assert find_published(options, FORMATS["torchscript"], "0" * 64, "", but_for=DIFFERENCES) is None
 
 
 def test_auto_is_found_by_what_was_asked_for_and_by_what_came_of_it(repository: Path) -> None:
     publish_light(repository, 1, asked_precision="auto")
-    assert found(repository, replace(MADE, precision="auto"))
-    assert found(repository, replace(MADE, precision="fp32"))
-    assert not found(repository, replace(MADE, precision="bf16"))
-    assert found(repository, replace(MADE, max_batch_size="auto"))
+    assert found(repository, replace(MADE_OF_AUTO, precision="auto"))
+    assert found(repository, replace(MADE_OF_AUTO, precision="fp32"))
+    assert not found(repository, replace(MADE_OF_AUTO, precision="bf16"))
 
 
 def test_what_is_there_is_served_again_and_what_is_not_is_exported(
@@ -142,9 +154,9 @@ def test_a_version_whose_graph_is_not_whole_is_not_reused(repository: Path) -> N
     publish_light(repository, 1)
     graph = repository / "nitrogen" / "1" / "model.py"
     graph.write_bytes(graph.read_bytes()[:10])
-    assert not found(repository, MADE)
+    assert not found(repository, MADE_OF_AUTO)
     graph.unlink()
-    assert not found(repository, MADE)
+    assert not found(repository, MADE_OF_AUTO)
 
 
 def test_a_manifest_from_before_batch_sizes_were_noted_is_read(repository: Path) -> None:
@@ -153,7 +165,7 @@ def test_a_manifest_from_before_batch_sizes_were_noted_is_read(repository: Path)
     manifest = json.loads(path.read_text())
     del manifest["requested"]["max_batch_size"]
     path.write_text(json.dumps(manifest))
-    assert found(repository, replace(MADE, max_batch_size="auto"))
+    assert found(repository, MADE_OF_AUTO)
 
 
 def test_a_version_from_before_queues_were_noted_has_a_bound(repository: Path) -> None:
@@ -162,8 +174,8 @@ def test_a_version_from_before_queues_were_noted_has_a_bound(repository: Path) -
     manifest = json.loads(path.read_text())
     del manifest["max_queue_size"]
     path.write_text(json.dumps(manifest))
-    assert found(repository, replace(MADE, max_queue_size=256))
-    assert not found(repository, replace(MADE, max_queue_size=0))
+    assert found(repository, replace(MADE_OF_AUTO, max_queue_size=256))
+    assert not found(repository, replace(MADE_OF_AUTO, max_queue_size=0))
 
 
 def test_reuse_and_a_version_of_ones_own_are_a_contradiction(repository: Path) -> None:
@@ -172,6 +184,8 @@ def test_reuse_and_a_version_of_ones_own_are_a_contradiction(repository: Path) -
             run(repository, *words)
     with pytest.raises(OptionError, match="--if-triton-runs says nothing without --triton"):
         run(repository, "--if-triton-runs")
+    with pytest.raises(OptionError, match="--any says nothing without --reuse"):
+        run_export([str(CHECKPOINT), f"--repository={repository}", "--any=name"])
 
 
 def test_nothing_to_do_is_done_without_torch(published: Path) -> None:

@@ -173,7 +173,7 @@ def test_what_a_killed_export_of_this_machine_left_goes_at_once_but_not_a_halted
     assert len(list((tmp_path / NAME).glob(".*.partial"))) == 1
     halted.send_signal(signal.SIGCONT)
     assert halted.wait(60) == 0
-    assert sorted(version.manifest.steps for version in versions(tmp_path, NAME)) == [0, 1]
+    assert sorted(version.manifest.made.steps for version in versions(tmp_path, NAME)) == [0, 1]
 
 
 def publish_after(repository: Path, meanwhile: Callable[[Path], None], wanted: int | None = None) -> int:
@@ -247,7 +247,7 @@ def test_exports_through_two_mounts_all_end_well(two_mounts: tuple[Path, Path, P
 
     found = versions(real, NAME)
     assert [version.number for version in found] == list(range(1, 10))
-    assert sorted(version.manifest.steps for version in found) == [0, 0, 1, 2, 3, 4, 5, 6, 7]
+    assert sorted(version.manifest.made.steps for version in found) == [0, 0, 1, 2, 3, 4, 5, 6, 7]
     for version in found:
         assert file_sha256(version.folder / "model.py") == version.manifest.files["model.py"].sha256
         config = read_config(version.folder / "config.pbtxt")

@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 from export.errors import RepositoryError
-from export.publish import ExportOptions, export_checkpoint
+from export.publish import export_checkpoint
 from export.repository.listing import describe_versions
 from export.repository.live import activate, rollback
 from export.repository.versions import all_versions, history, served_number, versions
+from tests.export.options import options
 from tests.golden import checkpoint_path
 
 
 def export(repository: Path, **changes: object) -> None:
     fixed = {"steps": 1, "precision": "fp32", **changes}
-    export_checkpoint(ExportOptions(checkpoint_path("tiny"), repository, **fixed))  # type: ignore[arg-type]
+    export_checkpoint(options(checkpoint_path("tiny"), repository, **fixed))
 
 
 def numbers(repository: Path) -> list[int]:

@@ -1,14 +1,13 @@
 """The timed model's Triton, one for all tests that only use it, and gateways in front of it."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from gateway.server import Gateway
-from tests.gateways import running_gateway
+from gateway.settings import GatewaySettings
 from tests.stand_ins.timed_triton import TimedTriton, running_triton
 
 
@@ -25,11 +24,15 @@ StartGateway = Callable[..., Any]
 @pytest_asyncio.fixture
 async def start_gateway(timed_triton: TimedTriton) -> AsyncIterator[StartGateway]:
     """Starts gateways in this process, on ports of their own, with a test's settings."""
+    gateways: list[Gateway] = []
 
     async def start(**settings: Any) -> Gateway:  # noqa: ANN401
-        return await stack.enter_async_context(
-            running_gateway(**{"triton": timed_triton.endpoint, **settings})
-        )
+        ports: dict[str, Any] = {"zmq_port": 0, "tcp_port": 0, "http_port": 0, "host": "127.0.0.1"}
+        gateway = Gateway(GatewaySettings(**{"triton": timed_triton.endpoint, **ports, **settings}))
+        await gateway.start()
+        gateways.append(gateway)
+        return gateway
 
-    async with AsyncExitStack() as stack:
-        yield start
+    yield start
+    for gateway in gateways:
+        await gateway.stop()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from export.publish import ExportOptions, export_checkpoint
+from export.publish import export_checkpoint
+from export.settings import ExportOptions, ModelSettings
 from tests.golden import checkpoint_path
 
 
@@ -13,7 +14,7 @@ from tests.golden import checkpoint_path
 def exported_tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository; not to be changed."""
     repository = tmp_path_factory.mktemp("exported") / "repository"
-    export_checkpoint(ExportOptions(checkpoint_path("tiny"), repository, precision="fp32"))
+    export_checkpoint(ExportOptions(checkpoint_path("tiny"), repository, ModelSettings(precision="fp32")))
     return repository
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from export.formats.self_check import BOUNDS
-from export.publish import ExportOptions, export_checkpoint
+from export.publish import export_checkpoint
 from export.repository.versions import served_number, versions
+from export.settings import ExportOptions, ModelSettings
 from tests.golden import GOLDEN, checkpoint_path
 from tests.pictures import picture
 from tests.stack import PickleClient, Stack, running_stack
@@ -51,8 +52,9 @@ def test_with_nothing_but_the_hubs_address_a_model_is_fetched_and_served(tmp_pat
 def test_without_flags_the_checkpoints_own_sampling_is_served(tiny_repository: Path, tmp_path: Path) -> None:
     """Also when the newest version of the checkpoint was exported otherwise."""
     tiny = checkpoint_path("tiny")
-    export_checkpoint(ExportOptions(tiny, tiny_repository, steps=2, precision="fp32"))
-    export_checkpoint(ExportOptions(tiny, tiny_repository, cfg_scale=2.0, precision="fp32", keep=0))
+    export_checkpoint(ExportOptions(tiny, tiny_repository, ModelSettings(steps=2, precision="fp32")))
+    guided = ModelSettings(cfg_scale=2.0, precision="fp32")
+    export_checkpoint(ExportOptions(tiny, tiny_repository, guided, keep=0))
 
     with running_stack(*arguments(tiny_repository), cwd=tmp_path) as stack:
         assert steps(stack) == 4
@@ -60,10 +62,8 @@ def test_without_flags_the_checkpoints_own_sampling_is_served(tiny_repository: P
 
 
 def test_other_models_of_the_repository_are_loaded_beside_it(tiny_repository: Path, tmp_path: Path) -> None:
-    fast = ExportOptions(
-        checkpoint_path("tiny"), tiny_repository, name="nitrogen-fast", steps=1, precision="fp32"
-    )
-    export_checkpoint(fast)
+    fast = ModelSettings(steps=1, precision="fp32")
+    export_checkpoint(ExportOptions(checkpoint_path("tiny"), tiny_repository, fast, name="nitrogen-fast"))
 
     with running_stack(*arguments(tiny_repository, "--load=*"), cwd=tmp_path) as stack:
         assert steps(stack) == 4

@@ -1,0 +1,149 @@
+"""What an export is asked for: the settings of its model, and where the versions go. Free of torch.
+
+A new setting is a field of `ModelSettings` and a flag here: manifests store it, and `--reuse` compares it.
+"""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from export.flags import finite, model_path, positive, whole
+
+FormatName = Literal["torchscript", "onnx"]
+Precision = Literal["fp32", "bf16", "fp16"]
+DeviceKind = Literal["auto", "cpu", "gpu"]
+
+DEFAULT_NAME = "nitrogen"
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which model is made from a checkpoint, and how Triton is to run it.
+
+    `formats`: a model of its own for each. `steps`, `context_length`: sampler steps and frames seen at once,
+    None for the checkpoint's own. `cfg_scale`: classifier-free guidance, 1 for none. `max_batch_size`: None
+    for 16 on GPUs and 8 on CPUs. `max_queue_size`: requests that Triton keeps waiting, 0 for no bound of
+    Triton's. `weights`: key of the checkpoint's table of weights, None for the usual one. `adapter`: folder
+    of a LoRA adapter.
+    """
+
+    formats: tuple[FormatName, ...] = ("torchscript",)
+    steps: int | None = None
+    context_length: int | None = None
+    cfg_scale: float = 1.0
+    precision: Precision | Literal["auto"] = "auto"
+    max_batch_size: int | None = None
+    device_kind: DeviceKind = "auto"
+    max_queue_size: int = 0
+    weights: str | None = None
+    adapter: Path | None = None
+
+
+SETTINGS = tuple(setting.name for setting in fields(ModelSettings))
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to publish, and where.
+
+    `checkpoint`: a file, a folder or a Hugging Face id, kept in `models_dir`. `name`: of the Triton model.
+    `version`: None for the one after the newest. `keep`: versions that stay, 0 for all. `force`: whether
+    `version` may be replaced.
+    """
+
+    checkpoint: str | Path
+    repository: Path
+    settings: ModelSettings = field(default_factory=ModelSettings)
+    models_dir: Path = Path("models")
+    name: str = DEFAULT_NAME
+    version: int | None = None
+    keep: int = 2
+    force: bool = False
+
+
+def export_options(values: Mapping[str, Any]) -> ExportOptions:
+    """The options in a command line that was parsed with the flags below, and the others' by their names."""
+    formats = get_args(FormatName) if values["format"] == "both" else (values["format"],)
+    given = {**values, "formats": formats}
+    settings = ModelSettings(**{name: given[name] for name in SETTINGS})
+    others = {option.name for option in fields(ExportOptions)} - {"settings"}
+    return ExportOptions(settings=settings, **{name: given[name] for name in others})
+
+
+def add_model_flags(parser: argparse.ArgumentParser, *, for_serving: bool = False) -> list[argparse.Action]:
+    """Add what says which model is made.
+
+    `for_serving`: in one format, and without `--precision` in whichever is published.
+    """
+    own = "the checkpoint's own"
+    return [
+        parser.add_argument(
+            "--format",
+            choices=[*get_args(FormatName), *([] if for_serving else ["both"])],
+            default="torchscript",
+            help="onnx is published as NAME-onnx",
+        ),
+        parser.add_argument(
+            "--precision",
+            choices=["auto", *get_args(Precision)],
+            default=None if for_serving else "auto",
+            help="of weights and matrix products; auto: bf16 where the device multiplies it and the "
+            f"self-check passes, else fp32{'; None: what is published' if for_serving else ''}",
+        ),
+        parser.add_argument("--steps", type=positive, metavar="N", help=f"sampler steps; None: {own}"),
+        parser.add_argument(
+            "--context",
+            type=positive,
+            metavar="K",
+            dest="context_length",
+            help=f"frames seen at once; None: {own}",
+        ),
+        parser.add_argument(
+            "--cfg-scale",
+            type=finite,
+            default=1.0,
+            metavar="S",
+            help="classifier-free guidance; 1.0 is off",
+        ),
+        parser.add_argument(
+            "--weights",
+            metavar="KEY",
+            help="where the weights lie in the checkpoint, such as model_ema; None: under model",
+        ),
+        parser.add_argument(
+            "--lora",
+            metavar="DIR",
+            dest="adapter",
+            type=model_path,
+            help="a PEFT adapter (adapter_config.json, adapter_model.safetensors) to merge into the weights, "
+            "here or in --models-dir",
+        ),
+    ]
+
+
+def add_triton_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """Add what says how Triton is to run the model."""
+    return [
+        parser.add_argument(
+            "--max-batch-size",
+            type=positive,
+            metavar="N",
+            help="largest batch; None: 16 on GPUs, else 8",
+        ),
+        parser.add_argument(
+            "--max-queue-size",
+            type=whole,
+            default=0,
+            metavar="N",
+            help="requests that Triton keeps waiting before it refuses more; 0: no bound but the gateway's, "
+            "for Triton's own makes players wait longer",
+        ),
+        parser.add_argument(
+            "--device-kind",
+            choices=get_args(DeviceKind),
+            default="auto",
+            help="auto leaves the choice to Triton",
+        ),
+    ]
