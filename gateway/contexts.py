@@ -31,7 +31,7 @@ class FrameContext:
     def append(self, model: str, frame: Frame, context_length: int) -> tuple[Frame, ...]:
         """Add a frame for a model; return its last `context_length` frames or fewer, newest last.
 
-        `frame`: (256, 256, 3) uint8, row-major. At most `context_length - 1` frames stay here.
+        At most `context_length - 1` frames stay here.
         """
         if model != self._model:
             self._model = model
@@ -79,7 +79,7 @@ class ContextStore(Generic[Key]):
     def get(self, key: Key, path: Path = ()) -> FrameContext:
         """Return the client's context, a new one for a client not seen for long, and mark it as just used."""
         now = self._clock()
-        self._purge(now)
+        self._drop_idle(now)
         _, context = self._contexts.pop((key, path), (now, None))
         if context is None:
             context = FrameContext()
@@ -106,11 +106,7 @@ class ContextStore(Generic[Key]):
         if not paths:
             del self._paths[key]
 
-    def purge(self) -> None:
-        """Drop the contexts that have been idle for too long."""
-        self._purge(self._clock())
-
-    def _purge(self, now: float) -> None:
+    def _drop_idle(self, now: float) -> None:
         # The order is that of last use, so only what is dropped is looked at.
         while self._contexts:
             oldest = next(iter(self._contexts))

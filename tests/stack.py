@@ -60,6 +60,11 @@ class Stack:
     triton_metrics_port: int
     lines: list[str] = field(default_factory=list)
 
+    @property
+    def triton_endpoint(self) -> str:
+        """HOST:PORT of its Triton's gRPC service."""
+        return f"127.0.0.1:{self.triton_grpc_port}"
+
     def triton_pid(self) -> int:
         """Process id of this stack's tritonserver."""
         wanted = f"--grpc-port={self.triton_grpc_port}"

@@ -11,9 +11,9 @@ from gateway.data_plane import DataPlane
 from gateway.session.admission import Admission
 from gateway.session.service import PortService
 from gateway.settings import GatewaySettings
-from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.port_metrics import PortMetrics
+from gateway.telemetry.recording_format import Exchange
 
 
 @dataclass(frozen=True, slots=True)

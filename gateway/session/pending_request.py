@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gateway.protocol.messages import Frame, Reply, Request, Timing
-from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.port_metrics import Stages
+from gateway.telemetry.recording_format import Exchange
 
 # Tells the requests of this process from those of another, or of an earlier one, in logs kept together.
 _PROCESS = secrets.token_hex(3)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from gateway.data_plane import DataPlane
 from gateway.session.admission import Admission
-from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.port_metrics import PortMetrics
+from gateway.telemetry.recording_format import Exchange
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,26 @@
-"""What metrics count with: tallies and distributions that cost a fraction of a microsecond per event.
+"""What metrics measure with: instruments that cost a fraction of a microsecond per event.
 
 `prometheus_client`'s own counters take a lock and check their labels at each event, which for the dozen
 events of a request is as much as reading its pickle. These are counted by one thread, the event loop's, and
 turned into `prometheus_client`'s families only when the metrics are read.
 """
 
+import asyncio
+import time
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
 Labels = tuple[str, ...]
+
+# Clients that asked for actions within so many seconds are playing.
+PLAYERS_WINDOW_S = 10.0
+# An attacker that makes up a client per request is counted up to here, and remembered no further.
+_MAX_CLIENTS = 10_000
+_LAG_PERIOD_S = 0.25
+_LAG_WINDOW_S = 15.0
 
 
 class Tally:
@@ -82,3 +92,63 @@ class Distributions:
         for values, distribution in self._of.items():
             distribution.add_to(family, values)
         return family
+
+
+class RecentClients:
+    """Counts the clients that were seen within the last `PLAYERS_WINDOW_S` seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        # In the order of their last sight, the longest unseen first.
+        self._seen: dict[Hashable, float] = {}
+
+    def saw(self, client: Hashable) -> None:
+        """Note that a client is there; `client` tells it from the others."""
+        now = self._clock()
+        self._seen.pop(client, None)
+        self._seen[client] = now
+        self._forget(now)
+
+    def count(self) -> int:
+        """Return how many clients were seen lately."""
+        self._forget(self._clock())
+        return len(self._seen)
+
+    def _forget(self, now: float) -> None:
+        seen = self._seen
+        while seen:
+            eldest = next(iter(seen))
+            if len(seen) <= _MAX_CLIENTS and now - seen[eldest] <= PLAYERS_WINDOW_S:
+                return
+            del seen[eldest]
+
+
+class LoopLag:
+    """Measures, four times a second, by how much a timer of the event loop comes late."""
+
+    def __init__(self) -> None:
+        self._latest: deque[float] = deque(maxlen=round(_LAG_WINDOW_S / _LAG_PERIOD_S))
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to measure the running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self._set()
+
+    def stop(self) -> None:
+        """Measure no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def greatest_s(self) -> float:
+        """Return the greatest delay of the last 15 seconds, in seconds."""
+        return max(self._latest, default=0.0)
+
+    def _set(self) -> None:
+        self._due = self._loop.time() + _LAG_PERIOD_S
+        self._timer = self._loop.call_at(self._due, self._measure)
+
+    def _measure(self) -> None:
+        self._latest.append(max(0.0, self._loop.time() - self._due))
+        self._set()

@@ -12,9 +12,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.telemetry.instruments import Distributions, Tally
-from gateway.telemetry.loop_lag import LoopLag
-from gateway.telemetry.players import WINDOW_S
+from gateway.telemetry.instruments import PLAYERS_WINDOW_S, Distributions, LoopLag, Tally
 from gateway.telemetry.port_metrics import Access, PortMetrics, version_label
 
 _PREFIX = "nitrogen_gateway_"
@@ -157,7 +155,7 @@ class Metrics(Collector):
         )
         players = GaugeMetricFamily(
             f"{_PREFIX}players",
-            f"Clients that sent a predict within the last {WINDOW_S:g} s.",
+            f"Clients that sent a predict within the last {PLAYERS_WINDOW_S:g} s.",
             labels=("port", "access"),
         )
         in_flight = GaugeMetricFamily(

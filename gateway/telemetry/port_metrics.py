@@ -4,8 +4,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.telemetry.instruments import Distributions, Tally
-from gateway.telemetry.players import RecentClients
+from gateway.telemetry.instruments import Distributions, RecentClients, Tally
 
 Access = Literal["anonymous", "authorised"]
 

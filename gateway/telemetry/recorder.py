@@ -11,10 +11,9 @@ import threading
 from pathlib import Path
 
 from gateway.errors import StartError
-from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.kept_recordings import KeptRecordings
 from gateway.telemetry.metrics import RecordingCounts
-from gateway.telemetry.recording_format import pack, recording_name
+from gateway.telemetry.recording_format import Exchange, pack, recording_name
 
 logger = logging.getLogger(__name__)
 

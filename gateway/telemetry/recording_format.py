@@ -23,8 +23,7 @@ import orjson
 from numpy.typing import NDArray
 
 from contract.tensors import FRAME_BYTES, FRAME_SHAPE, FRAME_SIDE
-from gateway.protocol.messages import ActionChunk, Image, ImageFile, Pixels, Reply, Unset
-from gateway.telemetry.exchange import Exchange
+from gateway.protocol.messages import ActionChunk, Image, ImageFile, Pixels, Reply, Request, Unset
 
 Part = bytes | bytearray | memoryview
 
@@ -48,6 +47,25 @@ _FRAME_HEAD = _PPM_HEAD % (FRAME_SIDE, FRAME_SIDE)
 
 class RecordingError(Exception):
     """A file is no recording that can be read; the message names it and says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One predict: what came in, what the model saw, what went out.
+
+    `began`: seconds since the epoch, when its last byte came. `port`: its name. `client`: the address
+    or identity, safe to print. `request_id`: the one in logs and at Triton. `frame`: (256, 256, 3) uint8
+    bytes, None when the image could not be used. `total_s`: seconds from its last byte to its reply.
+    """
+
+    began: float
+    port: str
+    client: str
+    request_id: str
+    request: Request
+    frame: bytes | None
+    reply: Reply
+    total_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,8 @@
-"""A Triton with models of a test's own, which it can swap and load, and a gateway process in front of it."""
+"""A Triton with models of a test's own, which it can swap and load."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,6 @@ from export.publish import export_checkpoint
 from export.settings import ExportOptions, ModelSettings
 from standalone.triton_server import TritonPorts, local_triton
 from tests.chain.direct import DirectCalls, Outputs
-from tests.first_words import ends_if_silent
 from tests.golden import checkpoint_path
 from tests.stack import free_port
 
@@ -103,31 +99,3 @@ def running_triton(repository: Repository, models: Sequence[str], folder: Path) 
         served = Served(grpc_port)
         yield served
         served.close()
-
-
-@dataclass(frozen=True)
-class GatewayPorts:
-    """Where a gateway listens."""
-
-    zmq: int
-    tcp: int
-    http: int
-
-
-@contextmanager
-def running_gateway(served: Served, *flags: str) -> Iterator[GatewayPorts]:
-    """A gateway process in front of a Triton."""
-    ports = GatewayPorts(free_port(), free_port(), free_port())
-    command = [sys.executable, "-m", "gateway", "--host=127.0.0.1", f"--triton=127.0.0.1:{served.grpc_port}"]
-    command += [f"--zmq-port={ports.zmq}", f"--tcp-port={ports.tcp}", f"--http-port={ports.http}", *flags]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    try:
-        with ends_if_silent(process):
-            for _ in range(2):
-                assert "port" in process.stdout.readline(), "the gateway did not start"
-        yield ports
-    finally:
-        process.terminate()
-        process.wait(20)
-        process.stdout.close()

@@ -17,8 +17,8 @@ import zmq
 
 from gateway.commands import keys
 from gateway.commands.check import main
-from tests.chain.served_models import GatewayPorts, Served, running_gateway
 from tests.gateway.ports.zmq.peers import broker
+from tests.gateways import NO_TRITON, GatewayProcess, gateway_process
 from tests.stack import Stack, free_port
 
 KINDS = [
@@ -128,7 +128,7 @@ def test_an_unknown_name_is_said_to_be_one(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_gateway_without_triton_tells_its_own_reasons(check: Callable[..., Checked]) -> None:
-    with running_gateway(Served(free_port())) as ports:
+    with gateway_process(NO_TRITON) as ports:
         words = ("--zmq-port", ports.zmq, "--tcp-port", ports.tcp, "--http-port", ports.http)
         code, findings, _ = check(*map(str, words))
     assert code == 1
@@ -289,7 +289,7 @@ def test_replies_of_another_shape_do_not_count(reply: object, check: Callable[..
 
 
 @pytest.fixture
-def guarded(tiny_stack: Stack, tmp_path: Path) -> Iterator[tuple[GatewayPorts, list[str]]]:
+def guarded(tiny_stack: Stack, tmp_path: Path) -> Iterator[tuple[GatewayProcess, list[str]]]:
     """A gateway with keys, token and TLS; the words that check it, without what lets a client in."""
     with contextlib.redirect_stdout(io.StringIO()):
         assert keys.main([str(tmp_path / "keys"), "--client", "checker"]) == 0
@@ -302,13 +302,13 @@ def guarded(tiny_stack: Stack, tmp_path: Path) -> Iterator[tuple[GatewayPorts, l
         f"--tcp-token-file={tmp_path / 'token'}",
         f"--tcp-tls-cert={tmp_path / 'tls.pem'}",
     )
-    with running_gateway(Served(tiny_stack.triton_grpc_port), *flags) as ports:
+    with gateway_process(tiny_stack.triton_endpoint, *flags) as ports:
         words = ("--zmq-port", ports.zmq, "--tcp-port", ports.tcp, "--http-port", ports.http)
         yield ports, list(map(str, words))
 
 
 def test_whoever_has_keys_token_and_authority_gets_in(
-    guarded: tuple[GatewayPorts, list[str]], tmp_path: Path, check: Callable[..., Checked]
+    guarded: tuple[GatewayProcess, list[str]], tmp_path: Path, check: Callable[..., Checked]
 ) -> None:
     keep = tmp_path / "keys"
     credentials = [
@@ -320,7 +320,7 @@ def test_whoever_has_keys_token_and_authority_gets_in(
 
 
 def test_whoever_has_none_is_told_what_to_give(
-    guarded: tuple[GatewayPorts, list[str]], tmp_path: Path, check: Callable[..., Checked]
+    guarded: tuple[GatewayProcess, list[str]], tmp_path: Path, check: Callable[..., Checked]
 ) -> None:
     code, findings, _ = check(*guarded[1], "--timeout", "2")
     assert code == 1
@@ -331,7 +331,7 @@ def test_whoever_has_none_is_told_what_to_give(
 
 
 def test_a_key_that_is_not_allowed_is_told(
-    guarded: tuple[GatewayPorts, list[str]], tmp_path: Path, check: Callable[..., Checked]
+    guarded: tuple[GatewayProcess, list[str]], tmp_path: Path, check: Callable[..., Checked]
 ) -> None:
     keep = tmp_path / "keys"
     with contextlib.redirect_stdout(io.StringIO()):

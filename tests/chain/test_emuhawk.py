@@ -3,19 +3,18 @@
 import json
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.gateways import gateway_process
 from tests.pictures import image_file, picture
-from tests.stack import JsonClient, Stack, free_port, wait_until
+from tests.stack import JsonClient, Stack
 from tests.stand_ins.emuhawk import EmuHawk, SpinningError
 
 pytestmark = pytest.mark.slow
@@ -141,33 +140,11 @@ def _read_all_and_end(server: socket.socket) -> None:
         connection.recv(1)
 
 
-@contextmanager
-def gateway(stack: Stack, *flags: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Another gateway before the stack's Triton; its process and its TCP port."""
-    ports = {name: free_port() for name in ("zmq", "tcp", "http")}
-    command = [sys.executable, "-m", "gateway", "--host=127.0.0.1"]
-    command += [f"--triton=127.0.0.1:{stack.triton_grpc_port}"]
-    command += [f"--{name}-port={port}" for name, port in ports.items()]
-    process = subprocess.Popen([*command, *flags])
-    try:
-        wait_until(lambda: _is_open(ports["tcp"]), 30, "the gateway listens")
-        yield process, ports["tcp"]
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _is_open(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
-
-
 def test_a_gateway_that_stops_in_the_middle_of_a_game_never_makes_it_spin(tiny_stack: Stack) -> None:
     replies: list[str] = []
-    with gateway(tiny_stack) as (process, port), EmuHawk(port) as emuhawk:
+    with gateway_process(tiny_stack.triton_endpoint) as gateway, EmuHawk(gateway.tcp) as emuhawk:
         assert play(emuhawk)["status"] == "ok"
-        stop = threading.Timer(0.3, process.send_signal, [signal.SIGTERM])
+        stop = threading.Timer(0.3, gateway.process.send_signal, [signal.SIGTERM])
         stop.start()
         # The last screenshot may stay without a reply; a new connection that is refused then ends the script.
         with suppress(ConnectionRefusedError):
@@ -176,14 +153,17 @@ def test_a_gateway_that_stops_in_the_middle_of_a_game_never_makes_it_spin(tiny_s
                 replies.append(emuhawk.socket_server_screen_shot_response(NES))
         stop.join()
         assert emuhawk.polls == 0
-        assert process.wait(20) == 0
+        assert gateway.process.wait(20) == 0
     assert json.loads(replies[0])["status"] == "ok"
     for reply in replies:
         assert reply == "Failed to get a response" or json.loads(reply)["status"] in ("ok", "error")
 
 
 def test_a_connection_that_was_idle_for_too_long_is_made_anew(tiny_stack: Stack) -> None:
-    with gateway(tiny_stack, "--idle-timeout-s=0.2") as (_, port), EmuHawk(port) as emuhawk:
+    with (
+        gateway_process(tiny_stack.triton_endpoint, "--idle-timeout-s=0.2") as gateway,
+        EmuHawk(gateway.tcp) as emuhawk,
+    ):
         assert play(emuhawk)["status"] == "ok"
         assert emuhawk.wait_for_reset(20)
         # EmuHawk by itself: the screenshot cannot be sent, so it is sent over a new connection.
@@ -194,12 +174,12 @@ def test_a_connection_that_was_idle_for_too_long_is_made_anew(tiny_stack: Stack)
 def test_a_token_is_given_by_a_command(tiny_stack: Stack, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("s3cret\n")
-    with gateway(tiny_stack, f"--tcp-token-file={token}") as (_, port):
-        with EmuHawk(port) as emuhawk:
+    with gateway_process(tiny_stack.triton_endpoint, f"--tcp-token-file={token}") as gateway:
+        with EmuHawk(gateway.tcp) as emuhawk:
             assert command(emuhawk, type="hello", token="s3cret") == {"status": "ok"}
             assert play(emuhawk)["status"] == "ok"
         for guess in (None, "guess"):
-            with EmuHawk(port) as emuhawk:
+            with EmuHawk(gateway.tcp) as emuhawk:
                 refusal = command(emuhawk, type="hello", token=guess) if guess else play(emuhawk)
                 assert refusal["status"] == "error"
                 assert "token" in refusal["message"]

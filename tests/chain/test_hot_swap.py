@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from contract.tensors import OUTPUT_NAMES
 from export.repository.live import activate
 from tests.chain.direct import Outputs
-from tests.chain.served_models import GatewayPorts, Repository, Served, running_gateway, running_triton
+from tests.chain.served_models import Repository, Served, running_triton
+from tests.gateways import GatewayProcess, gateway_process
 from tests.noise import seeded_noise
 from tests.pictures import Picture, picture
 from tests.stack import JsonClient, PickleClient, wait_until
@@ -92,7 +93,7 @@ def port_of(client: int) -> str:
 
 
 @contextmanager
-def client_of(gateway: GatewayPorts, client: int) -> Iterator[Callable[..., dict[str, Any]]]:
+def client_of(gateway: GatewayProcess, client: int) -> Iterator[Callable[..., dict[str, Any]]]:
     """A client that asks again and again for the actions to one picture, with seeds and other options."""
     shown = picture(client)
     if port_of(client) == "zmq":
@@ -136,7 +137,7 @@ def graph_answer(
 class Match:
     """Eight clients in closed loop, four on each port, until `finish`."""
 
-    def __init__(self, gateway: GatewayPorts) -> None:
+    def __init__(self, gateway: GatewayProcess) -> None:
         self._gateway = gateway
         self._over = threading.Event()
         self._pool = ThreadPoolExecutor(CLIENTS)
@@ -174,7 +175,7 @@ class Match:
         return list(itertools.chain.from_iterable(self.played))
 
 
-def switch_to(repository: Repository, served: Served, gateway: GatewayPorts, number: int) -> Activation:
+def switch_to(repository: Repository, served: Served, gateway: GatewayProcess, number: int) -> Activation:
     """Publish a version if need be, make Triton serve it, and look at it through the gateway at once."""
     version = VERSIONS[number]
     if not (repository.folder / "nitrogen" / str(number)).exists():
@@ -196,7 +197,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Record:
     (folder / "triton").mkdir()
     with (
         running_triton(repository, ["nitrogen"], folder / "triton") as served,
-        running_gateway(served) as gateway,
+        gateway_process(served.endpoint) as gateway,
     ):
         match = Match(gateway)
         activations = []

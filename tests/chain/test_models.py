@@ -10,7 +10,8 @@ import pytest
 
 from tests.chain.direct import Outputs
 from tests.chain.replies import assert_close, assert_same_bits, assert_same_decimals
-from tests.chain.served_models import GatewayPorts, Repository, Served, running_gateway, running_triton
+from tests.chain.served_models import Repository, Served, running_triton
+from tests.gateways import GatewayProcess, gateway_process
 from tests.noise import seeded_noise
 from tests.pictures import picture
 from tests.stack import JsonClient, PickleClient
@@ -42,13 +43,13 @@ def served(repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def gateway(served: Served) -> Iterator[GatewayPorts]:
-    with running_gateway(served) as gateway:
+def gateway(served: Served) -> Iterator[GatewayProcess]:
+    with gateway_process(served.endpoint) as gateway:
         yield gateway
 
 
 @contextmanager
-def client_of(gateway: GatewayPorts, port: str) -> Iterator[Ask]:
+def client_of(gateway: GatewayProcess, port: str) -> Iterator[Ask]:
     """A client of either port: `ask(type, number, **options)`, with the picture of a number for predict."""
     if port == "zmq":
         with PickleClient(gateway.zmq) as pickles:
@@ -85,14 +86,14 @@ def answer(served: Served, model: str, numbers: list[int], seed: int, game_id: i
     ],
 )
 def test_a_request_is_answered_by_the_model_that_it_names(
-    served: Served, gateway: GatewayPorts, port: str, options: dict[str, Any], model: str
+    served: Served, gateway: GatewayProcess, port: str, options: dict[str, Any], model: str
 ) -> None:
     with client_of(gateway, port) as ask:
         SAME[port](ask("predict", 1, seed=7, **options), answer(served, model, [1], 7))
 
 
 @pytest.mark.parametrize("port", PORTS)
-def test_each_switch_begins_a_fresh_context(served: Served, gateway: GatewayPorts, port: str) -> None:
+def test_each_switch_begins_a_fresh_context(served: Served, gateway: GatewayProcess, port: str) -> None:
     turns: list[tuple[dict[str, str], str, list[int]]] = [
         ({}, "nitrogen", [0]),
         ({"model": "nitrogen"}, "nitrogen", [0, 1]),  # the default by its name is no switch
@@ -114,7 +115,7 @@ def test_each_switch_begins_a_fresh_context(served: Served, gateway: GatewayPort
 @pytest.mark.parametrize("port", PORTS)
 @pytest.mark.parametrize("type_", ["predict", "info"])
 def test_an_unknown_model_is_an_error_that_lists_the_models(
-    gateway: GatewayPorts, port: str, type_: str
+    gateway: GatewayProcess, port: str, type_: str
 ) -> None:
     with client_of(gateway, port) as ask:
         reply = ask(type_, model="nitrogen-slow")
@@ -125,14 +126,14 @@ def test_an_unknown_model_is_an_error_that_lists_the_models(
 
 
 @pytest.mark.parametrize("port", PORTS)
-def test_a_model_that_is_no_name_is_an_error(gateway: GatewayPorts, port: str) -> None:
+def test_a_model_that_is_no_name_is_an_error(gateway: GatewayProcess, port: str) -> None:
     with client_of(gateway, port) as ask:
         assert "model must be a name" in ask("predict", model=1)["message"]
         assert ask("predict")["status"] == "ok"
 
 
 @pytest.mark.parametrize("port", PORTS)
-def test_info_tells_of_the_model_that_it_names(gateway: GatewayPorts, port: str) -> None:
+def test_info_tells_of_the_model_that_it_names(gateway: GatewayProcess, port: str) -> None:
     with client_of(gateway, port) as ask:
         told = {model: ask("info", model=model)["info"] for model in (None, "nitrogen", "nitrogen-fast")}
     assert told[None] == told["nitrogen"]
@@ -146,7 +147,7 @@ def test_info_tells_of_the_model_that_it_names(gateway: GatewayPorts, port: str)
 
 @pytest.mark.parametrize("port", PORTS)
 def test_a_game_is_looked_up_in_the_table_of_its_model(
-    served: Served, gateway: GatewayPorts, port: str
+    served: Served, gateway: GatewayProcess, port: str
 ) -> None:
     with client_of(gateway, port) as ask:
         game = ask("info")["info"]["games"][2]
@@ -154,7 +155,7 @@ def test_a_game_is_looked_up_in_the_table_of_its_model(
         assert "has no games" in ask("predict", model="nitrogen-fast", game=game)["message"]
 
 
-def test_clients_of_both_models_play_at_once(served: Served, gateway: GatewayPorts) -> None:
+def test_clients_of_both_models_play_at_once(served: Served, gateway: GatewayProcess) -> None:
     models, rounds = ["nitrogen", "nitrogen-fast"], 6
 
     def play(number: int) -> list[dict[str, Any]]:
@@ -172,7 +173,7 @@ def test_clients_of_both_models_play_at_once(served: Served, gateway: GatewayPor
 
 
 def test_a_model_that_was_loaded_a_moment_ago_is_found(
-    served: Served, gateway: GatewayPorts, repository: Repository
+    served: Served, gateway: GatewayProcess, repository: Repository
 ) -> None:
     repository.export("tiny", "nitrogen-late", steps=2)
     served.load("nitrogen-late")
@@ -182,7 +183,7 @@ def test_a_model_that_was_loaded_a_moment_ago_is_found(
             assert "nitrogen-late" in ask("info")["info"]["models"]
 
 
-def page(gateway: GatewayPorts, path: str) -> tuple[int, str]:
+def page(gateway: GatewayProcess, path: str) -> tuple[int, str]:
     """Status and text of a page of the gateway's."""
     connection = http.client.HTTPConnection("127.0.0.1", gateway.http, timeout=10)
     try:
@@ -193,7 +194,7 @@ def page(gateway: GatewayPorts, path: str) -> tuple[int, str]:
         connection.close()
 
 
-def test_predicts_are_counted_by_model_and_made_up_names_as_one(gateway: GatewayPorts) -> None:
+def test_predicts_are_counted_by_model_and_made_up_names_as_one(gateway: GatewayProcess) -> None:
     with client_of(gateway, "tcp") as ask:
         ask("predict", model="nitrogen-fast")
         for number in range(3):
@@ -205,7 +206,7 @@ def test_predicts_are_counted_by_model_and_made_up_names_as_one(gateway: Gateway
 
 
 def test_the_default_game_is_one_of_the_default_model(served: Served) -> None:
-    with running_gateway(served, "--game=2") as gateway, client_of(gateway, "zmq") as ask:
+    with gateway_process(served.endpoint, "--game=2") as gateway, client_of(gateway, "zmq") as ask:
         assert_same_bits(ask("predict", 1, seed=1), answer(served, "nitrogen", [1], 1, game_id=2))
         assert_same_bits(
             ask("predict", 1, seed=1, model="nitrogen-fast"), answer(served, "nitrogen-fast", [1], 1)
@@ -216,7 +217,10 @@ def test_the_default_game_is_one_of_the_default_model(served: Served) -> None:
 
 
 def test_readiness_is_that_of_the_default_model(served: Served) -> None:
-    with running_gateway(served, "--model=nitrogen-missing") as gateway, client_of(gateway, "zmq") as ask:
+    with (
+        gateway_process(served.endpoint, "--model=nitrogen-missing") as gateway,
+        client_of(gateway, "zmq") as ask,
+    ):
         assert ask("predict", model="nitrogen-fast")["status"] == "ok"
         assert "does not serve the model 'nitrogen-missing'" in ask("predict")["message"]
         status, reason = page(gateway, "/readyz")

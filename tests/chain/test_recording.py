@@ -9,16 +9,16 @@ import pytest
 
 from gateway.commands.render import main
 from gateway.telemetry.recording_format import RecordedPredict, is_recording, read_recording
-from tests.chain.served_models import GatewayPorts, Served, running_gateway
+from tests.gateways import GatewayProcess, gateway_process
 from tests.pictures import image_file, picture, resized_by_cv2
 from tests.stack import JsonClient, PickleClient, Stack, wait_until
 
 
 @pytest.fixture
-def recording(tiny_stack: Stack, tmp_path: Path) -> Iterator[GatewayPorts]:
+def recording(tiny_stack: Stack, tmp_path: Path) -> Iterator[GatewayProcess]:
     """A gateway that records into `tmp_path`/recordings."""
     flags = (f"--record={tmp_path / 'recordings'}",)
-    with running_gateway(Served(tiny_stack.triton_grpc_port), *flags) as ports:
+    with gateway_process(tiny_stack.triton_endpoint, *flags) as ports:
         yield ports
 
 
@@ -31,7 +31,7 @@ def recorded(folder: Path, count: int) -> list[RecordedPredict]:
 
 
 def test_both_ports_predicts_are_recorded_with_frame_and_reply(
-    recording: GatewayPorts, tmp_path: Path
+    recording: GatewayProcess, tmp_path: Path
 ) -> None:
     large = picture(2, 240, 320)
     with PickleClient(recording.zmq) as client:
@@ -55,7 +55,7 @@ def test_both_ports_predicts_are_recorded_with_frame_and_reply(
     assert "do not decode" in str(three.error)
 
 
-def test_a_recording_becomes_a_film(recording: GatewayPorts, tmp_path: Path) -> None:
+def test_a_recording_becomes_a_film(recording: GatewayProcess, tmp_path: Path) -> None:
     with JsonClient(recording.tcp) as client:
         for number in range(3):
             client.request({"type": "predict"}, picture(number).tobytes())

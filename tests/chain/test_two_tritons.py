@@ -3,20 +3,20 @@
 import asyncio
 import json
 import pickle
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
 import zmq.asyncio
 
 from tests.black_frame import FRAME, PIXELS
-from tests.stack import free_port
+from tests.gateway.telemetry.pages import page
+from tests.gateways import GatewayProcess, gateway_process
+from tests.stack import wait_until
 from tests.stand_ins.timed_triton import TimedTriton
 
 pytestmark = pytest.mark.slow
@@ -72,31 +72,14 @@ class Client:
 
 
 @asynccontextmanager
-async def gateway_of(*tritons: TimedTriton) -> AsyncIterator[dict[str, int]]:
-    """A gateway process; its ports."""
-    ports = {name: free_port() for name in ("zmq", "tcp", "http")}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", "--host=127.0.0.1"),
-        "--triton=" + ",".join(triton.endpoint for triton in tritons),
-        *(f"--{name}-port={port}" for name, port in ports.items()),
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-
-    def is_ready() -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{ports['http']}/readyz", timeout=5):
-                return True
-        except urllib.error.URLError:
-            return False
-
-    try:
-        async with asyncio.timeout(20):
-            while not await asyncio.to_thread(is_ready):  # noqa: ASYNC110 - the page has to be asked
-                await asyncio.sleep(0.05)
-        yield ports
-    finally:
-        process.terminate()
-        await asyncio.wait_for(process.wait(), 20)
+async def gateway_of(*tritons: TimedTriton) -> AsyncIterator[GatewayProcess]:
+    """A gateway process that is ready."""
+    with gateway_process(",".join(triton.endpoint for triton in tritons)) as gateway:
+        ready = partial(
+            wait_until, lambda: page(gateway.http, "/readyz")[0] == 200, 20, "the gateway is ready"
+        )
+        await asyncio.to_thread(ready)
+        yield gateway
 
 
 async def until_each(clients: list[Client], count: int, *, ok: bool) -> None:
@@ -133,10 +116,10 @@ async def tell(folder: Path) -> Story:
 
     try:
         await asyncio.gather(*(triton.start() for triton in tritons))
-        async with gateway_of(*tritons) as ports:
+        async with gateway_of(*tritons) as gateway:
             players += [
                 asyncio.create_task(
-                    client.play_tcp(ports["tcp"]) if client.port == "tcp" else client.play_zmq(ports["zmq"])
+                    client.play_tcp(gateway.tcp) if client.port == "tcp" else client.play_zmq(gateway.zmq)
                 )
                 for client in clients
             ]

@@ -1,13 +1,14 @@
 """The timed model's Triton, one for all tests that only use it, and gateways in front of it."""
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from gateway.server import Gateway
-from gateway.settings import GatewaySettings
+from tests.gateways import running_gateway
 from tests.stand_ins.timed_triton import TimedTriton, running_triton
 
 
@@ -24,15 +25,11 @@ StartGateway = Callable[..., Any]
 @pytest_asyncio.fixture
 async def start_gateway(timed_triton: TimedTriton) -> AsyncIterator[StartGateway]:
     """Starts gateways in this process, on ports of their own, with a test's settings."""
-    gateways: list[Gateway] = []
 
     async def start(**settings: Any) -> Gateway:  # noqa: ANN401
-        ports: dict[str, Any] = {"zmq_port": 0, "tcp_port": 0, "http_port": 0, "host": "127.0.0.1"}
-        gateway = Gateway(GatewaySettings(**{"triton": timed_triton.endpoint, **ports, **settings}))
-        await gateway.start()
-        gateways.append(gateway)
-        return gateway
+        return await stack.enter_async_context(
+            running_gateway(**{"triton": timed_triton.endpoint, **settings})
+        )
 
-    yield start
-    for gateway in gateways:
-        await gateway.stop()
+    async with AsyncExitStack() as stack:
+        yield start

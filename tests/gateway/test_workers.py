@@ -8,8 +8,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,68 +15,39 @@ import pytest
 from gateway import child
 from gateway.child import GatewayChild
 from gateway.errors import StartError
-from gateway.settings import GatewaySettings
 from tests.black_frame import FRAME
-from tests.first_words import ends_if_silent
 from tests.gateway.telemetry.pages import page
-from tests.stack import JsonClient, PickleClient, free_port, wait_until
+from tests.gateways import GatewayProcess, gateway_process, local_settings
+from tests.stack import JsonClient, PickleClient, wait_until
 from tests.stand_ins.timed_triton import HORIZON, TimedTriton
 
 
-@dataclass
-class Running:
-    """A gateway of two workers."""
-
-    process: subprocess.Popen[bytes]
-    zmq: int
-    tcp: int
-    http: int
-
-    def page(self, path: str) -> tuple[int, str]:
-        """The status and the text of a page."""
-        return page(self.http, path)
-
-    def worker_pids(self) -> list[int]:
-        """Process ids of the workers."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(child) for child in children]
-
-    def answered(self) -> dict[str, float]:
-        """Predicts answered well, by worker."""
-        pattern = r"^nitrogen_gateway_requests_total\{(.*)\} (\S+)$"
-        counts: dict[str, float] = {}
-        for labels, value in re.findall(pattern, self.page("/metrics")[1], re.MULTILINE):
-            if 'type="predict"' in labels and 'outcome="ok"' in labels:
-                worker = re.findall(r'worker="(\d+)"', labels)[0]
-                counts[worker] = counts.get(worker, 0) + float(value)
-        return counts
-
-
-@contextmanager
-def running(triton: str, *flags: str) -> Iterator[Running]:
-    zmq, tcp, http = free_port(), free_port(), free_port()
-    command = [sys.executable, "-m", "gateway", f"--triton={triton}", "--host=127.0.0.1", "--workers=2"]
-    command += [f"--zmq-port={zmq}", f"--tcp-port={tcp}", f"--http-port={http}", *flags]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    try:
-        with ends_if_silent(process):
-            assert b"port" in process.stdout.readline()
-        yield Running(process, zmq, tcp, http)
-    finally:
-        process.terminate()
-        process.wait(15)
-        process.stdout.close()
-
-
 @pytest.fixture(scope="module")
-def gateway(timed_triton: TimedTriton) -> Iterator[Running]:
-    with running(timed_triton.endpoint) as gateway:
-        wait_until(lambda: gateway.page("/readyz")[0] == 200, 20, "a worker is ready")
+def gateway(timed_triton: TimedTriton) -> Iterator[GatewayProcess]:
+    with gateway_process(timed_triton.endpoint, "--workers=2") as gateway:
+        wait_until(lambda: page(gateway.http, "/readyz")[0] == 200, 20, "a worker is ready")
         yield gateway
 
 
-def play(gateway: Running) -> None:
+def worker_pids(gateway: GatewayProcess) -> list[int]:
+    """Process ids of the workers."""
+    pid = gateway.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children]
+
+
+def answered(gateway: GatewayProcess) -> dict[str, float]:
+    """Predicts answered well, by worker."""
+    pattern = r"^nitrogen_gateway_requests_total\{(.*)\} (\S+)$"
+    counts: dict[str, float] = {}
+    for labels, value in re.findall(pattern, page(gateway.http, "/metrics")[1], re.MULTILINE):
+        if 'type="predict"' in labels and 'outcome="ok"' in labels:
+            worker = re.findall(r'worker="(\d+)"', labels)[0]
+            counts[worker] = counts.get(worker, 0) + float(value)
+    return counts
+
+
+def play(gateway: GatewayProcess) -> None:
     """One request on each port, each by a connection of its own."""
     with JsonClient(gateway.tcp) as lines:
         assert lines.request({"type": "predict"}, FRAME)["status"] == "ok"
@@ -86,17 +55,17 @@ def play(gateway: Running) -> None:
         assert pickles.request(type="info")["status"] == "ok"
 
 
-def test_the_kernel_shares_out_the_connections(gateway: Running) -> None:
+def test_the_kernel_shares_out_the_connections(gateway: GatewayProcess) -> None:
     for _ in range(40):
         play(gateway)
-    assert len(gateway.answered()) == 2
-    assert sum(gateway.answered().values()) == 40
+    assert len(answered(gateway)) == 2
+    assert sum(answered(gateway).values()) == 40
 
 
-def test_each_worker_says_whether_it_is_ready_and_what_it_serves(gateway: Running) -> None:
+def test_each_worker_says_whether_it_is_ready_and_what_it_serves(gateway: GatewayProcess) -> None:
     def shown(metric: str) -> set[tuple[str, str]]:
         pattern = rf"^nitrogen_gateway_{metric}\{{(.*)\}} (\S+)$"
-        return set(re.findall(pattern, gateway.page("/metrics")[1], re.MULTILINE))
+        return set(re.findall(pattern, page(gateway.http, "/metrics")[1], re.MULTILINE))
 
     workers = ('worker="0"', 'worker="1"')
     wait_until(lambda: shown("ready") == {(worker, "1.0") for worker in workers}, 20, "both are ready")
@@ -104,20 +73,22 @@ def test_each_worker_says_whether_it_is_ready_and_what_it_serves(gateway: Runnin
     wait_until(lambda: shown("model_horizon") == horizons, 20, "both know the model")
 
 
-def test_a_worker_that_dies_is_started_again(gateway: Running) -> None:
-    victim, survivor = gateway.worker_pids()
+def test_a_worker_that_dies_is_started_again(gateway: GatewayProcess) -> None:
+    victim, survivor = worker_pids(gateway)
     os.kill(victim, signal.SIGKILL)
-    wait_until(lambda: victim not in gateway.worker_pids(), 10, "the dead worker has gone")
+    wait_until(lambda: victim not in worker_pids(gateway), 10, "the dead worker has gone")
     for _ in range(10):
         play(gateway)
-    wait_until(lambda: len(gateway.worker_pids()) == 2, 20, "another worker runs")
-    assert survivor in gateway.worker_pids()
-    wait_until(lambda: len(set(re.findall(r'worker="(\d+)"', gateway.page("/metrics")[1]))) == 2, 20, "both")
+    wait_until(lambda: len(worker_pids(gateway)) == 2, 20, "another worker runs")
+    assert survivor in worker_pids(gateway)
+    wait_until(
+        lambda: len(set(re.findall(r'worker="(\d+)"', page(gateway.http, "/metrics")[1]))) == 2, 20, "both"
+    )
 
 
 def test_a_signal_ends_them_all(timed_triton: TimedTriton) -> None:
-    with running(timed_triton.endpoint) as gateway:
-        pids = gateway.worker_pids()
+    with gateway_process(timed_triton.endpoint, "--workers=2") as gateway:
+        pids = worker_pids(gateway)
         with JsonClient(gateway.tcp) as idle:
             assert idle.request({"type": "info"})["status"] == "ok"
             gateway.process.send_signal(signal.SIGTERM)
@@ -127,8 +98,8 @@ def test_a_signal_ends_them_all(timed_triton: TimedTriton) -> None:
 
 
 def test_workers_end_with_their_parent_and_leave_nothing(timed_triton: TimedTriton) -> None:
-    with running(timed_triton.endpoint) as gateway:
-        pids = gateway.worker_pids()
+    with gateway_process(timed_triton.endpoint, "--workers=2") as gateway:
+        pids = worker_pids(gateway)
         folder = Path(_words_of(pids[0])[-1]).parent
         assert len(list(folder.iterdir())) == len(pids)
         gateway.process.kill()
@@ -141,7 +112,7 @@ def _words_of(pid: int) -> list[str]:
 
 
 @pytest.mark.parametrize("flag", ["--zmq-port", "--tcp-port"])
-def test_a_port_in_use_is_one_sentence(gateway: Running, flag: str) -> None:
+def test_a_port_in_use_is_one_sentence(gateway: GatewayProcess, flag: str) -> None:
     port = {"--zmq-port": gateway.zmq, "--tcp-port": gateway.tcp}[flag]
     command = [sys.executable, "-m", "gateway", "--host=127.0.0.1", "--workers=2", "--zmq-port=0"]
     command += ["--tcp-port=0", "--http-port=0", f"{flag}={port}"]
@@ -166,7 +137,7 @@ async def test_a_gateway_that_dies_again_and_again_ends_with_a_sentence(
 ) -> None:
     monkeypatch.setattr(child, "_FIRST_PAUSE_S", 0.001)
     monkeypatch.setattr(child, "_MOST_EARLY_DEATHS", 3)
-    settings = GatewaySettings(host="127.0.0.1", zmq_port=0, tcp_port=0, http_port=0, triton="127.0.0.1:1")
+    settings = local_settings()
     mortal = GatewayChild("the gateway", settings)
     told = await mortal.start()
     # From now on it cannot start: its port is another's.

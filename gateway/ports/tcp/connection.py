@@ -15,10 +15,10 @@ from gateway.ports.tcp.backlog import Backlog
 from gateway.ports.tcp.closing import Closing
 from gateway.ports.tcp.token_gate import HELLO_FIRST, TokenGate
 from gateway.ports.times import ConnectionTimes
+from gateway.protocol.json_format import reply_line
 from gateway.protocol.messages import Event, ImageFile, RawFrame, Reply, Request
 from gateway.protocol.tcp.bizhawk_stream import BizHawkStream
 from gateway.protocol.tcp.framed_stream import FramedStream
-from gateway.protocol.tcp.json_stream import encode_reply
 from gateway.protocol.tcp.streams import stream_for
 from gateway.session.pending_request import PendingRequest
 from gateway.session.service import PortService
@@ -318,7 +318,7 @@ class TcpConnection(asyncio.BufferedProtocol):
             (self.transport.pause_reading if busy else self.transport.resume_reading)()
 
     def _encode(self, reply: Reply) -> bytes:
-        return encode_reply(reply) if self._stream is None else self._stream.encode(reply)
+        return reply_line(reply) if self._stream is None else self._stream.encode(reply)
 
     def _write(self, reply: bytes) -> None:
         self._times.active = time.perf_counter()

@@ -44,7 +44,7 @@ def encode_reply(reply: Reply) -> bytes:
     The chunk's arrays arrive as writable float32 arrays of shapes (T, 2), (T, 2) and (T, 21).
     """
     buffer = io.BytesIO()
-    _ReplyPickler(buffer, protocol=REPLY_PROTOCOL).dump(fields_of(reply, _as_it_is))
+    _ReplyPickler(buffer, protocol=REPLY_PROTOCOL).dump(fields_of(reply, lambda array: array))
     return buffer.getvalue()
 
 
@@ -60,10 +60,6 @@ class _ReplyPickler(pickle.Pickler):
             # A bytearray, because an array over bytes would be read-only.
             return np.ndarray, (value.shape, "<f4", bytearray(contiguous.data.cast("B")))
         return NotImplemented
-
-
-def _as_it_is(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    return array
 
 
 def _pixels(image: object) -> Pixels:

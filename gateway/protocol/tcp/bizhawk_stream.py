@@ -8,8 +8,7 @@ import re
 from typing import Unpack, cast
 
 from gateway.errors import FramingError, RequestError
-from gateway.protocol.json_replies import reply_json
-from gateway.protocol.json_text import parse_object
+from gateway.protocol.json_format import parse_object, reply_json
 from gateway.protocol.messages import RESIZE_MODES, Event, ImageFile, Reply, RequestType, ResizeMode
 from gateway.protocol.options import OPTION_NAMES, Options, read_hello, read_options
 from gateway.protocol.tcp.framed_stream import LINE_ENDS, Body, FramedStream, Limits

@@ -10,8 +10,7 @@ from typing import Unpack, cast
 from contract.tensors import FRAME_BYTES
 from gateway.errors import ForeignError, FramingError, RequestError
 from gateway.protocol.bmp import NEED_MORE_BYTES, bmp_size
-from gateway.protocol.json_replies import reply_json
-from gateway.protocol.json_text import goes_on_after_object, parse_object
+from gateway.protocol.json_format import goes_on_after_object, parse_object, reply_line
 from gateway.protocol.messages import RESIZE_MODES, Event, ImageFile, RawFrame, Reply, RequestType, ResizeMode
 from gateway.protocol.options import Options, read_hello, read_options
 from gateway.protocol.tcp.foreign_streams import HEAD_BYTES, stranger
@@ -74,7 +73,7 @@ class JsonStream(FramedStream):
 
     def encode(self, reply: Reply) -> bytes:
         """The reply as one line of JSON."""
-        return encode_reply(reply)
+        return reply_line(reply)
 
     def _read_header(self) -> Event | Body | None:
         if self._unsized is None:
@@ -225,8 +224,3 @@ class JsonStream(FramedStream):
     def _line_ends(self) -> int:
         """How many bytes of line ends the picture's first bytes begin with."""
         return _FIRST_LINE_ENDS.match(self._head).end()  # type: ignore[union-attr]  # it matches nothing, too
-
-
-def encode_reply(reply: Reply) -> bytes:
-    """The reply as one line of JSON, ended by a newline: at most 71 + 76 x T bytes for a chunk."""
-    return reply_json(reply) + b"\n"

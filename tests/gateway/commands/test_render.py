@@ -24,9 +24,8 @@ from gateway.commands.pad_picture import (
 )
 from gateway.commands.render import main
 from gateway.protocol.messages import ActionChunk, RawFrame, Reply, Request
-from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.kept_recordings import KeptRecordings
-from gateway.telemetry.recording_format import RecordedPredict, pack, recording_name
+from gateway.telemetry.recording_format import Exchange, RecordedPredict, pack, recording_name
 
 STEPS = 4
 

@@ -13,8 +13,9 @@ from gateway.errors import StartError
 from gateway.settings import GatewaySettings
 from standalone.__main__ import _parse
 from tests.first_words import ends_if_silent
-from tests.gateway.ports.zmq.peers import ask, lone_gateway, peer
+from tests.gateway.ports.zmq.peers import ask, peer
 from tests.gateway.telemetry.pages import page
+from tests.gateways import running_gateway
 from tests.stack import free_port
 
 
@@ -36,14 +37,14 @@ def test_both_ports_are_not_left_out() -> None:
 
 
 async def test_without_the_tcp_port_the_other_is_served() -> None:
-    async with lone_gateway(tcp_port=None) as gateway:
+    async with running_gateway(tcp_port=None) as gateway:
         assert gateway.port_numbers["tcp"] == 0
         with peer(gateway) as client:
             assert await ask(client) == {"status": "ok"}
 
 
 async def test_without_the_zmq_port_the_other_is_served() -> None:
-    async with lone_gateway(zmq_port=None) as gateway:
+    async with running_gateway(zmq_port=None) as gateway:
         assert gateway.port_numbers["zmq"] == 0
         assert await asyncio.to_thread(reset_by_tcp, gateway.port_numbers["tcp"]) == b'{"status":"ok"}\n'
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.protocol.json_replies import MAX_HORIZON
+from gateway.protocol.json_format import MAX_HORIZON, reply_line
 from gateway.protocol.messages import ActionChunk, Reply, Timing
-from gateway.protocol.tcp.json_stream import encode_reply
 
 
 def chunk(steps: int, value: float = -1.0) -> ActionChunk:
@@ -23,7 +22,7 @@ def test_a_chunk_is_one_line_in_the_order_of_the_existing_server() -> None:
     j_right = np.array([[-1e-5, 1e-5], [-0.0006, 0.9999]], np.float32)
     buttons = np.zeros((2, 21), np.float32)
     buttons[1, 18] = 1
-    assert encode_reply(Reply(chunk=ActionChunk(j_left, j_right, buttons))) == (
+    assert reply_line(Reply(chunk=ActionChunk(j_left, j_right, buttons))) == (
         b'{"status":"ok","pred":{"j_left":[[0.500,-0.250],[1.000,0.000]],'
         b'"j_right":[[0.000,0.000],[-0.001,1.000]],'
         b'"buttons":[[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0],'
@@ -33,17 +32,17 @@ def test_a_chunk_is_one_line_in_the_order_of_the_existing_server() -> None:
 
 @pytest.mark.parametrize("steps", [1, 2, 18, 52])
 def test_the_largest_reply_has_71_bytes_and_76_a_step(steps: int) -> None:
-    assert len(encode_reply(Reply(chunk=chunk(steps)))) == 71 + 76 * steps
+    assert len(reply_line(Reply(chunk=chunk(steps)))) == 71 + 76 * steps
 
 
 def test_the_released_models_reply_fits_one_ethernet_segment_and_any_fits_4095() -> None:
-    assert len(encode_reply(Reply(chunk=chunk(18)))) <= 1448
-    assert len(encode_reply(Reply(chunk=chunk(MAX_HORIZON)))) <= 4095
+    assert len(reply_line(Reply(chunk=chunk(18)))) <= 1448
+    assert len(reply_line(Reply(chunk=chunk(MAX_HORIZON)))) <= 4095
     assert 71 + 76 * (MAX_HORIZON + 1) > 4095
 
 
 def test_a_longer_horizon_is_an_error_that_says_so() -> None:
-    reply = json.loads(encode_reply(Reply(chunk=chunk(53))))
+    reply = json.loads(reply_line(Reply(chunk=chunk(53))))
     assert reply["status"] == "error"
     assert "53" in reply["message"]
     assert "52" in reply["message"]
@@ -52,9 +51,7 @@ def test_a_longer_horizon_is_an_error_that_says_so() -> None:
 @given(st.lists(st.floats(-1, 1, width=32), min_size=4, max_size=4))
 def test_sticks_are_within_half_a_thousandth_and_match_the_agents_pattern(values: list[float]) -> None:
     sticks = np.array(values, np.float32).reshape(2, 1, 2)
-    text = encode_reply(
-        Reply(chunk=ActionChunk(sticks[0], sticks[1], np.zeros((1, 21), np.float32)))
-    ).decode()
+    text = reply_line(Reply(chunk=ActionChunk(sticks[0], sticks[1], np.zeros((1, 21), np.float32)))).decode()
     assert "e-" not in text
     assert "-0.000" not in text
     numbers = [float(number) for number in re.findall(r"[-\d.]+", text[text.index('"j_left"') :])]
@@ -70,18 +67,18 @@ def test_arrays_of_any_layout_are_written_alike(layout: str) -> None:
     if layout == "float64":
         wide = wide.astype(np.float64)
     other = ActionChunk(wide[:, :2], wide[:, 2:4], wide[:, 4:])
-    assert encode_reply(Reply(chunk=other)) == encode_reply(Reply(chunk=plain))
+    assert reply_line(Reply(chunk=other)) == reply_line(Reply(chunk=plain))
 
 
 def test_other_replies() -> None:
-    assert encode_reply(Reply()) == b'{"status":"ok"}\n'
-    assert encode_reply(Reply(info={"a": None, "b": 1.5})) == b'{"status":"ok","info":{"a":null,"b":1.5}}\n'
-    assert encode_reply(Reply(error="a", cause="busy")) == b'{"status":"error","message":"a"}\n'
-    assert encode_reply(Reply(error='a "b"\n')) == b'{"status":"error","message":"a \\"b\\"\\n"}\n'
+    assert reply_line(Reply()) == b'{"status":"ok"}\n'
+    assert reply_line(Reply(info={"a": None, "b": 1.5})) == b'{"status":"ok","info":{"a":null,"b":1.5}}\n'
+    assert reply_line(Reply(error="a", cause="busy")) == b'{"status":"error","message":"a"}\n'
+    assert reply_line(Reply(error='a "b"\n')) == b'{"status":"error","message":"a \\"b\\"\\n"}\n'
 
 
 def test_timing_follows_the_chunk() -> None:
-    reply = encode_reply(Reply(chunk=chunk(1), timing=Timing(0.00001, 17.25, 18)))
+    reply = reply_line(Reply(chunk=chunk(1), timing=Timing(0.00001, 17.25, 18)))
     assert reply.endswith(b'"repeat":1,"timing":{"decode_ms":0.000,"infer_ms":17.250,"total_ms":18.000}}\n')
 
 
@@ -90,7 +87,7 @@ def test_timing_follows_the_chunk() -> None:
     | st.sampled_from(["x" * 10_000, "€" * 3000, "\U0001f600" * 999])
 )
 def test_error_lines_are_short_valid_json(message: str) -> None:
-    reply = encode_reply(Reply(error=message))
+    reply = reply_line(Reply(error=message))
     assert len(reply) <= 1400
     assert reply.count(b"\n") == 1
     assert reply.endswith(b"\n")

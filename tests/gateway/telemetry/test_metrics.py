@@ -6,10 +6,9 @@ import time
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway.telemetry.loop_lag import LoopLag
+from gateway.telemetry.instruments import LoopLag, RecentClients
 from gateway.telemetry.merged import merge_expositions
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.players import RecentClients
 from gateway.telemetry.port_metrics import Stages
 
 STAGES = Stages(

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from contract.tensors import FRAME_BYTES
 from gateway.errors import StartError
 from gateway.protocol.messages import ActionChunk, Image, ImageFile, Pixels, RawFrame, Reply, Request
-from gateway.telemetry.exchange import Exchange
 from gateway.telemetry.kept_recordings import KeptRecordings
 from gateway.telemetry.metrics import RecordingCounts
 from gateway.telemetry.recorder import Recorder
 from gateway.telemetry.recording_format import (
+    Exchange,
     RecordingError,
     client_of,
     is_recording,

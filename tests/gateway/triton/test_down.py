@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,54 +16,20 @@ import zmq
 
 from gateway.errors import TritonUnavailableError
 from tests.black_frame import FRAME, PIXELS, PREDICT
-from tests.first_words import ends_if_silent
 from tests.gateway.telemetry.pages import page
-from tests.stack import free_port
+from tests.gateways import NO_TRITON, GatewayProcess, gateway_process
 
 AT_ONCE_S = 2.0
 
 
-@dataclass
-class Running:
-    """A gateway process and its ports."""
-
-    process: subprocess.Popen[str]
-    zmq: int
-    tcp: int
-    http: int
-
-
-@contextmanager
-def running_gateway(*flags: str) -> Iterator[Running]:
-    ports = [free_port() for _ in range(4)]
-    names = ("--zmq-port", "--tcp-port", "--http-port")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gateway", "--host", "127.0.0.1", "--triton", f"127.0.0.1:{ports[3]}"]
-        + [word for name, port in zip(names, ports, strict=False) for word in (name, str(port))]
-        + list(flags),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        with ends_if_silent(process):
-            assert process.stdout.readline() == f"ZMQ Server running on port {ports[0]}\n"
-            assert process.stdout.readline() == f"Simple TCP Server (JSON+Bytes) running on port {ports[1]}\n"
-        yield Running(process, *ports[:3])
-    finally:
-        process.kill()
-        process.communicate()
-
-
 @pytest.fixture(scope="module")
-def gateway() -> Iterator[Running]:
-    with running_gateway("--request-timeout-s", "1", "--max-message-bytes", "1000000") as running:
+def gateway() -> Iterator[GatewayProcess]:
+    with gateway_process(NO_TRITON, "--request-timeout-s", "1", "--max-message-bytes", "1000000") as running:
         yield running
 
 
 @contextmanager
-def zmq_client(gateway: Running, kind: int = zmq.REQ) -> Iterator["zmq.Socket[bytes]"]:
+def zmq_client(gateway: GatewayProcess, kind: int = zmq.REQ) -> Iterator["zmq.Socket[bytes]"]:
     with zmq.Context() as context, context.socket(kind) as client:
         client.linger = 0
         client.sndtimeo = client.rcvtimeo = 15_000
@@ -79,7 +44,7 @@ def ask(client: "zmq.Socket[bytes]", message: Any) -> dict[str, Any]:  # noqa: A
 
 
 @contextmanager
-def tcp_client(gateway: Running) -> Iterator[tuple[socket.socket, Any]]:
+def tcp_client(gateway: GatewayProcess) -> Iterator[tuple[socket.socket, Any]]:
     with (
         socket.create_connection(("127.0.0.1", gateway.tcp), timeout=5) as client,
         client.makefile("rb") as lines,
@@ -90,7 +55,15 @@ def tcp_client(gateway: Running) -> Iterator[tuple[socket.socket, Any]]:
 PICKLED = {"type": "predict", "image": PIXELS}
 
 
-def test_zmq_errors_come_at_once(gateway: Running) -> None:
+def test_it_says_which_ports_are_open(gateway: GatewayProcess) -> None:
+    assert gateway.first_line == f"ZMQ Server running on port {gateway.zmq}\n"
+    assert gateway.process.stdout is not None
+    assert (
+        gateway.process.stdout.readline() == f"Simple TCP Server (JSON+Bytes) running on port {gateway.tcp}\n"
+    )
+
+
+def test_zmq_errors_come_at_once(gateway: GatewayProcess) -> None:
     with zmq_client(gateway) as client:
         for request in (PICKLED, {"type": "info"}, PICKLED):
             begun = time.monotonic()
@@ -101,7 +74,7 @@ def test_zmq_errors_come_at_once(gateway: Running) -> None:
         assert ask(client, {"type": "reset"}) == {"status": "ok"}
 
 
-def test_tcp_errors_come_at_once(gateway: Running) -> None:
+def test_tcp_errors_come_at_once(gateway: GatewayProcess) -> None:
     with tcp_client(gateway) as (client, lines):
         for request in (PREDICT, b'{"type": "info"}\n'):
             begun = time.monotonic()
@@ -114,7 +87,7 @@ def test_tcp_errors_come_at_once(gateway: Running) -> None:
         assert json.loads(lines.readline()) == {"status": "ok"}
 
 
-def test_health_readiness_and_metrics(gateway: Running) -> None:
+def test_health_readiness_and_metrics(gateway: GatewayProcess) -> None:
     with tcp_client(gateway) as (client, lines):
         client.sendall(b'{"type": "info"}\n')
         lines.readline()
@@ -147,14 +120,14 @@ def test_health_readiness_and_metrics(gateway: Running) -> None:
     ],
     ids=["empty", "junk", "torn", "function", "list", "type", "no image", "seed", "too large"],
 )
-def test_a_hostile_message_costs_its_sender_one_error(gateway: Running, message: bytes) -> None:
+def test_a_hostile_message_costs_its_sender_one_error(gateway: GatewayProcess, message: bytes) -> None:
     with zmq_client(gateway) as hostile, zmq_client(gateway) as bystander:
         assert ask(hostile, message)["status"] == "error"
         assert ask(hostile, {"type": "reset"}) == {"status": "ok"}
         assert ask(bystander, {"type": "reset"}) == {"status": "ok"}
 
 
-def test_envelopes(gateway: Running) -> None:
+def test_envelopes(gateway: GatewayProcess) -> None:
     with zmq_client(gateway, zmq.DEALER) as client:
         reset = pickle.dumps({"type": "reset"})
         for envelope, rest, status in (
@@ -170,7 +143,7 @@ def test_envelopes(gateway: Running) -> None:
             assert pickle.loads(reply)["status"] == status
 
 
-def test_a_broken_stream_is_answered_then_closed(gateway: Running) -> None:
+def test_a_broken_stream_is_answered_then_closed(gateway: GatewayProcess) -> None:
     with tcp_client(gateway) as (client, lines):
         client.sendall(b'{"type": "reset"}\nno json\n' + FRAME)
         assert json.loads(lines.readline()) == {"status": "ok"}
@@ -179,7 +152,7 @@ def test_a_broken_stream_is_answered_then_closed(gateway: Running) -> None:
         assert lines.read() == b""
 
 
-def test_a_stream_that_ends_inside_a_request_is_answered(gateway: Running) -> None:
+def test_a_stream_that_ends_inside_a_request_is_answered(gateway: GatewayProcess) -> None:
     with tcp_client(gateway) as (client, lines):
         client.sendall(PREDICT[:1020])
         client.shutdown(socket.SHUT_WR)
@@ -187,7 +160,7 @@ def test_a_stream_that_ends_inside_a_request_is_answered(gateway: Running) -> No
         assert lines.read() == b""
 
 
-def test_a_half_closed_client_gets_its_replies(gateway: Running) -> None:
+def test_a_half_closed_client_gets_its_replies(gateway: GatewayProcess) -> None:
     with tcp_client(gateway) as (client, lines):
         client.sendall(b'{"type": "reset"}\n' + PREDICT)
         client.shutdown(socket.SHUT_WR)
@@ -195,7 +168,7 @@ def test_a_half_closed_client_gets_its_replies(gateway: Running) -> None:
         assert [reply["status"] for reply in replies] == ["ok", "error"]
 
 
-def test_a_request_that_never_completes_is_answered_then_closed(gateway: Running) -> None:
+def test_a_request_that_never_completes_is_answered_then_closed(gateway: GatewayProcess) -> None:
     with tcp_client(gateway) as (client, lines):
         client.sendall(PREDICT[:1020])
         reply = json.loads(lines.readline())
@@ -204,7 +177,7 @@ def test_a_request_that_never_completes_is_answered_then_closed(gateway: Running
         assert lines.read() == b""
 
 
-def test_many_small_requests_in_one_write(gateway: Running) -> None:
+def test_many_small_requests_in_one_write(gateway: GatewayProcess) -> None:
     with tcp_client(gateway) as (client, lines):
         client.sendall(b'{"type": "reset"}\n' * 1000 + b'{"type": "info"}\n' * 50)
         statuses = [json.loads(lines.readline())["status"] for _ in range(1050)]
@@ -212,14 +185,14 @@ def test_many_small_requests_in_one_write(gateway: Running) -> None:
 
 
 def test_an_idle_connection_is_told_then_closed() -> None:
-    with running_gateway("--idle-timeout-s", "0.5") as gateway, tcp_client(gateway) as (_, lines):
+    with gateway_process(NO_TRITON, "--idle-timeout-s", "0.5") as gateway, tcp_client(gateway) as (_, lines):
         assert "no request for" in json.loads(lines.readline())["message"]
         assert lines.read() == b""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_cleanly(number: int) -> None:
-    with running_gateway() as gateway, tcp_client(gateway), zmq_client(gateway) as client:
+    with gateway_process(NO_TRITON) as gateway, tcp_client(gateway), zmq_client(gateway) as client:
         ask(client, PICKLED)
         begun = time.monotonic()
         gateway.process.send_signal(number)

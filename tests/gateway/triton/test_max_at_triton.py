@@ -10,10 +10,10 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from gateway.server import Gateway
-from gateway.settings import GatewaySettings
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
 from tests.black_frame import FRAME
+from tests.gateways import running_gateway
 from tests.stand_ins.timed_triton import CONFIG, GAMES, NEVER, NOISE, TimedTriton, running_triton
 
 MOST = 3
@@ -30,14 +30,8 @@ async def triton(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Time
 
 @pytest_asyncio.fixture
 async def gateway(triton: TimedTriton) -> AsyncIterator[Gateway]:
-    gateway = Gateway(
-        GatewaySettings(
-            triton=triton.endpoint, host="127.0.0.1", zmq_port=0, tcp_port=0, http_port=0, max_at_triton=MOST
-        )
-    )
-    await gateway.start()
-    yield gateway
-    await gateway.stop()
+    async with running_gateway(triton=triton.endpoint, max_at_triton=MOST) as gateway:
+        yield gateway
 
 
 async def ask(gateway: Gateway, game: str | None) -> dict[str, object]:

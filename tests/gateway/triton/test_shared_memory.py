@@ -7,8 +7,6 @@ gateway that starts removes what a killed one has left, whoever that was.
 import asyncio
 import contextlib
 import json
-import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,7 +26,7 @@ from gateway.triton.key import KeyFile
 from gateway.triton.model import TritonModel
 from gateway.triton.shared_memory import FOLDER, MOST_SLOTS, SLOT_FRAMES, SharedFrames
 from tests.gateway.ports.zmq.peers import until
-from tests.stack import free_port
+from tests.gateways import GatewayProcess, gateway_process
 from tests.stand_ins.timed_triton import HORIZON, NEVER, TimedTriton, running_triton
 
 NOISE = np.full((HORIZON, 25), 0.5, np.float32)
@@ -195,28 +193,6 @@ async def test_a_triton_that_restricts_it_is_told_of_the_region_by_who_has_the_k
     assert "a-secret" not in caplog.text
 
 
-@asynccontextmanager
-async def gateway_process(triton: TimedTriton) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
-    """A gateway that shares memory; its process and its TCP port."""
-    ports = [free_port() for _ in range(3)]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", "--host=127.0.0.1", f"--triton={triton.endpoint}"),
-        *(f"--zmq-port={ports[0]}", f"--tcp-port={ports[1]}", f"--http-port={ports[2]}"),
-        "--triton-shared-memory",
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(WITHIN_S):
-            for _ in range(2):
-                await process.stdout.readline()
-        yield process, ports[1]
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await asyncio.wait_for(process.wait(), WITHIN_S)
-
-
 async def play(port: int) -> None:
     """One request of a client of the TCP port."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -226,9 +202,9 @@ async def play(port: int) -> None:
     await writer.wait_closed()
 
 
-async def region_of(triton: TimedTriton, process: asyncio.subprocess.Process) -> str:
+async def region_of(triton: TimedTriton, gateway: GatewayProcess) -> str:
     """The name of a gateway's region, once Triton knows of it."""
-    prefix = f"{shared_memory.PREFIX}{process.pid}_"
+    prefix = f"{shared_memory.PREFIX}{gateway.process.pid}_"
     async with asyncio.timeout(10):
         while True:
             for name in await regions(triton):
@@ -238,19 +214,18 @@ async def region_of(triton: TimedTriton, process: asyncio.subprocess.Process) ->
 
 
 async def test_a_killed_gateway_leaves_nothing_after_the_next_start(timed_triton: TimedTriton) -> None:
-    async with gateway_process(timed_triton) as (killed, port):
+    with gateway_process(timed_triton.endpoint, "--triton-shared-memory") as killed:
         left = await region_of(timed_triton, killed)
-        await play(port)
-        killed.send_signal(signal.SIGKILL)
-        await asyncio.wait_for(killed.wait(), WITHIN_S)
+        await play(killed.tcp)
+        killed.kill()
     assert (FOLDER / left).exists()
-    async with gateway_process(timed_triton) as (stopped, port):
+    with gateway_process(timed_triton.endpoint, "--triton-shared-memory") as stopped:
         own = await region_of(timed_triton, stopped)
-        await play(port)
+        await play(stopped.tcp)
         assert not (FOLDER / left).exists()
         assert left not in await regions(timed_triton)
-        stopped.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(stopped.wait(), WITHIN_S) == 0
+        stopped.process.terminate()
+        assert stopped.process.wait(WITHIN_S) == 0
     assert not (FOLDER / own).exists()
     assert own not in await regions(timed_triton)
 

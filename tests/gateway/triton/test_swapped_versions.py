@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from gateway.server import Gateway
-from gateway.settings import GatewaySettings
 from tests.black_frame import PREDICT
+from tests.gateways import running_gateway
 from tests.stand_ins.timed_triton import TimedTriton, running_triton
 
 CLIENTS = 8
@@ -27,12 +27,8 @@ async def triton(tmp_path: Path) -> AsyncIterator[TimedTriton]:
 
 @pytest_asyncio.fixture
 async def gateway(triton: TimedTriton) -> AsyncIterator[Gateway]:
-    gateway = Gateway(
-        GatewaySettings(triton=triton.endpoint, host="127.0.0.1", zmq_port=0, tcp_port=0, http_port=0)
-    )
-    await gateway.start()
-    yield gateway
-    await gateway.stop()
+    async with running_gateway(triton=triton.endpoint) as gateway:
+        yield gateway
 
 
 class Client:

@@ -5,8 +5,8 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,11 @@ import zmq
 import zmq.asyncio
 
 from gateway.server import Gateway
-from gateway.settings import GatewaySettings
 from tests.black_frame import PIXELS
 from tests.stack import packed_array
 
 WITHIN_S = 15
 RESET = bytes(msgpack.packb({"type": "reset"}))
-# Nobody listens there, so each try is refused at once.
-_NO_TRITON = "127.0.0.1:1"
 _BLACK = packed_array(PIXELS)
 
 
@@ -36,18 +33,6 @@ def frames_seen(reply: dict[str, Any]) -> int:
     """How many frames the model was given, as it tells in its first stick."""
     left = np.frombuffer(reply["pred"]["j_left"]["data"], "<f4")
     return round(float(left[0]) * 10)
-
-
-@asynccontextmanager
-async def lone_gateway(**settings: Any) -> AsyncIterator[Gateway]:  # noqa: ANN401
-    """A gateway in this process, on ports of its own."""
-    ports: dict[str, Any] = {"zmq_port": 0, "tcp_port": 0, "http_port": 0, "host": "127.0.0.1"}
-    gateway = Gateway(GatewaySettings(**{"triton": _NO_TRITON, **ports, **settings}))
-    await gateway.start()
-    try:
-        yield gateway
-    finally:
-        await gateway.stop()
 
 
 @contextmanager

@@ -20,13 +20,13 @@ from tests.gateway.ports.zmq.peers import (
     broker,
     brokers,
     frames_seen,
-    lone_gateway,
     peer,
     predict,
     refused,
     reply_of,
     until,
 )
+from tests.gateways import running_gateway
 from tests.stand_ins.timed_triton import TimedTriton
 
 OK = msgpack.packb({"status": "ok"})
@@ -51,7 +51,7 @@ def client_of(port: int, kind: int = zmq.REQ, **options: Any) -> Iterator["zmq.a
     ids=["plain", "correlated", "both", "probing"],
 )
 async def test_a_req_client_is_answered(count: int, options: dict[str, int]) -> None:
-    async with lone_gateway() as gateway:
+    async with running_gateway() as gateway:
         with brokers(gateway.port_numbers["zmq"], count) as port, client_of(port, **options) as client:
             for _ in range(3):
                 assert await ask(client) == {"status": "ok"}
@@ -60,7 +60,7 @@ async def test_a_req_client_is_answered(count: int, options: dict[str, int]) -> 
 
 
 async def test_a_message_without_an_empty_part_is_told_so_through_a_broker() -> None:
-    async with lone_gateway() as gateway:
+    async with running_gateway() as gateway:
         with broker(gateway.port_numbers["zmq"]) as port, client_of(port, zmq.DEALER) as dealer:
             await dealer.send(RESET)
             assert "no empty one" in (await reply_of(dealer))["message"]
@@ -104,7 +104,7 @@ async def test_a_relaxed_client_gets_the_reply_to_its_newest_request(
 
 
 async def test_contexts_end_with_the_broker_unless_every_name_was_chosen() -> None:
-    async with lone_gateway() as gateway:
+    async with running_gateway() as gateway:
         contexts = gateway.ports["zmq"]._contexts
         with broker(gateway.port_numbers["zmq"]) as port, client_of(port, routing_id=b"anna") as client:
             assert await ask(client) == {"status": "ok"}
@@ -144,7 +144,7 @@ async def test_a_flood_behind_a_broker_leaves_its_other_players_their_turn(
 
 
 async def test_many_players_behind_one_broker_all_get_their_replies() -> None:
-    async with lone_gateway() as gateway:
+    async with running_gateway() as gateway:
         with broker(gateway.port_numbers["zmq"]) as port, zmq.asyncio.Context() as context:
             players = [context.socket(zmq.REQ) for _ in range(200)]
             for player in players:
@@ -160,7 +160,7 @@ async def test_many_players_behind_one_broker_all_get_their_replies() -> None:
 
 async def test_a_client_that_plays_a_broker_is_bounded() -> None:
     limits = {"max_connections_per_address": 20, "max_in_flight_per_client": 1, "max_in_flight": 4}
-    async with lone_gateway(**limits) as gateway:
+    async with running_gateway(**limits) as gateway:
         with peer(gateway, zmq.DEALER) as dealer, peer(gateway) as player:
             for number in range(100):
                 await dealer.send_multipart([b"%d" % number, b"", RESET])

@@ -17,18 +17,18 @@ from tests.gateway.ports.zmq.peers import (
     ask,
     clients,
     frames_seen,
-    lone_gateway,
     peer,
     predict,
     refused,
     reply_of,
     until,
 )
+from tests.gateways import running_gateway
 from tests.stand_ins.timed_triton import NEVER, TimedTriton
 
 
 async def test_each_request_is_answered_in_its_own_format_and_in_order() -> None:
-    async with lone_gateway() as gateway:
+    async with running_gateway() as gateway:
         with peer(gateway, zmq.DEALER) as dealer:
             for _ in range(3):
                 await dealer.send_multipart([b"", pickle.dumps({"type": "reset"}, 4)])
@@ -53,7 +53,7 @@ async def test_each_request_is_answered_in_its_own_format_and_in_order() -> None
     ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_an_error_names_its_cause_to_programs(fields: dict[str, Any], cause: str) -> None:
-    async with lone_gateway() as gateway:
+    async with running_gateway() as gateway:
         with peer(gateway) as client:
             await client.send(pickle.dumps(fields))
             reply = pickle.loads(await asyncio.wait_for(client.recv(), 10))
@@ -64,7 +64,7 @@ async def test_an_error_names_its_cause_to_programs(fields: dict[str, Any], caus
 
 
 async def test_without_pickle_a_pickle_is_told_so_in_a_pickle() -> None:
-    async with lone_gateway(pickle=False) as gateway:
+    async with running_gateway(pickle=False) as gateway:
         with peer(gateway) as client:
             for message in (pickle.dumps({"type": "reset"}), b"", b"nonsense"):
                 await client.send(message)
@@ -75,14 +75,14 @@ async def test_without_pickle_a_pickle_is_told_so_in_a_pickle() -> None:
 
 
 async def test_a_dealer_that_probes_gets_the_reply_to_its_request_first() -> None:
-    async with lone_gateway() as gateway:
+    async with running_gateway() as gateway:
         with peer(gateway, zmq.DEALER, probe_router=1) as dealer:
             await dealer.send_multipart([b"", RESET])
             assert await reply_of(dealer) == {"status": "ok"}
 
 
 async def test_a_message_of_several_parts_gets_an_error_in_its_format() -> None:
-    async with lone_gateway() as gateway:
+    async with running_gateway() as gateway:
         with peer(gateway, zmq.DEALER) as dealer:
             await dealer.send_multipart([b"", RESET, RESET])
             assert "several parts" in (await reply_of(dealer))["message"]
@@ -93,7 +93,7 @@ async def test_a_message_of_several_parts_gets_an_error_in_its_format() -> None:
 
 
 async def test_a_message_beyond_the_limit_gets_an_error_and_far_beyond_it_loses_the_connection() -> None:
-    async with lone_gateway(max_message_bytes=10_000) as gateway:
+    async with running_gateway(max_message_bytes=10_000) as gateway:
         with peer(gateway) as client:
             reply = await ask(client, msgpack.packb({"type": "reset", "more": bytes(20_000)}))
             assert "at most 10000" in reply["message"]
@@ -148,7 +148,7 @@ async def test_a_client_that_comes_back_by_its_identity_finds_its_context(
 
 
 async def test_identities_are_remembered_up_to_a_number() -> None:
-    async with lone_gateway(max_contexts=5) as gateway:
+    async with running_gateway(max_contexts=5) as gateway:
         for number in range(8):
             with peer(gateway, routing_id=b"player %d" % number) as client:
                 assert await ask(client) == {"status": "ok"}
@@ -183,7 +183,7 @@ async def test_the_requests_of_a_client_that_left_are_cancelled(
 
 async def test_a_client_is_named_by_its_address_and_identity(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "gateway.session.session"):
-        async with lone_gateway() as gateway:
+        async with running_gateway() as gateway:
             with peer(gateway, routing_id=b"a\n\xff") as client:
                 await ask(client, msgpack.packb({"type": "nonsense"}))
     assert "127.0.0.1/610aff" in caplog.text

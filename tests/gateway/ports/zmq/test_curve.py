@@ -16,13 +16,13 @@ from tests.gateway.ports.zmq.peers import (
     ask,
     clients,
     knock,
-    lone_gateway,
     metric,
     peer,
     refused,
     reply_of,
     until,
 )
+from tests.gateways import running_gateway
 from tests.stack import MsgpackClient
 
 
@@ -43,7 +43,7 @@ def keys(tmp_path: Path) -> Path:
 
 
 async def test_a_client_with_a_key_may_number_its_requests(keys: Path) -> None:
-    async with lone_gateway(curve_keys=keys) as gateway:
+    async with running_gateway(curve_keys=keys) as gateway:
         with peer(gateway, **curve(keys, "alice"), req_correlate=1, req_relaxed=1) as client:
             for _ in range(3):
                 assert await ask(client) == {"status": "ok"}
@@ -51,7 +51,7 @@ async def test_a_client_with_a_key_may_number_its_requests(keys: Path) -> None:
 
 
 async def test_a_client_that_has_a_key_is_answered_and_counted_as_authorised(keys: Path) -> None:
-    async with lone_gateway(curve_keys=keys, allow="127.0.0.1") as gateway:
+    async with running_gateway(curve_keys=keys, allow="127.0.0.1") as gateway:
         with peer(gateway, **curve(keys, "alice")) as client:
             assert await ask(client) == {"status": "ok"}
             assert clients(gateway, "authorised") == 1
@@ -69,7 +69,7 @@ async def test_the_documented_client_is_answered(keys: Path, tmp_path: Path) -> 
         with MsgpackClient(port, moved, "alice") as client:
             return client.request(type="reset")
 
-    async with lone_gateway(curve_keys=keys) as gateway:
+    async with running_gateway(curve_keys=keys) as gateway:
         assert await asyncio.to_thread(play, gateway.port_numbers["zmq"]) == {"status": "ok"}
 
 
@@ -77,7 +77,7 @@ async def test_a_gateway_without_keys_says_so_to_who_comes_with_some(
     keys: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    async with lone_gateway() as gateway:
+    async with running_gateway() as gateway:
         with peer(gateway, **curve(keys, "alice")) as client:
             await knock(client)
             await until(lambda: refused(gateway, "key") >= 1, "the client is refused")
@@ -95,7 +95,7 @@ async def test_a_client_without_the_right_keys_is_refused(keys: Path, who: str) 
             options |= {"curve_publickey": public, "curve_secretkey": secret}
         else:
             options |= {"curve_serverkey": public}
-    async with lone_gateway(curve_keys=keys) as gateway:
+    async with running_gateway(curve_keys=keys) as gateway:
         with peer(gateway, **options) as stranger, peer(gateway, **curve(keys, "alice")) as alice:
             await knock(stranger)
             # Either side may be the first to see that the keys do not fit.
@@ -109,7 +109,7 @@ async def test_a_client_without_the_right_keys_is_refused(keys: Path, who: str) 
 
 
 async def test_a_new_key_counts_without_a_restart(keys: Path) -> None:
-    async with lone_gateway(curve_keys=keys) as gateway:
+    async with running_gateway(curve_keys=keys) as gateway:
         with peer(gateway, **curve(keys, "alice")) as client:
             assert await ask(client) == {"status": "ok"}
         assert make_keys([str(keys), "--client", "bob"]) == 0
@@ -118,7 +118,7 @@ async def test_a_new_key_counts_without_a_restart(keys: Path) -> None:
 
 
 async def test_a_removed_key_keeps_new_connections_out(keys: Path) -> None:
-    async with lone_gateway(curve_keys=keys) as gateway:
+    async with running_gateway(curve_keys=keys) as gateway:
         with peer(gateway, **curve(keys, "alice")) as early:
             assert await ask(early) == {"status": "ok"}
             (keys / "clients" / "alice.key").unlink()
@@ -135,7 +135,7 @@ async def test_a_key_that_is_none_keeps_nobody_else_out(keys: Path, caplog: pyte
     (folder / "folder.key").mkdir()
     (folder / "foreign.key").write_text('curve\n    public-key = "' + "\N{SNOWMAN}" * 20 + '"\n')
     (folder / "notes.txt").write_text("who is who")
-    async with lone_gateway(curve_keys=keys) as gateway:
+    async with running_gateway(curve_keys=keys) as gateway:
         with peer(gateway, **curve(keys, "alice")) as client:
             assert await ask(client) == {"status": "ok"}
     assert caplog.text.count("is left out") >= 4
@@ -143,7 +143,7 @@ async def test_a_key_that_is_none_keeps_nobody_else_out(keys: Path, caplog: pyte
 
 
 async def test_when_the_folder_vanishes_nobody_new_comes_in(keys: Path) -> None:
-    async with lone_gateway(curve_keys=keys) as gateway:
+    async with running_gateway(curve_keys=keys) as gateway:
         options = curve(keys, "alice")
         with peer(gateway, **options) as early:
             assert await ask(early) == {"status": "ok"}
@@ -155,7 +155,7 @@ async def test_when_the_folder_vanishes_nobody_new_comes_in(keys: Path) -> None:
 
 
 async def test_a_pickle_is_taken_from_an_authorised_client_too(keys: Path) -> None:
-    async with lone_gateway(curve_keys=keys) as gateway:
+    async with running_gateway(curve_keys=keys) as gateway:
         with peer(gateway, zmq.DEALER, **curve(keys, "alice")) as client:
             await client.send(b"\x80\x04}\x94.")
             assert b"unknown request type" in await asyncio.wait_for(client.recv(), 10)
@@ -165,7 +165,7 @@ async def test_a_pickle_is_taken_from_an_authorised_client_too(keys: Path) -> No
 
 async def test_a_context_belongs_to_the_key_not_to_the_identity_alone(keys: Path) -> None:
     assert make_keys([str(keys), "--client", "bob"]) == 0
-    async with lone_gateway(curve_keys=keys) as gateway:
+    async with running_gateway(curve_keys=keys) as gateway:
         for name in ("alice", "bob", "alice"):
             with peer(gateway, routing_id=b"player one", **curve(keys, name)) as client:
                 assert await ask(client) == {"status": "ok"}
@@ -203,6 +203,6 @@ async def test_keys_that_cannot_be_used_stop_the_start_with_a_sentence(keys: Pat
     secret = keys / "server.key_secret"
     text = secret.read_text() if secret.exists() else ""
     with pytest.raises(StartError, match=r"--curve-keys .* cannot be used") as raised:
-        async with lone_gateway(curve_keys=keys):
+        async with running_gateway(curve_keys=keys):
             pass
     assert not any(len(word) >= 39 and word in text for word in str(raised.value).split())

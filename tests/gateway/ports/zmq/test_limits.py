@@ -20,13 +20,13 @@ from tests.gateway.ports.zmq.peers import (
     ask,
     clients,
     knock,
-    lone_gateway,
     peer,
     refused,
     reply_of,
     resident_bytes,
     until,
 )
+from tests.gateways import running_gateway
 
 
 async def raw_connections(gateway: Gateway, count: int) -> list[tuple[asyncio.StreamReader, Any]]:
@@ -51,7 +51,7 @@ async def close_all(connections: list[tuple[asyncio.StreamReader, Any]]) -> None
 async def test_one_client_too_many_is_answered_once_there_is_room(
     settings: dict[str, Any], reason: str
 ) -> None:
-    async with lone_gateway(**settings) as gateway:
+    async with running_gateway(**settings) as gateway:
         with peer(gateway) as first:
             assert await ask(first) == {"status": "ok"}
             with peer(gateway) as second:
@@ -66,7 +66,7 @@ async def test_one_client_too_many_is_answered_once_there_is_room(
 
 
 async def test_a_stranger_to_the_networks_is_cut_off_at_once() -> None:
-    async with lone_gateway(allow="10.0.0.0/8,::1") as gateway:
+    async with running_gateway(allow="10.0.0.0/8,::1") as gateway:
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port_numbers["zmq"])
         with contextlib.suppress(ConnectionError):
             while await asyncio.wait_for(reader.read(100), WITHIN_S):
@@ -91,13 +91,13 @@ async def test_a_stranger_to_the_networks_is_cut_off_at_once() -> None:
     ],
 )
 async def test_clients_of_the_networks_are_answered(host: str, address: str, allow: str) -> None:
-    async with lone_gateway(host=host, allow=allow) as gateway:
+    async with running_gateway(host=host, allow=allow) as gateway:
         with peer(gateway, host=address) as client:
             assert await ask(client) == {"status": "ok"}
 
 
 async def test_connections_that_say_nothing_are_limited_and_then_cut() -> None:
-    async with lone_gateway(max_clients=10, header_timeout_s=1) as gateway:
+    async with running_gateway(max_clients=10, header_timeout_s=1) as gateway:
         connections = await raw_connections(gateway, 30)
         await until(lambda: refused(gateway, "clients") == 20, "twenty are refused")
         assert clients(gateway) == 10
@@ -112,7 +112,7 @@ async def test_connections_that_say_nothing_are_limited_and_then_cut() -> None:
 
 
 async def test_a_flood_of_connections_leaves_nothing_and_a_client_is_answered_throughout() -> None:
-    async with lone_gateway(max_connections_per_address=50) as gateway:
+    async with running_gateway(max_connections_per_address=50) as gateway:
         with peer(gateway) as client:
             assert await ask(client) == {"status": "ok"}
             descriptors = open_descriptors()
@@ -135,7 +135,7 @@ async def test_clients_without_an_identity_leave_nothing_behind() -> None:
                     await client.send(RESET)
                     assert await reply_of(client) == {"status": "ok"}
 
-    async with lone_gateway() as gateway:
+    async with running_gateway() as gateway:
         await come_and_go(gateway, 500)
         before = resident_bytes()
         await come_and_go(gateway, 2000)
@@ -146,7 +146,7 @@ async def test_clients_without_an_identity_leave_nothing_behind() -> None:
 
 
 async def test_a_client_that_takes_no_replies_is_dropped_and_not_buffered() -> None:
-    async with lone_gateway(take_timeout_s=1) as gateway:
+    async with running_gateway(take_timeout_s=1) as gateway:
         raw = await RawPeer.connect(gateway, receive_bytes=4096)
         request = RawPeer.part(msgpack.packb({"type": "x" * 50}))
         before = resident_bytes()
@@ -162,7 +162,7 @@ async def test_a_client_that_takes_no_replies_is_dropped_and_not_buffered() -> N
 
 
 async def test_a_message_without_an_end_is_cut_before_it_fills_the_memory() -> None:
-    async with lone_gateway(max_message_bytes=2**20) as gateway:
+    async with running_gateway(max_message_bytes=2**20) as gateway:
         with peer(gateway) as client:
             assert await ask(client) == {"status": "ok"}
             raw = await RawPeer.connect(gateway)
@@ -176,7 +176,7 @@ async def test_a_message_without_an_end_is_cut_before_it_fills_the_memory() -> N
 
 
 async def test_unfinished_messages_of_many_connections_are_bounded_together() -> None:
-    async with lone_gateway(max_message_bytes=2**20) as gateway:
+    async with running_gateway(max_message_bytes=2**20) as gateway:
         with peer(gateway) as client:
             crowd = [await RawPeer.connect(gateway) for _ in range(12)]
             for raw in crowd:
@@ -189,7 +189,7 @@ async def test_unfinished_messages_of_many_connections_are_bounded_together() ->
 
 
 async def test_a_message_of_very_many_parts_gets_an_error_and_the_next_its_reply() -> None:
-    async with lone_gateway() as gateway:
+    async with running_gateway() as gateway:
         raw = await RawPeer.connect(gateway)
         raw.writer.write(b"\x01\x00" * 900 + RawPeer.part(RESET) + RawPeer.part(RESET))
         answers = b""
@@ -200,7 +200,7 @@ async def test_a_message_of_very_many_parts_gets_an_error_and_the_next_its_reply
 
 
 async def test_a_partial_message_of_an_idle_client_is_left_alone() -> None:
-    async with lone_gateway(max_message_bytes=2**20) as gateway:
+    async with running_gateway(max_message_bytes=2**20) as gateway:
         raw = await RawPeer.connect(gateway)
         whole = RawPeer.part(b"", more=True) + RawPeer.part(RESET)
         raw.writer.write(whole[:-3])
@@ -213,7 +213,7 @@ async def test_a_partial_message_of_an_idle_client_is_left_alone() -> None:
 
 async def test_refusals_are_logged_with_the_address_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "gateway.ports"):
-        async with lone_gateway(allow="10.0.0.0/8") as gateway:
+        async with running_gateway(allow="10.0.0.0/8") as gateway:
             await close_all(await raw_connections(gateway, 5))
             await until(lambda: refused(gateway, "network") == 5, "they are refused")
     assert caplog.text.count("a connection from 127.0.0.1 is refused: network") == 1
@@ -221,8 +221,8 @@ async def test_refusals_are_logged_with_the_address_once_a_minute(caplog: pytest
 
 async def test_several_processes_can_share_the_port() -> None:
     async with (
-        lone_gateway(workers=2) as first,
-        lone_gateway(workers=2, zmq_port=first.port_numbers["zmq"]) as second,
+        running_gateway(workers=2) as first,
+        running_gateway(workers=2, zmq_port=first.port_numbers["zmq"]) as second,
     ):
         assert second.port_numbers["zmq"] == first.port_numbers["zmq"]
         for _ in range(20):
@@ -234,18 +234,18 @@ async def test_a_port_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StartError, match=f"port {port} is in use.*--zmq-port"):
-            async with lone_gateway(zmq_port=port):
+            async with running_gateway(zmq_port=port):
                 pass
 
 
 async def test_a_host_that_is_none_is_named() -> None:
     with pytest.raises(StartError, match=r"203\.0\.113\.1.*--host"):
-        async with lone_gateway(host="203.0.113.1"):
+        async with running_gateway(host="203.0.113.1"):
             pass
 
 
 async def test_a_silent_connection_is_closed_and_comes_back_by_itself() -> None:
-    async with lone_gateway(idle_timeout_s=0.5) as gateway:
+    async with running_gateway(idle_timeout_s=0.5) as gateway:
         with peer(gateway) as client:
             assert (await ask(client))["status"] == "ok"
             await until(lambda: refused(gateway, "idle") >= 1, "the silent connection is closed")
@@ -253,7 +253,7 @@ async def test_a_silent_connection_is_closed_and_comes_back_by_itself() -> None:
 
 
 async def test_a_message_that_dribbles_is_cut() -> None:
-    async with lone_gateway(request_timeout_s=0.5) as gateway:
+    async with running_gateway(request_timeout_s=0.5) as gateway:
         slow = await RawPeer.connect(gateway)
         whole = slow.part(bytes(1_000_000))
         slow.writer.write(whole[:200_000])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from benchmarks.gateway.process import TWO_WORKERS, running_gateway
+from benchmarks.gateway import process
 from benchmarks.gateway.strangers import faults, measure
 from gateway.commands.keys import main as make_keys
 from gateway.server import Gateway
@@ -22,7 +22,6 @@ from tests.gateway.ports.zmq.peers import (
     clients,
     frames_seen,
     knock,
-    lone_gateway,
     peer,
     predict,
     refused,
@@ -31,6 +30,7 @@ from tests.gateway.ports.zmq.peers import (
     until,
 )
 from tests.gateway.ports.zmq.test_curve import curve
+from tests.gateways import running_gateway
 from tests.stand_ins.timed_triton import TimedTriton
 
 # What libzmq's first nameless client would be called.
@@ -56,7 +56,7 @@ async def greeted(gateway: Gateway, mechanism: bytes = b"NULL") -> RawPeer:
 
 @pytest.mark.parametrize("identity", [RESERVED, b"\0", b"\0anything", b"x" * 256, b"x" * 3000])
 async def test_a_name_that_is_not_taken_ends_the_connection_before_it_counts(identity: bytes) -> None:
-    async with lone_gateway() as gateway, a_player(gateway):
+    async with running_gateway() as gateway, a_player(gateway):
         raw = await greeted(gateway)
         raw.writer.write(RawPeer.ready(Identity=identity))
         assert await raw.ends()
@@ -69,7 +69,7 @@ async def test_a_client_with_a_reserved_name_is_cut_each_time_and_the_log_says_w
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", "gateway.ports")
-    async with lone_gateway() as gateway:
+    async with running_gateway() as gateway:
         with peer(gateway, routing_id=RESERVED) as stranger:
             await knock(stranger)
             await until(lambda: refused(gateway, "identity") >= 2, "it comes again")
@@ -82,7 +82,7 @@ async def test_a_client_with_a_reserved_name_is_cut_each_time_and_the_log_says_w
 async def test_a_keys_owner_may_not_choose_such_a_name_either(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     assert make_keys([str(keys), "--client", "alice"]) == 0
-    async with lone_gateway(curve_keys=keys) as gateway:
+    async with running_gateway(curve_keys=keys) as gateway:
         with peer(gateway, routing_id=RESERVED, **curve(keys, "alice")) as stranger:
             await knock(stranger)
             await until(lambda: refused(gateway, "identity") >= 1, "it is refused")
@@ -103,7 +103,7 @@ async def test_megabytes_in_a_handshake_are_cut_by_their_header(
         "other metadata": RawPeer.ready(X_More=megabytes),
         "a command without an end": struct.pack(">BQ", 6, 2**40) + megabytes,
     }[what]
-    async with lone_gateway(**settings) as gateway:
+    async with running_gateway(**settings) as gateway:
         before = resident_bytes()
         for _ in range(5):
             raw = await greeted(gateway, mechanism)
@@ -134,7 +134,7 @@ async def test_a_name_in_use_gives_neither_the_replies_nor_the_frames_of_its_own
 
 
 async def test_a_client_whose_connection_died_silently_comes_back_by_its_name() -> None:
-    async with lone_gateway() as gateway:
+    async with running_gateway() as gateway:
         # Nothing says that the first has gone: its connection stays open.
         with (
             peer(gateway, routing_id=b"player one") as gone,
@@ -147,7 +147,7 @@ async def test_a_client_whose_connection_died_silently_comes_back_by_its_name() 
 
 
 async def test_a_connection_that_never_asks_is_closed_soon() -> None:
-    async with lone_gateway(first_request_timeout_s=0.5) as gateway, a_player(gateway):
+    async with running_gateway(first_request_timeout_s=0.5) as gateway, a_player(gateway):
         raw = await RawPeer.connect(gateway)
         assert await raw.ends()
         await raw.close()
@@ -186,7 +186,7 @@ async def test_who_speaks_something_else_is_cut_and_the_log_says_what_it_was(
     first: bytes, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "gateway.ports")
-    async with lone_gateway() as gateway, a_player(gateway):
+    async with running_gateway() as gateway, a_player(gateway):
         raw = RawPeer(*await asyncio.open_connection("127.0.0.1", gateway.port_numbers["zmq"]))
         raw.writer.write(first)
         assert await raw.ends()
@@ -197,7 +197,7 @@ async def test_who_speaks_something_else_is_cut_and_the_log_says_what_it_was(
 
 async def test_a_handshake_that_stands_still_is_cut(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "gateway.ports")
-    async with lone_gateway(header_timeout_s=0.5) as gateway, a_player(gateway):
+    async with running_gateway(header_timeout_s=0.5) as gateway, a_player(gateway):
         raw = await greeted(gateway)
         assert await raw.ends()
         await raw.close()
@@ -205,7 +205,7 @@ async def test_a_handshake_that_stands_still_is_cut(caplog: pytest.LogCaptureFix
 
 
 async def test_pings_are_answered() -> None:
-    async with lone_gateway() as gateway:
+    async with running_gateway() as gateway:
         raw = await RawPeer.connect(gateway)
         raw.writer.write(b"\x04\x0b\x04PING\x00\x0acode")
         assert await asyncio.wait_for(raw.reader.readexactly(11), WITHIN_S) == b"\x04\x09\x04PONGcode"
@@ -216,7 +216,7 @@ async def test_pings_are_answered() -> None:
 async def test_libzmqs_heartbeats_find_the_gateway_alive(tmp_path: Path, *, secure: bool) -> None:
     keys = tmp_path / "keys"
     assert make_keys([str(keys), "--client", "alice"]) == 0
-    async with lone_gateway(**({"curve_keys": keys} if secure else {})) as gateway:
+    async with running_gateway(**({"curve_keys": keys} if secure else {})) as gateway:
         options = curve(keys, "alice") if secure else {}
         with peer(gateway, heartbeat_ivl=50, heartbeat_timeout=300, **options) as client:
             assert await ask(client) == {"status": "ok"}
@@ -228,7 +228,7 @@ async def test_libzmqs_heartbeats_find_the_gateway_alive(tmp_path: Path, *, secu
 
 def test_players_notice_nothing_of_strangers_who_choose_names_in_a_flood(timed_triton: TimedTriton) -> None:
     triton_port = int(timed_triton.endpoint.rpartition(":")[2])
-    with running_gateway("nitrogen", [triton_port], TWO_WORKERS) as gateway:
+    with process.running_gateway("nitrogen", [triton_port], process.TWO_WORKERS) as gateway:
         conditions = measure(gateway.endpoints.zmq, lambda: set(gateway.pids()), seconds=1.5)
         assert faults(conditions) == []
         assert all(one.attacked.connections > 50 for one in conditions[1:])

@@ -17,10 +17,10 @@ import zmq
 import zmq.asyncio
 
 from gateway.server import Gateway
-from gateway.settings import GatewaySettings
 from tests.black_frame import FRAME, PIXELS
+from tests.gateways import running_gateway
 from tests.stand_ins.timed_answers import first_noise
-from tests.stand_ins.timed_triton import TimedTriton
+from tests.stand_ins.timed_triton import TimedTriton, running_triton
 
 CLIENTS = 4
 DEADLINE_S = 0.5
@@ -107,21 +107,13 @@ async def play(ask: Ask, first_seed: int, tally: Tally, over: asyncio.Event) -> 
 
 
 async def test_each_reply_is_that_to_its_own_request(tmp_path: Path) -> None:
-    mortal_triton = TimedTriton(tmp_path, instances=6)
-    await mortal_triton.start()
-    settings = GatewaySettings(
-        triton=mortal_triton.endpoint,
-        host="127.0.0.1",
-        zmq_port=0,
-        tcp_port=0,
-        http_port=0,
-        zmq_deadline_s=DEADLINE_S,
-        tcp_deadline_s=DEADLINE_S,
-    )
-    gateway = Gateway(settings)
-    await gateway.start()
+    deadlines = {"zmq_deadline_s": DEADLINE_S, "tcp_deadline_s": DEADLINE_S}
     over = asyncio.Event()
-    with zmq.asyncio.Context() as context:
+    async with (
+        running_triton(TimedTriton(tmp_path, instances=6)) as mortal_triton,
+        running_gateway(triton=mortal_triton.endpoint, **deadlines) as gateway,
+    ):
+        context = zmq.asyncio.Context()
         tcp = [
             TcpPlayer(*await asyncio.open_connection("127.0.0.1", gateway.port_numbers["tcp"]))
             for _ in range(CLIENTS)
@@ -142,5 +134,4 @@ async def test_each_reply_is_that_to_its_own_request(tmp_path: Path) -> None:
         await asyncio.gather(*games)
         for player in players:
             player.close()
-    await gateway.stop()
-    await mortal_triton.kill()
+        context.term()

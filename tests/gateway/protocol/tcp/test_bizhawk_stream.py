@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import FramingError, RequestError
+from gateway.protocol.json_format import reply_line
 from gateway.protocol.messages import (
     UNSET,
     ActionChunk,
@@ -19,7 +20,7 @@ from gateway.protocol.messages import (
     Timing,
 )
 from gateway.protocol.tcp.bizhawk_stream import BizHawkStream
-from gateway.protocol.tcp.json_stream import JsonStream, encode_reply
+from gateway.protocol.tcp.json_stream import JsonStream
 from gateway.protocol.tcp.streams import stream_for
 from tests.gateway.protocol.tcp.streams import CUTS, assert_cuts_do_not_matter
 
@@ -325,7 +326,7 @@ def test_a_reply_is_the_json_dialects_line_framed_without_its_newline(reply: Rep
     encoded = BizHawkStream().encode(reply)
     length, _, payload = encoded.partition(b" ")
     assert int(length) == len(payload)
-    assert payload + b"\n" == encode_reply(reply)
+    assert payload + b"\n" == reply_line(reply)
 
 
 # Which dialect.

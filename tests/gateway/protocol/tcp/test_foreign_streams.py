@@ -17,7 +17,8 @@ from gateway.protocol.tcp.foreign_streams import HEAD_BYTES
 from gateway.protocol.tcp.json_stream import JsonStream
 from gateway.server import Gateway
 from gateway.telemetry.rarely import Rarely
-from tests.gateway.ports.zmq.peers import lone_gateway, until
+from tests.gateway.ports.zmq.peers import until
+from tests.gateways import running_gateway
 
 ZMQ = "ZeroMQ port (--zmq-port, usually 5555)"
 
@@ -102,7 +103,7 @@ async def told(gateway: Gateway, data: bytes) -> str:
 
 async def test_a_stranger_is_logged_once_a_minute_and_address(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        async with lone_gateway() as gateway:
+        async with running_gateway() as gateway:
             for _ in range(5):
                 assert "a TLS client's hello" in await told(gateway, client_hello())
                 assert "looks like HTTP" in await told(gateway, b"GET / HTTP/1.1\r\n\r\n")
@@ -115,7 +116,7 @@ async def test_a_stranger_is_logged_once_a_minute_and_address(caplog: pytest.Log
 
 async def test_a_zeromq_client_at_the_tcp_port_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        async with lone_gateway() as gateway:
+        async with running_gateway() as gateway:
             with zmq.asyncio.Context() as context, context.socket(zmq.REQ) as client:
                 client.linger = 0
                 client.connect(f"tcp://127.0.0.1:{gateway.port_numbers['tcp']}")
@@ -127,7 +128,7 @@ async def test_a_zeromq_client_at_the_tcp_port_is_logged(caplog: pytest.LogCaptu
 async def test_a_stranger_to_the_zmq_port_is_logged(name: str, caplog: pytest.LogCaptureFixture) -> None:
     data, looks_like, belongs = AT_ZMQ[name]
     with caplog.at_level(logging.INFO):
-        async with lone_gateway() as gateway:
+        async with running_gateway() as gateway:
             _, writer = await asyncio.open_connection("127.0.0.1", gateway.port_numbers["zmq"])
             writer.write(data)
             await until(lambda: f"looks like {looks_like}, which" in caplog.text, "it is logged")
@@ -138,7 +139,7 @@ async def test_a_stranger_to_the_zmq_port_is_logged(name: str, caplog: pytest.Lo
 async def test_a_stranger_to_a_port_with_a_token_is_told_so_too(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("secret")
-    async with lone_gateway(tcp_token_file=token) as gateway:
+    async with running_gateway(tcp_token_file=token) as gateway:
         assert "looks like HTTP" in await told(gateway, b"GET / HTTP/1.1\r\n\r\n")
 
 
