@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_START_S = 45
-_LINE_S = 60
+from tests.patience import WITHIN_S
 
 
 @contextmanager
-def ends_if_silent(process: "subprocess.Popen[Any]", within_s: float = _START_S) -> Iterator[None]:
+def ends_if_silent(process: "subprocess.Popen[Any]") -> Iterator[None]:
     """Kill the process when the block takes too long, so that reading its output comes to an end."""
-    timer = threading.Timer(within_s, process.kill)
+    timer = threading.Timer(WITHIN_S, process.kill)
     timer.start()
     try:
         yield
@@ -24,5 +23,5 @@ def ends_if_silent(process: "subprocess.Popen[Any]", within_s: float = _START_S)
 def next_line(process: "subprocess.Popen[str]") -> str:
     """The next line of its standard output; of a process that says none in time, which is killed, nothing."""
     assert process.stdout is not None
-    with ends_if_silent(process, _LINE_S):
+    with ends_if_silent(process):
         return process.stdout.readline()

@@ -10,11 +10,11 @@ from typing import Any
 from gateway.server import Gateway
 from gateway.settings import GatewaySettings
 from tests.first_words import ends_if_silent
+from tests.patience import WITHIN_S
 from tests.stack import free_port
 
 # Nobody listens there, so that each try is refused at once; `reset` works and nothing else.
 NO_TRITON = "127.0.0.1:1"
-_ENDS_WITHIN_S = 30
 
 
 def local_settings(**settings: Any) -> GatewaySettings:  # noqa: ANN401
@@ -47,7 +47,7 @@ class GatewayProcess:
     def kill(self) -> None:
         """End it without a word, as the kernel does when memory runs out."""
         self.process.kill()
-        self.process.wait(_ENDS_WITHIN_S)
+        self.process.wait(WITHIN_S)
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def gateway_process(
         finally:
             process.terminate()
             try:
-                process.wait(_ENDS_WITHIN_S)
+                process.wait(WITHIN_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise

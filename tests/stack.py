@@ -23,9 +23,7 @@ import zmq.auth
 from numpy.typing import NDArray
 
 from tests.other_backends import STANDALONE
-
-READY_TIMEOUT_S = 120
-
+from tests.patience import WITHIN_S
 
 _given_out: set[int] = set()
 
@@ -78,7 +76,7 @@ class Stack:
                     return int(folder.name)
         raise LookupError(f"no tritonserver with {wanted}")
 
-    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 30) -> int:
+    def stop(self, number: int = signal.SIGTERM, timeout_s: float = WITHIN_S) -> int:
         """Send a signal and wait for the end; the exit code."""
         self.process.send_signal(number)
         return self.process.wait(timeout_s)
@@ -118,7 +116,7 @@ def running_stack(
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     try:
-        ready_or_ended.wait(READY_TIMEOUT_S)
+        ready_or_ended.wait(WITHIN_S)
         if not any(line.startswith("ready:") for line in stack.lines):
             said = [*stack.lines, stderr.read_text() if stderr else ""]
             raise AssertionError("the stack did not become ready:\n" + "\n".join(said))
@@ -126,7 +124,7 @@ def running_stack(
     finally:
         if process.poll() is None:
             stack.stop()
-        reader.join(10)
+        reader.join(WITHIN_S)
         if process.stdout is not None:
             process.stdout.close()
 
@@ -182,7 +180,9 @@ class MsgpackClient:
     `keys`: the folder with `server.key` and the client's secret key; `name`: the client's name.
     """
 
-    def __init__(self, port: int, keys: Path | None = None, name: str = "", timeout_s: float = 30) -> None:
+    def __init__(
+        self, port: int, keys: Path | None = None, name: str = "", timeout_s: float = WITHIN_S
+    ) -> None:
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.REQ)
         self.socket.rcvtimeo = round(timeout_s * 1000)
@@ -221,7 +221,7 @@ def packed_array(array: NDArray[Any]) -> dict[str, object]:
 class JsonClient:
     """A client of port 5556: a JSON line, image bytes, a JSON line back."""
 
-    def __init__(self, port: int, timeout_s: float = 10) -> None:
+    def __init__(self, port: int, timeout_s: float = WITHIN_S) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
         self._file = self.socket.makefile("rb")
 
@@ -251,10 +251,10 @@ class JsonClient:
         self.close()
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
+def wait_until(condition: Callable[[], object], what: str, within_s: float = WITHIN_S) -> None:
     """Poll a condition until it is true."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout_s} s: {what}")
+            raise AssertionError(f"not within {within_s} s: {what}")
         time.sleep(0.02)

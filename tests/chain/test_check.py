@@ -19,6 +19,7 @@ from gateway.commands import keys
 from gateway.commands.check import main
 from tests.gateway.ports.zmq.peers import broker
 from tests.gateways import NO_TRITON, GatewayProcess, gateway_process
+from tests.patience import WITHIN_S
 from tests.stack import Stack, free_port
 
 KINDS = [
@@ -153,7 +154,7 @@ def serving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
             yield server.server_address[1]
         finally:
             server.shutdown()
-            thread.join(15)
+            thread.join(WITHIN_S)
 
 
 class Pages(http.server.BaseHTTPRequestHandler):
@@ -253,7 +254,7 @@ def replying(reply: bytes) -> Iterator[int]:
         yield port
     finally:
         stop.set()
-        thread.join(15)
+        thread.join(WITHIN_S)
         context.destroy(linger=0)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.gateways import gateway_process
+from tests.patience import WITHIN_S
 from tests.pictures import image_file, picture
 from tests.stack import JsonClient, Stack
 from tests.stand_ins.emuhawk import EmuHawk, SpinningError
@@ -109,7 +110,7 @@ def test_errors_are_replies_and_the_game_goes_on(emuhawk: EmuHawk) -> None:
 
 @pytest.mark.parametrize("sent", [b"12x", b"999999999 ", b"0123456789", b"5 ab"], ids=repr)
 def test_a_lost_stream_gets_a_framed_error_and_then_the_end(tiny_stack: Stack, sent: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", tiny_stack.tcp_port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", tiny_stack.tcp_port), timeout=WITHIN_S) as connection:
         connection.sendall(sent)
         if sent == b"5 ab":
             connection.shutdown(socket.SHUT_WR)
@@ -127,14 +128,14 @@ def test_the_stand_in_spins_where_a_server_ends_without_a_reply() -> None:
         thread.start()
         with EmuHawk(server.getsockname()[1]) as emuhawk, pytest.raises(SpinningError):
             emuhawk.socket_server_screen_shot_response(b"x" * 10)
-        thread.join(15)
+        thread.join(WITHIN_S)
 
 
 def _read_all_and_end(server: socket.socket) -> None:
-    server.settimeout(15)
+    server.settimeout(WITHIN_S)
     connection, _ = server.accept()
     with connection:
-        connection.settimeout(15)
+        connection.settimeout(WITHIN_S)
         connection.recv(len("10 ") + 10, socket.MSG_WAITALL)
         connection.shutdown(socket.SHUT_WR)
         connection.recv(1)
@@ -153,7 +154,7 @@ def test_a_gateway_that_stops_in_the_middle_of_a_game_never_makes_it_spin(tiny_s
                 replies.append(emuhawk.socket_server_screen_shot_response(NES))
         stop.join()
         assert emuhawk.polls == 0
-        assert gateway.process.wait(20) == 0
+        assert gateway.process.wait(WITHIN_S) == 0
     assert json.loads(replies[0])["status"] == "ok"
     for reply in replies:
         assert reply == "Failed to get a response" or json.loads(reply)["status"] in ("ok", "error")
@@ -165,7 +166,7 @@ def test_a_connection_that_was_idle_for_too_long_is_made_anew(tiny_stack: Stack)
         EmuHawk(gateway.tcp) as emuhawk,
     ):
         assert play(emuhawk)["status"] == "ok"
-        assert emuhawk.wait_for_reset(20)
+        assert emuhawk.wait_for_reset(WITHIN_S)
         # EmuHawk by itself: the screenshot cannot be sent, so it is sent over a new connection.
         assert play(emuhawk)["status"] == "ok"
         assert (emuhawk.connections, emuhawk.polls) == (2, 0)

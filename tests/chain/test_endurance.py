@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.gateway.all_kinds import ALL_KINDS, FLAGS, send_requests
 from benchmarks.gateway.process import RunningGateway, running_gateway
+from tests.patience import WITHIN_S
 from tests.stack import Stack, wait_until
 
 pytestmark = pytest.mark.slow
@@ -36,7 +37,7 @@ class Endured:
 
 def in_flight(gateway: RunningGateway) -> list[float]:
     """Requests that are not answered yet, of each port."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.http_port}/metrics", timeout=10) as page:
+    with urllib.request.urlopen(f"http://127.0.0.1:{gateway.http_port}/metrics", timeout=WITHIN_S) as page:
         text = page.read().decode()
     return [float(value) for value in re.findall(r"^nitrogen_gateway_in_flight\{.*\} (\S+)$", text, re.M)]
 
@@ -52,7 +53,7 @@ def endured(tiny_stack: Stack) -> Iterator[Endured]:
             ]
             for client in clients:
                 client.result()
-        wait_until(lambda: not any(in_flight(gateway)), 10, "every request is answered or dropped")
+        wait_until(lambda: not any(in_flight(gateway)), "every request is answered or dropped")
         return gateway.resident_bytes()
 
     with running_gateway("nitrogen", [tiny_stack.triton_grpc_port], flags=FLAGS) as gateway:

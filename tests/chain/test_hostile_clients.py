@@ -17,6 +17,7 @@ import zmq
 
 from tests.black_frame import PREDICT
 from tests.chain.replies import assert_close
+from tests.patience import WITHIN_S
 from tests.pictures import image_file, picture
 from tests.stack import JsonClient, PickleClient, Stack, wait_until
 
@@ -56,7 +57,7 @@ class Player(threading.Thread):
     def leave(self) -> None:
         """Stop playing; raise what went wrong."""
         self._leaving.set()
-        self.join(30)
+        self.join(WITHIN_S)
         if self.problem is not None:
             raise self.problem
 
@@ -88,13 +89,13 @@ def undisturbed(players: list[Player]) -> Iterator[None]:
     yield
     after = [player.more_replies_or_a_problem(2) for player in players]
     for condition in (*before, *after):
-        wait_until(condition, 20, "the players get replies")
+        wait_until(condition, "the players get replies")
     assert [player.problem for player in players] == [None, None]
 
 
 @contextmanager
 def raw_connection(port: int) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=WITHIN_S) as connection:
         yield connection
 
 
@@ -317,7 +318,7 @@ def test_senders_that_stall_inside_a_request_get_an_error(tiny_stack: Stack) -> 
         b'{"type": "predict", "len": 1000}\n' + bytes(10),
         b'{"type": "predict"}\nBM',
     ]
-    clients = [JsonClient(tiny_stack.tcp_port, timeout_s=30) for _ in beginnings]
+    clients = [JsonClient(tiny_stack.tcp_port) for _ in beginnings]
     try:
         for client, beginning in zip(clients, beginnings, strict=True):
             client.socket.sendall(beginning)
@@ -360,7 +361,7 @@ def test_client_that_never_reads_its_replies_harms_nobody(tiny_stack: Stack) -> 
 
 def test_many_idle_connections_harm_nobody(tiny_stack: Stack) -> None:
     connections = [
-        socket.create_connection(("127.0.0.1", tiny_stack.tcp_port), timeout=10) for _ in range(200)
+        socket.create_connection(("127.0.0.1", tiny_stack.tcp_port), timeout=WITHIN_S) for _ in range(200)
     ]
     try:
         with JsonClient(tiny_stack.tcp_port) as client:

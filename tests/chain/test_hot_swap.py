@@ -100,7 +100,7 @@ def client_of(gateway: GatewayProcess, client: int) -> Iterator[Callable[..., di
         with PickleClient(gateway.zmq) as pickles:
             yield lambda **options: pickles.request(type="predict", image=shown, **options)
     else:
-        with JsonClient(gateway.tcp, timeout_s=30) as lines:
+        with JsonClient(gateway.tcp) as lines:
             yield lambda **options: lines.request({"type": "predict", **options}, shown.tobytes())
 
 
@@ -162,7 +162,7 @@ class Match:
                 len(played) >= count for played, count in zip(self.played, counts, strict=True)
             )
 
-        wait_until(reached, 60, f"{times} more replies for each client")
+        wait_until(reached, f"{times} more replies for each client")
 
     def finish(self) -> list[Played]:
         """Let every client get its last reply; what they got."""

@@ -6,13 +6,14 @@ from collections.abc import Callable
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.patience import WITHIN_S
 from tests.pictures import picture
 from tests.stack import JsonClient, PickleClient, Stack, wait_until
 
 
 def get(stack: Stack, path: str) -> tuple[int, str, str]:
     """Status, content type and text of a page."""
-    connection = http.client.HTTPConnection("127.0.0.1", stack.http_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", stack.http_port, timeout=WITHIN_S)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
@@ -124,12 +125,12 @@ def test_open_connections_are_counted(tiny_stack: Stack) -> None:
     def clients() -> float:
         return sample(tiny_stack, "nitrogen_gateway_clients", port="tcp", access="anonymous")
 
-    wait_until(lambda: clients() == 0, 5, "the connections of earlier tests are gone")
+    wait_until(lambda: clients() == 0, "the connections of earlier tests are gone")
     with JsonClient(tiny_stack.tcp_port) as one, JsonClient(tiny_stack.tcp_port) as other:
         one.request({"type": "info"})
         other.request({"type": "info"})
         assert clients() == 2
-    wait_until(lambda: clients() == 0, 5, "both are counted as gone")
+    wait_until(lambda: clients() == 0, "both are counted as gone")
 
 
 @pytest.mark.parametrize(("work", "port"), [(zmq_predicts, "zmq"), (tcp_predicts, "tcp")])

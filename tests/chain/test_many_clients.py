@@ -11,6 +11,7 @@ import pytest
 from tests.chain.direct import DirectCalls, Outputs
 from tests.chain.replies import assert_close
 from tests.noise import seeded_noise
+from tests.patience import WITHIN_S
 from tests.pictures import image_file, picture
 from tests.stack import JsonClient, PickleClient, Stack
 from tests.stand_ins.bizhawk_agent import BizHawkAgent
@@ -27,7 +28,7 @@ def at_once(players: list[Callable[[], Played]]) -> list[Played]:
     barrier = threading.Barrier(len(players))
 
     def play(player: Callable[[], Played]) -> Played:
-        barrier.wait(30)
+        barrier.wait(WITHIN_S)
         return player()
 
     with ThreadPoolExecutor(len(players)) as pool:
@@ -51,7 +52,7 @@ def tcp_player(stack: Stack, number: int) -> Callable[[], Played]:
     """The same on port 5556."""
 
     def play() -> Played:
-        with JsonClient(stack.tcp_port, timeout_s=30) as client:
+        with JsonClient(stack.tcp_port) as client:
             return [
                 client.request(
                     {"type": "predict", "seed": 100 * number + turn}, picture(number + turn).tobytes()

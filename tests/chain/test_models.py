@@ -13,6 +13,7 @@ from tests.chain.replies import assert_close, assert_same_bits, assert_same_deci
 from tests.chain.served_models import Repository, Served, running_triton
 from tests.gateways import GatewayProcess, gateway_process
 from tests.noise import seeded_noise
+from tests.patience import WITHIN_S
 from tests.pictures import picture
 from tests.stack import JsonClient, PickleClient
 
@@ -60,7 +61,7 @@ def client_of(gateway: GatewayProcess, port: str) -> Iterator[Ask]:
 
             yield ask
     else:
-        with JsonClient(gateway.tcp, timeout_s=30) as lines:
+        with JsonClient(gateway.tcp) as lines:
 
             def ask_line(type_: str, number: int = 0, **options: object) -> dict[str, Any]:
                 image = picture(number).tobytes() if type_ == "predict" else b""
@@ -185,7 +186,7 @@ def test_a_model_that_was_loaded_a_moment_ago_is_found(
 
 def page(gateway: GatewayProcess, path: str) -> tuple[int, str]:
     """Status and text of a page of the gateway's."""
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.http, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.http, timeout=WITHIN_S)
     try:
         connection.request("GET", path)
         response = connection.getresponse()

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.golden import checkpoint_path
+from tests.patience import WITHIN_S
 from tests.pictures import picture
 from tests.processes import Process, alive, descendants
 from tests.stack import JsonClient, PickleClient, Stack, running_stack, wait_until
@@ -26,7 +27,6 @@ CLIENTS = 8
 ZMQ_DEADLINE_S = 6.0  # shorter than by default, because tests wait for it
 # The deadlines, and time for a busy machine to send and read the reply.
 BOUND_S = {"tcp": 4.0 + 1.0, "zmq": ZMQ_DEADLINE_S + 1.0}
-RECOVERY_S = 30
 
 Ask = Callable[[int], dict[str, Any]]
 Info = dict[str, Any]
@@ -54,13 +54,13 @@ def client_of(stack: Stack, port: str) -> Iterator[Ask]:
         with PickleClient(stack.zmq_port) as pickles:
             yield lambda seed: pickles.request(type="predict", image=picture(seed), seed=seed)
     else:
-        with JsonClient(stack.tcp_port, timeout_s=30) as lines:
+        with JsonClient(stack.tcp_port) as lines:
             yield lambda seed: lines.request({"type": "predict", "seed": seed}, picture(seed).tobytes())
 
 
 def page(stack: Stack, path: str) -> int:
     """The status of a page of the gateway's."""
-    connection = http.client.HTTPConnection("127.0.0.1", stack.http_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", stack.http_port, timeout=WITHIN_S)
     try:
         connection.request("GET", path)
         return connection.getresponse().status
@@ -131,7 +131,7 @@ class Match:
                 statuses.count(status) >= count for statuses, count in zip(self.statuses, counts, strict=True)
             )
 
-        wait_until(reached, RECOVERY_S, f"{times} more replies {status!r} for each client")
+        wait_until(reached, f"{times} more replies {status!r} for each client")
 
     def finish(self) -> list[Played]:
         """Let every client get its last reply; what they got."""
@@ -169,11 +169,11 @@ def death(stack: Stack) -> Death:
     answers_before, infos_before, old_stubs = answers(stack), infos(stack), stubs(stack)
     with match_on(stack) as match:
         kill_triton(stack)
-        wait_until(lambda: page(stack, "/readyz") == 503, RECOVERY_S, "the gateway says that it is not ready")
+        wait_until(lambda: page(stack, "/readyz") == 503, "the gateway says that it is not ready")
         healthz = page(stack, "/healthz")
         infos_meanwhile = infos(stack)
         match.wait_for("error")
-        wait_until(lambda: page(stack, "/readyz") == 200, RECOVERY_S, "the gateway is ready again")
+        wait_until(lambda: page(stack, "/readyz") == 200, "the gateway is ready again")
         match.wait_for("ok", 3)
         played = match.finish()
     return Death(
@@ -215,8 +215,8 @@ def test_killed_triton_leaves_no_stub(death: Death) -> None:
 def test_triton_comes_back_each_time_it_is_killed(stack: Stack) -> None:
     for _ in range(2):
         kill_triton(stack)
-        wait_until(lambda: page(stack, "/readyz") == 503, RECOVERY_S, "Triton is gone")
-        wait_until(lambda: page(stack, "/readyz") == 200, RECOVERY_S, "Triton is back")
+        wait_until(lambda: page(stack, "/readyz") == 503, "Triton is gone")
+        wait_until(lambda: page(stack, "/readyz") == 200, "Triton is back")
     with client_of(stack, "zmq") as ask:
         assert ask(1)["status"] == "ok"
 
@@ -246,7 +246,7 @@ def standstill(stack: Stack) -> Standstill:
     with match_on(stack) as match:
         os.kill(pid, signal.SIGSTOP)
         try:
-            wait_until(lambda: stands_still(pid), 10, "every thread of Triton stands still")
+            wait_until(lambda: stands_still(pid), "every thread of Triton stands still")
             readyz = page(stack, "/readyz")
             infos_meanwhile = infos(stack)
             match.wait_for("error")
@@ -285,4 +285,4 @@ def test_every_client_gets_actions_again_after_the_stub_was_killed(tmp_path: Pat
     with mortal_stack(tmp_path) as stack, match_on(stack) as match:
         (stub,) = stubs(stack)
         os.kill(stub.pid, signal.SIGKILL)
-        match.wait_for("ok", 10)
+        match.wait_for("ok", WITHIN_S)

@@ -16,6 +16,7 @@ import zmq.asyncio
 from tests.black_frame import FRAME, PIXELS
 from tests.gateway.telemetry.pages import page
 from tests.gateways import GatewayProcess, gateway_process
+from tests.patience import WITHIN_S
 from tests.stack import wait_until
 from tests.stand_ins.timed_triton import TimedTriton
 
@@ -75,9 +76,7 @@ class Client:
 async def gateway_of(*tritons: TimedTriton) -> AsyncIterator[GatewayProcess]:
     """A gateway process that is ready."""
     with gateway_process(",".join(triton.endpoint for triton in tritons)) as gateway:
-        ready = partial(
-            wait_until, lambda: page(gateway.http, "/readyz")[0] == 200, 20, "the gateway is ready"
-        )
+        ready = partial(wait_until, lambda: page(gateway.http, "/readyz")[0] == 200, "the gateway is ready")
         await asyncio.to_thread(ready)
         yield gateway
 
@@ -85,7 +84,7 @@ async def gateway_of(*tritons: TimedTriton) -> AsyncIterator[GatewayProcess]:
 async def until_each(clients: list[Client], count: int, *, ok: bool) -> None:
     """Wait until each client has got this many more replies that are ok, or errors."""
     wanted = [client.count(ok=ok) + count for client in clients]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WITHIN_S):
         while any(  # noqa: ASYNC110 - clients have no event for it
             client.count(ok=ok) < want for client, want in zip(clients, wanted, strict=True)
         ):

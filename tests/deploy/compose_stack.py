@@ -98,7 +98,7 @@ class ComposeStack:
 
     def wait_started_again(self, container: str, before: tuple[int, str]) -> None:
         """Wait until a container has been started since `before`, which `starts` gave."""
-        wait_until(lambda: self.starts(container) > before, 90, f"{container} is started again")
+        wait_until(lambda: self.starts(container) > before, f"{container} is started again")
 
     def wait_healthy(self, service: str) -> None:
         """Wait until a service's containers are healthy, or just run if they have no check."""
@@ -113,7 +113,7 @@ class ComposeStack:
                 for state in states
             )
 
-        wait_until(healthy, 90, f"{service} is healthy")
+        wait_until(healthy, f"{service} is healthy")
 
     @staticmethod
     def starts(container: str) -> tuple[int, str]:

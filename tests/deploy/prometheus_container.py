@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.deploy.promql import PROMETHEUS
+from tests.patience import WITHIN_S
 from tests.stack import free_port, wait_until
 
 _STAND_IN = "nitrogen-prometheus-debian"
@@ -67,7 +68,7 @@ def running_prometheus(image: str, config: Path) -> Iterator["Prometheus"]:
     )
     try:
         prometheus = Prometheus(f"http://127.0.0.1:{port}")
-        wait_until(prometheus.ready, 30, "Prometheus is ready")
+        wait_until(prometheus.ready, "Prometheus is ready")
         yield prometheus
     except AssertionError as error:
         raise AssertionError(f"{error}\n{docker('logs', name)}") from error
@@ -84,7 +85,7 @@ class Prometheus:
     def ready(self) -> bool:
         """Whether it answers queries."""
         try:
-            with urllib.request.urlopen(f"{self._url}/-/ready", timeout=5) as reply:
+            with urllib.request.urlopen(f"{self._url}/-/ready", timeout=WITHIN_S) as reply:
                 return bool(reply.status == 200)
         except OSError:
             return False
@@ -103,7 +104,7 @@ class Prometheus:
 
     def _get(self, path: str, **parameters: str) -> dict[str, Any]:
         url = f"{self._url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        with urllib.request.urlopen(url, timeout=10) as reply:
+        with urllib.request.urlopen(url, timeout=WITHIN_S) as reply:
             body = json.load(reply)
         assert body["status"] == "success", body
         return dict(body["data"])

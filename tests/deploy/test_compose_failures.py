@@ -54,7 +54,7 @@ def test_a_misspelt_setting_and_a_port_in_use_are_told_before_anything_is_export
         assert f"listens on port {stack.tcp_port}" in said[1]
         assert "confidential" not in json.dumps(stack.inspect("preflight"))
         # What the export would say is the same, so that there is one place to look at.
-        wait_until(lambda: stack.inspect("export")["State"]["Status"] == "exited", 30, "the export ends")
+        wait_until(lambda: stack.inspect("export")["State"]["Status"] == "exited", "the export ends")
         assert stack.logs("export").splitlines() == said
 
 
@@ -114,7 +114,7 @@ def test_an_export_that_is_killed_halfway_leaves_nothing_to_serve_and_the_next_o
         assert stack.compose("up", "--detach", "--no-deps", "prepare").returncode == 0
         assert stack.compose("up", "--detach", "--no-deps", "settings").returncode == 0
         assert stack.compose("up", "--detach", "--no-deps", "export").returncode == 0
-        wait_until(lambda: "2 of 3" in stack.logs("export"), 60, "the export converts")
+        wait_until(lambda: "2 of 3" in stack.logs("export"), "the export converts")
         docker("kill", "--signal=KILL", stack.containers("export")[0])
         assert "published" not in stack.logs("export")
         stack.up("--no-deps", "settings")

@@ -67,13 +67,13 @@ def test_players_are_shared_out_between_gateways_and_tritons(stack: ComposeStack
         after = [served(stack, *one) for one in containers]
         return all(late > early for early, late in zip(before, after, strict=True))
 
-    wait_until(all_have_served, 60, "every gateway and every Triton has served players")
+    wait_until(all_have_served, "every gateway and every Triton has served players")
 
 
 def test_a_triton_that_is_killed_costs_no_player_a_chunk(stack: ComposeStack) -> None:
     player = Player(stack)
     player.start()
-    wait_until(lambda: player.chunks > 0, 60, "it plays")
+    wait_until(lambda: player.chunks > 0, "it plays")
     stack.kill(stack.containers("triton")[0])
     stack.wait_healthy("triton")
     player.stop()
@@ -83,10 +83,10 @@ def test_a_triton_that_is_killed_costs_no_player_a_chunk(stack: ComposeStack) ->
 def test_a_gateway_that_is_killed_leaves_the_other_to_the_players(stack: ComposeStack) -> None:
     killing = threading.Thread(target=stack.kill, args=[stack.containers("gateway")[0]])
     killing.start()
-    wait_until(lambda: plays(stack), 30, "new players are answered by the other one")
+    wait_until(lambda: plays(stack), "new players are answered by the other one")
     killing.join(120)
     stack.wait_healthy("gateway")
-    wait_until(lambda: plays(stack), 30, "and afterwards")
+    wait_until(lambda: plays(stack), "and afterwards")
 
 
 def test_one_more_triton_takes_its_share(stack: ComposeStack) -> None:
@@ -102,4 +102,4 @@ def test_one_more_triton_takes_its_share(stack: ComposeStack) -> None:
         assert plays(stack)
         return served(stack, added, "triton") > warm_up
 
-    wait_until(is_used, 60, "the new Triton is used")
+    wait_until(is_used, "the new Triton is used")

@@ -10,6 +10,7 @@ import zmq
 
 from tests.deploy.compose_stack import ComposeStack, compose_stack, monitoring_settings
 from tests.deploy.prometheus_container import Prometheus, docker
+from tests.patience import WITHIN_S
 from tests.stack import JsonClient, PickleClient, wait_until
 
 pytestmark = pytest.mark.docker
@@ -45,7 +46,7 @@ def play(stack: ComposeStack) -> dict[str, object]:
 
 def play_json(stack: ComposeStack) -> dict[str, object]:
     """One predict on the JSON port."""
-    with JsonClient(stack.tcp_port, timeout_s=20) as client:
+    with JsonClient(stack.tcp_port) as client:
         return client.request({"type": "predict", "width": 256, "height": 256}, FRAME.tobytes())
 
 
@@ -59,7 +60,7 @@ def plays(stack: ComposeStack) -> bool:
 
 def inferences(stack: ComposeStack) -> float:
     """How many requests Triton has answered, by its own metrics."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{stack.metrics_port}/metrics", timeout=10) as reply:
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.metrics_port}/metrics", timeout=WITHIN_S) as reply:
         lines = reply.read().decode().splitlines()
     return sum(
         float(line.rpartition(" ")[2]) for line in lines if line.startswith("nv_inference_request_success{")
@@ -101,7 +102,7 @@ def test_players_on_both_ports_are_answered_and_triton_counts_them(stack: Compos
     assert reply["status"] == "ok"
     assert reply["pred"]["buttons"].shape == (18, 21)  # type: ignore[index]
     assert len(play_json(stack)["pred"]["buttons"]) == 18  # type: ignore[index]
-    wait_until(lambda: inferences(stack) >= before + 2, 30, "Triton's counters grow")
+    wait_until(lambda: inferences(stack) >= before + 2, "Triton's counters grow")
 
 
 def test_the_export_says_where_it_is(stack: ComposeStack) -> None:
@@ -206,11 +207,9 @@ def test_the_gateways_image_is_light_and_has_no_torch(stack: ComposeStack) -> No
 
 def test_prometheus_scrapes_both(stack: ComposeStack) -> None:
     prometheus = Prometheus(f"http://127.0.0.1:{stack.prometheus_port}")
-    wait_until(
-        lambda: prometheus.targets() == {"gateway": "up", "triton": "up"}, 60, "both targets are scraped"
-    )
+    wait_until(lambda: prometheus.targets() == {"gateway": "up", "triton": "up"}, "both targets are scraped")
     play(stack)
-    wait_until(lambda: prometheus.query("nitrogen_gateway_requests_total"), 60, "the gateway's metrics")
+    wait_until(lambda: prometheus.query("nitrogen_gateway_requests_total"), "the gateway's metrics")
     assert {rule["health"] for rule in prometheus.rules()} <= {"ok", "unknown"}
 
 
@@ -218,7 +217,7 @@ def test_prometheus_scrapes_both(stack: ComposeStack) -> None:
 def test_a_killed_container_comes_back_and_the_players_with_it(stack: ComposeStack, service: str) -> None:
     stack.kill(stack.containers(service)[0])
     stack.wait_healthy(service)
-    wait_until(lambda: plays(stack), 60, "players are answered again")
+    wait_until(lambda: plays(stack), "players are answered again")
 
 
 def test_a_wrong_flag_of_tritons_is_one_line(stack: ComposeStack) -> None:
@@ -259,7 +258,7 @@ def test_what_stands_still_is_started_again(stack: ComposeStack) -> None:
         stack.wait_started_again(container, start)
         stack.wait_healthy(service)
         assert "has not been answered for too long" in stack.logs(service)
-    wait_until(lambda: plays(stack), 60, "players are answered again")
+    wait_until(lambda: plays(stack), "players are answered again")
 
 
 def test_another_setting_of_the_model_is_served_without_a_break(stack: ComposeStack) -> None:
@@ -272,7 +271,7 @@ def test_another_setting_of_the_model_is_served_without_a_break(stack: ComposeSt
     stack.up("gateway", "settings")
 
     with PickleClient(stack.zmq_port) as client:
-        wait_until(lambda: client.request(type="info")["info"]["version"] == 2, 30, "version 2 is served")
+        wait_until(lambda: client.request(type="info")["info"]["version"] == 2, "version 2 is served")
     for player in players:
         player.stop()
     assert [player.problems for player in players] == [[], []]
@@ -306,10 +305,8 @@ def test_a_wrong_setting_of_the_gateway_leaves_alone_the_one_that_runs(stack: Co
 
     stack.settings["NITROGEN_MAX_CLIENTS"] = "50"
     stack.up("gateway", "settings")
-    wait_until(
-        lambda: stack.inspect("gateway")["State"]["StartedAt"] != started, 30, "the gateway starts again"
-    )
-    wait_until(lambda: plays(stack), 60, "players are answered again")
+    wait_until(lambda: stack.inspect("gateway")["State"]["StartedAt"] != started, "the gateway starts again")
+    wait_until(lambda: plays(stack), "players are answered again")
     assert stack.containers("gateway") == container
     assert "NITROGEN_MAX_CLIENTS=50\n" in docker("exec", container[0], "cat", "/tmp/gateway.env")
 
@@ -317,7 +314,7 @@ def test_a_wrong_setting_of_the_gateway_leaves_alone_the_one_that_runs(stack: Co
 def test_down_answers_what_is_in_flight_and_leaves_nothing(stack: ComposeStack) -> None:
     player = Player(stack)
     player.start()
-    wait_until(lambda: player.chunks > 0, 30, "a player plays")
+    wait_until(lambda: player.chunks > 0, "a player plays")
     gateway = stack.containers("gateway")[0]
     run = stack.compose("--profile", "*", "stop", "--timeout", "30")
     assert run.returncode == 0, run.stderr

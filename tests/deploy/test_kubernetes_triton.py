@@ -23,6 +23,7 @@ from gateway.settings import GatewaySettings
 from standalone.triton_server import TritonPorts, TritonServer
 from standalone.triton_wheel import assemble_backends, find_triton_wheel
 from tests.deploy.kubernetes_manifests import FOLDER, rendered
+from tests.patience import WITHIN_S
 from tests.stack import free_port
 
 HOST = "127.0.0.1"
@@ -53,7 +54,7 @@ class Running:
         """The status and the text of an answer."""
         request = urllib.request.Request(f"http://{HOST}:{port}{path}", headers=headers or {}, data=body)
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=WITHIN_S) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -171,7 +172,7 @@ def test_a_gateway_with_the_manifests_settings_serves_and_drains(running: Runnin
             process.send_signal(signal.SIGTERM)
             _wait_for(running, http_port, ready, 503)
             assert running.get(http_port, live)[0] == 200, "no restart while it drains"
-            assert process.wait(20) == 0
+            assert process.wait(WITHIN_S) == 0
         finally:
             process.kill()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.compose_stack import ROOT
+from tests.patience import WITHIN_S
 from tests.stack import free_port
 
 
@@ -26,7 +27,7 @@ def preflight(folder: Path, *ports: str, running: str = "", **settings: str) -> 
         env={"PATH": os.environ["PATH"], **settings},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=WITHIN_S,
         check=False,
     )
     problems = folder / "problems"

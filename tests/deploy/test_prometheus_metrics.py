@@ -7,6 +7,7 @@ import pytest
 
 from tests.black_frame import FRAME
 from tests.deploy.promql import all_expressions, rule_expressions, rules
+from tests.patience import WITHIN_S
 from tests.stack import JsonClient, PickleClient, Stack, wait_until
 
 # Triton has these only with a GPU (read in its documentation, docs/user_guide/metrics.md).
@@ -25,7 +26,7 @@ UNSHOWN = {"nitrogen_gateway_recorded_bytes"}
 
 
 def page(port: int) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WITHIN_S)
     try:
         connection.request("GET", "/metrics")
         response = connection.getresponse()
@@ -94,5 +95,5 @@ def test_metrics_have_the_labels_that_are_asked_for(tiny_stack: Stack, metric: s
     def found() -> list[str]:
         return re.findall(rf"^{metric}\{{(.+)\}} ", page(port), re.MULTILINE)
 
-    wait_until(found, 10, f"{metric} has samples")
+    wait_until(found, f"{metric} has samples")
     assert {frozenset(re.findall(r'(\w+)="', text)) for text in found()} == {frozenset(labels)}

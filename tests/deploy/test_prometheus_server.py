@@ -81,13 +81,11 @@ def test_every_expression_is_promql(prometheus: Prometheus) -> None:
 
 def test_both_are_scraped(prometheus: Prometheus) -> None:
     expected = {"gateway": "up", "triton": "up"}
-    wait_until(lambda: prometheus.targets() == expected, 30, "both targets are up")
+    wait_until(lambda: prometheus.targets() == expected, "both targets are up")
 
 
 def test_every_rule_is_evaluated(prometheus: Prometheus) -> None:
-    wait_until(
-        lambda: {rule["health"] for rule in prometheus.rules()} == {"ok"}, 30, "all rules are evaluated"
-    )
+    wait_until(lambda: {rule["health"] for rule in prometheus.rules()} == {"ok"}, "all rules are evaluated")
     assert len(prometheus.rules()) == len(rules())
 
 
@@ -104,7 +102,7 @@ def test_panels_variables_and_recorded_metrics_show_a_games_data(
         return not missing
 
     try:
-        wait_until(nothing_is_missing, 60, "all panels show something")
+        wait_until(nothing_is_missing, "all panels show something")
     except AssertionError as error:
         raise AssertionError(f"no data for {[expression.where for expression in missing]}") from error
 

@@ -214,7 +214,7 @@ def test_a_killed_export_is_cleaned_up_by_the_next(repository: Path) -> None:
         "--precision=fp32",
     ]
     with subprocess.Popen([sys.executable, *words], stderr=subprocess.DEVNULL) as export:
-        wait_until(lambda: list(repository.glob("nitrogen/.*.partial/model.pt")), 60, "the graph is begun")
+        wait_until(lambda: list(repository.glob("nitrogen/.*.partial/model.pt")), "the graph is begun")
         export.send_signal(signal.SIGKILL)
     assert versions(repository, "nitrogen") == []
     assert served_number(repository, "nitrogen") is None

@@ -23,6 +23,7 @@ from export.repository.versions import history, serve_version, served_number
 from standalone.triton_server import TritonPorts, TritonServer, server_command
 from standalone.triton_wheel import assemble_backends, find_triton_wheel
 from tests.export.light_versions import CHECKPOINT, NAME, publish_light
+from tests.patience import WITHIN_S
 from tests.stack import free_port
 
 PROTOCOLS = "health,metadata,inference,shared-memory,model-config,model-repository,statistics,trace,logging"
@@ -63,7 +64,7 @@ class Pair:
         with grpc.insecure_channel(address) as channel:
             stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
             request = service_pb2.RepositoryIndexRequest(ready=True)
-            (model,) = stub.RepositoryIndex(request, metadata=self.key.metadata, timeout=10).models
+            (model,) = stub.RepositoryIndex(request, metadata=self.key.metadata, timeout=WITHIN_S).models
             return int(model.version)
 
 

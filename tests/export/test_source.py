@@ -298,7 +298,6 @@ def test_the_start_after_a_kill_continues(hub: HubServer, models: Path, target: 
     with start_child(hub, models, tmp_path / "home") as child:
         wait_until(
             lambda: any(path.stat().st_size == CHUNK for path in target.parent.glob("*.incomplete")),
-            20,
             "bytes",
         )
         child.kill()
@@ -331,7 +330,7 @@ def test_two_processes_download_once(hub: HubServer, models: Path, tmp_path: Pat
     held = Delivery(hold_after=100)
     hub.deliveries.append(held)
     with start_child(hub, models, tmp_path / "home") as first:
-        wait_until(hub.byte_requests, 20, "the first process downloads")
+        wait_until(hub.byte_requests, "the first process downloads")
         with start_child(hub, models, tmp_path / "home") as second:
             assert second.stderr is not None
             assert "another process is downloading" in second.stderr.readline()
@@ -352,7 +351,7 @@ def test_a_hub_that_is_down_for_a_while_is_asked_again(
     hub.refusal = Refusal(503)
 
     def recover() -> None:
-        wait_until(lambda: len(hub.requests) > 1, 20, "it is asked again")
+        wait_until(lambda: len(hub.requests) > 1, "it is asked again")
         hub.refusal = None
 
     recovering = threading.Thread(target=recover)

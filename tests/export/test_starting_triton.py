@@ -14,9 +14,9 @@ from export.errors import OptionError
 from export.repository.versions import serve_version, served_number
 from standalone.triton_server import TritonPorts, local_triton
 from tests.export.light_versions import CHECKPOINT, MODEL, NAME, publish_light
+from tests.patience import WITHIN_S
 from tests.stack import free_port
 
-WITHIN_S = 60
 # Loads until it is let go.
 SLOW_MODEL = f"""
 import time
@@ -110,5 +110,7 @@ def _running(address: str) -> int:
     """The version that a Triton has ready."""
     with grpc.insecure_channel(address) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        (model,) = stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(ready=True), timeout=10).models
+        (model,) = stub.RepositoryIndex(
+            service_pb2.RepositoryIndexRequest(ready=True), timeout=WITHIN_S
+        ).models
         return int(model.version)

@@ -14,10 +14,9 @@ from gateway.server import Gateway
 from gateway.settings import GatewaySettings
 from tests.black_frame import FRAME, PIXELS
 from tests.gateway.conftest import StartGateway
+from tests.patience import WITHIN_S
 from tests.stand_ins.timed_answers import first_noise
 from tests.stand_ins.timed_triton import NEVER, TimedTriton
-
-WITHIN_S = 15
 
 
 def pickled(**request: Any) -> bytes:  # noqa: ANN401
@@ -34,7 +33,7 @@ async def test_a_dealer_beyond_its_limit_is_refused_in_order(
         dealer.connect(f"tcp://127.0.0.1:{gateway.port_numbers['zmq']}")
         for hundredths in (50, 0, 0, 0):
             await dealer.send_multipart([*envelope, pickled(game=hundredths)])
-        replies = [await asyncio.wait_for(dealer.recv_multipart(), 10) for _ in range(4)]
+        replies = [await asyncio.wait_for(dealer.recv_multipart(), WITHIN_S) for _ in range(4)]
     assert all(reply[:-1] == envelope for reply in replies)
     outcomes = [pickle.loads(reply[-1]) for reply in replies]
     assert [outcome["status"] for outcome in outcomes] == ["ok", "ok", "error", "error"]
@@ -50,7 +49,7 @@ async def test_tcp_beyond_its_limit_waits_instead(start_gateway: StartGateway) -
     ]
     writer.write(b"".join(requests))
     writer.write_eof()
-    replies = [json.loads(line) for line in (await asyncio.wait_for(reader.read(), 10)).splitlines()]
+    replies = [json.loads(line) for line in (await asyncio.wait_for(reader.read(), WITHIN_S)).splitlines()]
     firsts = [reply["pred"]["j_left"][0][1] for reply in replies]
     assert firsts == pytest.approx([first_noise(seed) for seed in range(10)], abs=6e-4)
     writer.close()
@@ -93,7 +92,7 @@ async def test_stop_answers_what_is_in_flight(start_gateway: StartGateway, timed
         await client.send(pickled(game=NEVER))
         writer.write(b'{"type": "predict", "game": 50}\n' + FRAME)
         await timed_triton.wait_until_begun(begun + 2)
-        await asyncio.wait_for(gateway.stop(), 10)
+        await asyncio.wait_for(gateway.stop(), WITHIN_S)
         assert "stopping" in pickle.loads(await client.recv())["message"]
     async with asyncio.timeout(WITHIN_S):
         assert json.loads(await reader.readline())["status"] == "ok"

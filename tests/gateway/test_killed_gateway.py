@@ -13,13 +13,13 @@ import trustme
 
 from tests.gateway.telemetry.pages import page
 from tests.gateways import NO_TRITON, GatewayProcess, gateway_process
+from tests.patience import WITHIN_S
 from tests.pictures import image_file, picture
 from tests.stack import JsonClient, wait_until
 from tests.stand_ins.emuhawk import EmuHawk
 from tests.stand_ins.timed_triton import NEVER, TimedTriton
 
 PNG = image_file(picture(1, 240, 256))
-WITHIN_S = 15
 
 
 def metric(gateway: GatewayProcess, name: str) -> float:
@@ -38,7 +38,7 @@ def test_emuhawk_that_waits_for_a_reply_goes_on(timed_triton: TimedTriton) -> No
         assert json.loads(emuhawk.socket_server_response()) == {"status": "ok"}
         with ThreadPoolExecutor() as threads:
             reply = threads.submit(emuhawk.socket_server_screen_shot_response, PNG)
-            wait_until(lambda: metric(gateway, "in_flight") == 1, WITHIN_S, "the screenshot is at Triton")
+            wait_until(lambda: metric(gateway, "in_flight") == 1, "the screenshot is at Triton")
             gateway.kill()
             assert reply.result(WITHIN_S) == "Failed to get a response"
         assert emuhawk.polls == 0
@@ -46,7 +46,7 @@ def test_emuhawk_that_waits_for_a_reply_goes_on(timed_triton: TimedTriton) -> No
 
 def test_emuhawk_that_has_said_nothing_yet_connects_anew_when_it_has_to() -> None:
     with gateway_process(NO_TRITON) as gateway, EmuHawk(gateway.tcp) as emuhawk:
-        wait_until(lambda: metric(gateway, "clients") == 1, WITHIN_S, "the gateway knows the connection")
+        wait_until(lambda: metric(gateway, "clients") == 1, "the gateway knows the connection")
         gateway.kill()
         assert emuhawk.wait_for_reset(WITHIN_S)
 
@@ -82,7 +82,6 @@ def test_bizhawks_frames_over_tls_end_with_a_reset_too(certificate: tuple[Path, 
         gateway.kill()
         wait_until(
             lambda: connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET,
-            WITHIN_S,
             "the connection is reset",
         )
 

@@ -16,6 +16,7 @@ import zmq
 import zmq.asyncio
 
 from tests.black_frame import PIXELS, PREDICT
+from tests.patience import WITHIN_S
 from tests.stack import free_port
 from tests.stand_ins.timed_triton import TimedTriton
 
@@ -24,7 +25,6 @@ pytestmark = pytest.mark.slow
 # How long a gateway that is to stop says so before it closes its ports: longer than the balancer's period.
 DRAIN_DELAY_S = 1.0
 PERIOD_S = 0.2
-WITHIN_S = 30
 
 
 @dataclass

@@ -10,6 +10,7 @@ import pytest
 from tests.environments import fresh_environment
 from tests.first_words import ends_if_silent
 from tests.paths import ROOT
+from tests.patience import WITHIN_S
 from tests.stack import free_port
 
 
@@ -53,9 +54,9 @@ def test_the_installed_command_serves(binaries: Path, tmp_path: Path) -> None:
         try:
             with ends_if_silent(process):
                 assert process.stdout.readline().startswith("ZMQ Server running on port ")
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=15) as response:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=WITHIN_S) as response:
                 assert response.read() == b"ok\n"
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(15)
+            process.wait(WITHIN_S)
     assert process.returncode == 0

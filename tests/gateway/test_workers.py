@@ -18,6 +18,7 @@ from gateway.errors import StartError
 from tests.black_frame import FRAME
 from tests.gateway.telemetry.pages import page
 from tests.gateways import GatewayProcess, gateway_process, local_settings
+from tests.patience import WITHIN_S
 from tests.stack import JsonClient, PickleClient, wait_until
 from tests.stand_ins.timed_triton import HORIZON, TimedTriton
 
@@ -25,7 +26,7 @@ from tests.stand_ins.timed_triton import HORIZON, TimedTriton
 @pytest.fixture(scope="module")
 def gateway(timed_triton: TimedTriton) -> Iterator[GatewayProcess]:
     with gateway_process(timed_triton.endpoint, "--workers=2") as gateway:
-        wait_until(lambda: page(gateway.http, "/readyz")[0] == 200, 20, "a worker is ready")
+        wait_until(lambda: page(gateway.http, "/readyz")[0] == 200, "a worker is ready")
         yield gateway
 
 
@@ -68,21 +69,21 @@ def test_each_worker_says_whether_it_is_ready_and_what_it_serves(gateway: Gatewa
         return set(re.findall(pattern, page(gateway.http, "/metrics")[1], re.MULTILINE))
 
     workers = ('worker="0"', 'worker="1"')
-    wait_until(lambda: shown("ready") == {(worker, "1.0") for worker in workers}, 20, "both are ready")
+    wait_until(lambda: shown("ready") == {(worker, "1.0") for worker in workers}, "both are ready")
     horizons = {(f'model="nitrogen",version="",{worker}', f"{HORIZON}.0") for worker in workers}
-    wait_until(lambda: shown("model_horizon") == horizons, 20, "both know the model")
+    wait_until(lambda: shown("model_horizon") == horizons, "both know the model")
 
 
 def test_a_worker_that_dies_is_started_again(gateway: GatewayProcess) -> None:
     victim, survivor = worker_pids(gateway)
     os.kill(victim, signal.SIGKILL)
-    wait_until(lambda: victim not in worker_pids(gateway), 10, "the dead worker has gone")
+    wait_until(lambda: victim not in worker_pids(gateway), "the dead worker has gone")
     for _ in range(10):
         play(gateway)
-    wait_until(lambda: len(worker_pids(gateway)) == 2, 20, "another worker runs")
+    wait_until(lambda: len(worker_pids(gateway)) == 2, "another worker runs")
     assert survivor in worker_pids(gateway)
     wait_until(
-        lambda: len(set(re.findall(r'worker="(\d+)"', page(gateway.http, "/metrics")[1]))) == 2, 20, "both"
+        lambda: len(set(re.findall(r'worker="(\d+)"', page(gateway.http, "/metrics")[1]))) == 2, "both"
     )
 
 
@@ -93,7 +94,7 @@ def test_a_signal_ends_them_all(timed_triton: TimedTriton) -> None:
             assert idle.request({"type": "info"})["status"] == "ok"
             gateway.process.send_signal(signal.SIGTERM)
             assert "stopping" in json.loads(idle.line())["message"]
-        assert gateway.process.wait(10) == 0
+        assert gateway.process.wait(WITHIN_S) == 0
         assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
@@ -103,7 +104,7 @@ def test_workers_end_with_their_parent_and_leave_nothing(timed_triton: TimedTrit
         folder = Path(_words_of(pids[0])[-1]).parent
         assert len(list(folder.iterdir())) == len(pids)
         gateway.process.kill()
-        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), 15, "no worker is left")
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "no worker is left")
         assert not folder.exists()
 
 

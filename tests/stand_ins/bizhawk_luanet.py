@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.patience import WITHIN_S
 from tests.stand_ins.bizhawk_host import BizHawk
 
 
@@ -47,7 +48,7 @@ class TcpClient:
 
     def Connect(self, host: str, port: int) -> None:  # noqa: N802 - .NET's name
         """Connect; raises when nobody listens."""
-        self.socket = socket.create_connection((host, port), timeout=30)
+        self.socket = socket.create_connection((host, port), timeout=WITHIN_S)
         self.Connected = True
 
     def GetStream(self) -> NetworkStream:  # noqa: N802 - .NET's name

@@ -10,6 +10,8 @@ connection, up to ten times.
 import socket
 import time
 
+from tests.patience import WITHIN_S
+
 RETRIES = 10
 # The real one has no limit; here a test fails that makes it poll for longer.
 MOST_SPINNING_S = 2.0
@@ -22,7 +24,7 @@ class SpinningError(AssertionError):
 class EmuHawk:
     """One emulator. `polls`: how often it has asked a connection that had ended, which freezes the game."""
 
-    def __init__(self, port: int, timeout_s: float = 30.0) -> None:
+    def __init__(self, port: int, timeout_s: float = WITHIN_S) -> None:
         self.port = port
         self.timeout_s = timeout_s
         self.polls = 0

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-WITHIN_S = 20
+from tests.patience import WITHIN_S
 
 
 class Relay:

@@ -10,6 +10,8 @@ import msgpack
 import numpy as np
 import zmq
 
+from tests.patience import WITHIN_S
+
 # What it replies to a message, by the number of the message and its bytes: parts, or None for nothing.
 Script = Callable[[int, bytes], bytes | list[bytes] | None]
 
@@ -46,7 +48,7 @@ class ScriptedServer:
     def close(self) -> None:
         """End the thread, and every connection with it."""
         self._is_over.set()
-        self._thread.join(10)
+        self._thread.join(WITHIN_S)
 
     def _serve(self) -> None:
         while not self._is_over.is_set():

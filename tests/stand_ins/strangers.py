@@ -5,6 +5,8 @@ import socket
 import threading
 from collections.abc import Iterator
 
+from tests.patience import WITHIN_S
+
 # What each says, and the first line of it as it is shown: at most 60 characters.
 STRANGERS = {
     "HTTP": (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 400 Bad Request"),
@@ -37,7 +39,7 @@ def _serve(listening: socket.socket, says: bytes) -> None:
         except OSError:
             return  # the test is over
         with client, contextlib.suppress(OSError):
-            client.settimeout(10)
+            client.settimeout(WITHIN_S)
             client.recv(65_536)
             client.sendall(says)
             client.shutdown(socket.SHUT_WR)

@@ -22,6 +22,7 @@ from export.repository.triton_config import bound_queue
 from standalone.triton_server import HOST, TritonPorts, TritonServer, server_command
 from standalone.triton_wheel import assemble_backends, find_triton_wheel
 from tests.paths import ROOT
+from tests.patience import WITHIN_S
 from tests.stack import free_port
 
 MODEL = Path(__file__).parent / "timed_model" / "model.py"
@@ -34,10 +35,7 @@ GAMES = [None, *(f"game {index}" for index in range(1, 100)), "never", "infinite
 NEVER = GAMES.index("never")
 INFINITE = GAMES.index("infinite")
 RAISE = GAMES.index("raise")
-# Far more than each takes, even on a machine with much else to do.
-_STARTS_WITHIN_S = 90
-_STOPS_WITHIN_S = 30
-_ANSWERS_WITHIN = aiohttp.ClientTimeout(total=15)
+_ANSWERS_WITHIN = aiohttp.ClientTimeout(total=WITHIN_S)
 
 
 class TimedTriton:
@@ -132,12 +130,12 @@ class TimedTriton:
 
     async def start(self) -> None:
         """Start Triton and wait until it serves."""
-        async with asyncio.timeout(_STARTS_WITHIN_S):
+        async with asyncio.timeout(WITHIN_S):
             await self._server.start()
 
     async def stop(self) -> None:
         """End Triton in order; each idle instance of the model takes it a second, up to three in all."""
-        async with asyncio.timeout(_STOPS_WITHIN_S):
+        async with asyncio.timeout(WITHIN_S):
             await self._server.stop()
 
     async def kill(self) -> None:
@@ -162,15 +160,15 @@ class TimedTriton:
         """Inferences that the model has ended because Triton said that their request is cancelled."""
         return await self._metric("timed_model_cancelled")
 
-    async def wait_until_begun(self, count: int, within_s: float = 10) -> None:
+    async def wait_until_begun(self, count: int) -> None:
         """Wait until `begun` is `count`."""
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(WITHIN_S):
             while await self.begun() < count:  # noqa: ASYNC110 - Triton's metrics have to be asked
                 await asyncio.sleep(0.02)
 
-    async def wait_until_cancelled(self, count: int, within_s: float = 10) -> None:
+    async def wait_until_cancelled(self, count: int) -> None:
         """Wait until `cancelled` is `count`."""
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(WITHIN_S):
             while await self.cancelled() < count:  # noqa: ASYNC110 - Triton's metrics have to be asked
                 await asyncio.sleep(0.02)
 

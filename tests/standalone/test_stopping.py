@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.golden import checkpoint_path
+from tests.patience import WITHIN_S
 from tests.pictures import picture
 from tests.processes import Process, alive, descendants, shared_memory_of
 from tests.stack import PickleClient, Stack, free_port, running_stack, wait_until
@@ -81,7 +82,7 @@ def test_nothing_survives_a_killed_parent(tiny_repository: Path, tmp_path: Path)
         processes = descendants(stack.process.pid)
         segments = shared_memory_of(processes)
         stack.stop(signal.SIGKILL)
-        wait_until(lambda: not alive(processes), BOUND_S, f"all of {processes} are gone")
+        wait_until(lambda: not alive(processes), f"all of {processes} are gone", BOUND_S)
     assert segments != set()
     assert {path for path in segments if path.exists()} == set()
 
@@ -98,7 +99,7 @@ def test_nothing_survives_a_killed_parent_and_a_killed_triton(tiny_repository: P
         triton = stack.triton_pid()
         stack.stop(signal.SIGKILL)
         os.kill(triton, signal.SIGKILL)
-        wait_until(lambda: not alive(processes), BOUND_S, f"all of {processes} are gone")
+        wait_until(lambda: not alive(processes), f"all of {processes} are gone", BOUND_S)
     assert segments != set()
     assert {path for path in segments if path.exists()} == set()
 
@@ -142,7 +143,7 @@ def interrupt_at(moment: str, folder: Path, *, as_terminal: bool) -> Interrupted
         else:
             process.send_signal(signal.SIGINT)
         log += process.stderr.read()
-        code = process.wait(30)
+        code = process.wait(WITHIN_S)
         return Interrupted(folder, moment, code, time.monotonic() - begun, log, processes)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.clients.bizhawk.expected import console_of, held_and_axes
 from tests.gateways import gateway_process
+from tests.patience import WITHIN_S
 from tests.pictures import image_file, picture
 from tests.stack import JsonClient, Stack, free_port
 from tests.stand_ins.bizhawk_host import CORES, SCRIPT, BizHawk, Sockets, with_options
@@ -80,7 +81,7 @@ def test_a_gateway_that_is_restarted_in_the_middle_of_a_game(tiny_stack: Stack) 
         gateway.process.terminate()
         run_until(bizhawk, lambda: waits(bizhawk), "it sees that the gateway is gone")
         assert_waits(bizhawk)
-        assert gateway.process.wait(20) == 0
+        assert gateway.process.wait(WITHIN_S) == 0
         assert f"NitroGen: no connection to the gateway at 127.0.0.1:{port}" in bizhawk.log[-1]
         with gateway_process(tiny_stack.triton_endpoint, tcp=port):
             assert_plays_on(bizhawk, tiny_stack)
@@ -93,7 +94,7 @@ def test_a_gateway_that_is_killed_between_two_answers(tiny_stack: Stack) -> None
         bizhawk = started(sockets)
         bizhawk.run(HORIZON)
         gateway.process.kill()
-        gateway.process.wait(20)
+        gateway.process.wait(WITHIN_S)
         run_until(bizhawk, lambda: waits(bizhawk), "it sees that the gateway is gone")
         assert_waits(bizhawk)
         with gateway_process(tiny_stack.triton_endpoint, tcp=port):
@@ -141,7 +142,7 @@ def test_a_connection_that_was_idle_for_too_long_costs_no_frame(tiny_stack: Stac
     ):
         bizhawk = started(sockets)
         bizhawk.run(HORIZON)
-        assert sockets.wait_for_reset(20)
+        assert sockets.wait_for_reset(WITHIN_S)
         bizhawk.run(HORIZON)
     assert [set(frame.held) for frame in bizhawk.frames] == 2 * actions(tiny_stack)
 

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 from gateway.server import Gateway
 from tests.gateways import local_settings
+from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import TimedTriton
 
 Result = TypeVar("Result")
 
 # Nobody listens there, so each try is refused at once.
 _NO_TRITON = "127.0.0.1:1"
-_WITHIN_S = 30
 
 
 class Background:
@@ -28,12 +28,12 @@ class Background:
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine there; its result."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_WITHIN_S)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(WITHIN_S)
 
     def close(self) -> None:
         """End the loop and its thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_WITHIN_S)
+        self._thread.join(WITHIN_S)
         self._loop.close()
 
 

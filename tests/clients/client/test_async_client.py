@@ -8,6 +8,7 @@ import pytest
 from nitrogen_client import AsyncModelClient
 
 from tests.black_frame import PIXELS
+from tests.patience import WITHIN_S
 from tests.stand_ins.scripted_server import packed, packed_chunk, scripted_server
 
 INFO = packed(status="ok", info={"ckpt_path": "ng.pt"})
@@ -22,7 +23,7 @@ def silent_to_the_first_seed(_: int, message: bytes) -> bytes | None:
 
 async def until_predicts(messages: list[bytes], count: int) -> None:
     """Wait until so many predicts have arrived."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN_S):
         while sum(b"predict" in message for message in messages) < count:  # noqa: ASYNC110 - a thread's list
             await asyncio.sleep(0.01)
 

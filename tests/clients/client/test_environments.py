@@ -18,6 +18,7 @@ from tests.clients.client.kinds import connected
 from tests.environments import PIP, fresh_environment
 from tests.first_words import next_line
 from tests.paths import ROOT, STAND_INS
+from tests.patience import WITHIN_S
 
 HERE = Path(__file__).parent
 CLIENT = ROOT / "clients" / "nitrogen_client"
@@ -39,7 +40,9 @@ def oldest_python() -> Path:
 
 def version(python: Path) -> str:
     """What the interpreter says that it is, as "Python 3.9.18"; nothing of one that does not start."""
-    done = subprocess.run([python, "--version"], capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(
+        [python, "--version"], capture_output=True, text=True, check=False, timeout=WITHIN_S
+    )
     return done.stdout.strip()
 
 

@@ -71,7 +71,7 @@ def test_pixels_that_are_not_rgb_put_it_out_of_service() -> None:
     """Why the client makes them RGB."""
     with reference_server() as server, PickleClient(server.port) as client:
         client.send(type="predict", image=picture()[:, :, 0])
-        wait_until(lambda: server.is_stuck, 10, "the server is out of service")
+        wait_until(lambda: server.is_stuck, "the server is out of service")
 
 
 @KINDS

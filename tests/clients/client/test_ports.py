@@ -1,5 +1,7 @@
 """The Python clients at a port of another kind, and behind a broker."""
 
+from collections.abc import Callable
+
 import nitrogen_client as client_package
 import numpy as np
 import pytest
@@ -13,11 +15,17 @@ from tests.stand_ins.timed_answers import frame, frames_seen
 
 
 @KINDS
-@pytest.mark.parametrize("port", ["tcp_port", "http_port"])
-def test_a_port_of_another_kind_is_among_the_causes(kind: MakeClient, port: str, loop: Background) -> None:
+@pytest.mark.parametrize(
+    "of",
+    [lambda gateway: gateway.port_numbers["tcp"], lambda gateway: gateway.http_port],
+    ids=["tcp", "http"],
+)
+def test_a_port_of_another_kind_is_among_the_causes(
+    kind: MakeClient, of: Callable[[Gateway], int], loop: Background
+) -> None:
     with (
         gateway_in(loop) as gateway,
-        connected(kind, getattr(gateway, port), timeout_s=1.5) as client,
+        connected(kind, of(gateway), timeout_s=1.5) as client,
         pytest.raises(client_package.ConnectionFailedError, match=r"not a ZeroMQ port.*usually 5555"),
     ):
         client.reset()

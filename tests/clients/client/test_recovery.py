@@ -12,6 +12,7 @@ from nitrogen_client import ModelClient
 from tests.black_frame import PIXELS
 from tests.clients.client.background import Background, gateway_in
 from tests.clients.client.kinds import KINDS, MakeClient, connected
+from tests.patience import WITHIN_S
 from tests.stack import free_port, wait_until
 from tests.stand_ins.reference_server import reference_server
 from tests.stand_ins.scripted_server import packed, packed_chunk, scripted_server
@@ -46,7 +47,7 @@ def test_a_late_reply_is_never_taken_for_the_next_one(kind: MakeClient) -> None:
         assert isinstance(raised.value, TimeoutError)
         (number,) = [i for i, message in enumerate(server.messages) if is_predict(message)]
         server.reply_late(number, packed_chunk(0.75))
-        wait_until(lambda: server.has_replied_late, 5, "the late reply is sent")
+        wait_until(lambda: server.has_replied_late, "the late reply is sent")
         assert [client.predict(PIXELS, seed=2)["j_left"][0, 0] for _ in range(2)] == [0.25, 0.25]
 
 
@@ -58,10 +59,10 @@ def test_a_reply_that_is_lost_with_its_server_is_asked_for_again(kind: MakeClien
         ThreadPoolExecutor(1) as threads,
     ):
         playing = threads.submit(client.predict, PIXELS)
-        wait_until(lambda: any(map(is_predict, first.messages)), 5, "the request has arrived")
+        wait_until(lambda: any(map(is_predict, first.messages)), "the request has arrived")
         first.close()
         with scripted_server(lambda _, m: packed_chunk(0.5) if is_predict(m) else INFO, first.port):
-            prediction = playing.result(10)
+            prediction = playing.result(WITHIN_S)
     assert (prediction["j_left"][0, 0], prediction.times_sent) == (0.5, 2)
     assert prediction.is_first_of_connection
 
@@ -74,7 +75,7 @@ def test_without_retries_a_lost_reply_is_an_error_at_once(kind: MakeClient) -> N
         ThreadPoolExecutor(1) as threads,
     ):
         playing = threads.submit(client.predict, PIXELS)
-        wait_until(lambda: any(map(is_predict, server.messages)), 5, "the request has arrived")
+        wait_until(lambda: any(map(is_predict, server.messages)), "the request has arrived")
         server.close()
         with pytest.raises(client_package.ConnectionLostError):
             playing.result(5)
@@ -131,7 +132,7 @@ def test_a_server_that_starts_within_the_time_is_reached(kind: MakeClient) -> No
             client.reset(timeout_s=0.2)
         waiting = threads.submit(client.reset)
         with scripted_server(lambda *_: OK, port):
-            assert waiting.result(10) is None
+            assert waiting.result(WITHIN_S) is None
 
 
 @KINDS
@@ -172,13 +173,13 @@ def test_a_gateway_that_stops_says_so_and_its_successor_answers(kind: MakeClient
         for client in (told, patient):
             client.reset()
         stopping = threads.submit(loop.run, gateway.stop())
-        wait_until(lambda: gateway.ports["zmq"]._stopping, 5, "the gateway has begun to stop")
+        wait_until(lambda: gateway.ports["zmq"]._stopping, "the gateway has begun to stop")
         with pytest.raises(client_package.ServerStoppingError):
             told.reset()
         waiting = threads.submit(patient.reset)
-        stopping.result(10)
+        stopping.result(WITHIN_S)
         with gateway_in(loop, zmq_port=port):
-            assert waiting.result(10) is None
+            assert waiting.result(WITHIN_S) is None
             told.reset()
 
 

@@ -15,6 +15,7 @@ from gateway.server import Gateway
 from tests.clients.client.background import Background, gateway_in
 from tests.clients.client.kinds import KINDS, MakeClient, WaitingClient, connected
 from tests.gateways import gateway_process
+from tests.patience import WITHIN_S
 from tests.stack import free_port, wait_until
 from tests.stand_ins.timed_answers import frame, frames_seen, newest_first_byte
 from tests.stand_ins.timed_triton import TimedTriton
@@ -43,7 +44,7 @@ def test_a_busy_gateway_is_asked_again_within_the_time(
         assert prediction.times_sent > 1
         # A gateway that refuses a request does not keep its frame.
         assert frames_seen(prediction) == 1
-        assert all(other.result(10).times_sent == 1 for other in busy)
+        assert all(other.result(WITHIN_S).times_sent == 1 for other in busy)
 
 
 def test_players_outlive_a_gateway_that_is_killed_in_the_middle(
@@ -62,7 +63,7 @@ def test_players_outlive_a_gateway_that_is_killed_in_the_middle(
             loop.run(triton.wait_until_begun(begun + 4))
             killed.kill()
         with gateway_process(triton.endpoint, zmq=port):
-            for prediction in (player.result(30) for player in playing):
+            for prediction in (player.result(WITHIN_S) for player in playing):
                 assert newest_first_byte(prediction) == 2
                 assert prediction.times_sent == 2
                 assert prediction.is_first_of_connection
@@ -82,14 +83,14 @@ def test_clients_in_threads_do_not_wait_for_each_other(loop: Background, gateway
     def play(first: int) -> list[int]:
         with connected(ModelClient, gateway.port_numbers["zmq"]) as own:
             own.reset()
-            barrier.wait(10)
+            barrier.wait(WITHIN_S)
             predictions = [own.predict(frame(first + i), game=10) for i in range(5)]
         assert [frames_seen(prediction) for prediction in predictions] == [1, 2, 3, 3, 3]
         return [newest_first_byte(prediction) for prediction in predictions]
 
     with ThreadPoolExecutor(2) as threads:
         players = [threads.submit(play, first) for first in (10, 20)]
-        assert [player.result(20) for player in players] == [list(range(10, 15)), list(range(20, 25))]
+        assert [player.result(WITHIN_S) for player in players] == [list(range(10, 15)), list(range(20, 25))]
 
 
 def test_eight_asyncio_clients_play_at_the_same_time(gateway: Gateway) -> None:
@@ -109,10 +110,10 @@ def test_the_turn_of_another_thread_counts_as_time(gateway: Gateway) -> None:
     with connected(ModelClient, gateway.port_numbers["zmq"]) as shared, ThreadPoolExecutor(1) as threads:
         shared.reset()
         slow = threads.submit(shared.predict, frame(), game=99)
-        wait_until(shared._turn.locked, 5, "the other thread's request is under way")
+        wait_until(shared._turn.locked, "the other thread's request is under way")
         with pytest.raises(client_package.ReplyTimeoutError, match="other threads"):
             shared.reset(timeout_s=0.1)
-        assert slow.result(10).times_sent == 1
+        assert slow.result(WITHIN_S).times_sent == 1
 
 
 FORKED = """
@@ -140,7 +141,7 @@ def test_a_forked_process_has_a_connection_of_its_own(gateway: Gateway) -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=WITHIN_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -16,6 +16,7 @@ import pytest
 import zmq
 
 from tests.paths import ROOT
+from tests.patience import WITHIN_S
 from tests.stack import Stack
 
 TEXT = (ROOT / "docs" / "protocols.md").read_text()
@@ -23,7 +24,6 @@ BLOCK = re.compile(r"^```(hex|text) (5555|5556)\n(.*?)^```$", re.MULTILINE | re.
 HOLE = re.compile(r"\((\d+) bytes\)")
 ESCAPE = re.compile(rb"\\(?:x([0-9a-f]{2})|([nr]))")
 STEPS = 18
-WITHIN_S = 20
 
 
 @dataclass(frozen=True)

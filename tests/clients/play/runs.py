@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tests.first_words import next_line
 from tests.paths import ROOT
+from tests.patience import WITHIN_S
 from tests.stack import free_port
 
 PLAY = ROOT / "clients" / "play.py"
 GAME = "Airstriker-Genesis-v0"
-_END_S = 60
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Run:
 
     def end(self) -> tuple[int, str, str]:
         """Wait for the end: the exit code, stdout and stderr."""
-        stdout, stderr = self.process.communicate(timeout=_END_S)
+        stdout, stderr = self.process.communicate(timeout=WITHIN_S)
         return self.process.returncode, stdout, stderr
 
 
@@ -65,7 +65,7 @@ def running_play(folder: Path, *arguments: str) -> Iterator[Run]:
     finally:
         if process.poll() is None:
             process.kill()
-            process.communicate(timeout=_END_S)
+            process.communicate(timeout=WITHIN_S)
 
 
 def play(folder: Path, *arguments: str) -> tuple[int, str, str]:
@@ -103,5 +103,5 @@ class RestartedGateway:
         """Kill it."""
         if self._process is not None:
             self._process.kill()
-            self._process.communicate(timeout=_END_S)
+            self._process.communicate(timeout=WITHIN_S)
             self._process = None

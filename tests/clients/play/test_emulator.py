@@ -163,7 +163,7 @@ def test_nohup_is_respected(tiny_stack: Stack, tmp_path: Path) -> None:
         handled(signal.SIGHUP, signal.SIG_IGN),
         running_play(tmp_path, *server(tiny_stack), "--steps", "60") as run,
     ):
-        wait_until(lambda: len(run.lines()) >= 10, 60, "some steps")
+        wait_until(lambda: len(run.lines()) >= 10, "some steps")
         run.process.send_signal(signal.SIGHUP)
         assert run.end()[0] == 0
     assert len(recording(tmp_path)) == 60
@@ -172,7 +172,7 @@ def test_nohup_is_respected(tiny_stack: Stack, tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_game_with_whole_files(tiny_stack: Stack, tmp_path: Path, number: int) -> None:
     with handled(signal.SIGHUP, signal.SIG_DFL), running_play(tmp_path, *server(tiny_stack)) as run:
-        wait_until(lambda: len(run.lines()) >= 20, 60, "some steps")
+        wait_until(lambda: len(run.lines()) >= 20, "some steps")
         run.process.send_signal(number)
         code, said, errors = run.end()
     assert (code, errors) == (0, "")
@@ -252,7 +252,7 @@ def test_a_server_that_stays_away_is_given_up(tiny_stack: Stack, tmp_path: Path)
     address = ("--ip", "127.0.0.1", "--port", str(gateway.port), "--timeout", "1", "--patience", "1")
     try:
         with running_play(tmp_path, "--retro", GAME, *address) as run:
-            wait_until(lambda: len(run.lines()) >= 5, 60, "some steps")
+            wait_until(lambda: len(run.lines()) >= 5, "some steps")
             gateway.kill()
             code, _, errors = run.end()
     finally:

@@ -15,8 +15,7 @@ import pytest
 from gateway.commands.ready import main
 from tests.gateway.conftest import StartGateway
 from tests.gateways import running_gateway
-
-WITHIN_S = 15
+from tests.patience import WITHIN_S
 
 
 def ask(*words: str, **variables: str) -> tuple[int, str]:

@@ -16,6 +16,7 @@ from tests.first_words import ends_if_silent
 from tests.gateway.ports.zmq.peers import ask, peer
 from tests.gateway.telemetry.pages import page
 from tests.gateways import running_gateway
+from tests.patience import WITHIN_S
 from tests.stack import free_port
 
 
@@ -71,4 +72,4 @@ def test_a_gateway_says_which_ports_are_open(workers: int) -> None:
         assert f"port {tcp}" in front
         assert "ZeroMQ" not in front
         process.terminate()
-        assert process.wait(15) == 0
+        assert process.wait(WITHIN_S) == 0

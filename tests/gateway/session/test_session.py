@@ -25,6 +25,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.triton.connection import TritonConnection
 from gateway.triton.registry import ModelRegistry
 from tests.black_frame import FRAME_BYTES
+from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import INFINITE, NEVER, RAISE, TimedTriton
 
 
@@ -318,7 +319,7 @@ async def test_decoding_ends_with_its_client(plane: DataPlane) -> None:
         for value in range(8):
             client.predict(large(value))
         client.session.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN_S):
         while plane.decoders.pending or admission.count:  # noqa: ASYNC110 - threads end it
             await asyncio.sleep(0.01)
 

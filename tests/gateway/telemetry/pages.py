@@ -3,8 +3,10 @@
 import urllib.error
 import urllib.request
 
+from tests.patience import WITHIN_S
 
-def page(port: int, path: str, timeout_s: float = 10) -> tuple[int, str]:
+
+def page(port: int, path: str, timeout_s: float = WITHIN_S) -> tuple[int, str]:
     """The status and the text of a page."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=timeout_s) as response:

@@ -226,7 +226,7 @@ def test_a_summary_comes_also_when_no_line_follows() -> None:
     logger.addHandler(handler)
     for number in range(50):
         logger.warning("client %d", number)
-    wait_until(lambda: "more like this" in stream.getvalue(), 10, "the summary is written")
+    wait_until(lambda: "more like this" in stream.getvalue(), "the summary is written")
     handler.close()
 
 

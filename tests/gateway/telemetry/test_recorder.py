@@ -33,6 +33,7 @@ from gateway.telemetry.recording_format import (
     read_recording,
     recording_name,
 )
+from tests.patience import WITHIN_S
 from tests.stack import wait_until
 
 BEGAN = 1_795_357_654.5
@@ -316,7 +317,7 @@ def test_a_deleted_folder_is_made_again(tmp_path: Path) -> None:
     folder = tmp_path / "deleted"
     recorder = Recorder(folder, LIMIT, counts)
     recorder.record(exchange(number=1))
-    wait_until(lambda: counts.written == 1, 10, "the first is written")
+    wait_until(lambda: counts.written == 1, "the first is written")
     for name in names(folder):
         (folder / name).unlink()
     folder.rmdir()
@@ -332,7 +333,7 @@ def test_a_folder_that_became_a_file_costs_recordings_and_a_warning(
     folder = tmp_path / "folder"
     recorder = Recorder(folder, LIMIT, counts)
     recorder.record(exchange(number=1))
-    wait_until(lambda: counts.written == 1, 10, "the first is written")
+    wait_until(lambda: counts.written == 1, "the first is written")
     folder.rename(tmp_path / "elsewhere")
     folder.write_text("a file")
     with caplog.at_level(logging.WARNING):
@@ -358,7 +359,7 @@ def test_what_is_too_much_at_once_is_dropped_without_waiting(tmp_path: Path) -> 
     blocked, go_on = threading.Event(), threading.Event()
     recorder = Recorder(tmp_path, LIMIT, counts)
     recorder.record(exchange(_stopping_pixels(blocked, go_on), number=0))
-    assert blocked.wait(10)
+    assert blocked.wait(WITHIN_S)
     for number in range(1, 600):
         recorder.record(exchange(number=number, frame=None))
     assert counts.dropped > 0
@@ -373,7 +374,7 @@ def test_what_waits_is_bounded_in_bytes(tmp_path: Path) -> None:
     blocked, go_on = threading.Event(), threading.Event()
     recorder = Recorder(tmp_path, LIMIT, counts)
     recorder.record(exchange(_stopping_pixels(blocked, go_on), number=0))
-    assert blocked.wait(10)
+    assert blocked.wait(WITHIN_S)
     large = ImageFile(bytes(20 * 2**20))
     for number in range(1, 6):
         recorder.record(exchange(large, number=number))
@@ -388,7 +389,7 @@ def test_closing_waits_no_longer_than_told(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path, LIMIT, counts)
     recorder.record(exchange(_stopping_pixels(blocked, go_on), number=0))
     recorder.record(exchange(number=1))
-    assert blocked.wait(10)
+    assert blocked.wait(WITHIN_S)
     recorder.close(0.1)
     assert counts.dropped == 2
     recorder.record(exchange(number=2))

@@ -18,6 +18,7 @@ from gateway.errors import TritonUnavailableError
 from tests.black_frame import FRAME, PIXELS, PREDICT
 from tests.gateway.telemetry.pages import page
 from tests.gateways import NO_TRITON, GatewayProcess, gateway_process
+from tests.patience import WITHIN_S
 
 AT_ONCE_S = 2.0
 
@@ -46,7 +47,7 @@ def ask(client: "zmq.Socket[bytes]", message: Any) -> dict[str, Any]:  # noqa: A
 @contextmanager
 def tcp_client(gateway: GatewayProcess) -> Iterator[tuple[socket.socket, Any]]:
     with (
-        socket.create_connection(("127.0.0.1", gateway.tcp), timeout=5) as client,
+        socket.create_connection(("127.0.0.1", gateway.tcp), timeout=WITHIN_S) as client,
         client.makefile("rb") as lines,
     ):
         yield client, lines
@@ -196,7 +197,7 @@ def test_a_signal_ends_it_cleanly(number: int) -> None:
         ask(client, PICKLED)
         begun = time.monotonic()
         gateway.process.send_signal(number)
-        assert gateway.process.wait(10) == 0
+        assert gateway.process.wait(WITHIN_S) == 0
         assert time.monotonic() - begun < 3
 
 
@@ -205,7 +206,7 @@ def command(*flags: str) -> tuple[int, str]:
         [sys.executable, "-m", "gateway", "--host", "127.0.0.1", *flags],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=WITHIN_S,
         check=False,
     )
     assert done.stdout == ""

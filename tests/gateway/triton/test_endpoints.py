@@ -18,6 +18,7 @@ from gateway.triton.look_up import LookUp
 from gateway.triton.registry import ModelRegistry
 from gateway.triton.target import channel_options, target_of
 from tests.black_frame import FRAME
+from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import TimedTriton
 
 PREDICT = Request("predict", RawFrame(FRAME))
@@ -118,7 +119,7 @@ async def test_the_life_of_each_endpoint_is_told(pair: list[TimedTriton]) -> Non
     connection = TritonConnection(pair[0].endpoint, nobody)
     await connection.start()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WITHIN_S):
             while not connection.endpoints_up()[lives]:  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.02)
         assert connection.endpoints_up() == {lives: True, (nobody, nobody): False}

@@ -23,6 +23,7 @@ from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
 from tests.gateway.ports.zmq.peers import until
 from tests.gateway.telemetry.pages import page
+from tests.patience import WITHIN_S
 from tests.stack import JsonClient, PickleClient, free_port, wait_until
 from tests.stand_ins.timed_triton import NOISE, TimedTriton, running_triton
 
@@ -30,9 +31,7 @@ SECRET = "k3y=of-this:test"
 KEY = f"nitrogen={SECRET}"
 WRONG = "nitrogen=another-k3y"
 PROTOCOLS = "model-config,model-repository,statistics,shared-memory,trace,logging"
-WITHIN_S = 15
 # For three processes to start, on a machine with much else to do.
-LONG_S = 60
 
 
 def restricted(key: str = KEY, protocols: str = PROTOCOLS) -> str:
@@ -256,11 +255,11 @@ def gateway(triton: TimedTriton, key_file: Path, output: Path) -> Iterator[Runni
     with output.open("wb") as file, _process(file, [*words, "--workers=2", "--log-level=debug"]) as process:
         running = Running(process, **ports, output=output)
         try:
-            wait_until(lambda: b"TCP Server" in output.read_bytes(), LONG_S, "the gateway listens")
+            wait_until(lambda: b"TCP Server" in output.read_bytes(), "the gateway listens")
             yield running
         finally:
             process.terminate()
-            process.wait(LONG_S)
+            process.wait(WITHIN_S)
 
 
 def _process(output: IO[bytes], words: list[str]) -> "subprocess.Popen[bytes]":
@@ -273,9 +272,7 @@ def test_the_key_is_seen_nowhere_be_it_wrong_or_right(triton: TimedTriton, tmp_p
     with gateway(triton, path, tmp_path / "output") as running:
         for key, status in ((WRONG, 503), (KEY, 200)):
             path.write_text(key)
-            wait_until(
-                lambda wanted=status: running.page("/readyz")[0] == wanted, LONG_S, f"it says {status}"
-            )
+            wait_until(lambda wanted=status: running.page("/readyz")[0] == wanted, f"it says {status}")
             seen = [running.processes(), *(running.page(page)[1] for page in ("/readyz", "/metrics"))]
             with PickleClient(running.zmq) as client:
                 seen.append(str(client.request(type="info")))

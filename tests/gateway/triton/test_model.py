@@ -12,6 +12,7 @@ from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
 from tests.black_frame import FRAME
+from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import CONTEXT_LENGTH, NEVER, NOISE, RAISE, TimedTriton
 
 
@@ -48,9 +49,9 @@ async def early_model(triton: TimedTriton) -> AsyncIterator[TritonModel]:
     await connection.close()
 
 
-async def until(condition: Callable[[], bool], within_s: float = 10) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that the client does on its own."""
-    async with asyncio.timeout(within_s):
+    async with asyncio.timeout(WITHIN_S):
         while not condition():  # noqa: ASYNC110 - the client has no event for it, and needs none
             await asyncio.sleep(0.02)
 
@@ -112,7 +113,7 @@ async def test_a_call_in_flight_fails_when_triton_is_killed(
     await triton.wait_until_begun(1)
     await triton.kill()
     with pytest.raises(TritonUnavailableError):
-        await asyncio.wait_for(call, 10)
+        await asyncio.wait_for(call, WITHIN_S)
 
 
 async def test_a_call_ends_at_its_timeout_and_is_cancelled_in_triton(

@@ -12,6 +12,7 @@ from gateway.errors import NotServedError, RequestError, TritonUnavailableError
 from gateway.safe_text import listed
 from gateway.triton.connection import TritonConnection
 from gateway.triton.registry import ModelRegistry
+from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import HORIZON, TimedTriton, running_triton
 
 
@@ -45,9 +46,9 @@ async def models(triton: TimedTriton) -> AsyncIterator[ModelRegistry]:
         yield models
 
 
-async def until(condition: Callable[[], bool], within_s: float = 20) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that the registry does on its own."""
-    async with asyncio.timeout(within_s):
+    async with asyncio.timeout(WITHIN_S):
         while not condition():  # noqa: ASYNC110 - the registry has no event for it, and needs none
             await asyncio.sleep(0.02)
 

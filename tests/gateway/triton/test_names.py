@@ -19,12 +19,12 @@ from gateway.protocol.messages import RawFrame, Request
 from gateway.triton.connection import TritonConnection
 from gateway.triton.registry import ModelRegistry
 from tests.black_frame import FRAME
+from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import TimedTriton
 
 PREDICT = Request("predict", RawFrame(FRAME))
 FIRST, SECOND, NOBODY = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 NAME = "triton.invalid"
-WITHIN_S = 15
 
 
 class LoopWithNames(asyncio.SelectorEventLoop):

@@ -13,6 +13,7 @@ from gateway.triton.model import TritonModel
 from gateway.triton.rpc import MODEL_INFER
 from gateway.triton.tensors import RequestTemplate
 from tests.black_frame import FRAME
+from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import NEVER, NOISE, TimedTriton, running_triton
 
 QUEUE_SIZE = 3
@@ -60,7 +61,7 @@ async def test_a_full_queue_is_busy_at_once_and_facts_stay_fresh(
         calls = [asyncio.create_task(model.infer(facts, [FRAME], 0, NOISE, 20)) for _ in range(10)]
         # One more than the queue holds may wait: for the instance, when its turn was due.
         done: set[asyncio.Task[object]] = set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WITHIN_S):
             while len(done) < len(calls) - QUEUE_SIZE - 1:
                 done, _ = await asyncio.wait(calls, timeout=0.05)
         for call in done:
@@ -82,7 +83,7 @@ async def test_a_request_that_is_cancelled_in_the_queue_never_runs(
             asyncio.create_task(model.infer(facts, [FRAME], 0, NOISE, 20, f"left-{begun}-{number}"))
             for number in range(2)
         ]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WITHIN_S):
             while any(  # noqa: ASYNC110 - the log has to be read
                 f"left-{begun}-{number}" not in triton.log() for number in range(2)
             ):

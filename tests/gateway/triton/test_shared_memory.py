@@ -27,10 +27,10 @@ from gateway.triton.model import TritonModel
 from gateway.triton.shared_memory import FOLDER, MOST_SLOTS, SLOT_FRAMES, SharedFrames
 from tests.gateway.ports.zmq.peers import until
 from tests.gateways import GatewayProcess, gateway_process
+from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import HORIZON, NEVER, TimedTriton, running_triton
 
 NOISE = np.full((HORIZON, 25), 0.5, np.float32)
-WITHIN_S = 20
 
 
 def frame(value: int) -> bytes:
@@ -71,14 +71,14 @@ async def regions(triton: TimedTriton) -> set[str]:
 
 
 async def registered(triton: TimedTriton, name: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN_S):
         while name not in await regions(triton):  # noqa: ASYNC110 - Triton has to be asked
             await asyncio.sleep(0.02)
 
 
 async def forget_all(triton: TimedTriton) -> None:
     """Have Triton forget all shared memory, as soon as no request uses it."""
-    async with grpc.aio.insecure_channel(triton.endpoint) as channel, asyncio.timeout(10):
+    async with grpc.aio.insecure_channel(triton.endpoint) as channel, asyncio.timeout(WITHIN_S):
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         while await regions(triton):
             with contextlib.suppress(grpc.aio.AioRpcError):
@@ -142,7 +142,7 @@ async def test_a_cancelled_request_s_slot_is_left_alone_until_triton_is_gone(tri
         await triton.kill()
         await triton.start()
         await registered(triton, shared.name)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WITHIN_S):
             while held(shared) == kept:
                 await infer(model, frame(9))
 
@@ -152,7 +152,7 @@ async def test_a_triton_that_comes_back_is_told_again(triton: TimedTriton) -> No
         await infer(model, frame(1))
         await triton.kill()
         await triton.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WITHIN_S):
             while await model.ready() is not None:  # noqa: ASYNC110 - the connection has no event for it
                 await asyncio.sleep(0.02)
         # Answered at once, over the connection if need be, and through the region as soon as it is known.
@@ -205,7 +205,7 @@ async def play(port: int) -> None:
 async def region_of(triton: TimedTriton, gateway: GatewayProcess) -> str:
     """The name of a gateway's region, once Triton knows of it."""
     prefix = f"{shared_memory.PREFIX}{gateway.process.pid}_"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN_S):
         while True:
             for name in await regions(triton):
                 if name.startswith(prefix):

@@ -12,6 +12,7 @@ import pytest_asyncio
 from gateway.server import Gateway
 from tests.black_frame import PREDICT
 from tests.gateways import running_gateway
+from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import TimedTriton, running_triton
 
 CLIENTS = 8
@@ -68,7 +69,7 @@ async def playing(gateway: Gateway) -> AsyncIterator[list[Client]]:
 async def replies(clients: list[Client], count: int) -> None:
     """Wait until every client has got this many more replies, or an error."""
     wanted = [len(client.frame_counts) + count for client in clients]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WITHIN_S):
         while any(  # noqa: ASYNC110 - clients have no event for it
             len(client.frame_counts) < number and not client.errors
             for client, number in zip(clients, wanted, strict=True)

@@ -14,6 +14,7 @@ from gateway.errors import StartError, TritonUnavailableError
 from gateway.triton.connection import TritonConnection
 from gateway.triton.credentials import TlsFiles
 from gateway.triton.model import TritonModel
+from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import TimedTriton, running_triton
 
 
@@ -160,7 +161,7 @@ async def test_each_endpoint_s_life_is_seen_through_tls(triton: TimedTriton, tru
     connection = TritonConnection(triton.endpoint, tls=TlsFiles(trusted.authority))
     await connection.start()
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WITHIN_S):
             while connection.endpoints_up() != {(triton.endpoint, triton.endpoint): True}:  # noqa: ASYNC110 - it has no event
                 await asyncio.sleep(0.02)
     finally:

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from gateway.ports.http.connections import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, HttpConnections
+from tests.patience import WITHIN_S
 
 LOCAL = "127.0.0.1"
-WITHIN_S = 10
 
 
 class Echo(asyncio.Protocol):

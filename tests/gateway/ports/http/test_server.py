@@ -11,6 +11,7 @@ import pytest_asyncio
 from gateway.ports.http.connections import MAX_LOCAL_CONNECTIONS
 from gateway.ports.http.server import HttpServer
 from gateway.settings import GatewaySettings
+from tests.patience import WITHIN_S
 
 
 class State:
@@ -53,7 +54,7 @@ async def test_silent_connections_take_the_pages_from_nobody(server: HttpServer)
     # Each is closed: the oldest ones because there are too many, the others because they say nothing.
     for reader, writer in silent:
         with contextlib.suppress(ConnectionResetError):
-            assert await asyncio.wait_for(reader.read(), 10) == b""
+            assert await asyncio.wait_for(reader.read(), WITHIN_S) == b""
         writer.close()
 
 
@@ -70,21 +71,21 @@ async def test_a_header_that_does_not_end_is_cut(server: HttpServer) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: ")
     with contextlib.suppress(ConnectionResetError):
-        assert await asyncio.wait_for(reader.read(), 10) == b""
+        assert await asyncio.wait_for(reader.read(), WITHIN_S) == b""
     writer.close()
 
 
 async def test_a_connection_that_has_asked_may_ask_again_later(server: HttpServer) -> None:
     async def ask() -> bytes:
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n")
-        return await asyncio.wait_for(reader.readuntil(b"ok\n"), 10)
+        return await asyncio.wait_for(reader.readuntil(b"ok\n"), WITHIN_S)
 
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     assert (await ask()).startswith(b"HTTP/1.1 200")
     # Meanwhile one that came later and says nothing is cut.
     silent, its_writer = await asyncio.open_connection("127.0.0.1", server.port)
     with contextlib.suppress(ConnectionResetError):
-        assert await asyncio.wait_for(silent.read(), 10) == b""
+        assert await asyncio.wait_for(silent.read(), WITHIN_S) == b""
     assert (await ask()).startswith(b"HTTP/1.1 200")
     for one in (writer, its_writer):
         one.close()

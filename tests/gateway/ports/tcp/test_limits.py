@@ -16,9 +16,8 @@ from gateway.server import Gateway
 from gateway.settings import GatewaySettings
 from tests.black_frame import FRAME, PREDICT
 from tests.gateway.conftest import StartGateway
+from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import NEVER, TimedTriton
-
-WITHIN_S = 15
 
 
 class Client:

@@ -17,9 +17,9 @@ import zmq.asyncio
 
 from gateway.server import Gateway
 from tests.black_frame import PIXELS
+from tests.patience import WITHIN_S
 from tests.stack import packed_array
 
-WITHIN_S = 15
 RESET = bytes(msgpack.packb({"type": "reset"}))
 _BLACK = packed_array(PIXELS)
 

@@ -27,6 +27,7 @@ from tests.gateway.ports.zmq.peers import (
     until,
 )
 from tests.gateways import running_gateway
+from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import TimedTriton
 
 OK = msgpack.packb({"status": "ok"})
@@ -56,7 +57,7 @@ async def test_a_req_client_is_answered(count: int, options: dict[str, int]) -> 
             for _ in range(3):
                 assert await ask(client) == {"status": "ok"}
                 await client.send(pickle.dumps({"type": "nonsense"}))
-                assert pickle.loads(await asyncio.wait_for(client.recv(), 10))["status"] == "error"
+                assert pickle.loads(await asyncio.wait_for(client.recv(), WITHIN_S))["status"] == "error"
 
 
 async def test_a_message_without_an_empty_part_is_told_so_through_a_broker() -> None:

@@ -24,6 +24,7 @@ from tests.gateway.ports.zmq.peers import (
     until,
 )
 from tests.gateways import running_gateway
+from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import NEVER, TimedTriton
 
 
@@ -35,7 +36,7 @@ async def test_each_request_is_answered_in_its_own_format_and_in_order() -> None
                 await dealer.send(msgpack.packb({"type": "nonsense"}))
                 await dealer.send(pickle.dumps({"type": "reset"}, 0))
                 await dealer.send_multipart([b"", RESET])
-            replies = [await asyncio.wait_for(dealer.recv_multipart(), 10) for _ in range(12)]
+            replies = [await asyncio.wait_for(dealer.recv_multipart(), WITHIN_S) for _ in range(12)]
     assert [len(reply) for reply in replies] == [2, 1, 1, 2] * 3
     for first, second, third, fourth in zip(*[iter(reply[-1] for reply in replies)] * 4, strict=True):
         assert pickle.loads(first) == pickle.loads(third) == msgpack.unpackb(fourth) == {"status": "ok"}
@@ -56,7 +57,7 @@ async def test_an_error_names_its_cause_to_programs(fields: dict[str, Any], caus
     async with running_gateway() as gateway:
         with peer(gateway) as client:
             await client.send(pickle.dumps(fields))
-            reply = pickle.loads(await asyncio.wait_for(client.recv(), 10))
+            reply = pickle.loads(await asyncio.wait_for(client.recv(), WITHIN_S))
             assert set(reply) == {"status", "message", "cause"}
             assert (reply["status"], reply["cause"]) == ("error", cause)
             if cause != "unsafe_pickle":
@@ -68,7 +69,7 @@ async def test_without_pickle_a_pickle_is_told_so_in_a_pickle() -> None:
         with peer(gateway) as client:
             for message in (pickle.dumps({"type": "reset"}), b"", b"nonsense"):
                 await client.send(message)
-                reply = pickle.loads(await asyncio.wait_for(client.recv(), 10))
+                reply = pickle.loads(await asyncio.wait_for(client.recv(), WITHIN_S))
                 assert reply["status"] == "error"
                 assert "send msgpack" in reply["message"]
             assert await ask(client) == {"status": "ok"}
@@ -204,4 +205,4 @@ async def test_when_it_stops_new_requests_are_told_so(
         assert "stopping" in refusal["message"]
         assert refusal["cause"] == "stopping"
         assert (await reply_of(busy))["status"] == "ok"
-        await asyncio.wait_for(stopping, 10)
+        await asyncio.wait_for(stopping, WITHIN_S)

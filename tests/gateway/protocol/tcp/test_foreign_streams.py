@@ -19,6 +19,7 @@ from gateway.server import Gateway
 from gateway.telemetry.rarely import Rarely
 from tests.gateway.ports.zmq.peers import until
 from tests.gateways import running_gateway
+from tests.patience import WITHIN_S
 
 ZMQ = "ZeroMQ port (--zmq-port, usually 5555)"
 
@@ -95,7 +96,7 @@ async def told(gateway: Gateway, data: bytes) -> str:
     """The error that the TCP port answers with."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port_numbers["tcp"])
     writer.write(data)
-    reply = json.loads(await asyncio.wait_for(reader.readline(), 10))
+    reply = json.loads(await asyncio.wait_for(reader.readline(), WITHIN_S))
     writer.close()
     assert reply["status"] == "error"
     return str(reply["message"])
