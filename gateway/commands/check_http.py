@@ -3,7 +3,6 @@
 import argparse
 import http
 import ipaddress
-import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from functools import partial
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.commands.http_get import get
 from gateway.commands.probing import (
     Finding,
     ForeignError,
@@ -25,8 +25,6 @@ from gateway.settings import GatewaySettings
 
 _MOST_PAGE_BYTES = 4 * 2**20
 _PREFIX = "nitrogen_gateway_"
-_HTTP = b"HTTP/1."
-_STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
 
 
 def add_flags(_: argparse.ArgumentParser) -> None:
@@ -72,22 +70,11 @@ def _is_this_machine(host: str) -> bool:
 
 
 def _page(place: Place, path: str) -> tuple[int, str]:
-    """Return a page's status and text; there is a deadline, so that a trickle is no page."""
-    received = b""
+    """Return a page's status and text."""
     deadline = time.monotonic() + place.timeout_s
     with connect(place) as connection:
         try:
-            connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {place}\r\n\r\n".encode())
-            while len(received) < _MOST_PAGE_BYTES:
-                connection.settimeout(max(0.001, deadline - time.monotonic()))
-                part = connection.recv(65_536)
-                if not part:
-                    break
-                received += part
-                if received[: len(_HTTP)] != _HTTP[: len(received)]:
-                    break
-                if time.monotonic() > deadline:
-                    raise TimeoutError
+            status, page = get(connection, path, str(place), deadline, _MOST_PAGE_BYTES)
         except TimeoutError:
             raise ForeignError(
                 f"no page within {place.timeout_s:g} s: the gateway is stuck, or it is another program"
@@ -96,10 +83,9 @@ def _page(place: Place, path: str) -> tuple[int, str]:
             raise ForeignError(
                 f"the connection broke ({error.strerror or error}): does another program listen on {place}?"
             ) from None
-    status = _STATUS.match(received)
     if status is None:
-        raise foreign(place, received, "http")
-    return int(status[1]), received.partition(b"\r\n\r\n")[2].decode(errors="replace")
+        raise foreign(place, page, "http")
+    return status, page.decode(errors="replace")
 
 
 def _plain_page(place: Place, path: str) -> str:

@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+from gateway.commands.http_get import get
+
 _WITHIN_S = 3.0
 _MOST_BYTES = 65_536
 _MOST_SHOWN = 1000
@@ -43,7 +45,11 @@ def _ask(endpoint: str) -> tuple[bool, str]:
     if not host or not port.isdecimal() or not 0 < int(port) <= 65535:
         return False, f"{endpoint!r} is not HOST:PORT: check NITROGEN_HOST and NITROGEN_HTTP_PORT"
     try:
-        status, text = _page(host.strip("[]"), int(port))
+        deadline = time.monotonic() + _WITHIN_S
+        with socket.create_connection((host.strip("[]"), int(port)), _WITHIN_S) as connection:
+            status, page = get(connection, "/readyz", "gateway", deadline, _MOST_BYTES)
+        if not page and status is None:
+            raise ConnectionResetError
     except TimeoutError:
         return False, f"no answer from {endpoint} within {_WITHIN_S:g} s"
     except ConnectionResetError:
@@ -53,36 +59,8 @@ def _ask(endpoint: str) -> tuple[bool, str]:
         )
     except OSError as error:
         return False, f"no answer from {endpoint}: {error.strerror or error}"
-    if not status:
+    if status is None:
         return False, f"another program listens on {endpoint}: check NITROGEN_HTTP_PORT"
-    line = "".join(character for character in " ".join(text.split()) if character.isprintable())
-    return status == "200", line[:_MOST_SHOWN] or f"status {status}"
-
-
-def _page(host: str, port: int) -> tuple[str, str]:
-    """Return the status of /readyz, empty when the answer is no HTTP, and its text.
-
-    Raises:
-        OSError: there is no connection.
-        ConnectionResetError: it ended without a byte.
-        TimeoutError: no answer came in time.
-    """
-    deadline = time.monotonic() + _WITHIN_S
-    received = b""
-    with socket.create_connection((host, port), _WITHIN_S) as connection:
-        connection.sendall(b"GET /readyz HTTP/1.0\r\nHost: gateway\r\n\r\n")
-        while len(received) < _MOST_BYTES:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                raise TimeoutError
-            connection.settimeout(left_s)
-            part = connection.recv(_MOST_BYTES)
-            if not part:
-                break
-            received += part
-    if not received:
-        raise ConnectionResetError
-    head, _, text = received.partition(b"\r\n\r\n")
-    words = head.decode("latin-1").split(None, 2)
-    is_http = len(words) >= 2 and words[0].startswith("HTTP/1.") and words[1].isdecimal()
-    return words[1] if is_http else "", text.decode(errors="replace")
+    text = " ".join(page.decode(errors="replace").split())
+    line = "".join(character for character in text if character.isprintable())
+    return status == 200, line[:_MOST_SHOWN] or f"status {status}"
