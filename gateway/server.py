@@ -12,6 +12,7 @@ from pathlib import Path
 from gateway.data_plane import DataPlane
 from gateway.ports.all_ports import PORTS
 from gateway.ports.http.server import HttpServer
+from gateway.ports.listening import listening_socket, port_of
 from gateway.ports.port import Port, PortServer, Services
 from gateway.session.admission import Admission
 from gateway.settings import OFF, GatewaySettings
@@ -64,11 +65,14 @@ class Gateway:
         record = None if self._recorder is None else self._recorder.record
         admission = Admission(settings.max_in_flight)
         services = Services(settings, self._plane, self.metrics, admission, record)
+        self._kinds = ports
         self.ports: dict[str, PortServer] = {port.name: port.make_server(services) for port in ports}
+        # The players' ports that are listened on, once started, by their names; 0 for one that is off.
+        self.port_numbers = {port.name: 0 for port in ports}
         self._http = HttpServer(
             self._plane.ready,
             self._exposition,
-            lambda: [(self.ports[port.name].port, port.purpose) for port in ports],
+            lambda: [(self.port_numbers[port.name], port.purpose) for port in ports],
             settings,
             http_socket,
         )
@@ -78,11 +82,6 @@ class Gateway:
     def model(self) -> TritonModel:
         """The model of the requests that name none."""
         return self.models.default
-
-    @property
-    def port_numbers(self) -> dict[str, int]:
-        """The players' ports that are listened on, once started, by their names; 0 for one that is off."""
-        return {name: server.port for name, server in self.ports.items()}
 
     @property
     def http_port(self) -> int:
@@ -101,9 +100,13 @@ class Gateway:
             undo.push_async_callback(self._connection.close)
             await self.models.start()
             undo.push_async_callback(self.models.close)
-            for server in self.ports.values():
-                await server.start()
-                undo.push_async_callback(server.stop, 0)
+            for port in self._kinds:
+                number = port.number(self.settings)
+                if number is not None:
+                    listener = listening_socket(self.settings, number, port.flag)
+                    self.port_numbers[port.name] = port_of(listener)
+                    await self.ports[port.name].start(listener)
+                    undo.push_async_callback(self.ports[port.name].stop, 0)
             await self._http.start()
             self.metrics.lag.start()
             undo.pop_all()
@@ -127,7 +130,8 @@ class Gateway:
         self._http.draining = True
         await asyncio.sleep(self.settings.drain_delay_s)
         try:
-            await asyncio.gather(*(server.stop(_GRACE_S) for server in self.ports.values()))
+            serving = [self.ports[name] for name, number in self.port_numbers.items() if number]
+            await asyncio.gather(*(server.stop(_GRACE_S) for server in serving))
         finally:
             self.metrics.lag.stop()
             await self.models.close()

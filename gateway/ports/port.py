@@ -3,6 +3,7 @@
 A new port is a folder beside this file, an entry in `all_ports`, and its settings in `gateway.settings`.
 """
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -39,19 +40,16 @@ class Services:
 
 
 class PortServer(Protocol):
-    """Serves one port. `port`: the number that is listened on, once started; 0 while nobody listens."""
+    """Serves one port."""
 
-    port: int
-
-    async def start(self) -> None:
-        """Bind the port, unless it is off, and begin to serve, in the running event loop.
-
-        Raises:
-            StartError: the port or the host cannot be bound.
-        """
+    async def start(self, listener: socket.socket) -> None:
+        """Begin to serve who connects to a socket that listens, in the running event loop."""
 
     async def stop(self, grace_s: float) -> None:
-        """Take no more requests, give those in flight `grace_s` seconds, answer the rest with an error."""
+        """Take no more requests, give those in flight `grace_s` seconds, answer the rest with an error.
+
+        The listening socket is closed, too.
+        """
 
 
 @dataclass(frozen=True, slots=True)

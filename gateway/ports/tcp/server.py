@@ -6,7 +6,6 @@ import socket
 
 from gateway.errors import AccessError
 from gateway.ports.acceptor import Acceptor
-from gateway.ports.listening import listening_socket, port_of
 from gateway.ports.open_connections import OpenConnections
 from gateway.ports.port import Services
 from gateway.ports.sockets import end_by_reset
@@ -33,8 +32,6 @@ class TcpServer:
         token = read_token(settings.tcp_token_file, "--tcp-token-file")
         self._connections: OpenConnections[TcpConnection] = OpenConnections(settings)
         self._refused: set[TcpConnection] = set()
-        # What is listened on, once started; 0 while nobody listens.
-        self.port = 0
         self._tls = tls_context(settings.tcp_tls_cert, settings.tcp_tls_key, "--tcp-tls-cert")
         self.metrics.count_clients_by(lambda: sum(not one.is_authorised for one in self._connections))
         authorised_metrics = self.metrics
@@ -43,17 +40,9 @@ class TcpServer:
             authorised_metrics.count_clients_by(lambda: sum(one.is_authorised for one in self._connections))
         self._shared = Shared(settings, service, authorised_metrics, token, self._leave)
 
-    async def start(self) -> None:
-        """Bind the port, unless it is off, and begin to serve, in the running event loop.
-
-        Raises:
-            StartError: the port or the host cannot be bound.
-        """
+    async def start(self, listener: socket.socket) -> None:
+        """Begin to serve who connects to a socket that listens, in the running event loop."""
         settings = self.settings
-        if settings.tcp_port is None:
-            return
-        listener = listening_socket(settings, settings.tcp_port, "--tcp-port")
-        self.port = port_of(listener)
         self._acceptor = Acceptor(
             listener, self._enter, self._not_opened, tls=self._tls, handshake_s=settings.header_timeout_s
         )
@@ -61,8 +50,6 @@ class TcpServer:
 
     async def stop(self, grace_s: float) -> None:
         """Take no more requests, give those in flight `grace_s` seconds, answer the rest with an error."""
-        if not self.port:
-            return
         self._watch.cancel()
         await asyncio.gather(self._watch, self._acceptor.close(), return_exceptions=True)
         connections = self._open()

@@ -13,7 +13,6 @@ import time
 from gateway.contexts import ContextStore
 from gateway.errors import BusyError, GatewayError, RequestError, StoppingError
 from gateway.ports.acceptor import Acceptor
-from gateway.ports.listening import listening_socket, port_of
 from gateway.ports.open_connections import OpenConnections
 from gateway.ports.port import Services
 from gateway.ports.watch import watch_connections
@@ -74,31 +73,19 @@ class ZmqServer:
         self._connections: OpenConnections[ZmqConnection] = OpenConnections(settings)
         # The connection that has a name, for the names that are in use.
         self._named: dict[ClientKey, ZmqConnection] = {}
-        # What is listened on, once started; 0 while nobody listens.
-        self.port = 0
         self._stopping = False
         self.metrics.count_clients_by(lambda: len(self._connections))
 
-    async def start(self) -> None:
-        """Bind the port, unless it is off, and begin to serve, in the running event loop.
-
-        Raises:
-            StartError: the port or the host cannot be bound.
-        """
+    async def start(self, listener: socket.socket) -> None:
+        """Begin to serve who connects to a socket that listens, in the running event loop."""
         settings = self.settings
-        if settings.zmq_port is None:
-            return
         self._loop = asyncio.get_running_loop()
-        listener = listening_socket(settings, settings.zmq_port, "--zmq-port")
-        self.port = port_of(listener)
         self._acceptor = Acceptor(listener, self._enter, self._not_opened)
         most_bytes = _UNFINISHED_MESSAGES * settings.max_message_bytes
         self._watch = asyncio.create_task(watch_connections(self._open, settings, most_bytes))
 
     async def stop(self, grace_s: float) -> None:
         """Take no more requests, give those in flight `grace_s` seconds, answer the rest with an error."""
-        if not self.port:
-            return
         self._stopping = True
         await self._acceptor.close()
         told_long_enough = self._loop.time() + (_LAST_WORDS_S if grace_s and self._connections else 0)
