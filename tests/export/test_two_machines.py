@@ -27,7 +27,7 @@ from export.repository.versions import (
 )
 from tests.export.light_versions import MODEL, NAME, publish_light, write_light
 
-# Publishes a version for each further argument, with as many steps, and halts while it writes one of 0 steps.
+# Publishes a version for each further argument, with as many steps, and halts while it writes one of 9 steps.
 _PUBLISH = """
 import os, signal, sys
 from pathlib import Path
@@ -36,7 +36,7 @@ from tests.export.light_versions import NAME, write_light
 for steps in map(int, sys.argv[2:]):
     with new_version(Path(sys.argv[1]), NAME) as new:
         write_light(new, steps)
-        if steps == 0:
+        if steps == 9:
             os.kill(os.getpid(), signal.SIGSTOP)
 """
 
@@ -162,7 +162,7 @@ def test_what_a_machine_left_that_may_be_halted_only_stays(
 
 
 def test_what_a_killed_export_of_this_machine_left_goes_at_once_but_not_a_halted_ones(tmp_path: Path) -> None:
-    halted, killed = publisher(tmp_path, 0), publisher(tmp_path, 0)
+    halted, killed = publisher(tmp_path, 9), publisher(tmp_path, 9)
     for process in (halted, killed):
         wait_until_halted(process)
     killed.kill()
@@ -173,7 +173,7 @@ def test_what_a_killed_export_of_this_machine_left_goes_at_once_but_not_a_halted
     assert len(list((tmp_path / NAME).glob(".*.partial"))) == 1
     halted.send_signal(signal.SIGCONT)
     assert halted.wait(60) == 0
-    assert sorted(version.manifest.made.steps for version in versions(tmp_path, NAME)) == [0, 1]
+    assert sorted(version.manifest.made.steps for version in versions(tmp_path, NAME)) == [1, 9]
 
 
 def publish_after(repository: Path, meanwhile: Callable[[Path], None], wanted: int | None = None) -> int:
@@ -236,9 +236,9 @@ def two_mounts(tmp_path: Path) -> Iterator[tuple[Path, Path, Path]]:
 @pytest.mark.mounts
 def test_exports_through_two_mounts_all_end_well(two_mounts: tuple[Path, Path, Path]) -> None:
     real, here, there = two_mounts
-    halted = publisher(here, 0, 1, 2, 3)
+    halted = publisher(here, 9, 1, 2, 3)
     wait_until_halted(halted)
-    other = publisher(there, 0, 4, 5, 6)
+    other = publisher(there, 9, 4, 5, 6)
     wait_until_halted(other)
     publish_light(there, 7)
     for process in (halted, other):
@@ -247,7 +247,7 @@ def test_exports_through_two_mounts_all_end_well(two_mounts: tuple[Path, Path, P
 
     found = versions(real, NAME)
     assert [version.number for version in found] == list(range(1, 10))
-    assert sorted(version.manifest.made.steps for version in found) == [0, 0, 1, 2, 3, 4, 5, 6, 7]
+    assert sorted(version.manifest.made.steps for version in found) == [1, 2, 3, 4, 5, 6, 7, 9, 9]
     for version in found:
         assert file_sha256(version.folder / "model.py") == version.manifest.files["model.py"].sha256
         config = read_config(version.folder / "config.pbtxt")
