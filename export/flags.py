@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from command_line.paths import PathError, local_path, repository_path
+from contract.endpoint import parse_endpoints
 from export.errors import OptionError
 
 PREFIX = "NITROGEN_"
@@ -227,10 +228,10 @@ def endpoint(text: str) -> str | None:
     """
     if text == "none":
         return None
-    from export.repository.tritons import is_endpoint  # noqa: PLC0415 - which imports this
-
-    if not is_endpoint(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8001")
+    try:
+        parse_endpoints(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8001") from None
     return text
 
 

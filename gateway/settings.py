@@ -6,7 +6,7 @@ values here, only the files that hold them.
 """
 
 import ipaddress
-import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from command_line.paths import local_path
+from contract.endpoint import Endpoint, parse_endpoint, parse_endpoints
 
 ENV_PREFIX = "NITROGEN_"
 OFF = "off"
@@ -28,9 +29,6 @@ LocalPath = Annotated[
     Path, BeforeValidator(lambda value: local_path(value) if isinstance(value, str) else value)
 ]
 
-# One host name or address, IPv6 in brackets, and a port.
-_ENDPOINT = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/\[\],]+):([1-9][0-9]{0,4})")
-
 
 def _none_for_off(value: object) -> object:
     return None if str(value).lower() == OFF else value
@@ -40,11 +38,13 @@ def _none_for_off(value: object) -> object:
 PortOrOff = Annotated[Port | None, BeforeValidator(_none_for_off)]
 
 
+def _endpoint(value: str) -> str:
+    parse_endpoint(value)
+    return value
+
+
 def _endpoints(value: str) -> str:
-    for part in value.split(","):
-        found = _ENDPOINT.fullmatch(part)
-        if found is None or int(found[2]) > 65535:
-            raise ValueError("not HOST:PORT")
+    parse_endpoints(value)
     return value
 
 
@@ -86,7 +86,7 @@ class GatewaySettings(BaseSettings):
     """File with the line NAME=VALUE, the key of a Triton with restricted protocols."""
     triton_shared_memory: bool = False
     """Hand frames to a Triton on this host through shared memory instead of the connection."""
-    otlp_endpoint: Annotated[str, AfterValidator(_endpoints)] | None = None
+    otlp_endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
     """OpenTelemetry collector, HOST:PORT of its gRPC service, that is sent a trace of each call to Triton."""
     model: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^/\s]+$")] = "nitrogen"
     """Model of the requests that name none: its name in Triton's model repository."""
@@ -169,10 +169,10 @@ class GatewaySettings(BaseSettings):
     log_format: Literal["human", "json"] = "human"
     """Form of a line of the log."""
 
-    @property
-    def triton_endpoints(self) -> tuple[str, ...]:
-        """Triton's endpoints, each HOST:PORT."""
-        return tuple(self.triton.split(","))
+    @cached_property
+    def triton_endpoints(self) -> tuple[Endpoint, ...]:
+        """Triton's endpoints."""
+        return parse_endpoints(self.triton)
 
     @property
     def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] | None:

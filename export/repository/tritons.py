@@ -1,10 +1,9 @@
 """The Tritons behind an address, and the calls that make one of them serve a version. Free of torch."""
 
 import logging
-import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import grpc
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
+from contract.endpoint import Endpoint, parse_endpoints
 from contract.failure_text import CHANNEL_OPTIONS, cause_of
 from contract.triton_key import TritonKey, wanted_key
 from export.errors import ActivationError, TritonEndedError, TritonNotRunningError
@@ -31,12 +31,6 @@ _OPTIONS = (
     # A Triton that was started again is found at once.
     ("grpc.max_reconnect_backoff_ms", 1000),
 )
-_ENDPOINT = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/\[\],]+)):([1-9][0-9]{0,4})")
-
-
-def is_endpoint(text: str) -> bool:
-    """Whether a text is HOST:PORT, an IPv6 address in brackets, or several of them with commas between."""
-    return _parts(text) is not None
 
 
 @dataclass(frozen=True)
@@ -146,20 +140,22 @@ def connected_tritons(
         TritonNotRunningError: when nothing answers.
         ActivationError: when something answers that does not speak gRPC, or the endpoint is none.
     """
-    parts = _parts(endpoint)
-    if parts is None:
-        raise ActivationError(f"{endpoint!r} is no address of Triton's gRPC service: give HOST:PORT")
-    _wait_for_starting(parts, start_timeout_s)
-    addresses, silent = _addresses(parts)
+    try:
+        endpoints = parse_endpoints(endpoint)
+    except ValueError as error:
+        raise ActivationError(
+            f"{endpoint!r} is no address of Triton's gRPC service: give HOST:PORT"
+        ) from error
+    _wait_for_starting(endpoints, start_timeout_s)
+    addresses, silent = _addresses(endpoints)
     with ExitStack() as stack:
         tritons = []
-        for host, port in addresses:
-            address = _text(host, port)
-            error = _connection_error(host, port)
-            if error is not None:
-                silent.append(f"{address} ({error.strerror or 'no answer in time'})")
+        for address in addresses:
+            problem = _connection_error(address)
+            if problem is not None:
+                silent.append(f"{address} ({problem.strerror or 'no answer in time'})")
                 continue
-            channel = stack.enter_context(grpc.insecure_channel(address, options=_OPTIONS))
+            channel = stack.enter_context(grpc.insecure_channel(str(address), options=_OPTIONS))
             try:
                 grpc.channel_ready_future(channel).result(_CONNECT_S)
             except grpc.FutureTimeoutError as late:
@@ -167,45 +163,34 @@ def connected_tritons(
                     f"{address} takes connections, but does not speak gRPC: give the port of Triton's gRPC "
                     "service with --triton"
                 ) from late
-            tritons.append(Triton(address, service_pb2_grpc.GRPCInferenceServiceStub(channel), key))
+            tritons.append(Triton(str(address), service_pb2_grpc.GRPCInferenceServiceStub(channel), key))
         if not tritons:
             raise TritonNotRunningError(", ".join(silent))
         yield tritons, silent
 
 
-def _parts(endpoint: str) -> list[tuple[str, int]] | None:
-    """Hosts and ports of an endpoint; None when it is none."""
-    parts = []
-    for text in endpoint.split(","):
-        found = _ENDPOINT.fullmatch(text)
-        if found is None or int(found[3]) > 65535:
-            return None
-        parts.append((found[1] or found[2], int(found[3])))
-    return parts
-
-
-def _addresses(parts: list[tuple[str, int]]) -> tuple[list[tuple[str, int]], list[str]]:
-    """Every address of some hosts with its port, and the hosts that have none, with the reason."""
-    addresses: dict[tuple[str, int], None] = {}
+def _addresses(endpoints: Iterable[Endpoint]) -> tuple[list[Endpoint], list[str]]:
+    """Every address of some endpoints, and the endpoints that have none, with the reason."""
+    addresses: dict[Endpoint, None] = {}
     unknown = []
-    for host, port in parts:
+    for endpoint in endpoints:
         try:
-            known = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            known = socket.getaddrinfo(*endpoint, type=socket.SOCK_STREAM)
         except OSError as error:
-            unknown.append(f"{host}:{port} ({error.strerror})")
+            unknown.append(f"{endpoint} ({error.strerror})")
             continue
         except UnicodeError:
-            unknown.append(f"{host}:{port} (no host's name)")
+            unknown.append(f"{endpoint} (no host's name)")
             continue
-        addresses |= {(str(sockaddr[0]), int(sockaddr[1])): None for *_, sockaddr in known}
+        addresses |= {Endpoint(str(sockaddr[0]), int(sockaddr[1])): None for *_, sockaddr in known}
     return list(addresses), unknown
 
 
-def _wait_for_starting(parts: list[tuple[str, int]], timeout_s: float) -> None:
-    """Return when no address of some hosts refuses connections any more, or when the time is over."""
+def _wait_for_starting(endpoints: Sequence[Endpoint], timeout_s: float) -> None:
+    """Return when no address of some endpoints refuses connections any more, or when the time is over."""
     give_up = time.monotonic() + timeout_s
     told = False
-    while (left_s := give_up - time.monotonic()) > 0 and (starting := _refusing(parts)):
+    while (left_s := give_up - time.monotonic()) > 0 and (starting := _refusing(endpoints)):
         if not told:
             logger.info(
                 "no connection yet to Triton at %s, which may be loading its models: waiting for it, at most "
@@ -217,23 +202,19 @@ def _wait_for_starting(parts: list[tuple[str, int]], timeout_s: float) -> None:
         time.sleep(min(_LOOK_AGAIN_S, left_s))
 
 
-def _refusing(parts: list[tuple[str, int]]) -> list[str]:
+def _refusing(endpoints: Iterable[Endpoint]) -> list[str]:
     """The addresses, as they are known now, where a machine answers, but no program listens."""
-    addresses, _ = _addresses(parts)
-    return [_text(*one) for one in addresses if isinstance(_connection_error(*one), ConnectionRefusedError)]
+    addresses, _ = _addresses(endpoints)
+    return [str(one) for one in addresses if isinstance(_connection_error(one), ConnectionRefusedError)]
 
 
-def _connection_error(host: str, port: int) -> OSError | None:
+def _connection_error(address: Endpoint) -> OSError | None:
     """Why nobody takes a connection at an address, which gRPC does not tell soon; None when it is taken."""
     try:
-        socket.create_connection((host, port), timeout=_CONNECT_S).close()
+        socket.create_connection(address, timeout=_CONNECT_S).close()
     except OSError as error:
         return error
     return None
-
-
-def _text(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _identity(config: model_config_pb2.ModelConfig) -> tuple[dict[str, str], int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from command_line.paths import local_path
+from contract.endpoint import Endpoint, parse_endpoint
 from contract.triton_key import TritonKey
 from gateway.commands import check_http, check_tcp, check_zmq
 from gateway.commands.check_triton import check_triton
@@ -165,11 +166,11 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _endpoint(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
-    return host.strip("[]"), int(port)
+def _endpoint(text: str) -> Endpoint:
+    try:
+        return parse_endpoint(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _seconds(text: str) -> float:

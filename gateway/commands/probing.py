@@ -14,6 +14,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from contract.endpoint import Endpoint
 from contract.gamepad import BUTTONS, STICK_WIDTH
 from contract.tensors import FRAME_SHAPE
 from gateway.safe_text import one_line, shortened
@@ -73,8 +74,7 @@ class Place:
     flag: str
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
+        return str(Endpoint(self.host, self.port))
 
 
 def finding(where: str, what: str, probe: Callable[[], str]) -> Finding:

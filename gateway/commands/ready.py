@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from contract.endpoint import parse_endpoint
 from gateway.commands.http_get import get
 
 _WITHIN_S = 3.0
@@ -36,17 +37,20 @@ def main(words: Sequence[str]) -> int:
 
 def _default() -> str:
     host = os.environ.get("NITROGEN_HOST", "")
-    return f"{_LOOPBACK.get(host, host)}:{os.environ.get('NITROGEN_HTTP_PORT') or 8080}"
+    host = _LOOPBACK.get(host, host)
+    port = os.environ.get("NITROGEN_HTTP_PORT") or 8080
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _ask(endpoint: str) -> tuple[bool, str]:
     """Return whether the gateway is ready, and what it says, or why it says nothing."""
-    host, _, port = endpoint.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) <= 65535:
-        return False, f"{endpoint!r} is not HOST:PORT: check NITROGEN_HOST and NITROGEN_HTTP_PORT"
+    try:
+        place = parse_endpoint(endpoint)
+    except ValueError as error:
+        return False, f"{error}: check NITROGEN_HOST and NITROGEN_HTTP_PORT"
     try:
         deadline = time.monotonic() + _WITHIN_S
-        with socket.create_connection((host.strip("[]"), int(port)), _WITHIN_S) as connection:
+        with socket.create_connection(place, _WITHIN_S) as connection:
             status, page = get(connection, "/readyz", "gateway", deadline, _MOST_BYTES)
         if not page and status is None:
             raise ConnectionResetError

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import grpc
 
+from contract.endpoint import Endpoint
 from contract.triton_key import TritonKey
 from gateway.errors import StoppingError, TritonUnavailableError
 from gateway.settings import GatewaySettings
@@ -37,7 +38,7 @@ _REPLACED_S = 30.0
 class TritonConnection:
     """The calls to one Triton, or to several that serve the same models.
 
-    `endpoints`: HOST:PORT of each gRPC service. `tls`: for TLS. `key_file`: for restricted protocols.
+    `endpoints`: those of the gRPC services. `tls`: for TLS. `key_file`: for restricted protocols.
     `otlp_endpoint`: HOST:PORT of a collector of traces. `shared_slots`: how many requests' frames go through
     shared memory at a time; 0 for none. `start` and `close` run in the event loop that uses it.
 
@@ -47,13 +48,13 @@ class TritonConnection:
 
     def __init__(
         self,
-        *endpoints: str,
+        *endpoints: Endpoint,
         tls: TlsFiles | None = None,
         key_file: KeyFile | None = None,
         otlp_endpoint: str | None = None,
         shared_slots: int = 0,
     ) -> None:
-        self.endpoint = ",".join(endpoints)
+        self.endpoint = ",".join(map(str, endpoints))
         # Whether another Triton may answer a call that one refused: a single address has no other.
         self.is_balanced = len(endpoints) > 1 or not is_address(endpoints[0])
         # Grows whenever a connection was lost: what answers from then on may be another Triton.

@@ -52,9 +52,9 @@ class Liveness:
     def follow(self, addresses: Addresses) -> None:
         """Ask at these addresses from now on; a name without any is asked for by itself."""
         places = {
-            (endpoint, address)
+            (str(endpoint), address)
             for endpoint, found in addresses.items()
-            for address in (map(shown, found) if found else (endpoint,))
+            for address in (map(shown, found) if found else (str(endpoint),))
         }
         for place in self._watched.keys() - places:
             self._stop(place)

@@ -6,20 +6,21 @@ import logging
 import socket
 from collections.abc import Mapping, Sequence
 
-from gateway.triton.target import Address, host_of, port_of
+from contract.endpoint import Endpoint
+from gateway.triton.target import Address
 
 logger = logging.getLogger(__name__)
 
 
 class LookUp:
-    """Looks up endpoints, each HOST:PORT. One that cannot be looked up (any more) keeps what it had."""
+    """Looks up endpoints. One that cannot be looked up (any more) keeps what it had."""
 
-    def __init__(self, endpoints: Sequence[str]) -> None:
-        self._addresses: dict[str, tuple[Address, ...]] = dict.fromkeys(endpoints, ())
-        self._problems: dict[str, str] = {}
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._addresses: dict[Endpoint, tuple[Address, ...]] = dict.fromkeys(endpoints, ())
+        self._problems: dict[Endpoint, str] = {}
 
     @property
-    def addresses(self) -> Mapping[str, tuple[Address, ...]]:
+    def addresses(self) -> Mapping[Endpoint, tuple[Address, ...]]:
         """The addresses of each endpoint, in a fixed order; none for a name that is not known yet."""
         return dict(self._addresses)
 
@@ -38,9 +39,8 @@ class LookUp:
         return before != self._addresses
 
 
-async def _addresses_of(endpoint: str) -> tuple[Address, ...]:
+async def _addresses_of(endpoint: Endpoint) -> tuple[Address, ...]:
     loop = asyncio.get_running_loop()
-    port = port_of(endpoint)
-    found = await loop.getaddrinfo(host_of(endpoint), port, type=socket.SOCK_STREAM)
-    addresses = {(ipaddress.ip_address(entry[4][0]), port) for entry in found}
+    found = await loop.getaddrinfo(*endpoint, type=socket.SOCK_STREAM)
+    addresses = {(ipaddress.ip_address(entry[4][0]), endpoint.port) for entry in found}
     return tuple(sorted(addresses, key=lambda address: (address[0].version, address)))

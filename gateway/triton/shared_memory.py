@@ -27,6 +27,7 @@ from typing import Protocol
 
 from tritonclient.grpc import service_pb2
 
+from contract.endpoint import Endpoint
 from contract.tensors import FRAME_BYTES
 from gateway.errors import ModelError, ServerError, StartError
 from gateway.triton.rpc import (
@@ -54,22 +55,21 @@ _POLL_S = 0.05
 _SUBJECT = "shared memory"
 
 
-def require_local(endpoints: Sequence[str]) -> None:
+def require_local(endpoints: Sequence[Endpoint]) -> None:
     """Raise StartError unless there is one endpoint, and it is on this host."""
     if len(endpoints) != 1:
         raise StartError(
             f"--triton-shared-memory needs one Triton, and --triton names {len(endpoints)}: leave one of the "
             "two settings out"
         )
-    host, _, port = endpoints[0].rpartition(":")
     try:
-        addresses = {entry[4] for entry in socket.getaddrinfo(host.strip("[]"), int(port))}
+        addresses = {entry[4] for entry in socket.getaddrinfo(*endpoints[0])}
     except OSError:
         addresses = set()
     if not addresses or not all(_is_local(str(address[0])) for address in addresses):
         raise StartError(
-            f"--triton-shared-memory needs a Triton on this host, and --triton is {endpoints[0]!r}: name it "
-            "by an address of this host, such as 127.0.0.1:8001, or leave the setting out"
+            f"--triton-shared-memory needs a Triton on this host, and --triton is {str(endpoints[0])!r}: "
+            "name it by an address of this host, such as 127.0.0.1:8001, or leave the setting out"
         )
 
 

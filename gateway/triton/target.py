@@ -18,12 +18,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from contract.endpoint import Endpoint
 from contract.failure_text import CHANNEL_OPTIONS
 
 Options = tuple[tuple[str, Any], ...]
 Address = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
 # Of each endpoint, in a fixed order.
-Addresses = Mapping[str, tuple[Address, ...]]
+Addresses = Mapping[Endpoint, tuple[Address, ...]]
 
 # A request goes to one more address than this many that have failed; 5 is gRPC's own limit.
 _MOST_ATTEMPTS = 5
@@ -54,17 +55,17 @@ _OPTIONS: Options = (
 )
 
 
-def is_address(endpoint: str) -> bool:
-    """Return whether an endpoint HOST:PORT names an address, which needs no look-up and is but one Triton."""
+def is_address(endpoint: Endpoint) -> bool:
+    """Return whether an endpoint names an address, which needs no look-up and is but one Triton."""
     try:
-        ipaddress.ip_address(host_of(endpoint))
+        ipaddress.ip_address(endpoint.host)
     except ValueError:
         return False
     return True
 
 
-def channel_options(endpoints: Sequence[str], *, with_tls: bool) -> Options:
-    """Return the channel's options for these endpoints, each HOST:PORT.
+def channel_options(endpoints: Sequence[Endpoint], *, with_tls: bool) -> Options:
+    """Return the channel's options for these endpoints.
 
     A single address gets every call once: a call that failed could, repeated in silence, reach a restarted
     Triton that serves something else. With several Tritons a call that fails goes to the next one. Every
@@ -96,13 +97,13 @@ def channel_options(endpoints: Sequence[str], *, with_tls: bool) -> Options:
     options += (("grpc.service_config", json.dumps(config)),)
     if len(endpoints) > 1 or not is_address(endpoints[0]):
         # The target is addresses; certificates are for names. All have to be valid for the first endpoint's.
-        options += (("grpc.default_authority", endpoints[0]),)
+        options += (("grpc.default_authority", str(endpoints[0])),)
         if with_tls:
-            options += (("grpc.ssl_target_name_override", host_of(endpoints[0])),)
+            options += (("grpc.ssl_target_name_override", endpoints[0].host),)
     return _OPTIONS + options
 
 
-def target_of(endpoints: Sequence[str], addresses: Addresses) -> str:
+def target_of(endpoints: Sequence[Endpoint], addresses: Addresses) -> str:
     """Return the channel's target for these endpoints and their addresses."""
     found = {address for endpoint in endpoints for address in addresses[endpoint]}
     if not found or (len(endpoints) == 1 and is_address(endpoints[0])):
@@ -117,18 +118,8 @@ def target_of(endpoints: Sequence[str], addresses: Addresses) -> str:
 def shown(address: Address) -> str:
     """Return an address as HOST:PORT."""
     host, port = address
-    return f"{host}:{port}" if host.version == 4 else f"[{host}]:{port}"
+    return str(Endpoint(str(host), port))
 
 
 def _as_ipv6(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     return f"::ffff:{address}" if address.version == 4 else str(address)
-
-
-def host_of(endpoint: str) -> str:
-    """Return the host of an endpoint HOST:PORT, without brackets."""
-    return endpoint.rpartition(":")[0].strip("[]")
-
-
-def port_of(endpoint: str) -> int:
-    """Return the port of an endpoint HOST:PORT."""
-    return int(endpoint.rpartition(":")[2])

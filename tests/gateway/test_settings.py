@@ -50,6 +50,7 @@ def test_settings_do_not_change() -> None:
         (["--idle-timeout-s", "nan"], ["--idle-timeout-s", "'nan'", "a number"]),
         (["--triton", "localhost"], ["--triton", "'localhost'", "HOST:PORT"]),
         (["--triton", "localhost:99999"], ["--triton", "HOST:PORT"]),
+        (["--otlp-endpoint", "one:4317,other:4317"], ["--otlp-endpoint", "HOST:PORT"]),
         (["--log-level", "loud"], ["--log-level", "'loud'", "debug, info"]),
         (["--model", "a/b"], ["--model", "'a/b'"]),
         (["--game", ""], ["empty"]),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from contract.endpoint import parse_endpoint
 from gateway.contexts import FrameContext
 from gateway.data_plane import DataPlane
 from gateway.errors import RequestError, StoppingError
@@ -74,7 +75,7 @@ class Client:
 
 @pytest_asyncio.fixture
 async def plane(timed_triton: TimedTriton) -> AsyncIterator[DataPlane]:
-    connection = TritonConnection(timed_triton.endpoint)
+    connection = TritonConnection(parse_endpoint(timed_triton.endpoint))
     await connection.start()
     models = ModelRegistry(connection, "nitrogen")
     await models.start()

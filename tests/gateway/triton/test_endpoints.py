@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
+from contract.endpoint import parse_endpoint
 from gateway.contexts import FrameContext
 from gateway.data_plane import DataPlane
 from gateway.errors import NotServedError, TritonUnavailableError
@@ -45,7 +46,7 @@ async def plane_before(
 ) -> AsyncIterator[tuple[DataPlane, TritonConnection, list[tuple[str, int]]]]:
     """A data plane, its connection, and what it tells of its dispatches."""
     dispatched: list[tuple[str, int]] = []
-    connection = TritonConnection(*endpoints)
+    connection = TritonConnection(*map(parse_endpoint, endpoints))
     await connection.start()
     models = ModelRegistry(connection, default)
     await models.start()
@@ -116,7 +117,7 @@ async def test_a_model_that_was_unloaded_everywhere_ends_as_an_error_in_time(pai
 async def test_the_life_of_each_endpoint_is_told(pair: list[TimedTriton]) -> None:
     nobody = "127.0.0.1:1"
     lives = (pair[0].endpoint, pair[0].endpoint)
-    connection = TritonConnection(pair[0].endpoint, nobody)
+    connection = TritonConnection(*map(parse_endpoint, (pair[0].endpoint, nobody)))
     await connection.start()
     try:
         async with asyncio.timeout(WITHIN_S):
@@ -156,7 +157,7 @@ async def test_names_among_several_endpoints_are_looked_up(pair: list[TimedTrito
 
 
 @pytest.mark.parametrize(
-    ("endpoints", "target"),
+    ("places", "target"),
     [
         (["127.0.0.1:8001"], "dns:///127.0.0.1:8001"),
         (["[::1]:8001"], "dns:///[::1]:8001"),
@@ -167,14 +168,15 @@ async def test_names_among_several_endpoints_are_looked_up(pair: list[TimedTrito
         (["a.invalid:1", "b.invalid:2"], "dns:///a.invalid:1"),
     ],
 )
-async def test_targets(endpoints: list[str], target: str) -> None:
+async def test_targets(places: list[str], target: str) -> None:
+    endpoints = list(map(parse_endpoint, places))
     names = LookUp(endpoints)
     await names.refresh()
     assert target_of(endpoints, names.addresses) == target
 
 
 def service_config(*endpoints: str) -> dict[str, object]:
-    options = dict(channel_options(endpoints, with_tls=False))
+    options = dict(channel_options(list(map(parse_endpoint, endpoints)), with_tls=False))
     return {"retries": options["grpc.enable_retries"], **json.loads(options["grpc.service_config"])}
 
 

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 import trustme
 
+from contract.endpoint import parse_endpoint
 from contract.tensors import FRAME_BYTES
 from gateway.commands.check import main as check
 from gateway.triton.connection import TritonConnection
@@ -63,7 +64,7 @@ def written(path: Path, key: str) -> KeyFile:
 async def registry(
     endpoint: str, key: KeyFile | None, tls: TlsFiles | None = None, otlp: str | None = None
 ) -> AsyncIterator[tuple[ModelRegistry, TritonConnection]]:
-    connection = TritonConnection(endpoint, tls=tls, key_file=key, otlp_endpoint=otlp)
+    connection = TritonConnection(parse_endpoint(endpoint), tls=tls, key_file=key, otlp_endpoint=otlp)
     await connection.start()
     models = ModelRegistry(connection, "nitrogen")
     await models.start()
@@ -153,7 +154,7 @@ async def test_without_the_right_key_it_is_said_which_setting_to_mend(
 
 
 async def test_a_refusal_is_repeated_a_few_times_at_most(triton: TimedTriton) -> None:
-    connection = TritonConnection(f"localhost:{triton.port}")
+    connection = TritonConnection(parse_endpoint(f"localhost:{triton.port}"))
     await connection.start()
     model = TritonModel(connection, "nitrogen")
     reads = triton.config_reads()

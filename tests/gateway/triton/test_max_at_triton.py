@@ -9,6 +9,7 @@ import pytest_asyncio
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from contract.endpoint import parse_endpoint
 from gateway.server import Gateway
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
@@ -72,7 +73,7 @@ async def test_one_more_than_may_be_there_is_busy_at_once(triton: TimedTriton, g
 async def test_what_is_cancelled_in_the_queue_costs_at_most_the_batches_that_were_ready(
     triton: TimedTriton,
 ) -> None:
-    connection = TritonConnection(triton.endpoint)
+    connection = TritonConnection(parse_endpoint(triton.endpoint))
     await connection.start()
     model = TritonModel(connection, "nitrogen")
     try:

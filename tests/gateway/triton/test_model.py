@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from contract.endpoint import parse_endpoint
 from gateway.errors import DeadlineError, ModelError, NotServedError, TritonUnavailableError
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
@@ -19,7 +20,7 @@ from tests.stand_ins.timed_triton import CONTEXT_LENGTH, NEVER, NOISE, RAISE, Ti
 @pytest_asyncio.fixture
 async def model(timed_triton: TimedTriton) -> AsyncIterator[TritonModel]:
     """A client of the Triton that is always there."""
-    connection = TritonConnection(timed_triton.endpoint)
+    connection = TritonConnection(parse_endpoint(timed_triton.endpoint))
     await connection.start()
     model = TritonModel(connection, "nitrogen")
     yield model
@@ -40,7 +41,7 @@ async def triton(tmp_path: Path) -> AsyncIterator[TimedTriton]:
 @pytest_asyncio.fixture
 async def early_model(triton: TimedTriton) -> AsyncIterator[TritonModel]:
     """A client that is there before its Triton, and keeps itself up to date."""
-    connection = TritonConnection(triton.endpoint)
+    connection = TritonConnection(parse_endpoint(triton.endpoint))
     await connection.start()
     models = ModelRegistry(connection, "nitrogen")
     await models.start()

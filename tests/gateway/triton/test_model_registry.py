@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from contract.endpoint import parse_endpoint
 from gateway.errors import NotServedError, RequestError, TritonUnavailableError
 from gateway.safe_text import listed
 from gateway.triton.connection import TritonConnection
@@ -18,7 +19,7 @@ from tests.stand_ins.timed_triton import HORIZON, TimedTriton, running_triton
 
 @asynccontextmanager
 async def running_registry(endpoint: str, default: str = "nitrogen") -> AsyncIterator[ModelRegistry]:
-    connection = TritonConnection(endpoint)
+    connection = TritonConnection(parse_endpoint(endpoint))
     await connection.start()
     models = ModelRegistry(connection, default)
     await models.start()

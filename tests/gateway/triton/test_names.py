@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from contract.endpoint import parse_endpoint
 from gateway.contexts import FrameContext
 from gateway.data_plane import DataPlane
 from gateway.errors import GatewayError
@@ -118,7 +119,7 @@ class Player:
 @asynccontextmanager
 async def playing(port: int) -> AsyncIterator[tuple[Player, TritonConnection]]:
     """A player on a gateway's inside whose setting is the name, and nothing else."""
-    connection = TritonConnection(f"{NAME}:{port}")
+    connection = TritonConnection(parse_endpoint(f"{NAME}:{port}"))
     await connection.start()
     models = ModelRegistry(connection, "nitrogen")
     await models.start()

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
+from contract.endpoint import parse_endpoint
 from gateway.errors import BusyError, DeadlineError
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
@@ -31,7 +32,7 @@ async def triton(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Time
 
 @pytest_asyncio.fixture
 async def model(triton: TimedTriton) -> AsyncIterator[TritonModel]:
-    connection = TritonConnection(triton.endpoint)
+    connection = TritonConnection(parse_endpoint(triton.endpoint))
     await connection.start()
     model = TritonModel(connection, "nitrogen")
     yield model
@@ -113,7 +114,7 @@ async def test_triton_drops_a_late_request_also_when_nobody_cancels_it(
 ) -> None:
     """The time that its request has left travels with it, and Triton's refusal is a deadline's error."""
     facts = await model.fresh_facts()
-    connection = TritonConnection(triton.endpoint)
+    connection = TritonConnection(parse_endpoint(triton.endpoint))
     await connection.start()
     try:
         template = RequestTemplate(facts)

@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from contract.endpoint import parse_endpoint
 from contract.tensors import FRAME_BYTES
 from gateway.errors import StartError
 from gateway.protocol.messages import ActionChunk
@@ -49,7 +50,7 @@ async def sharing(
     triton: TimedTriton, slots: int = MOST_SLOTS
 ) -> AsyncIterator[tuple[TritonModel, SharedFrames]]:
     """A model whose frames go through shared memory, once Triton knows of it."""
-    connection = TritonConnection(triton.endpoint, shared_slots=slots)
+    connection = TritonConnection(parse_endpoint(triton.endpoint), shared_slots=slots)
     await connection.start()
     model = TritonModel(connection, "nitrogen")
     shared = connection.shared_frames
@@ -96,7 +97,7 @@ def held(shared: SharedFrames, slot: int = 0) -> bytes:
 
 
 async def test_answers_are_the_same(timed_triton: TimedTriton) -> None:
-    connection = TritonConnection(timed_triton.endpoint)
+    connection = TritonConnection(parse_endpoint(timed_triton.endpoint))
     await connection.start()
     plain = TritonModel(connection, "nitrogen")
     try:
@@ -175,7 +176,9 @@ async def test_a_triton_that_restricts_it_is_told_of_the_region_by_who_has_the_k
     (tmp_path / "key").write_text("nitrogen=a-secret\n")
     flag = "--grpc-restricted-protocol=shared-memory:nitrogen=a-secret"
     triton = TimedTriton(tmp_path / "triton", instances=1, flags=[flag])
-    connection = TritonConnection(triton.endpoint, key_file=KeyFile(tmp_path / "key"), shared_slots=1)
+    connection = TritonConnection(
+        parse_endpoint(triton.endpoint), key_file=KeyFile(tmp_path / "key"), shared_slots=1
+    )
     model = TritonModel(connection, "nitrogen")
     try:
         await triton.start()
@@ -246,4 +249,4 @@ async def test_the_region_of_a_gateway_that_lives_is_left_alone(timed_triton: Ti
 )
 def test_only_one_triton_on_this_host_can_share(endpoints: tuple[str, ...], said: str) -> None:
     with pytest.raises(StartError, match=said):
-        TritonConnection(*endpoints, shared_slots=1)
+        TritonConnection(*map(parse_endpoint, endpoints), shared_slots=1)

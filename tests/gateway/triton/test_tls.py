@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 import trustme
 
+from contract.endpoint import parse_endpoint
 from gateway.command_line import parse_settings
 from gateway.errors import StartError, TritonUnavailableError
 from gateway.triton.connection import TritonConnection
@@ -84,7 +85,7 @@ async def mutual_triton(
 
 async def horizon(*endpoints: str, tls: TlsFiles | None) -> int:
     """The horizon that a Triton tells; raises what the gateway's clients would be told."""
-    connection = TritonConnection(*endpoints, tls=tls)
+    connection = TritonConnection(*map(parse_endpoint, endpoints), tls=tls)
     await connection.start()
     model = TritonModel(connection, "nitrogen")
     try:
@@ -158,7 +159,7 @@ async def test_the_certificate_has_to_be_for_the_name_and_not_for_its_address(
 
 
 async def test_each_endpoint_s_life_is_seen_through_tls(triton: TimedTriton, trusted: Certificates) -> None:
-    connection = TritonConnection(triton.endpoint, tls=TlsFiles(trusted.authority))
+    connection = TritonConnection(parse_endpoint(triton.endpoint), tls=TlsFiles(trusted.authority))
     await connection.start()
     try:
         async with asyncio.timeout(WITHIN_S):

@@ -10,6 +10,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from contract.endpoint import parse_endpoint
 from gateway.errors import DeadlineError, ModelError, StartError
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
@@ -59,7 +60,7 @@ def collector() -> Iterator[tuple[Collector, str]]:
 
 async def test_each_call_is_a_span(timed_triton: TimedTriton, collector: tuple[Collector, str]) -> None:
     received, endpoint = collector
-    connection = TritonConnection(timed_triton.endpoint, otlp_endpoint=endpoint)
+    connection = TritonConnection(parse_endpoint(timed_triton.endpoint), otlp_endpoint=endpoint)
     await connection.start()
     model = TritonModel(connection, "nitrogen")
     facts = await model.fresh_facts()
@@ -89,7 +90,7 @@ async def test_each_call_is_a_span(timed_triton: TimedTriton, collector: tuple[C
 
 
 async def test_a_collector_that_is_not_there_hurts_nobody(timed_triton: TimedTriton) -> None:
-    connection = TritonConnection(timed_triton.endpoint, otlp_endpoint="127.0.0.1:1")
+    connection = TritonConnection(parse_endpoint(timed_triton.endpoint), otlp_endpoint="127.0.0.1:1")
     await connection.start()
     model = TritonModel(connection, "nitrogen")
     facts = await model.fresh_facts()
@@ -102,7 +103,7 @@ async def test_a_collector_that_is_not_there_hurts_nobody(timed_triton: TimedTri
 def test_missing_packages_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with pytest.raises(StartError, match=r"--otlp-endpoint .* run \S+ -m pip install '\.\[tracing\]'"):
-        TritonConnection("127.0.0.1:8001", otlp_endpoint="127.0.0.1:4317")
+        TritonConnection(parse_endpoint("127.0.0.1:8001"), otlp_endpoint="127.0.0.1:4317")
 
 
 async def test_the_call_carries_its_span(collector: tuple[Collector, str]) -> None:
@@ -121,7 +122,7 @@ async def test_the_call_carries_its_span(collector: tuple[Collector, str]) -> No
     )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    connection = TritonConnection(f"127.0.0.1:{port}", otlp_endpoint=endpoint)
+    connection = TritonConnection(parse_endpoint(f"127.0.0.1:{port}"), otlp_endpoint=endpoint)
     await connection.start()
     await connection.call(MODEL_INFER, b"", 5, "a test")
     await connection.close()
