@@ -15,7 +15,7 @@ from nitrogen_play.asking import Asker
 from nitrogen_play.errors import GameNotFoundError
 from nitrogen_play.frames import model_frame
 from nitrogen_play.games.retro import open_retro
-from nitrogen_play.interfaces import Frame, Game
+from nitrogen_play.interfaces import Game, Picture
 from nitrogen_play.meter import Meter
 from nitrogen_play.pad import BUTTONS, NEUTRAL, PadState
 from nitrogen_play.player import Player, PlayOptions
@@ -68,7 +68,7 @@ def test_what_is_pressed_is_what_the_server_says_without_menus(tiny_stack: Stack
         assert step.state.pressed == on - {"START", "BACK", "GUIDE"}
 
 
-def played_pictures(stack: Stack, folder: Path, *, is_async: bool = False) -> list[Frame]:
+def played_pictures(stack: Stack, folder: Path, *, is_async: bool = False) -> list[Picture]:
     """Play 40 steps with a seed; the picture before the first as the model gets it, and the last one."""
     meter = Meter()
     client = ModelClient("127.0.0.1", stack.zmq_port, retries=0, seed=3)
@@ -300,7 +300,7 @@ def test_a_game_that_is_not_there_is_told_what_is(name: str, state: str | None, 
         open_retro(name, state, None)
 
 
-def ticked(game: Game, pressed: set[str], ticks: int) -> Frame:
+def ticked(game: Game, pressed: set[str], ticks: int) -> Picture:
     """The picture after some ticks with these buttons held."""
     game.gamepad.apply(PadState(frozenset(pressed), (0, 0), (0, 0)))
     for _ in range(ticks):

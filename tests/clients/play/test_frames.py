@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 from nitrogen_play.frames import model_frame
-from nitrogen_play.interfaces import Frame
+from nitrogen_play.interfaces import Picture
 
 
-def scene(height: int, width: int) -> Frame:
+def scene(height: int, width: int) -> Picture:
     rows, columns = np.mgrid[0:height, 0:width]
     return np.stack([rows * 255 // height, columns * 255 // width, (rows * columns) >> 12], axis=2).astype(
         np.uint8

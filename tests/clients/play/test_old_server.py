@@ -10,7 +10,7 @@ import pytest
 from nitrogen_client import ModelClient
 from nitrogen_play.asking import Asker
 from nitrogen_play.games.retro import open_retro
-from nitrogen_play.interfaces import Frame
+from nitrogen_play.interfaces import Picture
 from nitrogen_play.meter import Meter
 from nitrogen_play.player import Player, PlayOptions
 from nitrogen_play.recording.actions_file import read_steps
@@ -38,7 +38,7 @@ def test_a_server_of_the_older_kind_is_played_with(tmp_path: Path) -> None:
 def test_async_with_a_server_that_is_too_slow_plays_what_comes_and_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slow(image: Frame) -> dict[str, Any]:
+    def slow(image: Picture) -> dict[str, Any]:
         time.sleep(1)  # at 120 ticks a second, several chunks' length
         return actions(image)
 

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 from nitrogen_play.errors import RecordingError
-from nitrogen_play.interfaces import Frame
+from nitrogen_play.interfaces import Picture
 from nitrogen_play.pad import BUTTONS, NEUTRAL, PadState
 from nitrogen_play.recording.actions_file import RecordedStep, read_steps
 from nitrogen_play.recording.films import Film, debug_picture
@@ -17,7 +17,7 @@ from nitrogen_play.recording.recorder import Recorder, RecordingPaths, new_recor
 PLAIN = np.full((224, 320, 3), (200, 40, 40), np.uint8)
 
 
-def film_of(path: Path) -> list[tuple[float, Frame]]:
+def film_of(path: Path) -> list[tuple[float, Picture]]:
     """Seconds and picture of each of a film's pictures."""
     with av.open(str(path)) as container:
         pictures = list(container.decode(video=0))
@@ -174,11 +174,11 @@ def test_each_button_shows_on_the_pad(name: str) -> None:
 
 
 def test_sticks_show_on_the_pad_where_they_point() -> None:
-    def middle(left: tuple[int, int]) -> Frame:
+    def middle(left: tuple[int, int]) -> Picture:
         changed = (pad_picture(PadState(frozenset(), left, (0, 0)), "") != pad_picture(NEUTRAL, "")).any(
             axis=2
         )
-        centre: Frame = np.argwhere(changed).mean(axis=0)
+        centre: Picture = np.argwhere(changed).mean(axis=0)
         return centre
 
     right_y, right_x = middle((32_767, 0))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from nitrogen_play.games.watched_screen import WatchedScreen
-from nitrogen_play.interfaces import Frame
+from nitrogen_play.interfaces import Picture
 
 BLACK = np.zeros((90, 160, 3), np.uint8)
 GREY = np.full((90, 160, 3), 128, np.uint8)
@@ -20,10 +20,10 @@ class Film:
         self._picture = BLACK
         self._watched = WatchedScreen(self, self.said.append, "do this", clock=lambda: self.seconds)
 
-    def capture(self) -> Frame:
+    def capture(self) -> Picture:
         return self._picture
 
-    def show(self, picture: Frame, seconds: int) -> list[str]:
+    def show(self, picture: Picture, seconds: int) -> list[str]:
         """Show a picture for so long; what was said meanwhile."""
         self.said.clear()
         self._picture = picture
@@ -34,7 +34,7 @@ class Film:
 
 
 @pytest.mark.parametrize(("picture", "shown"), [(BLACK, "black"), (GREY, "of one colour (#808080)")])
-def test_pictures_of_one_colour_are_told_once_with_what_to_do(picture: Frame, shown: str) -> None:
+def test_pictures_of_one_colour_are_told_once_with_what_to_do(picture: Picture, shown: str) -> None:
     sentence = f"all pictures have been {shown} for 5 s, and the model plays blind: do this"
     assert Film().show(picture, 60) == [sentence]
 

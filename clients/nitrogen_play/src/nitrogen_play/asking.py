@@ -12,7 +12,7 @@ import nitrogen_client
 
 from nitrogen_play.errors import PlayError, ServerError
 from nitrogen_play.frames import model_frame
-from nitrogen_play.interfaces import Frame
+from nitrogen_play.interfaces import Picture
 from nitrogen_play.pad import PadState, pad_states
 
 # What may be over in a moment; all other errors stop the game.
@@ -58,7 +58,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Question:
-    frame: Frame
+    frame: Picture
     tick: int
     resets: int
 
@@ -88,7 +88,7 @@ class Asker:
         """Whether a question has no answer yet."""
         return self._pending > 0
 
-    def ask(self, frame: Frame, tick: int) -> None:
+    def ask(self, frame: Picture, tick: int) -> None:
         """Ask for the chunk that answers a picture."""
         self._pending += 1
         self._questions.put(_Question(frame, tick, self._resets))
@@ -160,7 +160,7 @@ class Asker:
         server_s = None if timing is None else min(took_s, timing.total_ms / 1000)
         return Answer(question.tick, states, None, server_s, took_s - (server_s or 0.0))
 
-    def _predict(self, frame: Frame) -> nitrogen_client.Prediction:
+    def _predict(self, frame: Picture) -> nitrogen_client.Prediction:
         try:
             return self._client.predict(frame, timing=self._with_timing)
         except nitrogen_client.UnsupportedError:

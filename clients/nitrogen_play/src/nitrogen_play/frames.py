@@ -3,41 +3,41 @@
 import numpy as np
 import PIL.Image
 
-from nitrogen_play.interfaces import Frame
+from nitrogen_play.interfaces import Picture
 
 SIDE = 256
 RESIZE_MODES = ("stretch", "pad", "crop")
 
 
-def model_frame(frame: Frame, resize_mode: str) -> Frame:
+def model_frame(picture: Picture, resize_mode: str) -> Picture:
     """Return a picture as (256, 256, 3).
 
     `resize_mode`: "stretch" as the reference's client does; "pad" with black bars to a square, the odd pixel
     below or right; "crop" to the square in the middle. Larger pictures are averaged by area, smaller ones
     interpolated.
     """
-    if frame.shape == (SIDE, SIDE, 3):
-        return frame
+    if picture.shape == (SIDE, SIDE, 3):
+        return picture
     if resize_mode == "pad":
-        frame = _padded(frame)
+        picture = _padded(picture)
     elif resize_mode == "crop":
-        frame = _cropped(frame)
-    is_smaller = min(frame.shape[:2]) >= SIDE
+        picture = _cropped(picture)
+    is_smaller = min(picture.shape[:2]) >= SIDE
     how = PIL.Image.Resampling.BOX if is_smaller else PIL.Image.Resampling.BILINEAR
-    return np.asarray(PIL.Image.fromarray(frame).resize((SIDE, SIDE), how))
+    return np.asarray(PIL.Image.fromarray(picture).resize((SIDE, SIDE), how))
 
 
-def _padded(frame: Frame) -> Frame:
-    height, width = frame.shape[:2]
+def _padded(picture: Picture) -> Picture:
+    height, width = picture.shape[:2]
     side = max(height, width)
     square = np.zeros((side, side, 3), np.uint8)
     top, left = (side - height) // 2, (side - width) // 2
-    square[top : top + height, left : left + width] = frame
+    square[top : top + height, left : left + width] = picture
     return square
 
 
-def _cropped(frame: Frame) -> Frame:
-    height, width = frame.shape[:2]
+def _cropped(picture: Picture) -> Picture:
+    height, width = picture.shape[:2]
     side = min(height, width)
     top, left = max(0, height // 2 - side // 2), max(0, width // 2 - side // 2)
-    return np.ascontiguousarray(frame[top : top + side, left : left + side])
+    return np.ascontiguousarray(picture[top : top + side, left : left + side])

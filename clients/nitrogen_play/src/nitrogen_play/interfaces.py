@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from nitrogen_play.pad import PadState
 
-Frame = NDArray[np.uint8]
+# (H, W, 3) RGB; a frame, in contrast, is the 256x256 one that the model sees.
+Picture = NDArray[np.uint8]
 
 
 class Screen(Protocol):
     """What is to be seen of a game."""
 
-    def capture(self) -> Frame:
-        """Return the present picture, (H, W, 3) RGB; nobody changes it afterwards.
+    def capture(self) -> Picture:
+        """Return the present picture; nobody changes it afterwards.
 
         Raises:
             GameLostError: the game's window is gone.

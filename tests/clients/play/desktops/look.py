@@ -12,7 +12,7 @@ from typing import TypeVar
 from nitrogen_play.errors import DeviceError, PlayError
 from nitrogen_play.games.windows_list import OpenWindow
 from nitrogen_play.games.x11_window import X11Windows
-from nitrogen_play.interfaces import Frame
+from nitrogen_play.interfaces import Picture
 
 Seen = TypeVar("Seen")
 WITHIN_S = 20
@@ -55,7 +55,7 @@ def titled(windows: X11Windows, title: str) -> OpenWindow | None:
     return next((window for window in windows.listed() if window.title == title), None)
 
 
-def colours(picture: Frame) -> list[str]:
+def colours(picture: Picture) -> list[str]:
     """The colours in the middles of both halves."""
     height, width, _ = picture.shape
     middles = (picture[height // 2, width // 4], picture[height // 2, 3 * width // 4])

@@ -8,7 +8,7 @@ import numpy as np
 from nitrogen_play.clocks import Pacer
 from nitrogen_play.consoles import Console, retro_console, retro_systems
 from nitrogen_play.errors import GameNotFoundError, MissingPackageError
-from nitrogen_play.interfaces import Frame, Game
+from nitrogen_play.interfaces import Game, Picture
 from nitrogen_play.pad import NEUTRAL, PadState
 
 _MOST_NAMES = 30
@@ -32,7 +32,7 @@ class RetroGame:
         self._state = NEUTRAL
         self._picture, _ = environment.reset()
 
-    def capture(self) -> Frame:
+    def capture(self) -> Picture:
         """Return the present picture."""
         return np.ascontiguousarray(self._picture)
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from nitrogen_play.interfaces import Frame, Screen
+from nitrogen_play.interfaces import Picture, Screen
 
 _WARNED_AFTER_S = 5.0
 # Of a picture with something on it, a few pixels tell so.
@@ -31,7 +31,7 @@ class WatchedScreen:
         self._flat_since: float | None = None
         self._is_warned = False
 
-    def capture(self) -> Frame:
+    def capture(self) -> Picture:
         """Return the present picture, as the screen gives it."""
         picture = self._screen.capture()
         if not _is_flat(picture):
@@ -54,7 +54,7 @@ class WatchedScreen:
         return picture
 
 
-def _is_flat(picture: Frame) -> bool:
+def _is_flat(picture: Picture) -> bool:
     """Return whether all of a picture is of one colour."""
     first = picture[0, 0]
     return bool((picture[::_STRIDE, ::_STRIDE] == first).all() and (picture == first).all())

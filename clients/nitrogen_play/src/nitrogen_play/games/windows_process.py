@@ -6,7 +6,7 @@ import numpy as np
 
 from nitrogen_play.errors import DeviceError, GameLostError, MissingPackageError
 from nitrogen_play.games.windows_list import OpenWindow
-from nitrogen_play.interfaces import Frame
+from nitrogen_play.interfaces import Picture
 
 Region = tuple[int, int, int, int]
 
@@ -81,9 +81,9 @@ class DxcamScreen:
         self._desktop = desktop
         self._window = window
         self._camera = camera
-        self._last: Frame | None = None
+        self._last: Picture | None = None
 
-    def capture(self) -> Frame:
+    def capture(self) -> Picture:
         """Return what is on the screen where the window is.
 
         Raises:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nitrogen_play.errors import DeviceError, GameLostError, MissingPackageError
 from nitrogen_play.games.windows_list import OpenWindow
-from nitrogen_play.interfaces import Frame
+from nitrogen_play.interfaces import Picture
 
 _LEAST_SIDE = 16
 _IS_VIEWABLE = 2
@@ -133,7 +133,7 @@ class X11Screen:
 
             window.composite_redirect_window(RedirectAutomatic)
 
-    def capture(self) -> Frame:
+    def capture(self) -> Picture:
         """Return what the window shows, (H, W, 3) RGB.
 
         Raises:
@@ -165,7 +165,7 @@ class X11Screen:
         self._context = self._copy.create_gc(subwindow_mode=X.IncludeInferiors, graphics_exposures=False)
         self._shape = (width, height, depth)
 
-    def _pixels(self, width: int, height: int) -> Frame:
+    def _pixels(self, width: int, height: int) -> Picture:
         from Xlib import X  # noqa: PLC0415 - an extra
 
         picture = np.empty((height, width, 3), np.uint8)

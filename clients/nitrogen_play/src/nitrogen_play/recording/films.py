@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 
 from nitrogen_play.errors import MissingPackageError, RecordingError
-from nitrogen_play.interfaces import Frame
+from nitrogen_play.interfaces import Picture
 from nitrogen_play.pad import PadState
 from nitrogen_play.recording.pad_picture import HEIGHT, pad_picture
 
@@ -47,7 +47,7 @@ class Film:
         self._size = (0, 0)
         self._next_tick = 0
 
-    def add(self, picture: Frame, tick: int) -> None:
+    def add(self, picture: Picture, tick: int) -> None:
         """Add a picture, (H, W, 3) RGB; one whose tick is not after the last one's is left out.
 
         Raises:
@@ -87,7 +87,7 @@ class Film:
         except (av.FFmpegError, OSError) as error:
             raise RecordingError(f"the film {self._path} cannot be written: {error}") from error
 
-    def _open(self, picture: Frame) -> None:
+    def _open(self, picture: Picture) -> None:
         import av  # noqa: PLC0415 - an extra
 
         height, width = picture.shape[:2]
@@ -104,14 +104,14 @@ class Film:
         self._stream = stream
 
 
-def debug_picture(picture: Frame, state: PadState, caption: str) -> Frame:
+def debug_picture(picture: Picture, state: PadState, caption: str) -> Picture:
     """Return a game's picture, 480 pixels high, with the pad drawn beside it."""
     height, width = picture.shape[:2]
     shown = _fitted(picture, (max(1, round(width * HEIGHT / height)), HEIGHT))
     return np.concatenate([shown, pad_picture(state, caption)], axis=1)
 
 
-def _fitted(picture: Frame, size: tuple[int, int]) -> Frame:
+def _fitted(picture: Picture, size: tuple[int, int]) -> Picture:
     height, width = picture.shape[:2]
     if (width, height) == size:
         return picture

@@ -7,7 +7,7 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-from nitrogen_play.interfaces import Frame
+from nitrogen_play.interfaces import Picture
 from nitrogen_play.pad import STICK_MAX, PadState
 
 WIDTH, HEIGHT = 400, 480
@@ -49,7 +49,7 @@ _STICK_RADIUS = 56
 _KNOB_RADIUS = 18
 
 
-def pad_picture(state: PadState, caption: str) -> Frame:
+def pad_picture(state: PadState, caption: str) -> Picture:
     """Return the pad as a picture, (480, 400, 3) RGB; what is held is red, sticks are blue.
 
     `caption`: a short text below it.
@@ -69,7 +69,7 @@ def pad_picture(state: PadState, caption: str) -> Frame:
 
 
 @cache
-def _empty_pad() -> Frame:
+def _empty_pad() -> Picture:
     picture = PIL.Image.new("RGB", (WIDTH, HEIGHT), _BACKGROUND)
     draw = PIL.ImageDraw.Draw(picture)
     for name in (*_DISCS, *_BARS):

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TextIO
 
 from nitrogen_play.errors import RecordingError
-from nitrogen_play.interfaces import Frame, Game
+from nitrogen_play.interfaces import Game, Picture
 from nitrogen_play.pad import PadState
 from nitrogen_play.recording.actions_file import RecordedStep, step_line
 from nitrogen_play.recording.films import Film, debug_picture
@@ -33,7 +33,7 @@ class RecordingPaths:
 
 @dataclass(frozen=True)
 class _Picture:
-    picture: Frame
+    picture: Picture
     state: PadState
     tick: int
 
@@ -116,7 +116,7 @@ class Recorder:
             return False
         return self.add_picture(game.screen.capture(), state, clock.now(), wait=clock.stands_still)
 
-    def add_picture(self, picture: Frame, state: PadState, tick: int, *, wait: bool) -> bool:
+    def add_picture(self, picture: Picture, state: PadState, tick: int, *, wait: bool) -> bool:
         """Film a picture; return False if there was no room for it.
 
         `wait`: whether to wait for room, for games that wait too.
