@@ -48,6 +48,12 @@ def test_the_interpreter_of_this_torch_is_understood(rows: int, cause: str) -> N
     )
 
 
+def test_a_traceback_without_an_exception_leaves_the_first_line() -> None:
+    traceback = "Traceback of TorchScript (most recent call last):\n  in forward"
+    assert cause_of(f"execution failed\n{traceback}") == "execution failed"
+    assert cause_of(f"execution failed\n{traceback}\nValueError: too large") == "execution failed"
+
+
 @given(st.text())
 def test_any_text_becomes_one_short_line(text: str) -> None:
     told = cause_of(text)

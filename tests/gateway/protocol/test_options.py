@@ -71,6 +71,11 @@ def test_a_model_of_endless_length_is_refused() -> None:
         read_options({"model": "x" * 256})
 
 
+def test_a_game_of_endless_length_is_refused() -> None:
+    with pytest.raises(RequestError, match="at most 1000 characters, not 1001"):
+        read_options({"game": "x" * 1001})
+
+
 def test_a_request_has_the_options() -> None:
     options = Options(seed=1, game="Zelda", timing=True, model="nitrogen-fast")
     image = RawFrame(b"")

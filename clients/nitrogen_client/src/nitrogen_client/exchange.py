@@ -135,8 +135,7 @@ class Peer:
 
     def learn(self, format_: Format) -> None:
         """Remember the format in which the server answered the question."""
-        if self.format is None:
-            logger.info("the server at %s speaks %s", self.where, format_.name)
+        logger.info("the server at %s speaks %s", self.where, format_.name)
         self.format = format_
 
     def check_supports(self, options: Options) -> None:

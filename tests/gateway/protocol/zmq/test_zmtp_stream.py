@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.protocol.zmq.zmtp.errors import FrameError, IdentityError
-from gateway.protocol.zmq.zmtp.frames import frame
+from gateway.protocol.zmq.zmtp.frames import COMMAND, MORE, frame, metadata
 from tests.gateway.protocol.zmq.zmtp_streams import (
     GREETING,
     MOST_MESSAGE_BYTES,
@@ -64,6 +64,28 @@ def test_a_peer_of_zmtp_2_is_told_the_sockets_kind_before_it_tells_its_own() -> 
 
 def test_a_reserved_name_is_not_taken_from_a_peer_of_zmtp_2_either() -> None:
     _, problem = feed(new_stream(), [OLD_GREETING[:12] + frame(b"\0me")])
+    assert isinstance(problem, IdentityError)
+
+
+def test_a_greeting_of_zmtp_2_that_goes_on_with_no_identity_is_refused() -> None:
+    _, problem = feed(new_stream(), [OLD_GREETING[:12] + frame(b"me", MORE)])
+    assert "goes on with no identity" in str(problem)
+
+
+def test_a_ping_is_answered_between_the_frames_of_a_message() -> None:
+    stream = new_stream()
+    feed(stream, [GREETING + READY])
+    stream.outgoing()
+    (message,), _ = feed(
+        stream, [frame(b"", MORE), frame(b"\x04PING\x00\x0acontext", COMMAND), frame(b"request")]
+    )
+    assert message.parts == [b"", b"request"]
+    assert stream.outgoing() == frame(b"\x04PONGcontext", COMMAND)
+
+
+def test_an_identity_that_zeromq_keeps_for_itself_is_refused() -> None:
+    ready = frame(b"\x05READY" + metadata(Socket_Type=b"REQ", Identity=b"\0me"), COMMAND)
+    _, problem = feed(new_stream(), [GREETING + ready])
     assert isinstance(problem, IdentityError)
 
 
