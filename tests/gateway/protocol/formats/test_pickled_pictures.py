@@ -20,12 +20,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
-from gateway.errors import RequestError, UnsafePickleError
+from gateway.errors import ImageError, RequestError, UnsafePickleError
 from gateway.protocol.formats.pickle_format import decode_request
 from gateway.protocol.formats.pickles.info import Inert
 from gateway.protocol.messages import Pixels
 from tests.gateway.protocol.formats.gadgets import LIVE, REFUSED
-from tests.gateway.protocol.formats.pickle_parts import IMAGE, text, within_a_request
+from tests.gateway.protocol.formats.pickle_parts import IMAGE, image, text, within_a_request
 from tests.gateway.protocol.test_attacks import ATTACKS
 
 PICTURE = PIL.Image.effect_noise((64, 48), 60).convert("RGB")
@@ -218,3 +218,10 @@ def test_nothing_of_odd_info_waits_for_the_collector() -> None:
         assert not any(type(one) is Inert for one in gc.get_objects())
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("mode", ["P", "PA"])
+def test_indexed_colours_without_a_palette_are_refused(mode: str) -> None:
+    pixel = b"C" + bytes((len(mode),)) + b"\0" * len(mode)
+    with pytest.raises(ImageError, match=f"mode {mode} has no palette"):
+        decode_request(within_a_request(image(text(mode), b"K\x01K\x01\x86", b"N", pixel)))
