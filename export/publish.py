@@ -47,6 +47,7 @@ class Material:
     checkpoint: Checkpoint
     adapter: Adapter | None
     sampling: Sampling
+    largest_batch: int
     reference: Reference
 
     def build(self) -> NitroGen:
@@ -78,7 +79,8 @@ def export_source(options: ExportOptions, source: CheckpointSource) -> list[Vers
     for form in formats:
         require_writable_model(options.repository, options.name + form.suffix)
     weights_bytes = source.path.stat().st_size
-    form_s = (_S_PER_BYTE + _S_PER_BYTE_AND_SAMPLE * _largest_batch(settings)) * weights_bytes
+    largest_batch = settings.max_batch_size or (16 if _is_for_gpu(settings) else 8)
+    form_s = (_S_PER_BYTE + _S_PER_BYTE_AND_SAMPLE * largest_batch) * weights_bytes
     logger.info(
         "2 of 3: converting %s (%s), %s (an estimate for two cores, from its size and --max-batch-size)",
         source.path,
@@ -95,7 +97,7 @@ def export_source(options: ExportOptions, source: CheckpointSource) -> list[Vers
     sampling = choose_sampling(checkpoint, settings)
     logger.info("running the network on the self-check's inputs: %s", sampling)
     reference = reference_answers(build(checkpoint, sampling))
-    material = Material(source, checkpoint, adapter, sampling, reference)
+    material = Material(source, checkpoint, adapter, sampling, largest_batch, reference)
     return [_publish(form, options, material) for form in formats]
 
 
@@ -130,26 +132,25 @@ def _publish(form: Format, options: ExportOptions, material: Material) -> Versio
     """Publish one format."""
     name = options.name + form.suffix
     asked = replace(options.settings, formats=(form.name,))
-    largest_batch = _largest_batch(asked)
     with new_version(
         options.repository, name, options.version, force=options.force, keep=options.keep
     ) as new:
         precision, accuracy = _write_graph(new.folder / form.file_name, form, asked, material)
         facts = _facts(material, precision, accuracy)
-        config = fill_config(facts, form, asked, name=name, version=new.number, max_batch_size=largest_batch)
+        made = replace(
+            asked,
+            steps=facts.inference_steps,
+            context_length=facts.context_length,
+            precision=precision,
+            max_batch_size=material.largest_batch,
+        )
+        config = fill_config(facts, form, made, name=name, version=new.number)
         files = {
             path.name: GraphFile(path.stat().st_size, file_sha256(path))
             for path in sorted(new.folder.iterdir())
             if path.name != PULSE_NAME
         }
         write_config(config, new.folder)
-        made = replace(
-            asked,
-            steps=material.sampling.steps,
-            context_length=material.sampling.context_length,
-            precision=precision,
-            max_batch_size=largest_batch,
-        )
         manifest = _manifest(asked, made, material, accuracy, files)
         write_manifest(manifest, new.folder)
         logger.info("3 of 3: publishing version %d of %s in %s", new.number, name, options.repository)
@@ -159,10 +160,6 @@ def _publish(form: Format, options: ExportOptions, material: Material) -> Versio
 
 def _is_for_gpu(settings: ModelSettings) -> bool:
     return settings.device_kind == "gpu" or (settings.device_kind == "auto" and torch.cuda.is_available())
-
-
-def _largest_batch(settings: ModelSettings) -> int:
-    return settings.max_batch_size or (16 if _is_for_gpu(settings) else 8)
 
 
 def _precisions(settings: ModelSettings, form: Format) -> tuple[Precision, ...]:
@@ -186,18 +183,16 @@ def _write_graph(
 ) -> tuple[Precision, Accuracy]:
     """Save the first precision whose graph is accurate enough; which one, and how accurate it is."""
     *others, last = _precisions(settings, form)
-    writer, largest_batch = form.writer(), _largest_batch(settings)
+    writer = form.writer()
     for precision in others:
         try:
-            return precision, _write_and_check(path, writer, precision, material, largest_batch)
+            return precision, _write_and_check(path, writer, precision, material)
         except VerificationError as error:
             logger.warning("%s: trying %s", error, last)
-    return last, _write_and_check(path, writer, last, material, largest_batch)
+    return last, _write_and_check(path, writer, last, material)
 
 
-def _write_and_check(
-    path: Path, writer: Writer, precision: Precision, material: Material, largest_batch: int
-) -> Accuracy:
+def _write_and_check(path: Path, writer: Writer, precision: Precision, material: Material) -> Accuracy:
     logger.info("saving %s in %s", path.name, precision)
     model = material.build()
     lower_precision(model, precision)
@@ -212,9 +207,9 @@ def _write_and_check(
         accuracy.mean_difference,
         100 * accuracy.flipped_buttons,
     )
-    memory = run_largest_batch(graph, material.reference, largest_batch)
+    memory = run_largest_batch(graph, material.reference, material.largest_batch)
     took = "" if memory is None else f", and takes {size(memory)} of this machine's memory beside the weights"
-    logger.info("the largest batch, of %d, runs%s", largest_batch, took)
+    logger.info("the largest batch, of %d, runs%s", material.largest_batch, took)
     return accuracy
 
 

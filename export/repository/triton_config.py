@@ -25,22 +25,23 @@ _LONGEST_DEADLINE_US = 25_000_000  # the gateway's, on the ZeroMQ port
 
 
 def fill_config(
-    facts: Facts, form: Format, settings: ModelSettings, *, name: str, version: int, max_batch_size: int
+    facts: Facts, form: Format, made: ModelSettings, *, name: str, version: int
 ) -> model_config_pb2.ModelConfig:
-    """The original config of a format with a checkpoint's shapes and facts; Triton serves `version` only."""
+    """The original config of a format with what a version was made from and with; Triton serves it only."""
+    assert made.max_batch_size is not None  # noqa: S101 - it was made with one
     text = form.original.read_text(encoding="utf-8")
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
     config.name = name
-    config.max_batch_size = max_batch_size
+    config.max_batch_size = made.max_batch_size
     config.version_policy.specific.versions.append(version)
-    config.instance_group[0].kind = _KINDS[settings.device_kind]
-    if settings.max_queue_size:
-        bound_queue(config, settings.max_queue_size)
+    config.instance_group[0].kind = _KINDS[made.device_kind]
+    if made.max_queue_size:
+        bound_queue(config, made.max_queue_size)
     inputs = input_tensors(facts.horizon, facts.context_length)
     outputs = output_tensors(facts.horizon)
     for tensor, contract in zip((*config.input, *config.output), (*inputs, *outputs), strict=True):
         tensor.dims[:] = contract.dims
-    for batch_size in range(1, max_batch_size + 1):
+    for batch_size in range(1, made.max_batch_size + 1):
         _add_warm_up(config, batch_size)
     for key, value in facts.to_parameters().items():
         config.parameters[key].string_value = value

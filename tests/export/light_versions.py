@@ -66,10 +66,9 @@ def write_light(
     config = fill_config(
         facts,
         FORMATS["torchscript"],
-        replace(made, device_kind="cpu"),
+        replace(made, device_kind="cpu", max_batch_size=1),
         name=NAME,
         version=new.number,
-        max_batch_size=1,
     )
     config.backend = "python"
     config.ClearField("model_warmup")
