@@ -1,6 +1,6 @@
 """The gateway: Triton's client, the data plane and the ports, on one event loop.
 
-It installs no signal handlers and prints nothing, so it can be embedded; `__main__` is the command line.
+It installs no signal handlers and prints nothing, so it can be embedded; `commands.serve` does both.
 """
 
 import asyncio
