@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 # Headers, and the first part of an image that comes with one, are received here; the rest in its own place.
 _SCRATCH_BYTES = 16 * 2**10
 
-STOPPING = StoppingError("the gateway is stopping: connect again in a moment")
+_STOPPING = StoppingError("the gateway is stopping: connect again in a moment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         if self._state is State.OPEN:
             is_idle = not self._backlog and not self._session.in_flight
             self._closing.hurry()
-            self._end_with(STOPPING if is_idle else None)
+            self._end_with(_STOPPING if is_idle else None)
 
     def abandon(self) -> None:
         """Answer what still waits with an error, and close."""
@@ -228,9 +228,9 @@ class TcpConnection(asyncio.BufferedProtocol):
             return
         # Else each reply that goes out would move more of the backlog into the session.
         with self._backlog.held():
-            self._session.abandon(STOPPING)
+            self._session.abandon(_STOPPING)
             for _ in range(self._backlog.clear()):
-                self._session.refuse(PendingRequest(self._write, self._encode), STOPPING)
+                self._session.refuse(PendingRequest(self._write, self._encode), _STOPPING)
         self._backlog.pump()
 
     def abort(self) -> None:

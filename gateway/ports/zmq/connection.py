@@ -1,102 +1,126 @@
 """One connection of port 5555: bytes to messages, and each reply as one write; the rules are `zmtp`'s."""
 
 import asyncio
+import enum
 import logging
 import socket
-import struct
 import time
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
 
+from gateway.ports.sockets import end_by_reset, set_up
 from gateway.ports.times import ConnectionTimes
+from gateway.ports.zmq.clients import Clients, Registry
+from gateway.ports.zmq.turns import Turns
 from gateway.protocol.zmq.zmtp.errors import PeerError, StrangerError
 from gateway.protocol.zmq.zmtp.stream import ZmtpStream
-from gateway.session.session import Session
-
-if TYPE_CHECKING:
-    from gateway.ports.zmq.server import ZmqServer
+from gateway.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
 
-_KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
+# Handshakes and small requests are received here; the rest of a large one in its own place.
+_SCRATCH_BYTES = 16 * 2**10
+_KEEPALIVE = ((socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 _MOST_MILLISECONDS = 2**31 - 1
 
-# Who a client is: its key, or its address where it has none, and its identity.
-ClientKey = tuple[str, bytes]
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all connections of the port share.
+
+    `registry`: its clients. `on_refused`: told of each that the gateway has ended: its address, the metrics'
+    word for why, and a text for the log. `on_closed`: told of each that has ended. `scratch`: one for all,
+    because the event loop hands each read on before it begins the next. `turns`: when those that sent more
+    than is read at once go on.
+    """
+
+    settings: GatewaySettings
+    registry: Registry
+    on_refused: Callable[[str, str, str], None]
+    on_closed: Callable[["ZmqConnection"], None]
+    scratch: memoryview = field(default_factory=lambda: memoryview(bytearray(_SCRATCH_BYTES)))
+    turns: Turns = field(default_factory=Turns)
+
+
+class State(enum.IntEnum):
+    """What a connection still does; none goes back to an earlier one."""
+
+    OPENING = enum.auto()  # its socket is being handed over
+    GREETING = enum.auto()  # ZMTP shakes hands
+    SILENT = enum.auto()  # it has asked nothing yet
+    ASKING = enum.auto()
+    ENDING = enum.auto()  # nothing is taken any more, and replies may be on their way
+    CLOSED = enum.auto()
 
 
 class ZmqConnection(asyncio.BufferedProtocol):
     """One connection. A large part's bytes are received straight into the buffer that its request then holds.
 
-    `address`, `peer`: the client's, without and with its port. `key`: whose frame contexts are used;
-    `has_name`: whether by an identity, which no other connection has. `sessions`: the clients with requests
-    in flight, by the names that brokers gave them. `waiting`: requests of all of them that wait for a reply.
+    `address`, `peer`: the client's, without and with its port.
     """
 
     transport: asyncio.Transport
 
-    def __init__(self, server: "ZmqServer", address: str, peer: str, stream: ZmtpStream) -> None:
+    def __init__(self, shared: Shared, address: str, peer: str, stream: ZmtpStream) -> None:
         self.address = address
         self.peer = peer
-        # What is nameless cannot come back, and its port is its own as long as it is here.
-        self.key: ClientKey = (peer, b"")
-        self.has_name = False
-        self.sessions: dict[tuple[bytes, ...], Session] = {}
-        self.waiting = 0
         self.stream = stream
-        self.is_open = False
+        self.clients = Clients(shared.registry, address, peer, self._reply)
         self.closed = asyncio.Event()
-        self._server = server
-        self._settings = server.settings
+        self._shared = shared
+        self._settings = shared.settings
+        self._state = State.OPENING
         self._into_body = False
-        self._is_introduced = False
-        self._has_spoken = False
         self._pump_is_due = False
         self._read_paused = False
         self._write_paused = False
-        self._ending = False
         self._refusal: tuple[str, str] | None = None
-        self._times = ConnectionTimes(server.settings)
+        self._times = ConnectionTimes(shared.settings)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its socket is at work."""
+        return State.OPENING < self._state < State.CLOSED
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Set the socket's options, and greet."""
         self.transport = cast(asyncio.Transport, transport)
         connected = transport.get_extra_info("socket")
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # Who vanished without a word is noticed, and who takes no bytes is dropped.
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        set_up(connected)
+        # Who takes no bytes is dropped.
         for option, value in _KEEPALIVE:
             connected.setsockopt(socket.IPPROTO_TCP, option, value)
         take_ms = min(max(1, round(1000 * self._settings.take_timeout_s)), _MOST_MILLISECONDS)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, take_ms)
-        self.is_open = True
+        self._state = State.GREETING
         self._send_own()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Drop the client's requests: nobody waits for them."""
         if self._refusal is not None:
-            self._server.refused(self.address, *self._refusal)
-        elif not (self._is_introduced or self._ending):
+            self._shared.on_refused(self.address, *self._refusal)
+        elif self._state is State.GREETING:
             # A load balancer's check, or a client that saw first that the keys do not fit: not worth a line.
-            self._server.metrics.refused("handshake")
-        self._ending = True
-        self.is_open = False
-        self._server.leave(self)
+            self._shared.registry.service.metrics.refused("handshake")
+        self._state = State.CLOSED
+        self._shared.on_closed(self)
         self.closed.set()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go: into the part that is arriving, else into the shared scratch."""
-        body = None if self._ending else self.stream.body_buffer()
+        body = None if self._state >= State.ENDING else self.stream.body_buffer()
         self._into_body = body is not None
-        return self._server.scratch if body is None else body
+        return self._shared.scratch if body is None else body
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take bytes."""
-        if self._ending:
+        if self._state >= State.ENDING:
             return
         if self._into_body:
             self.stream.body_received(nbytes)
         else:
-            self.stream.receive(self._server.scratch[:nbytes])
+            self.stream.receive(self._shared.scratch[:nbytes])
         if not self._pump_is_due:
             self._pump()
 
@@ -113,19 +137,6 @@ class ZmqConnection(asyncio.BufferedProtocol):
         self._write_paused = False
         self._pump_later()
 
-    def reply(self, back: list[bytes], reply: bytes) -> None:
-        """Send a reply behind its envelope, unless the connection has ended."""
-        self.waiting -= 1
-        if not self.transport.is_closing():
-            self._times.active = time.perf_counter()
-            self.transport.write(self.stream.encode([*back, reply]))
-
-    def forget_idle(self, sender: tuple[bytes, ...]) -> None:
-        """Forget a client's session when it has nothing in flight."""
-        session = self.sessions.get(sender)
-        if session is not None and session.in_flight == 0:
-            del self.sessions[sender]
-
     def refuse(self, reason: str, why: str) -> None:
         """End the connection; `reason` is the metrics' word, `why` stands in the log."""
         self._refuse(reason, why)
@@ -133,8 +144,8 @@ class ZmqConnection(asyncio.BufferedProtocol):
 
     def _refuse(self, reason: str, why: str) -> None:
         # Counted when the connection has ended, which may be a moment later.
-        if not self._ending:
-            self._ending = True
+        if self._state < State.ENDING:
+            self._state = State.ENDING
             self._refusal = (reason, why)
 
     @property
@@ -149,7 +160,7 @@ class ZmqConnection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """End the connection when all replies are out."""
-        self._ending = True
+        self._state = State.ENDING
         self.transport.close()
 
     def check_times(self, now: float) -> None:
@@ -157,23 +168,23 @@ class ZmqConnection(asyncio.BufferedProtocol):
         settings, times = self._settings, self._times
         if times.is_stuck(self.transport.get_write_buffer_size(), now):
             self.refuse("slow_reader", "it does not take its replies")
-        elif not self._is_introduced:
+        elif self._state in (State.GREETING, State.ENDING):
             if now - times.opened > settings.header_timeout_s:
                 self.refuse("handshake", f"it did not shake hands within {settings.header_timeout_s:g} s")
         elif times.began is not None:
             if now - times.began > settings.request_timeout_s and not self._read_paused:
                 allowed = f"{settings.request_timeout_s:g} s"
                 self.refuse("slow_sender", f"a message did not arrive completely within {allowed}")
-        elif self.waiting:
+        elif self.clients.waiting:
             return
         elif now - times.active > settings.idle_timeout_s:
             self.refuse("idle", f"it was silent for {settings.idle_timeout_s:g} s")
-        elif not self._has_spoken and now - times.opened > settings.first_request_timeout_s:
+        elif self._state is State.SILENT and now - times.opened > settings.first_request_timeout_s:
             self.refuse("idle", f"it asked nothing in its first {settings.first_request_timeout_s:g} s")
 
     def _pump(self) -> None:
         """Take one message of those that have come."""
-        if self._ending:
+        if self._state >= State.ENDING:
             return
         try:
             message = None if self._write_paused else self.stream.next_message()
@@ -182,14 +193,14 @@ class ZmqConnection(asyncio.BufferedProtocol):
             self._refuse_peer(problem)
             return
         self._send_own()
-        if not self._is_introduced and self.stream.mechanism.is_ready:
-            self._is_introduced = True
-            self._server.introduce(self)
+        if self._state is State.GREETING and self.stream.mechanism.is_ready:
+            self._state = State.SILENT
+            self.clients.introduce(self.stream.mechanism)
         if message is not None:
-            self._has_spoken = True
+            self._state = State.ASKING
             self._times.active = time.perf_counter()
             self._times.began = None
-            self._server.take(self, message)
+            self.clients.take(message)
         self._note_message()
         # What came with it takes turns with what others sent.
         busy = self._write_paused or not self.stream.is_starved
@@ -215,7 +226,7 @@ class ZmqConnection(asyncio.BufferedProtocol):
     def _pump_later(self) -> None:
         if not self._pump_is_due and not self._write_paused:
             self._pump_is_due = True
-            self._server.turns.wait(self._pump_again)
+            self._shared.turns.wait(self._pump_again)
 
     def _pump_again(self) -> None:
         self._pump_is_due = False
@@ -229,11 +240,15 @@ class ZmqConnection(asyncio.BufferedProtocol):
             return
         if isinstance(problem, StrangerError) and not self.transport.is_closing():
             # By a reset: EmuHawk, at the wrong port, takes any other end for silence and asks forever.
-            connected = self.transport.get_extra_info("socket")
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", True, 0))
+            end_by_reset(self.transport.get_extra_info("socket"), wanted=True)
         self.transport.abort()
 
     def _send_own(self) -> None:
         data = self.stream.outgoing()
         if data and not self.transport.is_closing():
             self.transport.write(data)
+
+    def _reply(self, parts: list[bytes]) -> None:
+        if not self.transport.is_closing():
+            self._times.active = time.perf_counter()
+            self.transport.write(self.stream.encode(parts))

@@ -7,7 +7,7 @@ from nitrogen_client import msgpack_format
 from nitrogen_client.server_errors import check_status
 
 from gateway import errors
-from gateway.ports.zmq.server import _STOPPING
+from gateway.ports.zmq.clients import STOPPING
 from gateway.protocol.formats import msgpack_format as gateway_format
 from gateway.protocol.messages import Reply
 from gateway.triton.failures import failure
@@ -25,7 +25,7 @@ def triton_says(code: grpc.StatusCode, details: str) -> str:
 @pytest.mark.parametrize(
     ("message", "cause"),
     [
-        (str(_STOPPING), "ServerStoppingError"),
+        (str(STOPPING), "ServerStoppingError"),
         ("the gateway is stopping: send the request again", "ServerStoppingError"),
         (triton_says(UNAVAILABLE, "Exceeds maximum queue size"), "ServerBusyError"),
         ("16 of your requests are in flight, the most: wait for replies first", "ServerBusyError"),
@@ -74,7 +74,7 @@ CAUSES = {
 @pytest.mark.parametrize("is_gateway", [True, False], ids=["msgpack", "pickle"])
 @pytest.mark.parametrize("cause", sorted(CAUSES))
 def test_a_cause_counts_and_the_text_does_not(cause: str, is_gateway: bool) -> None:
-    for text in (str(_STOPPING), "the gateway is busy with it", "Triton is away", "something else"):
+    for text in (str(STOPPING), "the gateway is busy with it", "Triton is away", "something else"):
         with pytest.raises(client_package.ServerError) as raised:
             check_status({"status": "error", "message": text, "cause": cause}, is_gateway=is_gateway)
         assert type(raised.value) is getattr(client_package, CAUSES[cause])
@@ -98,7 +98,7 @@ def test_a_cause_that_a_newer_gateway_has_is_not_the_requests_fault() -> None:
 
 @pytest.mark.parametrize("cause", [None, 7, [], {}, b"busy"], ids=repr)
 def test_a_cause_that_is_none_leaves_the_text(cause: object) -> None:
-    fields = {"status": "error", "message": str(_STOPPING), "cause": cause}
+    fields = {"status": "error", "message": str(STOPPING), "cause": cause}
     with pytest.raises(client_package.ServerStoppingError):
         check_status(fields, is_gateway=True)
 

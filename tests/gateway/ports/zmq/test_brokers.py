@@ -170,6 +170,8 @@ async def test_a_client_that_plays_a_broker_is_bounded() -> None:
                 await dealer.send_multipart([b"%d" % number, b"", RESET])
             assert await ask(player) == {"status": "ok"}
             server = gateway.ports["zmq"]
-            await until(lambda: not any(one.sessions for one in server._connections), "all are answered")
+            await until(
+                lambda: not any(one.clients.sessions for one in server._connections), "all are answered"
+            )
             assert len(server._contexts) == 20 + 1
             assert refused(gateway, "slow_reader") == 0

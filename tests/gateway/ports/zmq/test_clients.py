@@ -200,7 +200,7 @@ async def test_when_it_stops_new_requests_are_told_so(
         await busy.send(predict(game=99))
         await timed_triton.wait_until_begun(begun + 1)
         stopping = asyncio.create_task(gateway.stop())
-        await until(lambda: gateway.ports["zmq"]._stopping, "it begins to stop")
+        await until(lambda: gateway.ports["zmq"]._acceptor._is_closed, "it begins to stop")
         refusal = await ask(late)
         assert "stopping" in refusal["message"]
         assert refusal["cause"] == "stopping"

@@ -141,7 +141,7 @@ async def test_clients_without_an_identity_leave_nothing_behind() -> None:
         await come_and_go(gateway, 2000)
         await until(lambda: clients(gateway) == 0, "all have left")
         server = gateway.ports["zmq"]
-        assert len(server._contexts) == len(server._named) == 0
+        assert len(server._contexts) == len(server._names) == 0
         assert resident_bytes() < 1.05 * before
 
 

@@ -1,0 +1,184 @@
+"""The clients behind one connection of port 5555, one or those of a broker: messages go to their sessions."""
+
+import functools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gateway.contexts import ContextStore
+from gateway.errors import BusyError, GatewayError, RequestError, StoppingError
+from gateway.protocol.formats.formats import format_of
+from gateway.protocol.zmq.envelope import Envelope, is_nameless, is_probe, read_envelope
+from gateway.protocol.zmq.zmtp.stream import Mechanism, Message
+from gateway.session.pending_request import PendingRequest
+from gateway.session.service import PortService
+from gateway.session.session import Session
+from gateway.settings import GatewaySettings
+from gateway.telemetry.rarely import Rarely
+
+logger = logging.getLogger(__name__)
+
+# Messages above this size are read beside the event loop; a frame of 256x256 is well below.
+_LARGE_BYTES = 2**18
+# How many refusals may wait for their turn, in multiples of the requests that a client may have in flight.
+_WAITING_REFUSALS = 4
+
+STOPPING = StoppingError("the gateway is stopping: send the request again in a moment")
+
+# Who a client is: its key, or its address where it has none, and its identity.
+ClientKey = tuple[str, bytes]
+# The names that brokers gave a client, the outermost first; none for one that came by itself.
+Sender = tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """What is known of all clients of the port.
+
+    `contexts`: their frames. `names`: those that open connections have.
+    """
+
+    settings: GatewaySettings
+    service: PortService
+    contexts: ContextStore[ClientKey]
+    names: set[ClientKey] = field(default_factory=set)
+    rarely: Rarely = field(default_factory=Rarely)
+
+
+class Clients:
+    """Hands a connection's messages to its clients' sessions; only those with requests in flight have one.
+
+    `address`, `peer`: the connection's, without and with its port. `send`: sends a reply behind its envelope,
+    unless the connection has ended. `waiting`: requests of all of them that wait for a reply.
+    """
+
+    def __init__(
+        self, registry: Registry, address: str, peer: str, send: Callable[[list[bytes]], None]
+    ) -> None:
+        self.sessions: dict[Sender, Session] = {}
+        self.waiting = 0
+        self._registry = registry
+        self._settings = registry.settings
+        self._address = address
+        self._peer = peer
+        self._send = send
+        # What is nameless cannot come back, and its port is its own as long as it is here.
+        self._key: ClientKey = (peer, b"")
+        self._has_name = False
+        self._is_stopping = False
+        self._identity = b""
+        self._is_req = False
+
+    def introduce(self, mechanism: Mechanism) -> None:
+        """Take in a peer that has shaken hands; a name that no open connection has is its own from now on."""
+        self._identity = mechanism.peer.identity
+        self._is_req = mechanism.peer.socket_type == b"REQ"
+        if not self._identity:
+            return
+        key = (mechanism.key.hex() or self._address, self._identity)
+        if key not in self._registry.names:
+            self._registry.names.add(key)
+            self._key = key
+            self._has_name = True
+        elif self._registry.rarely.is_due(self._address):
+            logger.info("%s has a name that an open connection has: it gets frames of its own", self._peer)
+
+    def take(self, message: Message) -> None:
+        """Hand a message to the session of the client that its envelope names."""
+        if message.is_whole and is_probe(message.parts):
+            return
+        envelope = read_envelope(message.parts, is_whole=message.is_whole, is_from_req=self._is_req)
+        session = self._session(envelope.sender)
+        if session.in_flight >= self._most_waiting or self.waiting >= self._most_waiting_of_peer:
+            self._registry.service.metrics.refused("flood")
+            self._forget_idle(envelope.sender)
+            return
+        format_ = format_of(envelope.body, takes_pickle=self._settings.pickle)
+        self.waiting += 1
+        size = len(envelope.body)
+        pending = PendingRequest(
+            functools.partial(self._reply, envelope.back), format_.encode_reply, size=size
+        )
+        problem = self._objection(message, envelope, session.admitted)
+        if problem is not None:
+            session.refuse(pending, problem)
+        else:
+            decoder = functools.partial(format_.decode_request, envelope.body)
+            session.decode(pending, decoder, beside=size > _LARGE_BYTES)
+
+    def stop(self) -> None:
+        """Answer whatever comes from now on with an error: the gateway stops."""
+        self._is_stopping = True
+
+    async def drain(self) -> None:
+        """Wait until every request has got its reply."""
+        for session in list(self.sessions.values()):
+            await session.drain()
+
+    def abandon(self) -> None:
+        """Answer whatever still waits with an error."""
+        for session in list(self.sessions.values()):
+            session.abandon(STOPPING)
+
+    def close(self) -> None:
+        """Forget the clients of a connection that has ended, and what they still wait for."""
+        for session in self.sessions.values():
+            session.close()
+        registry = self._registry
+        if self._has_name:
+            registry.names.discard(self._key)
+        for sender in registry.contexts.paths(self._key):
+            # Whoever chose a name may come back.
+            if not self._has_name or any(map(is_nameless, sender)):
+                registry.contexts.drop(self._key, sender)
+
+    @property
+    def _most_waiting(self) -> int:
+        """Requests of one client, refusals among them, that may wait for their reply."""
+        return (1 + _WAITING_REFUSALS) * self._settings.max_in_flight_per_client
+
+    @property
+    def _most_waiting_of_peer(self) -> int:
+        """As many of one connection: above one client's own only behind a broker, which has many."""
+        return self._most_waiting + self._settings.max_in_flight // 2
+
+    def _session(self, sender: Sender) -> Session:
+        session = self.sessions.get(sender)
+        if session is None:
+            # A client that chose no name is known by its port.
+            names = [self._address, self._identity.hex()] if self._identity else [self._peer]
+            session = self.sessions[sender] = Session(
+                self._registry.service,
+                self._registry.contexts.get(self._key, sender),
+                address=self._address,
+                client="/".join([*names, *(name.hex() for name in sender)]),
+                on_progress=functools.partial(self._forget_idle, sender),
+            )
+        return session
+
+    def _forget_idle(self, sender: Sender) -> None:
+        session = self.sessions.get(sender)
+        if session is not None and session.in_flight == 0:
+            del self.sessions[sender]
+
+    def _reply(self, back: list[bytes], reply: bytes) -> None:
+        self.waiting -= 1
+        self._send([*back, reply])
+
+    def _objection(self, message: Message, envelope: Envelope, admitted: int) -> GatewayError | None:
+        """Return why a message is not decoded, None for one that is."""
+        settings = self._settings
+        if self._is_stopping:
+            return STOPPING
+        if admitted >= settings.max_in_flight_per_client:
+            return BusyError(f"{admitted} of your requests are in flight, the most: wait for replies first")
+        if admitted and self.waiting > self._most_waiting:
+            return BusyError(
+                f"{self.waiting} requests by your broker wait for their replies, and one of yours is "
+                "among them: wait for it first"
+            )
+        if message.size > settings.max_message_bytes:
+            return RequestError(
+                f"the message has {message.size} bytes: send at most {settings.max_message_bytes}"
+            )
+        return envelope.problem
