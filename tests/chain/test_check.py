@@ -17,10 +17,10 @@ import zmq
 
 from gateway.commands import keys
 from gateway.commands.check import main
-from tests.gateway.ports.zmq.peers import broker
 from tests.gateways import NO_TRITON, GatewayProcess, gateway_process
 from tests.patience import WITHIN_S
 from tests.stack import Stack, free_port
+from tests.stand_ins.brokers import broker
 
 KINDS = [
     *("pickle, PIL image", "pickle, numpy array", "msgpack"),

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.prometheus_container import docker, prometheus_image
+from tests.deploy.prometheus_container import prometheus_image
+from tests.docker_engine import docker
 from tests.paths import ROOT
 from tests.stack import free_port, wait_until
 

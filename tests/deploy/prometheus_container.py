@@ -1,7 +1,6 @@
 """Prometheus and promtool in containers: the official image where it is at hand, else Debian's package."""
 
 import json
-import subprocess
 import urllib.parse
 import urllib.request
 import uuid
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.deploy.promql import PROMETHEUS
+from tests.docker_engine import docker
 from tests.patience import WITHIN_S
 from tests.stack import free_port, wait_until
 
@@ -108,11 +108,3 @@ class Prometheus:
             body = json.load(reply)
         assert body["status"] == "success", body
         return dict(body["data"])
-
-
-def docker(*arguments: str) -> str:
-    """Run a docker command; its output, and an AssertionError with what it says if it fails."""
-    run = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=240, check=False)
-    said = run.stdout + run.stderr
-    assert run.returncode == 0, f"docker {' '.join(arguments)}: {said}"
-    return run.stdout if arguments[0] != "logs" else said

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.compose_stack import ROOT
-from tests.deploy.prometheus_container import docker
 from tests.deploy.test_compose_files import FILES, compose
+from tests.docker_engine import docker
 
 
 @pytest.fixture(scope="module")

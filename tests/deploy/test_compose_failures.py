@@ -14,7 +14,7 @@ from export.checkpoint.demo import SEED, TOWER_NAME, demo_config, write_demo_che
 from export.checkpoint.untrained import save_untrained_checkpoint
 from export.checkpoint.vision_config import read_vision_config
 from tests.deploy.compose_stack import ComposeStack, compose_stack
-from tests.deploy.prometheus_container import docker
+from tests.docker_engine import docker
 from tests.stack import wait_until
 from tests.stand_ins.hub_server import HubServer, running_hub
 

@@ -9,7 +9,8 @@ import pytest
 import zmq
 
 from tests.deploy.compose_stack import ComposeStack, compose_stack, monitoring_settings
-from tests.deploy.prometheus_container import Prometheus, docker
+from tests.deploy.prometheus_container import Prometheus
+from tests.docker_engine import docker
 from tests.patience import WITHIN_S
 from tests.stack import JsonClient, PickleClient, wait_until
 

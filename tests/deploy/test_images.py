@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.deploy.prometheus_container import docker
+from tests.docker_engine import docker
 
 pytestmark = pytest.mark.docker
 

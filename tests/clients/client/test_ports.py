@@ -10,7 +10,7 @@ from nitrogen_client import ModelClient
 from gateway.server import Gateway
 from tests.clients.client.background import Background, gateway_in
 from tests.clients.client.kinds import KINDS, MakeClient, connected
-from tests.gateway.ports.zmq.peers import brokers
+from tests.stand_ins.brokers import brokers
 from tests.stand_ins.timed_answers import frame, frames_seen
 
 

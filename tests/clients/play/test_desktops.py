@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.prometheus_container import docker
+from tests.docker_engine import docker
 from tests.paths import ROOT
 
 DESKTOPS = Path(__file__).parent / "desktops"

@@ -14,20 +14,10 @@ import zmq.asyncio
 
 from gateway.server import Gateway
 from tests.gateway.conftest import StartGateway
-from tests.gateway.ports.zmq.peers import (
-    RESET,
-    ask,
-    broker,
-    brokers,
-    frames_seen,
-    peer,
-    predict,
-    refused,
-    reply_of,
-    until,
-)
+from tests.gateway.ports.zmq.peers import RESET, ask, frames_seen, peer, predict, refused, reply_of, until
 from tests.gateways import running_gateway
 from tests.patience import WITHIN_S
+from tests.stand_ins.brokers import broker, brokers
 from tests.stand_ins.timed_triton import TimedTriton
 
 OK = msgpack.packb({"status": "ok"})
