@@ -6,5 +6,6 @@ BUTTONS = (
     *("LEFT_THUMB", "LEFT_TRIGGER", "NORTH", "RIGHT_BOTTOM", "RIGHT_LEFT", "RIGHT_RIGHT", "RIGHT_SHOULDER"),
     *("RIGHT_THUMB", "RIGHT_TRIGGER", "RIGHT_UP", "SOUTH", "START", "WEST"),
 )
-STICK_WIDTH = 2
-ACTION_WIDTH = len(BUTTONS) + 2 * STICK_WIDTH
+# The parts of a chunk of T steps, each (T, width): a stick's x and y in [-1, 1], and 0 or 1 for each button.
+CHUNK_WIDTHS = {"j_left": 2, "j_right": 2, "buttons": len(BUTTONS)}
+ACTION_WIDTH = sum(CHUNK_WIDTHS.values())

@@ -6,7 +6,7 @@ Both `config.pbtxt` of `model_repository/` say the same to Triton. T is the hori
 from dataclasses import dataclass
 from typing import Literal
 
-from contract.gamepad import ACTION_WIDTH, BUTTONS, STICK_WIDTH
+from contract.gamepad import ACTION_WIDTH, CHUNK_WIDTHS
 
 FRAME_SIDE = 256
 FRAME_SHAPE = (FRAME_SIDE, FRAME_SIDE, 3)
@@ -26,12 +26,7 @@ class Tensor:
 
 
 # Also the order of the tuple that the network returns: libtorch matches outputs by position.
-OUTPUT_WIDTHS = {
-    "j_left": STICK_WIDTH,
-    "j_right": STICK_WIDTH,
-    "buttons": len(BUTTONS),
-    "actions": ACTION_WIDTH,
-}
+OUTPUT_WIDTHS = CHUNK_WIDTHS | {"actions": ACTION_WIDTH}
 
 
 def input_tensors(horizon: int, context_length: int) -> tuple[Tensor, ...]:

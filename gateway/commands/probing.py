@@ -15,7 +15,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from contract.endpoint import Endpoint
-from contract.gamepad import BUTTONS, STICK_WIDTH
+from contract.gamepad import CHUNK_WIDTHS
 from contract.tensors import FRAME_SHAPE
 from gateway.safe_text import one_line, shortened
 
@@ -159,9 +159,9 @@ def steps_of(reply: Mapping[str, Any]) -> int:
     fields = require_ok(reply)
     try:
         pred = fields["pred"]
-        shapes = [np.shape(pred[name]) for name in ("j_left", "j_right", "buttons")]
+        shapes = [np.shape(pred[name]) for name in CHUNK_WIDTHS]
         steps = shapes[0][0]
-        if shapes != [(steps, STICK_WIDTH), (steps, STICK_WIDTH), (steps, len(BUTTONS))]:
+        if shapes != [(steps, width) for width in CHUNK_WIDTHS.values()]:
             raise ValueError
     except (LookupError, TypeError, ValueError):
         raise ProbeError(

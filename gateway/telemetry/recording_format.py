@@ -22,6 +22,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from contract.gamepad import CHUNK_WIDTHS
 from contract.tensors import FRAME_BYTES, FRAME_SHAPE, FRAME_SIDE
 from gateway.protocol.messages import ActionChunk, Image, ImageFile, Pixels, Reply, Request, Unset
 
@@ -190,10 +191,7 @@ def _reply_json(reply: Reply) -> bytes:
     chunk = reply.chunk
     if chunk is None:
         return json.dumps({"status": "error", "message": reply.error}).encode()
-    pred = {
-        name: np.ascontiguousarray(getattr(chunk, name), np.float32)
-        for name in ("j_left", "j_right", "buttons")
-    }
+    pred = {name: np.ascontiguousarray(getattr(chunk, name), np.float32) for name in CHUNK_WIDTHS}
     # The standard library would hold up the event loop for ten times as long.
     return b'{"status":"ok","pred":%b}' % orjson.dumps(pred, option=orjson.OPT_SERIALIZE_NUMPY)
 
@@ -226,9 +224,9 @@ def _read_frame(ppm: bytes) -> NDArray[np.uint8]:
 
 
 def _read_chunk(pred: dict[str, Any]) -> ActionChunk:
-    arrays = [np.asarray(pred[name], np.float32) for name in ("j_left", "j_right", "buttons")]
+    arrays = [np.asarray(pred[name], np.float32) for name in CHUNK_WIDTHS]
     if [array.ndim for array in arrays] != [2, 2, 2] or len({len(array) for array in arrays}) != 1:
         raise ValueError("its actions are of unequal length")
-    if [array.shape[1] for array in arrays] != [2, 2, 21]:
+    if [array.shape[1] for array in arrays] != list(CHUNK_WIDTHS.values()):
         raise ValueError("its actions are not two sticks and 21 buttons")
     return ActionChunk(*arrays)

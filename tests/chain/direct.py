@@ -36,6 +36,7 @@ class DirectCalls:
         frames: Sequence[NDArray[np.uint8]],
         noise: NDArray[np.float32],
         *,
+        model: str = "nitrogen",
         context: int = 1,
         game_id: int = 0,
     ) -> Outputs:
@@ -43,7 +44,7 @@ class DirectCalls:
         slots = np.zeros((1, context, 256, 256, 3), np.uint8)
         slots[0, context - len(frames) :] = np.stack(frames)
         outputs = self.batch(
-            "nitrogen",
+            model,
             {
                 "frames": slots,
                 "frame_count": np.array([[len(frames)]]),

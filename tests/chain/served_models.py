@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tritonclient.grpc as triton
@@ -60,15 +59,7 @@ class Served:
         game_id: int,
     ) -> Outputs:
         """What a model answers to frames (256, 256, 3), newest last, and noise (H, 25), with nobody else."""
-        slots = np.zeros((1, context, 256, 256, 3), np.uint8)
-        slots[0, context - len(frames) :] = np.stack(frames)
-        inputs: dict[str, NDArray[Any]] = {
-            "frames": slots,
-            "frame_count": np.array([[len(frames)]]),
-            "game_id": np.array([[game_id]]),
-            "noise": noise[np.newaxis],
-        }
-        return {name: array[0] for name, array in self._calls.batch(model, inputs).items()}
+        return self._calls.predict(frames, noise, model=model, context=context, game_id=game_id)
 
     def close(self) -> None:
         """Close the channels."""
