@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from contract.gamepad import ACTION_WIDTH
 from gateway.contexts import UNKNOWN_CONTEXT_LENGTH, FrameContext
 from gateway.decoder_threads import DecoderThreads
-from gateway.errors import DeadlineError, RequestError, ServerError
+from gateway.default_game import DefaultGame
+from gateway.errors import DeadlineError, ServerError
 from gateway.images import MAX_IMAGE_PIXELS, as_frame, is_frame
 from gateway.protocol.messages import (
-    UNSET,
     Frame,
     Image,
     Reply,
@@ -53,7 +53,7 @@ class DataPlane:
         max_at_triton: float = math.inf,
     ) -> None:
         self._models = models
-        self._default_game = default_game
+        self._default_game = DefaultGame(default_game, models.default.name)
         models.default.on_new_facts = self._check_default_game
         self._dispatcher = Dispatcher(max_at_triton, on_dispatch)
         self._max_image_pixels = max_image_pixels
@@ -110,7 +110,7 @@ class DataPlane:
         if request.type == "info":
             facts = await self._facts_for_info(model)
             models = sorted({*self._models.served, model.name})
-            return Reply(info=facts.info(self._selected_game(facts)) | {"models": models})
+            return Reply(info=facts.info(self._default_game.name(facts)) | {"models": models})
         chunk = await self._dispatcher.predict(
             model, lambda facts: self._inputs(request, frames, facts), deadline, request_id
         )
@@ -130,13 +130,16 @@ class DataPlane:
         if reason is not None or model.known_facts is None:
             return reason
         try:
-            self._game_id(UNSET, model.known_facts)
+            self._default_game.id(model.known_facts)
         except ServerError as error:
             return str(error)
         return None
 
     def _inputs(self, request: Request, frames: tuple[Frame, ...], facts: ModelFacts) -> ModelInputs:
-        game_id = self._game_id(request.game, facts)
+        if isinstance(request.game, Unset):
+            game_id = self._default_game.id(facts)
+        else:
+            game_id = facts.game_id(request.game)
         return ModelInputs(frames[-facts.context_length :], game_id, self._noise(request.seed, facts.horizon))
 
     async def _facts_for_info(self, model: TritonModel) -> ModelFacts:
@@ -156,36 +159,9 @@ class DataPlane:
         random = self._random if seed is None else np.random.default_rng(seed)
         return random.standard_normal((horizon, ACTION_WIDTH), dtype=np.float32)
 
-    def _game_id(self, game: str | int | Unset | None, facts: ModelFacts) -> int:
-        if not isinstance(game, Unset):
-            return facts.game_id(game)
-        try:
-            return facts.game_id(self._default(facts))
-        except RequestError as error:
-            raise ServerError(f"the gateway's --game (NITROGEN_GAME) is wrong: {error}") from None
-
     def _check_default_game(self, facts: ModelFacts) -> None:
         """Log a default game that the model does not have, which is known only now."""
         try:
-            self._game_id(UNSET, facts)
+            self._default_game.id(facts)
         except ServerError as error:
             logger.error("%s; requests that name no game get this error", error)
-
-    def _default(self, facts: ModelFacts) -> str | int | None:
-        """Return the default game as a name when it is one, else as the id it may be.
-
-        It was chosen for the default model: another model that has no game of this name has no default game.
-        """
-        game = self._default_game
-        if game is None or game in facts.games:
-            return game
-        if facts.model != self._models.default.name:
-            return None
-        return int(game) if game.isascii() and game.isdigit() else game
-
-    def _selected_game(self, facts: ModelFacts) -> str | None:
-        """Return the default game's name, None without one; a game that the model does not have as given."""
-        game = self._default(facts)
-        if isinstance(game, int) and game < max(1, len(facts.games)):
-            return facts.games[game] if game else None
-        return game if game is None else self._default_game

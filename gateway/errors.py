@@ -85,7 +85,7 @@ class StoppingError(TritonUnavailableError):
 
     @property
     def cause(self) -> str:
-        """What is no fault of Triton's."""
+        """Tell programs that the gateway stops, where the outcome would blame Triton."""
         return "stopping"
 
 

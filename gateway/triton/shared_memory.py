@@ -30,6 +30,7 @@ from tritonclient.grpc import service_pb2
 from contract.endpoint import Endpoint
 from contract.tensors import FRAME_BYTES
 from gateway.errors import ModelError, ServerError, StartError
+from gateway.protocol.messages import Frame
 from gateway.triton.rpc import (
     REGISTER_SHARED_MEMORY,
     SHARED_MEMORY_STATUS,
@@ -161,7 +162,7 @@ class SharedFrames:
         self._memory.close()
         os.close(self._file)
 
-    def take(self, frames: Sequence[bytes | bytearray | memoryview]) -> Slot | None:
+    def take(self, frames: Sequence[Frame]) -> Slot | None:
         """Return a slot that holds the frames one after the other; None when they must go another way."""
         if not self._is_registered:
             return None
