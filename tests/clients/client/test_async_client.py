@@ -1,7 +1,6 @@
 """What is asyncio's own: cancelled requests, tasks that share a client, and its event loop."""
 
 import asyncio
-import time
 
 import nitrogen_client as client_package
 import pytest
@@ -81,13 +80,13 @@ async def test_the_event_loop_goes_on_while_a_server_is_silent() -> None:
     with scripted_server(silent_to_the_first_seed) as server:
         async with AsyncModelClient("127.0.0.1", server.port, timeout_s=10) as client:
             slow = asyncio.create_task(client.predict(PIXELS, seed=1, timeout_s=1))
-            longest, before = 0.0, time.monotonic()
+            turns = 0
             while not slow.done():
                 await asyncio.sleep(0.01)
-                longest, before = max(longest, time.monotonic() - before), time.monotonic()
+                turns += 1
             with pytest.raises(client_package.ReplyTimeoutError):
                 await slow
-    assert longest < 0.9
+    assert turns > 5  # some hundred where nothing else runs; two of a loop that waits with the client
 
 
 async def test_an_async_context_manager_closes() -> None:
