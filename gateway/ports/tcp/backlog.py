@@ -3,12 +3,31 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from gateway.errors import GatewayError
+from gateway.protocol.messages import Event, ImageFile, RawFrame, Request
 
 T = TypeVar("T")
 
 # Requests that are handed on in one turn, so that a read full of tiny ones leaves the event loop to others.
 AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What has arrived, when its last byte came (`time.perf_counter`), and for how long its bytes came."""
+
+    event: Event | GatewayError
+    arrival: float
+    receive_s: float = 0.0
+
+    @property
+    def size(self) -> int:
+        """Bytes of a request's image."""
+        image = self.event.image if isinstance(self.event, Request) else None
+        return len(image.data) if isinstance(image, RawFrame | ImageFile) else 0
 
 
 class Backlog(Generic[T]):

@@ -10,16 +10,16 @@ from typing import cast
 
 from gateway.contexts import FrameContext
 from gateway.errors import AccessError, ForeignError, FramingError, GatewayError, StoppingError
+from gateway.ports.reading import Reading
 from gateway.ports.sockets import set_up
-from gateway.ports.tcp.backlog import Backlog
+from gateway.ports.tcp.backlog import Arrived, Backlog
 from gateway.ports.tcp.closing import Closing
 from gateway.ports.tcp.token_gate import HELLO_FIRST, TokenGate
 from gateway.ports.times import ConnectionTimes
 from gateway.protocol.json_format import reply_line
-from gateway.protocol.messages import Event, ImageFile, RawFrame, Reply, Request
+from gateway.protocol.messages import Event, Reply, Request
 from gateway.protocol.tcp.bizhawk_stream import BizHawkStream
 from gateway.protocol.tcp.framed_stream import FramedStream
-from gateway.protocol.tcp.streams import stream_for
 from gateway.session.pending_request import PendingRequest
 from gateway.session.service import PortService
 from gateway.session.session import Session
@@ -39,16 +39,17 @@ _STOPPING = StoppingError("the gateway is stopping: connect again in a moment")
 class Shared:
     """What all connections of the port share.
 
-    `authorised_metrics`: those of clients that brought the `token`. `leave`: counts a connection as closed.
-    `scratch`: one for all, because the event loop hands each read on before it begins the next. `strangers`:
-    what was logged of those at the wrong port.
+    `new_stream`: returns the stream that begins with a byte. `authorised_metrics`: of clients that brought
+    the `token`. `on_closed`: told of each that has ended. `scratch`: one for all, because the event loop
+    hands each read on before it begins the next. `strangers`: what was logged of clients at the wrong port.
     """
 
     settings: GatewaySettings
+    new_stream: Callable[[int], FramedStream]
     service: PortService
     authorised_metrics: PortMetrics
     token: bytes | None
-    leave: Callable[["TcpConnection"], None]
+    on_closed: Callable[["TcpConnection"], None]
     scratch: memoryview = field(default_factory=lambda: memoryview(bytearray(_SCRATCH_BYTES)))
     strangers: Rarely = field(default_factory=Rarely)
 
@@ -61,21 +62,6 @@ class State(enum.IntEnum):
     ENDING = enum.auto()  # no request is taken any more, and replies are on their way
     FINISHED = enum.auto()  # the last reply is out; what the client still sends is thrown away
     CLOSED = enum.auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """What has arrived, when its last byte came (`time.perf_counter`), and for how long its bytes came."""
-
-    event: Event | GatewayError
-    arrival: float
-    receive_s: float = 0.0
-
-    @property
-    def size(self) -> int:
-        """Bytes of a request's image."""
-        image = self.event.image if isinstance(self.event, Request) else None
-        return len(image.data) if isinstance(image, RawFrame | ImageFile) else 0
 
 
 class TcpConnection(asyncio.BufferedProtocol):
@@ -91,17 +77,15 @@ class TcpConnection(asyncio.BufferedProtocol):
         self.closed = asyncio.Event()
         self.address = address
         self._shared = shared
-        self._service = shared.service
         self._state = State.OPENING
         self._stream: FramedStream | None = None
         self._body: memoryview | None = None
         self._port = port
         self._refusal = refusal
-        self._gate = TokenGate(shared.token, lambda: self._service.metrics.refused("token"))
+        self._gate = TokenGate(shared.token, lambda: self._shared.service.metrics.refused("token"))
         self._backlog = Backlog(
             self._submit, self._has_room, self._turn_taken, asyncio.get_running_loop().call_soon
         )
-        self._read_paused = False
         self._write_paused = False
         self._times = ConnectionTimes(shared.settings)
 
@@ -125,8 +109,9 @@ class TcpConnection(asyncio.BufferedProtocol):
         self.transport = cast(asyncio.Transport, transport)
         set_up(transport.get_extra_info("socket"))
         self._closing = Closing(self.transport)
+        self._reading = Reading(self.transport, self._times)
         self._session = Session(
-            self._service,
+            self._shared.service,
             FrameContext(),
             address=self.address,
             client=f"{self.address}:{self._port}",
@@ -140,7 +125,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         self._state = State.CLOSED
         self._backlog.clear()
         self._session.close()
-        self._shared.leave(self)
+        self._shared.on_closed(self)
         self.closed.set()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -170,13 +155,7 @@ class TcpConnection(asyncio.BufferedProtocol):
 
     def _received(self, data: memoryview) -> list[Event]:
         if self._stream is None:
-            settings = self._shared.settings
-            self._stream = stream_for(
-                data[0],
-                max_header_bytes=settings.max_header_bytes,
-                max_header_depth=settings.max_header_depth,
-                max_image_bytes=settings.max_image_bytes,
-            )
+            self._stream = self._shared.new_stream(data[0])
             self._closing.client_is_known(is_bizhawk=isinstance(self._stream, BizHawkStream))
         if self._refusal is not None:
             return [self._refusal]
@@ -191,8 +170,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         for event in events:
             self._backlog.add(Arrived(event, now, now - began))
             began = now
-        assert self._stream is not None  # noqa: S101 - for the type checker
-        self._times.began = now if self._stream.inside_request else None
+        self._times.began = now if self._stream is not None and self._stream.inside_request else None
         self._backlog.pump()
 
     def eof_received(self) -> bool:
@@ -240,14 +218,14 @@ class TcpConnection(asyncio.BufferedProtocol):
     def cut(self) -> None:
         """End the connection, whose unfinished image holds most of the memory."""
         logger.warning("%s is cut: unfinished images take too much memory", self.address)
-        self._service.metrics.refused("memory")
+        self._shared.service.metrics.refused("memory")
         self.abort()
 
     def check_times(self, now: float) -> None:
         """End a connection that is too slow, silent for too long, or does not take its replies."""
         if self._times.is_stuck(self.transport.get_write_buffer_size(), now):
             logger.info("%s does not take its replies: dropped", self._session.client)
-            self._service.metrics.refused("slow_reader")
+            self._shared.service.metrics.refused("slow_reader")
             self.abort()
         elif self._state is not State.OPEN:
             return
@@ -258,7 +236,7 @@ class TcpConnection(asyncio.BufferedProtocol):
 
     def _lateness(self, now: float) -> GatewayError | None:
         """Return what to say to a client that should have asked by now, or asked to the end."""
-        if self._stream is not None and self._times.began is not None and not self._read_paused:
+        if self._stream is not None and self._times.began is not None and not self._reading.is_paused:
             allowed_s = self._times.allowed_s(now, inside_header=self._stream.inside_header)
             return None if allowed_s is None else self._stream.late(allowed_s)
         if not self._session.in_flight and (idle := self._times.idle(now)) is not None:
@@ -309,13 +287,9 @@ class TcpConnection(asyncio.BufferedProtocol):
         """Finish when all is answered; before the end, read while, and only while, there is room for more."""
         if self._state is State.ENDING and not self._backlog and not self._session.in_flight:
             self._state = State.FINISHED
-            self._closing.close(read_paused=self._read_paused)
-        elif self._state is State.OPEN and (busy := self._backlog.is_busy) != self._read_paused:
-            self._read_paused = busy
-            if self._times.began is not None:
-                # The time in which the gateway does not read is not the client's.
-                self._times.began = time.perf_counter()
-            (self.transport.pause_reading if busy else self.transport.resume_reading)()
+            self._closing.close(read_paused=self._reading.is_paused)
+        elif self._state is State.OPEN:
+            self._reading.pause(wanted=self._backlog.is_busy)
 
     def _encode(self, reply: Reply) -> bytes:
         return reply_line(reply) if self._stream is None else self._stream.encode(reply)

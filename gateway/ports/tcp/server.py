@@ -1,6 +1,7 @@
 """Port 5556: who may connect, how many, and for how long; `connection` is one of them."""
 
 import asyncio
+import functools
 import logging
 import socket
 
@@ -13,6 +14,7 @@ from gateway.ports.tcp.connection import Shared, TcpConnection
 from gateway.ports.tls import tls_context
 from gateway.ports.token import read_token
 from gateway.ports.watch import watch_connections
+from gateway.protocol.tcp.streams import stream_for
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +36,17 @@ class TcpServer:
         self._refused: set[TcpConnection] = set()
         self._tls = tls_context(settings.tcp_tls_cert, settings.tcp_tls_key, "--tcp-tls-cert")
         self.metrics.count_clients_by(lambda: sum(not one.is_authorised for one in self._connections))
+        new_stream = functools.partial(
+            stream_for,
+            max_header_bytes=settings.max_header_bytes,
+            max_header_depth=settings.max_header_depth,
+            max_image_bytes=settings.max_image_bytes,
+        )
         authorised_metrics = self.metrics
         if token is not None:
             authorised_metrics = services.metrics.port("tcp", "authorised")
             authorised_metrics.count_clients_by(lambda: sum(one.is_authorised for one in self._connections))
-        self._shared = Shared(settings, service, authorised_metrics, token, self._leave)
+        self._shared = Shared(settings, new_stream, service, authorised_metrics, token, self._closed)
 
     async def start(self, listener: socket.socket) -> None:
         """Begin to serve who connects to a socket that listens, in the running event loop."""
@@ -91,9 +99,9 @@ class TcpServer:
         else:
             logger.info("%s did not speak TLS: %r", connection.address, error)
             self.metrics.refused("tls")
-        self._leave(connection)
+        self._closed(connection)
 
-    def _leave(self, connection: TcpConnection) -> None:
+    def _closed(self, connection: TcpConnection) -> None:
         """Count a connection as closed."""
         self._refused.discard(connection)
         self._connections.remove(connection)

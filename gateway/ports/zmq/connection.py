@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
+from gateway.ports.reading import Reading
 from gateway.ports.sockets import end_by_reset, set_up
 from gateway.ports.times import ConnectionTimes
 from gateway.ports.zmq.clients import Clients, Registry
@@ -73,7 +74,6 @@ class ZmqConnection(asyncio.BufferedProtocol):
         self._state = State.OPENING
         self._into_body = False
         self._pump_is_due = False
-        self._read_paused = False
         self._write_paused = False
         self._refusal: tuple[str, str] | None = None
         self._times = ConnectionTimes(shared.settings)
@@ -88,6 +88,7 @@ class ZmqConnection(asyncio.BufferedProtocol):
         self.transport = cast(asyncio.Transport, transport)
         connected = transport.get_extra_info("socket")
         set_up(connected)
+        self._reading = Reading(self.transport, self._times)
         # Who takes no bytes is dropped.
         for option, value in _KEEPALIVE:
             connected.setsockopt(socket.IPPROTO_TCP, option, value)
@@ -172,7 +173,7 @@ class ZmqConnection(asyncio.BufferedProtocol):
             if now - times.opened > settings.header_timeout_s:
                 self.refuse("handshake", f"it did not shake hands within {settings.header_timeout_s:g} s")
         elif times.began is not None:
-            if now - times.began > settings.request_timeout_s and not self._read_paused:
+            if now - times.began > settings.request_timeout_s and not self._reading.is_paused:
                 allowed = f"{settings.request_timeout_s:g} s"
                 self.refuse("slow_sender", f"a message did not arrive completely within {allowed}")
         elif self.clients.waiting:
@@ -204,7 +205,7 @@ class ZmqConnection(asyncio.BufferedProtocol):
         self._note_message()
         # What came with it takes turns with what others sent.
         busy = self._write_paused or not self.stream.is_starved
-        self._pause_reading(paused=busy)
+        self._reading.pause(wanted=busy)
         if busy:
             self._pump_later()
 
@@ -214,14 +215,6 @@ class ZmqConnection(asyncio.BufferedProtocol):
             self._times.began = None
         elif self._times.began is None:
             self._times.began = time.perf_counter()
-
-    def _pause_reading(self, *, paused: bool) -> None:
-        if paused != self._read_paused and not self.transport.is_closing():
-            self._read_paused = paused
-            (self.transport.pause_reading if paused else self.transport.resume_reading)()
-            if self._times.began is not None:
-                # The time in which the gateway does not read is not the client's.
-                self._times.began = time.perf_counter()
 
     def _pump_later(self) -> None:
         if not self._pump_is_due and not self._write_paused:
