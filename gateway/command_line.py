@@ -3,38 +3,18 @@
 import os
 import re
 import resource
-from collections.abc import Sequence
-from typing import Any, Literal, get_args, get_origin
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_settings import CliApp, SettingsError
 
 from command_line.paths import PathError
 from gateway.errors import StartError
-from gateway.settings import ENV_PREFIX, GatewaySettings
+from gateway.ports.all_ports import PORTS
+from gateway.settings import ENV_PREFIX, ExistingFile, GatewaySettings, Needs, Takes
 
-_EXAMPLES = {
-    "triton": "HOST:PORT is needed, such as 127.0.0.1:8001, or several with commas between",
-    "otlp_endpoint": "HOST:PORT is needed, such as 127.0.0.1:4317",
-    "zmq_port": "a whole number from 0 up to 65535, or off, is needed",
-    "tcp_port": "a whole number from 0 up to 65535, or off, is needed",
-    "allow": "networks are needed, such as 192.168.1.0/24, with commas between",
-}
-_COMPANIONS = {
-    "triton_tls_ca": "triton_tls",
-    "triton_tls_cert": "triton_tls_key",
-    "triton_tls_key": "triton_tls",
-    "tcp_tls_key": "tcp_tls_cert",
-}
-_FILES = (
-    "triton_key_file",
-    "triton_tls_ca",
-    "triton_tls_cert",
-    "triton_tls_key",
-    "tcp_token_file",
-    "tcp_tls_cert",
-    "tcp_tls_key",
-)
+_Marker = TypeVar("_Marker")
 
 
 def allow_many_connections() -> None:
@@ -66,15 +46,29 @@ def parse_settings(arguments: Sequence[str]) -> GatewaySettings:
 
 def _require_companions(settings: GatewaySettings) -> None:
     """Raise StartError where a setting means nothing without another one, or a file is not there."""
-    for field, needed in _COMPANIONS.items():
-        if getattr(settings, field) and not getattr(settings, needed):
-            raise StartError(f"{_flag(field)} means nothing without {_flag(needed)}: give both, or neither")
-    if settings.zmq_port is None and settings.tcp_port is None:
-        raise StartError("--zmq-port and --tcp-port are both off, so nobody could play: leave one of them on")
-    for field in _FILES:
+    for field, needs in _marked(Needs):
+        if getattr(settings, field) and not getattr(settings, needs.field):
+            raise StartError(
+                f"{_flag(field)} means nothing without {_flag(needs.field)}: give both, or neither"
+            )
+    if all(port.number(settings) is None for port in PORTS):
+        *others, last = (port.flag for port in PORTS)
+        all_of = "both" if len(PORTS) == 2 else "all"
+        raise StartError(
+            f"{', '.join(others)} and {last} are {all_of} off, so nobody could play: leave one of them on"
+        )
+    for field, _ in _marked(ExistingFile):
         path = getattr(settings, field)
         if path is not None and not path.is_file():
             raise StartError(f"{_flag(field)} is {str(path)!r}, and there is no such file")
+
+
+def _marked(kind: type[_Marker]) -> Iterator[tuple[str, _Marker]]:
+    """Yield the settings that have a marker of one kind, with the marker."""
+    for field, info in GatewaySettings.model_fields.items():
+        for marker in info.metadata:
+            if isinstance(marker, kind):
+                yield field, marker
 
 
 def _flag(field: str) -> str:
@@ -100,8 +94,8 @@ def _in_environment(variable: str) -> bool:
 def _allowed(field: str) -> str:
     """Return what a field takes, in words made of its type's limits."""
     info = GatewaySettings.model_fields[field]
-    if field in _EXAMPLES:
-        return _EXAMPLES[field]
+    if field in (told := dict(_marked(Takes))):
+        return told[field].words
     if info.annotation is bool:
         return "true or false is needed"
     if get_origin(info.annotation) is Literal:

@@ -2,10 +2,12 @@
 
 A flag wins over its variable, a variable over the default. Code that embeds the gateway builds
 `GatewaySettings(...)` itself; `command_line.parse_settings` is for the command line. Secrets are never
-values here, only the files that hold them.
+values here, only the files that hold them. All that is known of a setting stands here, in its own lines.
 """
 
 import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,7 +21,29 @@ from contract.endpoint import Endpoint, parse_endpoint, parse_endpoints
 ENV_PREFIX = "NITROGEN_"
 OFF = "off"
 
-Port = Annotated[int, Field(ge=0, le=65535)]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Takes:
+    """What a setting takes, for the sentence about a wrong value, where its limits do not say it."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The setting without which another one means nothing."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingFile:
+    """A setting that names a file, which has to be there."""
+
+
+PortNumber = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]
 Bytes = Annotated[int, Field(gt=0, le=2**40)]
 Count = Annotated[int, Field(gt=0, le=10_000_000)]
@@ -28,6 +52,7 @@ Count = Annotated[int, Field(gt=0, le=10_000_000)]
 LocalPath = Annotated[
     Path, BeforeValidator(lambda value: local_path(value) if isinstance(value, str) else value)
 ]
+FileOrNone = Annotated[LocalPath | None, ExistingFile()]
 
 
 def _none_for_off(value: object) -> object:
@@ -35,23 +60,25 @@ def _none_for_off(value: object) -> object:
 
 
 # None is written as the word "off": nobody listens.
-PortOrOff = Annotated[Port | None, BeforeValidator(_none_for_off)]
+PortOrOff = Annotated[
+    PortNumber | None,
+    BeforeValidator(_none_for_off),
+    Takes("a whole number from 0 up to 65535, or off, is needed"),
+]
 
 
-def _endpoint(value: str) -> str:
-    parse_endpoint(value)
-    return value
+def _parse_networks(value: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip()) for part in value.split(","))
 
 
-def _endpoints(value: str) -> str:
-    parse_endpoints(value)
-    return value
+def _read_by(parse: Callable[[str], object]) -> AfterValidator:
+    """Return a validator for a text that `parse` has to be able to read."""
 
+    def check(value: str) -> str:
+        parse(value)
+        return value
 
-def _networks(value: str) -> str:
-    for part in value.split(","):
-        ipaddress.ip_network(part.strip())
-    return value
+    return AfterValidator(check)
 
 
 class GatewaySettings(BaseSettings):
@@ -70,23 +97,30 @@ class GatewaySettings(BaseSettings):
         cli_exit_on_error=False,
     )
 
-    triton: Annotated[str, AfterValidator(_endpoints)] = "127.0.0.1:8001"
+    triton: Annotated[
+        str,
+        _read_by(parse_endpoints),
+        Takes("HOST:PORT is needed, such as 127.0.0.1:8001, or several with commas between"),
+    ] = "127.0.0.1:8001"
     """Triton's gRPC endpoint, HOST:PORT; several, separated by commas, and all addresses of a host name,
     take turns."""
     triton_tls: bool = False
     """Speak TLS to Triton."""
-    triton_tls_ca: LocalPath | None = None
+    triton_tls_ca: Annotated[FileOrNone, Needs("triton_tls")] = None
     """PEM file with the authority that Triton's certificate is checked against; by default
     the public ones that gRPC brings."""
-    triton_tls_cert: LocalPath | None = None
+    triton_tls_cert: Annotated[FileOrNone, Needs("triton_tls_key")] = None
     """PEM file with the gateway's own certificate, for a Triton that asks for one (mutual TLS)."""
-    triton_tls_key: LocalPath | None = None
+    triton_tls_key: Annotated[FileOrNone, Needs("triton_tls")] = None
     """PEM file with the key of --triton-tls-cert."""
-    triton_key_file: LocalPath | None = None
+    triton_key_file: FileOrNone = None
     """File with the line NAME=VALUE, the key of a Triton with restricted protocols."""
     triton_shared_memory: bool = False
     """Hand frames to a Triton on this host through shared memory instead of the connection."""
-    otlp_endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
+    otlp_endpoint: Annotated[
+        Annotated[str, _read_by(parse_endpoint)] | None,
+        Takes("HOST:PORT is needed, such as 127.0.0.1:4317"),
+    ] = None
     """OpenTelemetry collector, HOST:PORT of its gRPC service, that is sent a trace of each call to Triton."""
     model: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^/\s]+$")] = "nitrogen"
     """Model of the requests that name none: its name in Triton's model repository."""
@@ -98,21 +132,24 @@ class GatewaySettings(BaseSettings):
     """Port for Python clients: ZeroMQ with pickle or msgpack (0: the system chooses; off: none)."""
     tcp_port: PortOrOff = 5556
     """Port for BizHawk and other languages: TCP, JSON and image bytes (0: the system chooses; off: none)."""
-    http_port: Port = 8080
+    http_port: PortNumber = 8080
     """Port for /healthz, /readyz and /metrics (0: the system chooses)."""
     workers: Annotated[int, Field(gt=0, le=256)] = 1
     """Processes that share the ports; more than one pays on machines with many cores."""
-    allow: Annotated[str, AfterValidator(_networks)] | None = None
+    allow: Annotated[
+        Annotated[str, _read_by(_parse_networks)] | None,
+        Takes("networks are needed, such as 192.168.1.0/24, with commas between"),
+    ] = None
     """Networks whose clients may use the two ports, such as 192.168.1.0/24,10.0.0.7; all by default."""
     curve_keys: LocalPath | None = None
     """ZeroMQ port: folder made by `nitrogen-gateway keys`; clients then need a key that lies there."""
     pickle: bool = True
     """ZeroMQ port: whether pickles are taken beside msgpack."""
-    tcp_token_file: LocalPath | None = None
+    tcp_token_file: FileOrNone = None
     """TCP port: file with a token that every client has to give first."""
-    tcp_tls_cert: LocalPath | None = None
+    tcp_tls_cert: FileOrNone = None
     """TCP port: PEM file with a certificate; the port then speaks TLS only."""
-    tcp_tls_key: LocalPath | None = None
+    tcp_tls_key: Annotated[FileOrNone, Needs("tcp_tls_cert")] = None
     """TCP port: PEM file with the key of --tcp-tls-cert, if that file does not hold it."""
     zmq_deadline_s: Seconds = 25.0
     """Seconds after which a request on the ZeroMQ port gets an error reply."""
@@ -174,9 +211,7 @@ class GatewaySettings(BaseSettings):
         """Triton's endpoints."""
         return parse_endpoints(self.triton)
 
-    @property
-    def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] | None:
+    @cached_property
+    def networks(self) -> tuple[Network, ...] | None:
         """The networks that may use the clients' ports; None for all."""
-        if self.allow is None:
-            return None
-        return tuple(ipaddress.ip_network(part.strip()) for part in self.allow.split(","))
+        return None if self.allow is None else _parse_networks(self.allow)

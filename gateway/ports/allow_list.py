@@ -1,9 +1,9 @@
-"""The networks whose clients may use the gateway; the same for both ports."""
+"""The networks whose clients may use the gateway; the same for every port."""
 
 import ipaddress
 from collections.abc import Sequence
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from gateway.settings import Network
 
 
 class Networks:
