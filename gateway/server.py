@@ -54,9 +54,9 @@ class Gateway:
             settings.max_image_pixels,
             settings.max_at_triton,
         )
-        self.metrics.watch_triton(self._connection.endpoints_up)
-        self.metrics.watch_decoding(lambda: self._plane.decoders.pending)
-        self.metrics.watch_horizons(self.models.horizons)
+        self.metrics.endpoints_up = self._connection.endpoints_up
+        self.metrics.decoding = lambda: self._plane.decoders.pending
+        self.metrics.horizons = self.models.horizons
         self._recorder = None
         if settings.record is not None:
             self._recorder = Recorder(

@@ -88,13 +88,9 @@ def knob_centre(side: str, x: float, y: float) -> tuple[int, int]:
     )
 
 
+@cache
 def font(size: int) -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont:
     """Return the font of all texts, which comes with Pillow; `size` in pixels."""
-    return _font(size)
-
-
-@cache
-def _font(size: int) -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont:
     return PIL.ImageFont.load_default(size)
 
 

@@ -39,7 +39,12 @@ class RecordingCounts:
 
 
 class Metrics(Collector):
-    """All metrics of one gateway."""
+    """All metrics of one gateway.
+
+    These are called whenever the metrics are read. `endpoints_up`: whether each address of each endpoint of
+    Triton is up. `decoding`: how many images wait for a thread. `horizons`: each served model's steps per
+    chunk, by its name and version, 0 where that is not known.
+    """
 
     def __init__(self) -> None:
         self._requests = Tally(
@@ -78,10 +83,10 @@ class Metrics(Collector):
             _BATCHES,
         )
         self._ports: dict[tuple[str, Access], PortMetrics] = {}
-        self._triton: Callable[[], Mapping[tuple[str, str], bool]] | None = None
-        self._decoding: Callable[[], float] | None = None
-        self._horizons: Callable[[], Mapping[tuple[str, int], int]] | None = None
-        # Asked anew for each page, by who has it made.
+        self.endpoints_up: Callable[[], Mapping[tuple[str, str], bool]] = dict
+        self.decoding: Callable[[], float] = float
+        self.horizons: Callable[[], Mapping[tuple[str, int], int]] = dict
+        # Set by the caller before each scrape.
         self.is_ready = False
         self._version = _version()
         self.lag = LoopLag()
@@ -110,21 +115,6 @@ class Metrics(Collector):
     def dispatched(self, model: str, count: int) -> None:
         """Note that a predict was sent to Triton; `count` of its model are there now, with this one."""
         self._at_triton.of(model).observe(count)
-
-    def watch_triton(self, endpoints: Callable[[], Mapping[tuple[str, str], bool]]) -> None:
-        """Take from `endpoints`, whenever the metrics are read, which addresses of which endpoints are up."""
-        self._triton = endpoints
-
-    def watch_decoding(self, queue: Callable[[], float]) -> None:
-        """Take from `queue`, whenever the metrics are read, how many images wait for a thread."""
-        self._decoding = queue
-
-    def watch_horizons(self, horizons: Callable[[], Mapping[tuple[str, int], int]]) -> None:
-        """Take from `horizons`, whenever the metrics are read, each served model's steps per chunk.
-
-        They are by the model's name and version, which is 0 where it is not known.
-        """
-        self._horizons = horizons
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
@@ -182,7 +172,7 @@ class Metrics(Collector):
             "Steps in a chunk of actions, of each model that is served.",
             labels=("model", "version"),
         )
-        for (model, version), steps in (self._horizons() if self._horizons is not None else {}).items():
+        for (model, version), steps in self.horizons().items():
             horizon.add_metric((model, version_label(version)), steps)
         yield horizon
 
@@ -192,15 +182,14 @@ class Metrics(Collector):
             "Whether Triton answers at one of its endpoints' addresses.",
             labels=("endpoint", "address"),
         )
-        for place, is_up in (self._triton() if self._triton is not None else {}).items():
+        for place, is_up in self.endpoints_up().items():
             up.add_metric(place, float(is_up))
         yield up
-        if self._decoding is not None:
-            yield GaugeMetricFamily(
-                f"{_PREFIX}decoding_queue",
-                "Images and large messages that are being decoded, or wait for a thread.",
-                self._decoding(),
-            )
+        yield GaugeMetricFamily(
+            f"{_PREFIX}decoding_queue",
+            "Images and large messages that are being decoded, or wait for a thread.",
+            self.decoding(),
+        )
         yield GaugeMetricFamily(
             f"{_PREFIX}event_loop_lag_seconds",
             "The longest that the event loop was late within the last 15 s.",

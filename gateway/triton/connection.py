@@ -110,16 +110,13 @@ class TritonConnection:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(self._close_shared_frames(), self._liveness.close(), self._close_tracer())
-        await self._channel.close()
-
-    async def _close_shared_frames(self) -> None:
+        closing = [self._liveness.close()]
         if self.shared_frames is not None:
-            await self.shared_frames.close()
-
-    async def _close_tracer(self) -> None:
+            closing.append(self.shared_frames.close())
         if self._tracer is not None:
-            await asyncio.to_thread(self._tracer.close)
+            closing.append(asyncio.to_thread(self._tracer.close))
+        await asyncio.gather(*closing)
+        await self._channel.close()
 
     def endpoints_up(self) -> dict[tuple[str, str], bool]:
         """Return whether each address of each endpoint lives, as it was seen within the last few seconds."""

@@ -6,6 +6,7 @@ so a Triton that has swapped it for another meanwhile refuses the request instea
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
-from gateway.errors import BusyError, DeadlineError, GatewayError, ModelError, NotServedError
+from gateway.errors import BusyError, DeadlineError, GatewayError, NotServedError
 from gateway.protocol.messages import ActionChunk, Frame
 from gateway.triton.connection import TritonConnection
 from gateway.triton.facts import ModelFacts, facts_from_config
@@ -115,10 +116,7 @@ class TritonModel:
         shared = self._connection.shared_frames
         slot = None if shared is None else shared.take(self._template.stacked(frames))
         try:
-            if slot is None:
-                chunk = action_chunk(facts, await self._answer(ask(), timeout_s, request_id))
-            else:
-                chunk = await self._infer_shared(facts, ask, slot, timeout_s, request_id)
+            chunk = action_chunk(facts, await self._response(ask, slot, timeout_s, request_id))
         except (DeadlineError, BusyError):
             raise
         except GatewayError:
@@ -128,32 +126,22 @@ class TritonModel:
             raise NotServedError("Triton came back with another model meanwhile: send the request again")
         return chunk
 
-    async def _infer_shared(
-        self, facts: ModelFacts, ask: Callable[..., bytes], slot: Slot, timeout_s: float, request_id: str
-    ) -> ActionChunk:
-        """Return the chunk for frames in shared memory, or over the connection when Triton knows of none."""
-        answered = False
-        try:
-            chunk = action_chunk(facts, await self._answer(ask(slot=slot), timeout_s, request_id))
-            answered = True
-        except SharedMemoryLostError:
-            answered = True
-            assert self._connection.shared_frames is not None  # noqa: S101 - the slot is one of it
-            self._connection.shared_frames.lost()
-            chunk = action_chunk(facts, await self._answer(ask(), timeout_s, request_id))
-        except (ModelError, NotServedError, BusyError):
-            answered = True
-            raise
-        finally:
-            slot.release(answered=answered)
-        return chunk
-
-    async def _answer(
-        self, message: bytes, timeout_s: float, request_id: str
+    async def _response(
+        self, ask: Callable[..., bytes], slot: Slot | None, timeout_s: float, request_id: str
     ) -> service_pb2.ModelInferResponse:
-        return await self._connection.call(
-            MODEL_INFER, message, timeout_s, self._subject, model=self.name, request_id=request_id
+        """Return the response to frames in a slot, or over the connection when Triton knows of none."""
+        infer = partial(
+            self._connection.call,
+            MODEL_INFER,
+            timeout_s=timeout_s,
+            subject=self._subject,
+            model=self.name,
+            request_id=request_id,
         )
+        if slot is not None:
+            with contextlib.suppress(SharedMemoryLostError), slot:
+                return await infer(ask(slot=slot))
+        return await infer(ask())
 
     async def ready(self) -> str | None:
         """Return None when Triton's model answers and its facts are usable, else the reason why not."""

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 from tritonclient.grpc import service_pb2 as pb
 
 SERVICE = "inference.GRPCInferenceService"
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
+MessageT = TypeVar("MessageT", bound=Message)
+OtherMessageT = TypeVar("OtherMessageT", bound=Message)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -30,8 +33,8 @@ class Rpc(Generic[RequestT, ResponseT]):
         return channel.unary_unary(f"/{SERVICE}/{self.name}", self.serialize, self.parse)
 
 
-def _rpc(name: str) -> Rpc[RequestT, ResponseT]:
-    request, response = getattr(pb, f"{name}Request"), getattr(pb, f"{name}Response")
+def _rpc(request: type[MessageT], response: type[OtherMessageT]) -> Rpc[MessageT, OtherMessageT]:
+    name = request.__name__.removesuffix("Request")
     return Rpc(name, request.SerializeToString, response.FromString)
 
 
@@ -40,16 +43,12 @@ def _rpc(name: str) -> Rpc[RequestT, ResponseT]:
 MODEL_INFER: Rpc[bytes, pb.ModelInferResponse] = Rpc(
     "ModelInfer", None, pb.ModelInferResponse.FromString, shows_key=False
 )
-MODEL_CONFIG: Rpc[pb.ModelConfigRequest, pb.ModelConfigResponse] = _rpc("ModelConfig")
-MODEL_READY: Rpc[pb.ModelReadyRequest, pb.ModelReadyResponse] = _rpc("ModelReady")
-REPOSITORY_INDEX: Rpc[pb.RepositoryIndexRequest, pb.RepositoryIndexResponse] = _rpc("RepositoryIndex")
-SERVER_LIVE: Rpc[pb.ServerLiveRequest, pb.ServerLiveResponse] = _rpc("ServerLive")
-REGISTER_SHARED_MEMORY: Rpc[pb.SystemSharedMemoryRegisterRequest, pb.SystemSharedMemoryRegisterResponse] = (
-    _rpc("SystemSharedMemoryRegister")
-)
-SHARED_MEMORY_STATUS: Rpc[pb.SystemSharedMemoryStatusRequest, pb.SystemSharedMemoryStatusResponse] = _rpc(
-    "SystemSharedMemoryStatus"
-)
-UNREGISTER_SHARED_MEMORY: Rpc[
+MODEL_CONFIG = _rpc(pb.ModelConfigRequest, pb.ModelConfigResponse)
+MODEL_READY = _rpc(pb.ModelReadyRequest, pb.ModelReadyResponse)
+REPOSITORY_INDEX = _rpc(pb.RepositoryIndexRequest, pb.RepositoryIndexResponse)
+SERVER_LIVE = _rpc(pb.ServerLiveRequest, pb.ServerLiveResponse)
+SHARED_MEMORY_REGISTER = _rpc(pb.SystemSharedMemoryRegisterRequest, pb.SystemSharedMemoryRegisterResponse)
+SHARED_MEMORY_STATUS = _rpc(pb.SystemSharedMemoryStatusRequest, pb.SystemSharedMemoryStatusResponse)
+SHARED_MEMORY_UNREGISTER = _rpc(
     pb.SystemSharedMemoryUnregisterRequest, pb.SystemSharedMemoryUnregisterResponse
-] = _rpc("SystemSharedMemoryUnregister")
+)

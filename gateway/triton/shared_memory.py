@@ -29,12 +29,13 @@ from tritonclient.grpc import service_pb2
 
 from contract.endpoint import Endpoint
 from contract.tensors import FRAME_BYTES
-from gateway.errors import ModelError, ServerError, StartError
+from gateway.errors import BusyError, ModelError, NotServedError, ServerError, StartError
 from gateway.protocol.messages import Frame
+from gateway.triton.failures import SharedMemoryLostError
 from gateway.triton.rpc import (
-    REGISTER_SHARED_MEMORY,
+    SHARED_MEMORY_REGISTER,
     SHARED_MEMORY_STATUS,
-    UNREGISTER_SHARED_MEMORY,
+    SHARED_MEMORY_UNREGISTER,
     RequestT,
     ResponseT,
     Rpc,
@@ -54,6 +55,8 @@ _CALL_TIMEOUT_S = 2.0
 _RETRY_S = 0.5
 _POLL_S = 0.05
 _SUBJECT = "shared memory"
+# After these Triton has answered a request, so that it no longer reads its slot.
+_ANSWERS = (ModelError, NotServedError, BusyError)
 
 
 def require_local(endpoints: Sequence[Endpoint]) -> None:
@@ -87,7 +90,7 @@ def _is_local(address: str) -> bool:
 
 
 class Slot:
-    """A request's place in the region; whoever took it calls `release` once."""
+    """A request's place in the region, given back when its `with` ends, by an error or without one."""
 
     __slots__ = ("_frames", "number", "offset", "region")
 
@@ -97,9 +100,16 @@ class Slot:
         self.number = number
         self.offset = number * _SLOT_BYTES
 
-    def release(self, *, answered: bool) -> None:
-        """Give the slot back; `answered`: whether Triton has answered, so that it reads it no more."""
-        self._frames.take_back(self.number, answered=answered)
+    def __enter__(self) -> "Slot":
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is None or issubclass(error, _ANSWERS):
+            self._frames.take_back(self.number)
+        else:
+            self._frames.take_back_later(self.number)
+        if error is SharedMemoryLostError:
+            self._frames.lost()
 
 
 class Call(Protocol):
@@ -177,12 +187,13 @@ class SharedFrames:
             place += FRAME_BYTES
         return slot
 
-    def take_back(self, number: int, *, answered: bool) -> None:
-        """Take a slot back from its request."""
-        if answered:
-            self._free.append(number)
-        else:
-            self._left.append((time.monotonic(), number))
+    def take_back(self, number: int) -> None:
+        """Take a slot back that Triton no longer reads."""
+        self._free.append(number)
+
+    def take_back_later(self, number: int) -> None:
+        """Take a slot back that Triton may still read."""
+        self._left.append((time.monotonic(), number))
 
     def lost(self) -> None:
         """Have the region registered again: Triton may not know it."""
@@ -230,7 +241,7 @@ class SharedFrames:
             request = service_pb2.SystemSharedMemoryRegisterRequest(
                 name=self.name, key=f"/{self.name}", offset=0, byte_size=self._slots * _SLOT_BYTES
             )
-            await self._call(REGISTER_SHARED_MEMORY, request, _CALL_TIMEOUT_S, _SUBJECT)
+            await self._call(SHARED_MEMORY_REGISTER, request, _CALL_TIMEOUT_S, _SUBJECT)
 
     async def _forget(self) -> None:
         """Unregister the region; Triton refuses while a request that ended just now is not quite done."""
@@ -246,7 +257,7 @@ class SharedFrames:
 
     async def _unregister(self, name: str) -> None:
         request = service_pb2.SystemSharedMemoryUnregisterRequest(name=name)
-        await self._call(UNREGISTER_SHARED_MEMORY, request, _CALL_TIMEOUT_S, _SUBJECT)
+        await self._call(SHARED_MEMORY_UNREGISTER, request, _CALL_TIMEOUT_S, _SUBJECT)
 
 
 def remove_left_overs() -> None:

@@ -126,7 +126,7 @@ def test_triton_addresses_are_shown_as_they_are_when_the_metrics_are_read() -> N
     metrics = Metrics()
     first, second = ("triton:8001", "10.0.0.1:8001"), ("triton:8001", "10.0.0.2:8001")
     up = {first: True, second: False}
-    metrics.watch_triton(lambda: up)
+    metrics.endpoints_up = lambda: up
     assert value(metrics, "triton_up", endpoint=first[0], address=first[1]) == 1
     assert value(metrics, "triton_up", endpoint=second[0], address=second[1]) == 0
     up[second] = True
@@ -136,7 +136,7 @@ def test_triton_addresses_are_shown_as_they_are_when_the_metrics_are_read() -> N
 def test_horizons_are_shown_by_model_and_version_as_they_are_then() -> None:
     metrics = Metrics()
     horizons = {("nitrogen", 3): 18, ("nitrogen-fast", 0): 16}
-    metrics.watch_horizons(lambda: horizons)
+    metrics.horizons = lambda: horizons
     assert value(metrics, "model_horizon", model="nitrogen", version="3") == 18
     assert value(metrics, "model_horizon", model="nitrogen-fast", version="") == 16
     del horizons["nitrogen", 3]
@@ -152,7 +152,7 @@ def test_readiness_is_shown() -> None:
 
 def test_the_decoders_queue_is_shown() -> None:
     metrics = Metrics()
-    metrics.watch_decoding(lambda: 5)
+    metrics.decoding = lambda: 5
     assert value(metrics, "decoding_queue") == 5
 
 
