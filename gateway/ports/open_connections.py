@@ -1,7 +1,8 @@
 """The open connections of one port, and who may open another: the same rules on every port."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -60,3 +61,12 @@ class OpenConnections(Generic[Connection]):
             self._per_address[address] -= 1
             if not self._per_address[address]:
                 del self._per_address[address]
+
+
+async def wait_until_closed(closed: Iterable[asyncio.Event], within_s: float) -> None:
+    """Wait until connections have set their events, but not for longer than `within_s` seconds."""
+    waiters = [asyncio.create_task(event.wait()) for event in closed]
+    if waiters:
+        _, open_still = await asyncio.wait(waiters, timeout=within_s)
+        for waiter in open_still:
+            waiter.cancel()

@@ -1,8 +1,16 @@
-"""The file that holds the token of a port's clients."""
+"""The token that lets clients in, where a port has one: the file that holds it, and who has brought it."""
 
+import hmac
+from collections.abc import Callable
 from pathlib import Path
 
-from gateway.errors import StartError
+from gateway.errors import AccessError, GatewayError, StartError
+from gateway.protocol.messages import Event, Hello, Reply, Request
+
+HELLO_FIRST = (
+    'this port wants a token: send {"type": "hello", "token": "..."} first; its operator has the token'
+)
+_WRONG = "the token is wrong: ask the gateway's operator for the right one"
 
 
 def read_token(path: Path | None, flag: str) -> bytes | None:
@@ -22,3 +30,40 @@ def read_token(path: Path | None, flag: str) -> bytes | None:
     if not token:
         raise StartError(f"{flag} {path} is empty: write the token into it")
     return token.encode()
+
+
+class TokenGate:
+    """Lets one client's requests through once its hello has brought the token, or at once without one.
+
+    `token`: the port's, None for none. `on_refusal` is called for each request that is not let through.
+    """
+
+    def __init__(self, token: bytes | None, on_refusal: Callable[[], None]) -> None:
+        self._token = token
+        self._on_refusal = on_refusal
+        self.is_open = token is None
+
+    @property
+    def is_authorised(self) -> bool:
+        """Whether the client has brought the token."""
+        return self.is_open and self._token is not None
+
+    def admit(self, incoming: Event | GatewayError) -> Request | Reply | GatewayError:
+        """Return a hello's reply, anything else as it is, or the refusal that takes its place."""
+        if isinstance(incoming, Hello):
+            return self._greet(incoming)
+        if self.is_open or isinstance(incoming, AccessError):
+            return incoming
+        return self._refusal(HELLO_FIRST)
+
+    def _greet(self, hello: Hello) -> Reply | AccessError:
+        # Halves of surrogate pairs are not UTF-8, and JSON can bring them.
+        given = hello.token.encode("utf-8", "surrogatepass")
+        if self._token is not None and not hmac.compare_digest(given, self._token):
+            return self._refusal(_WRONG)
+        self.is_open = True
+        return Reply()
+
+    def _refusal(self, why: str) -> AccessError:
+        self._on_refusal()
+        return AccessError(why)

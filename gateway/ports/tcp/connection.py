@@ -14,8 +14,8 @@ from gateway.ports.reading import Reading
 from gateway.ports.sockets import set_up
 from gateway.ports.tcp.backlog import Arrived, Backlog
 from gateway.ports.tcp.closing import Closing
-from gateway.ports.tcp.token_gate import HELLO_FIRST, TokenGate
 from gateway.ports.times import ConnectionTimes
+from gateway.ports.token import HELLO_FIRST, TokenGate
 from gateway.protocol.json_format import reply_line
 from gateway.protocol.messages import Event, Reply, Request
 from gateway.protocol.tcp.bizhawk_stream import BizHawkStream

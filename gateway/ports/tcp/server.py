@@ -7,7 +7,7 @@ import socket
 
 from gateway.errors import AccessError
 from gateway.ports.acceptor import Acceptor
-from gateway.ports.open_connections import OpenConnections
+from gateway.ports.open_connections import OpenConnections, wait_until_closed
 from gateway.ports.port import Services
 from gateway.ports.sockets import end_by_reset
 from gateway.ports.tcp.connection import Shared, TcpConnection
@@ -63,15 +63,11 @@ class TcpServer:
         connections = self._open()
         for connection in connections:
             connection.stop()
-        closed = [asyncio.create_task(connection.closed.wait()) for connection in connections]
-        if closed:
-            await asyncio.wait(closed, timeout=grace_s)
+        closed = [connection.closed for connection in connections]
+        await wait_until_closed(closed, grace_s)
         for connection in connections:
             connection.abandon()
-        if closed:
-            _, open_still = await asyncio.wait(closed, timeout=_LAST_WORDS_S)
-            for waiter in open_still:
-                waiter.cancel()
+        await wait_until_closed(closed, _LAST_WORDS_S)
         for connection in self._open():
             connection.abort()
 

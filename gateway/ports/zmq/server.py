@@ -11,7 +11,7 @@ import time
 
 from gateway.contexts import ContextStore
 from gateway.ports.acceptor import Acceptor
-from gateway.ports.open_connections import OpenConnections
+from gateway.ports.open_connections import OpenConnections, wait_until_closed
 from gateway.ports.port import Services
 from gateway.ports.watch import watch_connections
 from gateway.ports.zmq.clients import ClientKey, Registry
@@ -86,11 +86,7 @@ class ZmqServer:
         connections = list(self._connections)
         for connection in connections:
             connection.close()
-        closed = [asyncio.create_task(connection.closed.wait()) for connection in connections]
-        if closed:
-            _, open_still = await asyncio.wait(closed, timeout=_LINGER_S)
-            for waiter in open_still:
-                waiter.cancel()
+        await wait_until_closed([connection.closed for connection in connections], _LINGER_S)
         for connection in list(self._connections):
             connection.transport.abort()
 

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.errors import AccessError, FramingError, GatewayError, StoppingError
-from gateway.ports.tcp.token_gate import TokenGate
+from gateway.ports.token import TokenGate
 from gateway.protocol.messages import Event, Hello, Reply, Request
 
 REQUEST = Request("info")
