@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-DATA = Path(__file__).parent / "data"
+from tests.paths import DATA
+
 GOLDEN = DATA / "golden"
 CHECKPOINTS = ("tiny", "tiny-ctx")
 

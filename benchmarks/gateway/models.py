@@ -14,11 +14,10 @@ from tritonclient.grpc import model_config_pb2
 
 from benchmarks.triton import running_triton
 from export.settings import DEFAULT_NAME
-from tests.paths import DATA, ROOT
+from tests.paths import DATA, MODEL_CONFIG
 
 TINY = DATA / "golden" / "tiny" / "ng.pt"
 _IDENTITY_MODEL = Path(__file__).parent / "identity_model" / "model.py"
-_CONFIG = ROOT / "model_repository" / "nitrogen" / "config.pbtxt"
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def publish_identity_model(
 
     `change`: what else is to be different in the config, such as the parameter `batch_ms`.
     """
-    config = text_format.Parse(_CONFIG.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
+    config = text_format.Parse(MODEL_CONFIG.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
     config.backend = "python"
     config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.KIND_CPU
     if change is not None:

@@ -13,10 +13,9 @@ from tests.chain.replies import assert_same_decimals
 from tests.noise import seeded_noise
 from tests.pictures import Picture, image_file, picture, resized_by_cv2
 from tests.stack import JsonClient, Stack
-from tests.stand_ins.bizhawk_agent import BizHawkAgent
+from tests.stand_ins.bizhawk_agent import ONE_SEGMENT_BYTES, BizHawkAgent
 
 HORIZON, CONTEXT = 18, 3
-ONE_SEGMENT_BYTES = 1448
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from contract.tensors import OUTPUT_NAMES
 from export.repository.live import activate
 from tests.chain.direct import Outputs
+from tests.chain.replies import TOLERANCE
 from tests.chain.served_models import Repository, Served, running_triton
 from tests.gateways import GatewayProcess, gateway_process
 from tests.noise import seeded_noise
@@ -29,8 +30,6 @@ CLIENTS = 8
 SEEDS = 2
 # What a game does between two requests; without it the loads of new versions take minutes on two cores.
 PAUSE_S = 0.1
-# Batches of different sizes differ in the last bits; port 5556 also rounds to three decimals.
-TOLERANCE = {"zmq": 1e-4, "tcp": 1e-4 + 0.0005}
 # The order in which versions are activated, after 1.
 SWAPS = (2, 3, 1)
 

@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 from tests.chain.direct import DirectCalls, Outputs
-from tests.chain.replies import assert_close
+from tests.chain.replies import TOLERANCE, assert_close
 from tests.noise import seeded_noise
 from tests.patience import WITHIN_S
 from tests.pictures import image_file, picture
@@ -17,8 +17,6 @@ from tests.stack import JsonClient, PickleClient, Stack
 from tests.stand_ins.bizhawk_agent import BizHawkAgent
 
 CLIENTS, ROUNDS = 8, 6
-# Batches of different sizes differ in the last bits; port 5556 also rounds to three decimals.
-TOLERANCE = {"zmq": 1e-4, "tcp": 1e-4 + 0.0005}
 
 Played = list[dict[str, object]]
 

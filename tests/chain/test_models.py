@@ -1,6 +1,5 @@
 """Several models in one Triton: each request is answered by the one that it names, on both ports."""
 
-import http.client
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from tests.chain.replies import assert_close, assert_same_bits, assert_same_deci
 from tests.chain.served_models import Repository, Served, running_triton
 from tests.gateways import GatewayProcess, gateway_process
 from tests.noise import seeded_noise
-from tests.patience import WITHIN_S
+from tests.pages import page
 from tests.pictures import picture
 from tests.stack import JsonClient, PickleClient
 
@@ -184,23 +183,12 @@ def test_a_model_that_was_loaded_a_moment_ago_is_found(
             assert "nitrogen-late" in ask("info")["info"]["models"]
 
 
-def page(gateway: GatewayProcess, path: str) -> tuple[int, str]:
-    """Status and text of a page of the gateway's."""
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.http, timeout=WITHIN_S)
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        return response.status, response.read().decode()
-    finally:
-        connection.close()
-
-
 def test_predicts_are_counted_by_model_and_made_up_names_as_one(gateway: GatewayProcess) -> None:
     with client_of(gateway, "tcp") as ask:
         ask("predict", model="nitrogen-fast")
         for number in range(3):
             ask("predict", model=f"made up {number}")
-    _, text = page(gateway, "/metrics")
+    _, text = page(gateway.http, "/metrics")
     assert 'nitrogen_gateway_model_predicts_total{model="nitrogen-fast",outcome="ok",version="1"}' in text
     assert 'nitrogen_gateway_model_predicts_total{model="unknown",outcome="bad_request",version=""}' in text
     assert "made up" not in text
@@ -224,6 +212,6 @@ def test_readiness_is_that_of_the_default_model(served: Served) -> None:
     ):
         assert ask("predict", model="nitrogen-fast")["status"] == "ok"
         assert "does not serve the model 'nitrogen-missing'" in ask("predict")["message"]
-        status, reason = page(gateway, "/readyz")
+        status, reason = page(gateway.http, "/readyz")
         assert status == 503
         assert "nitrogen-missing" in reason

@@ -12,11 +12,12 @@ import pytest
 import zmq
 
 from tests.chain.replies import assert_same_bits
-from tests.golden import DATA, checkpoint_path
+from tests.golden import checkpoint_path
+from tests.paths import PICKLES
 from tests.pictures import picture
 from tests.stack import PickleClient, Stack
 
-ARCHIVES = sorted((DATA / "pickles").glob("*.zip"))
+ARCHIVES = sorted(PICKLES.glob("*.zip"))
 PROTOCOLS = range(2, 6)
 ANSWERED = [
     *("array-256", "array", "array-fortran", "array-transposed", "array-grey"),

@@ -1,6 +1,5 @@
 """Triton is killed, or stands still, while clients play: each request gets its reply, and all recovers."""
 
-import http.client
 import os
 import signal
 import threading
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 
 from tests.golden import checkpoint_path
+from tests.pages import page
 from tests.patience import WITHIN_S
 from tests.pictures import picture
 from tests.processes import Process, alive, descendants
@@ -56,16 +56,6 @@ def client_of(stack: Stack, port: str) -> Iterator[Ask]:
     else:
         with JsonClient(stack.tcp_port) as lines:
             yield lambda seed: lines.request({"type": "predict", "seed": seed}, picture(seed).tobytes())
-
-
-def page(stack: Stack, path: str) -> int:
-    """The status of a page of the gateway's."""
-    connection = http.client.HTTPConnection("127.0.0.1", stack.http_port, timeout=WITHIN_S)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status
-    finally:
-        connection.close()
 
 
 def infos(stack: Stack) -> tuple[Info, Info]:
@@ -169,11 +159,13 @@ def death(stack: Stack) -> Death:
     answers_before, infos_before, old_stubs = answers(stack), infos(stack), stubs(stack)
     with match_on(stack) as match:
         kill_triton(stack)
-        wait_until(lambda: page(stack, "/readyz") == 503, "the gateway says that it is not ready")
-        healthz = page(stack, "/healthz")
+        wait_until(
+            lambda: page(stack.http_port, "/readyz")[0] == 503, "the gateway says that it is not ready"
+        )
+        healthz = page(stack.http_port, "/healthz")[0]
         infos_meanwhile = infos(stack)
         match.wait_for("error")
-        wait_until(lambda: page(stack, "/readyz") == 200, "the gateway is ready again")
+        wait_until(lambda: page(stack.http_port, "/readyz")[0] == 200, "the gateway is ready again")
         match.wait_for("ok", 3)
         played = match.finish()
     return Death(
@@ -215,8 +207,8 @@ def test_killed_triton_leaves_no_stub(death: Death) -> None:
 def test_triton_comes_back_each_time_it_is_killed(stack: Stack) -> None:
     for _ in range(2):
         kill_triton(stack)
-        wait_until(lambda: page(stack, "/readyz") == 503, "Triton is gone")
-        wait_until(lambda: page(stack, "/readyz") == 200, "Triton is back")
+        wait_until(lambda: page(stack.http_port, "/readyz")[0] == 503, "Triton is gone")
+        wait_until(lambda: page(stack.http_port, "/readyz")[0] == 200, "Triton is back")
     with client_of(stack, "zmq") as ask:
         assert ask(1)["status"] == "ok"
 
@@ -247,7 +239,7 @@ def standstill(stack: Stack) -> Standstill:
         os.kill(pid, signal.SIGSTOP)
         try:
             wait_until(lambda: stands_still(pid), "every thread of Triton stands still")
-            readyz = page(stack, "/readyz")
+            readyz = page(stack.http_port, "/readyz")[0]
             infos_meanwhile = infos(stack)
             match.wait_for("error")
         finally:

@@ -14,8 +14,8 @@ import pytest
 import zmq.asyncio
 
 from tests.black_frame import FRAME, PIXELS
-from tests.gateway.telemetry.pages import page
 from tests.gateways import GatewayProcess, gateway_process
+from tests.pages import page
 from tests.patience import WITHIN_S
 from tests.stack import wait_until
 from tests.stand_ins.timed_triton import TimedTriton

@@ -1,13 +1,12 @@
 """Every metric that a dashboard or a rule names is one that the real gateway or the real Triton has."""
 
-import http.client
 import re
 
 import pytest
 
 from tests.black_frame import FRAME
 from tests.deploy.promql import all_expressions, rule_expressions, rules
-from tests.patience import WITHIN_S
+from tests.pages import page
 from tests.stack import JsonClient, PickleClient, Stack, wait_until
 
 # Triton has these only with a GPU (read in its documentation, docs/user_guide/metrics.md).
@@ -25,15 +24,10 @@ _SUFFIXES = {"counter": ("", "_total"), "histogram": ("_bucket", "_sum", "_count
 UNSHOWN = {"nitrogen_gateway_recorded_bytes"}
 
 
-def page(port: int) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WITHIN_S)
-    try:
-        connection.request("GET", "/metrics")
-        response = connection.getresponse()
-        assert response.status == 200
-        return response.read().decode()
-    finally:
-        connection.close()
+def metrics_page(port: int) -> str:
+    status, text = page(port, "/metrics")
+    assert status == 200
+    return text
 
 
 def names(text: str) -> set[str]:
@@ -45,7 +39,7 @@ def names(text: str) -> set[str]:
 
 
 def test_every_metric_is_there(tiny_stack: Stack) -> None:
-    known = names(page(tiny_stack.http_port)) | names(page(tiny_stack.triton_metrics_port))
+    known = names(metrics_page(tiny_stack.http_port)) | names(metrics_page(tiny_stack.triton_metrics_port))
     known |= GPU_METRICS | SUMMARY_METRICS
     unknown = {(e.where, name) for e in all_expressions() for name in e.metrics() if name not in known}
     assert not unknown
@@ -58,7 +52,7 @@ def test_every_recorded_metric_is_recorded() -> None:
 
 
 def test_every_metric_of_the_gateway_is_looked_at(tiny_stack: Stack) -> None:
-    text = page(tiny_stack.http_port)
+    text = metrics_page(tiny_stack.http_port)
     asked = {name for expression in all_expressions() for name in expression.metrics()}
     families = set(re.findall(r"^# TYPE (nitrogen_\S+)", text, re.MULTILINE))
     unseen = {name for name in families if not any(question.startswith(name) for question in asked)}
@@ -93,7 +87,7 @@ def test_metrics_have_the_labels_that_are_asked_for(tiny_stack: Stack, metric: s
     port = tiny_stack.triton_metrics_port if metric.startswith("nv_") else tiny_stack.http_port
 
     def found() -> list[str]:
-        return re.findall(rf"^{metric}\{{(.+)\}} ", page(port), re.MULTILINE)
+        return re.findall(rf"^{metric}\{{(.+)\}} ", metrics_page(port), re.MULTILINE)
 
     wait_until(found, f"{metric} has samples")
     assert {frozenset(re.findall(r'(\w+)="', text)) for text in found()} == {frozenset(labels)}

@@ -1,11 +1,14 @@
 """The timed model's Triton, one for all tests that only use it, and gateways in front of it."""
 
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+import trustme
 
 from gateway.server import Gateway
 from tests.gateways import running_gateway
@@ -33,3 +36,14 @@ async def start_gateway(timed_triton: TimedTriton) -> AsyncIterator[StartGateway
 
     async with AsyncExitStack() as stack:
         yield start
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
+    """A gateway's certificate and key in one file, and the context of a client that trusts it."""
+    authority = trustme.CA()
+    path = tmp_path / "server.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(path)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return path, context

@@ -8,11 +8,8 @@ import ssl
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
-import trustme
-
-from tests.gateway.telemetry.pages import page
 from tests.gateways import NO_TRITON, GatewayProcess, gateway_process
+from tests.pages import page
 from tests.patience import WITHIN_S
 from tests.pictures import image_file, picture
 from tests.stack import JsonClient, wait_until
@@ -57,17 +54,6 @@ def test_emuhawk_between_two_screenshots_connects_anew_when_it_has_to() -> None:
         assert json.loads(emuhawk.socket_server_response()) == {"status": "ok"}
         gateway.kill()
         assert emuhawk.wait_for_reset(WITHIN_S)
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
-    """A gateway's certificate and key in one file, and the context of a client that trusts it."""
-    authority = trustme.CA()
-    path = tmp_path / "server.pem"
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(path)
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return path, context
 
 
 def test_bizhawks_frames_over_tls_end_with_a_reset_too(certificate: tuple[Path, ssl.SSLContext]) -> None:

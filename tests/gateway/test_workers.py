@@ -16,8 +16,8 @@ from gateway import child
 from gateway.child import GatewayChild
 from gateway.errors import StartError
 from tests.black_frame import FRAME
-from tests.gateway.telemetry.pages import page
 from tests.gateways import GatewayProcess, gateway_process, local_settings
+from tests.pages import page
 from tests.patience import WITHIN_S
 from tests.stack import JsonClient, PickleClient, wait_until
 from tests.stand_ins.timed_triton import HORIZON, TimedTriton

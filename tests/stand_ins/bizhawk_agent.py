@@ -7,6 +7,8 @@ import socket
 # The agent's only receive buffer, and its receive timeout.
 BUFFER_BYTES = 4096
 TIMEOUT_S = 5.0
+# Of a reply, what one read gives over Ethernet.
+ONE_SEGMENT_BYTES = 1448
 
 
 def numbers_after(text: str, key: str) -> list[float]:

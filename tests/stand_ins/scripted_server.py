@@ -96,3 +96,7 @@ def packed_chunk(value: float, horizon: int = 18) -> bytes:
 def packed(**fields: Any) -> bytes:  # noqa: ANN401
     """A msgpack reply."""
     return bytes(msgpack.packb(fields))
+
+
+OK = packed(status="ok")
+INFO = packed(status="ok", info={"ckpt_path": "ng.pt"})

@@ -21,12 +21,11 @@ from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 from export.repository.triton_config import bound_queue
 from standalone.triton_server import HOST, TritonPorts, TritonServer, server_command
 from standalone.triton_wheel import assemble_backends, find_triton_wheel
-from tests.paths import ROOT
+from tests.paths import MODEL_CONFIG
 from tests.patience import WITHIN_S
 from tests.stack import free_port
 
 MODEL = Path(__file__).parent / "timed_model" / "model.py"
-CONFIG = ROOT / "model_repository" / "nitrogen" / "config.pbtxt"
 HORIZON = 18
 CONTEXT_LENGTH = 3
 # For tests that do not look at what it answers.
@@ -93,7 +92,7 @@ class TimedTriton:
         `version`: the only one to serve, None for version 1 without saying so. `ours`: whether it says of
         itself what an exported NitroGen model does. `loads`: whether its code can be loaded.
         """
-        config = text_format.Parse(CONFIG.read_text(), model_config_pb2.ModelConfig())
+        config = text_format.Parse(MODEL_CONFIG.read_text(), model_config_pb2.ModelConfig())
         config.backend = "python"
         if not self._batching:
             config.ClearField("dynamic_batching")

@@ -9,12 +9,12 @@ from tests.clients.bizhawk.expected import console_of, held_and_axes
 from tests.paths import STAND_INS
 from tests.pictures import image_file, picture
 from tests.stack import JsonClient, Stack, free_port
+from tests.stand_ins.bizhawk_agent import ONE_SEGMENT_BYTES
 from tests.stand_ins.bizhawk_host import CORES, BizHawk
 from tests.stand_ins.bizhawk_luanet import add_luanet
 
 AGENT = (STAND_INS / "bizhawk_tcp_agent.lua").read_text("utf-8")
 HORIZON = 18
-ONE_SEGMENT_BYTES = 1448
 
 
 def console_of_the_agent(system: str) -> dict[str, Any]:

@@ -8,10 +8,7 @@ from nitrogen_client import AsyncModelClient
 
 from tests.black_frame import PIXELS
 from tests.patience import WITHIN_S
-from tests.stand_ins.scripted_server import packed, packed_chunk, scripted_server
-
-INFO = packed(status="ok", info={"ckpt_path": "ng.pt"})
-OK = packed(status="ok")
+from tests.stand_ins.scripted_server import INFO, OK, packed_chunk, scripted_server
 
 
 def silent_to_the_first_seed(_: int, message: bytes) -> bytes | None:

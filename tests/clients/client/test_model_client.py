@@ -1,6 +1,5 @@
 """The Python clients' requests, against the real gateway and a Triton whose model tells what it was given."""
 
-import io
 import pickle
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +9,11 @@ import numpy as np
 import PIL.Image
 import pytest
 from nitrogen_client import ModelClient
-from numpy.typing import NDArray
 
 from gateway.server import Gateway
 from tests.clients.client.background import Background, gateway_in
 from tests.clients.client.kinds import KINDS, MakeClient, connected
+from tests.pictures import image_file
 from tests.stand_ins.timed_answers import (
     first_noise,
     frame,
@@ -32,12 +31,6 @@ def client(kind: MakeClient, gateway: Gateway) -> Iterator[Any]:
         yield made
 
 
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    file = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
 @KINDS
 @pytest.mark.parametrize(
     "image",
@@ -52,9 +45,9 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
         PIL.Image.fromarray(frame(40, 20, 30)).convert("RGBA"),
         PIL.Image.fromarray(frame(40)).convert("L"),
         PIL.Image.fromarray(frame(40)).quantize(2),
-        png(frame(40)),
-        bytearray(png(frame(40, 64, 64))),
-        memoryview(png(frame(40))),
+        image_file(frame(40)),
+        bytearray(image_file(frame(40, 64, 64))),
+        memoryview(image_file(frame(40))),
     ],
     ids=lambda image: f"{type(image).__name__}-{getattr(image, 'shape', getattr(image, 'mode', ''))}",
 )
@@ -70,9 +63,9 @@ def test_every_kind_of_image_is_answered_with_the_references_dict(client: Any, i
 @KINDS
 def test_a_files_resize_mode_is_the_callers(client: Any) -> None:  # noqa: ANN401
     wide = frame(200, 20, 40)
-    assert newest_first_byte(client.predict(png(wide))) == 0  # a black bar above
-    assert newest_first_byte(client.predict(png(wide), resize_mode="crop")) == 200
-    assert newest_first_byte(client.predict(png(wide), resize_mode="stretch")) == 200
+    assert newest_first_byte(client.predict(image_file(wide))) == 0  # a black bar above
+    assert newest_first_byte(client.predict(image_file(wide), resize_mode="crop")) == 200
+    assert newest_first_byte(client.predict(image_file(wide), resize_mode="stretch")) == 200
 
 
 @KINDS

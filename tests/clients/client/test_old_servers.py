@@ -1,7 +1,5 @@
 """The clients against a server that behaves like the reference's, which knows pickles and nothing else."""
 
-import io
-
 import nitrogen_client as client_package
 import numpy as np
 import PIL.Image
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from gateway.protocol.formats.formats import MSGPACK, PICKLE
 from tests.clients.client.background import Background, gateway_in
 from tests.clients.client.kinds import KINDS, MakeClient, connected
+from tests.pictures import image_file
 from tests.stack import PickleClient, wait_until
 from tests.stand_ins.reference_server import HORIZON, INFO, reference_server
 
@@ -24,16 +23,10 @@ def picture(height: int = 256, width: int = 256) -> NDArray[np.uint8]:
     return pixels
 
 
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    file = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
 @KINDS
 @pytest.mark.parametrize("protocol", ["auto", "pickle"])
 def test_everything_that_the_reference_can_works(kind: MakeClient, protocol: str) -> None:
-    images = [picture(), PIL.Image.fromarray(picture(90, 160)), png(picture())]
+    images = [picture(), PIL.Image.fromarray(picture(90, 160)), image_file(picture())]
     with reference_server() as server, connected(kind, server.port, protocol=protocol) as client:
         assert client.reset() is None
         assert client.info() == INFO
@@ -98,7 +91,7 @@ def test_what_it_would_ignore_is_refused(kind: MakeClient, option: dict[str, obj
 
 @KINDS
 def test_a_file_that_it_would_not_resize_so_is_refused(kind: MakeClient) -> None:
-    wide = png(picture(90, 160))
+    wide = image_file(picture(90, 160))
     with reference_server() as server, connected(kind, server.port) as client:
         for mode in (None, "pad", "crop"):
             with pytest.raises(client_package.UnsupportedError, match="160x90"):

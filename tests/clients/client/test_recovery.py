@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import nitrogen_client as client_package
 import pytest
@@ -15,10 +15,7 @@ from tests.clients.client.kinds import KINDS, MakeClient, connected
 from tests.patience import WITHIN_S
 from tests.stack import free_port, wait_until
 from tests.stand_ins.reference_server import reference_server
-from tests.stand_ins.scripted_server import packed, packed_chunk, scripted_server
-
-INFO = packed(status="ok", info={"ckpt_path": "ng.pt"})
-OK = packed(status="ok")
+from tests.stand_ins.scripted_server import INFO, OK, packed, packed_chunk, scripted_server
 
 
 def is_predict(message: bytes) -> bool:
@@ -161,6 +158,11 @@ def test_a_port_that_is_no_zeromq_is_no_connection(kind: MakeClient) -> None:
             program.result(5)
 
 
+def ask_until(stopped: Future[object], client: ModelClient) -> None:
+    while not stopped.done():
+        client.reset()
+
+
 @KINDS
 def test_a_gateway_that_stops_says_so_and_its_successor_answers(kind: MakeClient, loop: Background) -> None:
     port = free_port()
@@ -173,9 +175,8 @@ def test_a_gateway_that_stops_says_so_and_its_successor_answers(kind: MakeClient
         for client in (told, patient):
             client.reset()
         stopping = threads.submit(loop.run, gateway.stop())
-        wait_until(lambda: gateway.ports["zmq"]._stopping, "the gateway has begun to stop")
         with pytest.raises(client_package.ServerStoppingError):
-            told.reset()
+            ask_until(stopping, told)
         waiting = threads.submit(patient.reset)
         stopping.result(WITHIN_S)
         with gateway_in(loop, zmq_port=port):

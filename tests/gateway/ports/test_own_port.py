@@ -30,7 +30,7 @@ from gateway.settings import GatewaySettings, PortOrOff, Seconds
 from gateway.telemetry.recording_format import is_recording, read_recording
 from tests.black_frame import FRAME
 from tests.gateway.ports.zmq.peers import metric, until
-from tests.gateway.telemetry.pages import page
+from tests.pages import page
 from tests.stand_ins.timed_triton import HORIZON, TimedTriton
 
 # The setting, the server, and the entry

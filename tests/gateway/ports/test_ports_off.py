@@ -14,8 +14,8 @@ from gateway.settings import GatewaySettings
 from standalone.__main__ import _parse
 from tests.first_words import ends_if_silent
 from tests.gateway.ports.zmq.peers import ask, peer
-from tests.gateway.telemetry.pages import page
 from tests.gateways import running_gateway
+from tests.pages import page
 from tests.patience import WITHIN_S
 from tests.stack import free_port
 

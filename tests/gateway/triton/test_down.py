@@ -16,8 +16,8 @@ import zmq
 
 from gateway.errors import TritonUnavailableError
 from tests.black_frame import FRAME, PIXELS, PREDICT
-from tests.gateway.telemetry.pages import page
 from tests.gateways import NO_TRITON, GatewayProcess, gateway_process
+from tests.pages import page
 from tests.patience import WITHIN_S
 
 AT_ONCE_S = 2.0

@@ -10,16 +10,14 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from gateway.errors import ModelError, RequestError
 from gateway.triton.facts import ModelFacts, facts_from_config
-from tests.paths import ROOT
+from tests.paths import MODEL_CONFIG
 
 Change = Callable[[ModelConfig], None]
-
-CONFIG = ROOT / "model_repository" / "nitrogen" / "config.pbtxt"
 
 
 @pytest.fixture
 def config() -> ModelConfig:
-    return text_format.Parse(CONFIG.read_text(), ModelConfig())
+    return text_format.Parse(MODEL_CONFIG.read_text(), ModelConfig())
 
 
 def with_games(config: ModelConfig, games: list[str | None]) -> ModelFacts:

@@ -23,7 +23,7 @@ from gateway.triton.key import KeyFile
 from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
 from tests.gateway.ports.zmq.peers import until
-from tests.gateway.telemetry.pages import page
+from tests.pages import page
 from tests.patience import WITHIN_S
 from tests.stack import JsonClient, PickleClient, free_port, wait_until
 from tests.stand_ins.timed_triton import NOISE, TimedTriton, running_triton
@@ -235,10 +235,6 @@ class Running:
     http: int
     output: Path
 
-    def page(self, path: str) -> tuple[int, str]:
-        """The status and the text of a page."""
-        return page(self.http, path)
-
     def processes(self) -> str:
         """Arguments and environment of all its processes."""
         own = self.process.pid
@@ -273,8 +269,8 @@ def test_the_key_is_seen_nowhere_be_it_wrong_or_right(triton: TimedTriton, tmp_p
     with gateway(triton, path, tmp_path / "output") as running:
         for key, status in ((WRONG, 503), (KEY, 200)):
             path.write_text(key)
-            wait_until(lambda wanted=status: running.page("/readyz")[0] == wanted, f"it says {status}")
-            seen = [running.processes(), *(running.page(page)[1] for page in ("/readyz", "/metrics"))]
+            wait_until(lambda wanted=status: page(running.http, "/readyz")[0] == wanted, f"it says {status}")
+            seen = [running.processes(), *(page(running.http, path)[1] for path in ("/readyz", "/metrics"))]
             with PickleClient(running.zmq) as client:
                 seen.append(str(client.request(type="info")))
             with JsonClient(running.tcp) as json_client:

@@ -15,7 +15,8 @@ from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
 from tests.black_frame import FRAME
 from tests.gateways import running_gateway
-from tests.stand_ins.timed_triton import CONFIG, GAMES, NEVER, NOISE, TimedTriton, running_triton
+from tests.paths import MODEL_CONFIG
+from tests.stand_ins.timed_triton import GAMES, NEVER, NOISE, TimedTriton, running_triton
 
 MOST = 3
 MAX_BATCH_SIZE = 16
@@ -49,7 +50,7 @@ async def ask(gateway: Gateway, game: str | None) -> dict[str, object]:
 @pytest.mark.parametrize("form", ["nitrogen", "nitrogen-onnx"])
 def test_the_exported_config_leaves_triton_its_next_batch(form: str) -> None:
     """With a queue policy Triton readies no batch while one runs (`benchmarks/export/queue_policy.py`)."""
-    text = (CONFIG.parents[1] / form / "config.pbtxt").read_text()
+    text = (MODEL_CONFIG.parents[1] / form / "config.pbtxt").read_text()
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
     assert config.HasField("dynamic_batching")
     assert not config.dynamic_batching.HasField("default_queue_policy")

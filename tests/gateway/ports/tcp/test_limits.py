@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from gateway.errors import StartError
 from gateway.server import Gateway
@@ -266,17 +265,6 @@ async def test_a_hello_without_need_is_welcome(start_gateway: StartGateway) -> N
     assert await client.ask(HELLO) == {"status": "ok"}
     assert (await client.ask(PREDICT))["status"] == "ok"
     await client.close()
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
-    """A certificate with its key for 127.0.0.1, and what a client needs to trust it."""
-    authority = trustme.CA()
-    path = tmp_path / "server.pem"
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(path)
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return path, context
 
 
 async def test_over_tls_a_client_plays(

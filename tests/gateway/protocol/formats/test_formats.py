@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from gateway.errors import RequestError, UnsafePickleError
 from gateway.protocol.formats.formats import MSGPACK, PICKLE, REFUSED_PICKLE, format_of
 from gateway.protocol.messages import Reply
-from tests.paths import DATA
+from tests.paths import PICKLES
 
-PICKLES = DATA / "pickles"
 KEYS = st.text(max_size=3)
 VALUES = st.none() | st.booleans() | st.integers(0, 9) | st.text(max_size=3) | st.binary(max_size=3)
 REQUESTS = st.dictionaries(KEYS, VALUES, min_size=1, max_size=20)

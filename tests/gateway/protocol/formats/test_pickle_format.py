@@ -18,9 +18,8 @@ from gateway.errors import ImageError, RequestError
 from gateway.protocol.formats.pickle_format import decode_request, encode_reply
 from gateway.protocol.messages import UNSET, ActionChunk, Pixels, Reply, Request, Timing
 from tests.environments import fresh_environment
-from tests.paths import DATA
+from tests.paths import PICKLES
 
-PICKLES = DATA / "pickles"
 WRITERS = sorted(path.stem for path in PICKLES.glob("*.zip"))
 PROTOCOLS = range(2, 6)
 

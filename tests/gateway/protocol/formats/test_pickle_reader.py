@@ -21,10 +21,9 @@ from gateway.protocol.formats.pickles.reader import read_pickle
 from gateway.protocol.formats.pickles.values import PickledImage
 from tests.gateway.protocol.formats.gadgets import REFUSED
 from tests.gateway.protocol.formats.pickle_parts import C4, IMAGE, RECONSTRUCTED, U1, array, text
-from tests.paths import DATA
+from tests.paths import PICKLES
 
 PROTOCOLS = range(6)
-PICKLES = DATA / "pickles"
 
 
 def plain(value: object) -> object:
