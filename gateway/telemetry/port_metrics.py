@@ -1,16 +1,14 @@
 """What is counted of the requests of one port's clients."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gateway.telemetry.instruments import Distributions, RecentClients, Tally
 
 Access = Literal["anonymous", "authorised"]
 
 
-@dataclass(frozen=True, slots=True)
-class Stages:
+class Stages(NamedTuple):
     """Where a predict's time went, in seconds.
 
     `receive_s`: from its first byte to its last. `decode_s`: until its frame was in the client's context.
@@ -48,13 +46,7 @@ class PortMetrics:
         self._refusals = refusals
         self._dropped = dropped
         self._seconds = seconds
-        self._receive = stages.of(port, "receive")
-        self._decode = stages.of(port, "decode")
-        self._queue = stages.of(port, "queue")
-        self._infer = stages.of(port, "infer")
-        self._encode = stages.of(port, "encode")
-        self._send = stages.of(port, "send")
-        self._total = stages.of(port, "total")
+        self._stages = [stages.of(port, name.removesuffix("_s")) for name in Stages._fields]
         self.clients: Callable[[], float] | None = None
         self.players = RecentClients()
         self.in_flight = 0
@@ -95,13 +87,8 @@ class PortMetrics:
 
     def stages(self, stages: Stages) -> None:
         """Record where the time of a predict that got its actions went."""
-        self._receive.observe(stages.receive_s)
-        self._decode.observe(stages.decode_s)
-        self._queue.observe(stages.queue_s)
-        self._infer.observe(stages.infer_s)
-        self._encode.observe(stages.encode_s)
-        self._send.observe(stages.send_s)
-        self._total.observe(stages.total_s)
+        for distribution, seconds in zip(self._stages, stages, strict=True):
+            distribution.observe(seconds)
 
 
 def version_label(version: int) -> str:
