@@ -17,6 +17,8 @@ from tests.golden import checkpoint_path
 from tests.pictures import picture
 from tests.stack import PickleClient, Stack, running_stack
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Start:

@@ -21,6 +21,8 @@ from standalone.errors import StandaloneError
 from tests.golden import checkpoint_path
 from tests.stack import free_port
 
+pytestmark = pytest.mark.slow
+
 CHECKPOINT = str(checkpoint_path("tiny"))
 PORTS = ("zmq", "tcp", "http", "triton-http", "triton-grpc", "triton-metrics")
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

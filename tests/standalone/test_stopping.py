@@ -17,6 +17,8 @@ from tests.pictures import picture
 from tests.processes import Process, alive, descendants, shared_memory_of
 from tests.stack import PickleClient, Stack, free_port, running_stack, wait_until
 
+pytestmark = pytest.mark.slow
+
 BOUND_S = 5.0
 CHECKPOINT = str(checkpoint_path("tiny"))
 

@@ -15,6 +15,8 @@ from tests.pictures import picture
 from tests.stack import PickleClient, Stack, running_stack
 from tests.stand_ins.hub_server import running_hub
 
+pytestmark = pytest.mark.slow
+
 
 def arguments(repository: Path, *more: str) -> tuple[str, ...]:
     return (str(checkpoint_path("tiny")), f"--repository={repository}", *more)
