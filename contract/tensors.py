@@ -3,6 +3,7 @@
 Both `config.pbtxt` of `model_repository/` say the same to Triton. T is the horizon, K the context length.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ FRAME_BYTES = FRAME_SIDE * FRAME_SIDE * 3
 
 # Names of the KServe protocol, which Triton's configs write with TYPE_ before them.
 DataType = Literal["UINT8", "INT64", "FP32"]
+_ITEM_BYTES: dict[DataType, int] = {"UINT8": 1, "INT64": 8, "FP32": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,11 @@ class Tensor:
     name: str
     data_type: DataType
     dims: tuple[int, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of one request's values."""
+        return math.prod(self.dims) * _ITEM_BYTES[self.data_type]
 
 
 # Also the order of the tuple that the network returns: libtorch matches outputs by position.

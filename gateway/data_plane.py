@@ -26,10 +26,11 @@ from gateway.protocol.messages import (
     Request,
     Unset,
 )
-from gateway.triton.dispatcher import Dispatcher, ModelInputs
+from gateway.triton.dispatcher import Dispatcher
 from gateway.triton.facts import ModelFacts
 from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
+from gateway.triton.tensors import ModelInputs
 
 logger = logging.getLogger(__name__)
 

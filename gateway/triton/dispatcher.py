@@ -8,17 +8,14 @@ but its answer.
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from gateway.errors import BusyError, ModelError, NotServedError, RequestError
-from gateway.protocol.messages import ActionChunk, Frame
+from gateway.protocol.messages import ActionChunk
 from gateway.triton.facts import ModelFacts
 from gateway.triton.model import TritonModel
+from gateway.triton.tensors import ModelInputs
 
 # How often a request is made again because another version took the place of the one it was made for.
 _MAX_SWAPS = 5
@@ -28,15 +25,6 @@ _REFUSED_FOR_S = 1.0
 _REFUSAL_PAUSE_S = 0.02
 # But at least so often: on a busy machine a single attempt may use up the whole second.
 _MIN_REFUSALS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInputs:
-    """What a model sees of one predict: 1 to K frames, newest last; its game; noise, (H, 25) float32."""
-
-    frames: Sequence[Frame]
-    game_id: int
-    noise: NDArray[np.float32]
 
 
 class Dispatcher:
@@ -77,9 +65,7 @@ class Dispatcher:
             try:
                 inputs = inputs_for(facts)
                 with self._one_more_at_triton(model.name):
-                    return await model.infer(
-                        facts, inputs.frames, inputs.game_id, inputs.noise, deadline - clock(), request_id
-                    )
+                    return await model.infer(facts, inputs, deadline - clock(), request_id)
             except (RequestError, NotServedError, ModelError) as error:
                 give_up = min(give_up, clock() + _REFUSED_FOR_S)
                 newer = await _facts_after(error, model, facts)

@@ -8,21 +8,19 @@ so a Triton that has swapped it for another meanwhile refuses the request instea
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from gateway.errors import BusyError, DeadlineError, GatewayError, NotServedError
-from gateway.protocol.messages import ActionChunk, Frame
+from gateway.protocol.messages import ActionChunk
 from gateway.triton.connection import TritonConnection
 from gateway.triton.facts import ModelFacts, facts_from_config
 from gateway.triton.failures import SharedMemoryLostError
 from gateway.triton.rpc import MODEL_CONFIG, MODEL_INFER, MODEL_READY
 from gateway.triton.shared_memory import Slot
-from gateway.triton.tensors import RequestTemplate, action_chunk
+from gateway.triton.tensors import ModelInputs, RequestTemplate, action_chunk
 
 logger = logging.getLogger(__name__)
 
@@ -82,17 +80,14 @@ class TritonModel:
     async def infer(
         self,
         facts: ModelFacts,
-        frames: Sequence[Frame],
-        game_id: int,
-        noise: NDArray[np.float32],
+        inputs: ModelInputs,
         timeout_s: float,
         request_id: str = "",
     ) -> ActionChunk:
         """Return the action chunk for a client's frames.
 
-        `facts`: what `fresh_facts` returned just now. `frames`: 1 to K frames of (256, 256, 3) uint8, each
-        exactly that many bytes, newest last. `noise`: (H, 25) float32. `request_id`: what Triton's log calls
-        it. Cancelling the caller cancels the call in Triton too.
+        `facts`: what `fresh_facts` returned just now, for which the inputs were made. `request_id`: what
+        Triton's log calls the request. Cancelling the caller cancels the call in Triton too.
 
         Raises:
             TritonUnavailableError: Triton cannot be reached.
@@ -106,15 +101,13 @@ class TritonModel:
             self._template = RequestTemplate(facts)
         ask = partial(
             self._template.message,
-            frames,
-            game_id,
-            noise,
+            inputs,
             request_id=request_id,
             # Should Triton never hear of a cancellation, it still drops the request in time.
             timeout_us=max(1, int(timeout_s * 1e6)),
         )
         shared = self._connection.shared_frames
-        slot = None if shared is None else shared.take(self._template.stacked(frames))
+        slot = None if shared is None else shared.take(self._template.stacked(inputs.frames))
         try:
             chunk = action_chunk(facts, await self._response(ask, slot, timeout_s, request_id))
         except (DeadlineError, BusyError):

@@ -6,12 +6,12 @@ itself; then the frames' bytes go in as they are, in one copy.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
-from contract.gamepad import ACTION_WIDTH
 from contract.tensors import FRAME_BYTES, OUTPUT_NAMES, OUTPUT_WIDTHS, Tensor, input_tensors
 from gateway.errors import ModelError
 from gateway.protocol.messages import ActionChunk, Frame
@@ -25,6 +25,18 @@ _INPUT = b"\x2a"
 _RAW_INPUT = b"\x3a"
 
 
+@dataclass(frozen=True, slots=True)
+class ModelInputs:
+    """What a model sees of one predict.
+
+    `frames`: 1 to K frames of (256, 256, 3) uint8, newest last. `game_id`: the game's row. `noise`: (H, 25).
+    """
+
+    frames: Sequence[Frame]
+    game_id: int
+    noise: NDArray[np.float32]
+
+
 class RequestTemplate:
     """The requests for one model's action chunks, each a batch of one."""
 
@@ -36,22 +48,18 @@ class RequestTemplate:
         for name in OUTPUT_NAMES:
             head.outputs.add(name=name)
         # Fields may come in any order, but inputs and their raw contents in the same: frames first.
-        frames, *others = input_tensors(facts.horizon, facts.context_length)
-        self._frames = frames
-        self._frames_bytes = facts.context_length * FRAME_BYTES
+        self._frames, *others = input_tensors(facts.horizon, facts.context_length)
         self._head = head.SerializeToString()
         self._other_inputs = service_pb2.ModelInferRequest(inputs=map(_input, others)).SerializeToString()
         self._shared_inputs: dict[int, bytes] = {}
         self._frames_input = _field(_INPUT, _input(self._frames).SerializeToString())
-        self._frames_tag = _RAW_INPUT + _varint(self._frames_bytes)
-        self._between = _RAW_INPUT + _varint(8)
-        self._noise_tag = _RAW_INPUT + _varint(4 * facts.horizon * ACTION_WIDTH)
+        self._frames_tag, self._count_tag, self._game_tag, self._noise_tag = (
+            _RAW_INPUT + _varint(tensor.size_bytes) for tensor in (self._frames, *others)
+        )
 
     def message(
         self,
-        frames: Sequence[Frame],
-        game_id: int,
-        noise: NDArray[np.float32],
+        inputs: ModelInputs,
         *,
         request_id: str = "",
         timeout_us: int = 0,
@@ -59,10 +67,9 @@ class RequestTemplate:
     ) -> bytes:
         """Return a request, a serialised ModelInferRequest.
 
-        `frames`: 1 to K frames, newest last; zeros fill the unused older slots before them. `noise`: (H, 25)
-        float32. `request_id`: what Triton's log calls it. `timeout_us`: microseconds for which it may wait in
-        Triton's queue, 0 for as long as the model's config says. `slot`: shared memory that holds what
-        `stacked` returns; the message then only refers to it.
+        `request_id`: what Triton's log calls it. `timeout_us`: microseconds for which it may wait in Triton's
+        queue, 0 for as long as the model's config says. `slot`: shared memory that holds what `stacked`
+        returns; the message then only refers to it.
         """
         parts: list[Frame] = [self._head]
         if request_id:
@@ -70,21 +77,21 @@ class RequestTemplate:
         if timeout_us:
             parts.append(_timeout(timeout_us))
         if slot is None:
-            parts += (self._frames_input, self._other_inputs, self._frames_tag, *self.stacked(frames))
+            parts += (self._frames_input, self._other_inputs, self._frames_tag, *self.stacked(inputs.frames))
         else:
             parts += (self._shared_input(slot), self._other_inputs)
         parts += (
-            self._between,
-            len(frames).to_bytes(8, "little"),
-            self._between,
-            game_id.to_bytes(8, "little"),
+            self._count_tag,
+            len(inputs.frames).to_bytes(8, "little"),
+            self._game_tag,
+            inputs.game_id.to_bytes(8, "little"),
             self._noise_tag,
-            noise.astype("<f4", copy=False).tobytes(),
+            inputs.noise.astype("<f4", copy=False).tobytes(),
         )
         return b"".join(parts)
 
     def stacked(self, frames: Sequence[Frame]) -> list[Frame]:
-        """Return the K slots that the model sees for 1 to K frames."""
+        """Return the K slots that the model sees for 1 to K frames: zeros fill the older ones before them."""
         return [_UNUSED_SLOT] * (self.facts.context_length - len(frames)) + list(frames)
 
     def _shared_input(self, slot: Slot) -> bytes:
@@ -93,7 +100,7 @@ class RequestTemplate:
             tensor = _input(self._frames)
             tensor.parameters["shared_memory_region"].string_param = slot.region
             tensor.parameters["shared_memory_offset"].int64_param = slot.offset
-            tensor.parameters["shared_memory_byte_size"].int64_param = self._frames_bytes
+            tensor.parameters["shared_memory_byte_size"].int64_param = self._frames.size_bytes
             self._shared_inputs[slot.number] = _field(_INPUT, tensor.SerializeToString())
         return self._shared_inputs[slot.number]
 

@@ -22,6 +22,7 @@ from gateway.triton.failures import KeyRefusedError
 from gateway.triton.key import KeyFile
 from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
+from gateway.triton.tensors import ModelInputs
 from tests.gateway.ports.zmq.peers import until
 from tests.pages import page
 from tests.patience import WITHIN_S
@@ -76,7 +77,7 @@ async def registry(
 
 
 async def predict(model: TritonModel) -> None:
-    await model.infer(await model.fresh_facts(), [bytes(FRAME_BYTES)], 0, NOISE, 20)
+    await model.infer(await model.fresh_facts(), ModelInputs([bytes(FRAME_BYTES)], 0, NOISE), 20)
 
 
 async def until_ready(models: ModelRegistry) -> None:

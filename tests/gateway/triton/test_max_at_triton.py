@@ -13,6 +13,7 @@ from contract.endpoint import parse_endpoint
 from gateway.server import Gateway
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
+from gateway.triton.tensors import ModelInputs
 from tests.black_frame import FRAME
 from tests.gateways import running_gateway
 from tests.paths import MODEL_CONFIG
@@ -80,14 +81,16 @@ async def test_what_is_cancelled_in_the_queue_costs_at_most_the_batches_that_wer
     try:
         facts = await model.fresh_facts()
         begun = await triton.begun()
-        running = asyncio.create_task(model.infer(facts, [FRAME], NEVER, NOISE, 25))
+        running = asyncio.create_task(model.infer(facts, ModelInputs([FRAME], NEVER, NOISE), 25))
         await triton.wait_until_begun(begun + 1)
-        late = [asyncio.create_task(model.infer(facts, [FRAME], 0, NOISE, 1.0)) for _ in range(60)]
+        late = [
+            asyncio.create_task(model.infer(facts, ModelInputs([FRAME], 0, NOISE), 1.0)) for _ in range(60)
+        ]
         outcomes = await asyncio.gather(*late, return_exceptions=True)
         assert {type(outcome).__name__ for outcome in outcomes} == {"DeadlineError"}
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await model.infer(facts, [FRAME], 0, NOISE, 20)
+        await model.infer(facts, ModelInputs([FRAME], 0, NOISE), 20)
         # Besides the first and the last.
         assert await triton.begun() - begun - 2 <= 2 * MAX_BATCH_SIZE
     finally:

@@ -12,6 +12,7 @@ from gateway.errors import DeadlineError, ModelError, NotServedError, TritonUnav
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
+from gateway.triton.tensors import ModelInputs
 from tests.black_frame import FRAME
 from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import CONTEXT_LENGTH, NEVER, NOISE, RAISE, TimedTriton
@@ -69,7 +70,7 @@ async def test_without_triton_calls_fail_and_do_not_wait_for_it(early_model: Tri
 async def test_many_callers_share_one_reading(model: TritonModel, timed_triton: TimedTriton) -> None:
     facts = await model.fresh_facts()
     with pytest.raises(ModelError):
-        await model.infer(facts, [FRAME], RAISE, NOISE, 20)
+        await model.infer(facts, ModelInputs([FRAME], RAISE, NOISE), 20)
     reads = timed_triton.config_reads()
     for _ in range(2):
         all_facts = await asyncio.gather(*(model.fresh_facts() for _ in range(50)))
@@ -110,7 +111,7 @@ async def test_a_call_in_flight_fails_when_triton_is_killed(
     await triton.start()
     await until(lambda: early_model.known_facts is not None)
     facts = await early_model.fresh_facts()
-    call = asyncio.create_task(early_model.infer(facts, [FRAME], NEVER, NOISE, 60))
+    call = asyncio.create_task(early_model.infer(facts, ModelInputs([FRAME], NEVER, NOISE), 60))
     await triton.wait_until_begun(1)
     await triton.kill()
     with pytest.raises(TritonUnavailableError):
@@ -122,7 +123,7 @@ async def test_a_call_ends_at_its_timeout_and_is_cancelled_in_triton(
 ) -> None:
     cancelled = await timed_triton.cancelled()
     with pytest.raises(DeadlineError, match=r"within 0\.5 s"):
-        await model.infer(await model.fresh_facts(), [FRAME], NEVER, NOISE, 0.5)
+        await model.infer(await model.fresh_facts(), ModelInputs([FRAME], NEVER, NOISE), 0.5)
     await timed_triton.wait_until_cancelled(cancelled + 1)
 
 
@@ -138,10 +139,10 @@ async def test_a_swapped_version_is_refused_and_the_facts_of_the_new_one_are_rea
     await triton.load("nitrogen")
     # Its facts are known by now to nobody but Triton.
     with pytest.raises(NotServedError, match="version 1 is not at ready state"):
-        await early_model.infer(old, [FRAME], 0, NOISE, 20)
+        await early_model.infer(old, ModelInputs([FRAME], 0, NOISE), 20)
     new = await early_model.fresh_facts()
     assert (new.version, new.context_length) == (2, 2)
-    await early_model.infer(new, [FRAME], 0, NOISE, 20)
+    await early_model.infer(new, ModelInputs([FRAME], 0, NOISE), 20)
 
 
 async def test_a_request_in_flight_is_answered_by_the_version_it_was_made_for(
@@ -152,7 +153,7 @@ async def test_a_request_in_flight_is_answered_by_the_version_it_was_made_for(
     await until(lambda: early_model.known_facts is not None)
     begun = await triton.begun()
     facts = await early_model.fresh_facts()
-    call = asyncio.create_task(early_model.infer(facts, [FRAME], 99, NOISE, 20))
+    call = asyncio.create_task(early_model.infer(facts, ModelInputs([FRAME], 99, NOISE), 20))
     await triton.wait_until_begun(begun + 1)
     triton.write_model(context_length=1, version=2)
     await triton.load("nitrogen")
@@ -168,6 +169,6 @@ async def test_an_unloaded_model_is_not_served_and_not_waited_for(
     facts = await early_model.fresh_facts()
     await triton.unload("nitrogen")
     with pytest.raises(NotServedError, match="has no available versions"):
-        await early_model.infer(facts, [FRAME], 0, NOISE, 20)
+        await early_model.infer(facts, ModelInputs([FRAME], 0, NOISE), 20)
     with pytest.raises(NotServedError, match="does not serve the model 'nitrogen'"):
         await early_model.fresh_facts()

@@ -12,7 +12,7 @@ from gateway.errors import BusyError, DeadlineError
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
 from gateway.triton.rpc import MODEL_INFER
-from gateway.triton.tensors import RequestTemplate
+from gateway.triton.tensors import ModelInputs, RequestTemplate
 from tests.black_frame import FRAME
 from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import NEVER, NOISE, TimedTriton, running_triton
@@ -44,7 +44,7 @@ async def model(triton: TimedTriton) -> AsyncIterator[TritonModel]:
 async def running(model: TritonModel, triton: TimedTriton) -> AsyncIterator[None]:
     """One request that runs in Triton until the block's end."""
     begun = await triton.begun()
-    call = asyncio.create_task(model.infer(await model.fresh_facts(), [FRAME], NEVER, NOISE, 25))
+    call = asyncio.create_task(model.infer(await model.fresh_facts(), ModelInputs([FRAME], NEVER, NOISE), 25))
     await triton.wait_until_begun(begun + 1)
     try:
         yield
@@ -59,7 +59,9 @@ async def test_a_full_queue_is_busy_at_once_and_facts_stay_fresh(
     facts = await model.fresh_facts()
     reads = triton.config_reads()
     async with running(model, triton):
-        calls = [asyncio.create_task(model.infer(facts, [FRAME], 0, NOISE, 20)) for _ in range(10)]
+        calls = [
+            asyncio.create_task(model.infer(facts, ModelInputs([FRAME], 0, NOISE), 20)) for _ in range(10)
+        ]
         # One more than the queue holds may wait: for the instance, when its turn was due.
         done: set[asyncio.Task[object]] = set()
         async with asyncio.timeout(WITHIN_S):
@@ -81,7 +83,9 @@ async def test_a_request_that_is_cancelled_in_the_queue_never_runs(
     begun = await triton.begun()
     async with running(model, triton):
         calls = [
-            asyncio.create_task(model.infer(facts, [FRAME], 0, NOISE, 20, f"left-{begun}-{number}"))
+            asyncio.create_task(
+                model.infer(facts, ModelInputs([FRAME], 0, NOISE), 20, f"left-{begun}-{number}")
+            )
             for number in range(2)
         ]
         async with asyncio.timeout(WITHIN_S):
@@ -92,7 +96,7 @@ async def test_a_request_that_is_cancelled_in_the_queue_never_runs(
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
-    await model.infer(facts, [FRAME], 0, NOISE, 20)
+    await model.infer(facts, ModelInputs([FRAME], 0, NOISE), 20)
     # The one that ran, and the one after.
     assert await triton.begun() == begun + 2
 
@@ -104,8 +108,8 @@ async def test_a_request_whose_deadline_passes_in_the_queue_never_runs(
     begun = await triton.begun()
     async with running(model, triton):
         with pytest.raises(DeadlineError, match=r"within 0\.3 s"):
-            await model.infer(facts, [FRAME], 0, NOISE, 0.3)
-    await model.infer(facts, [FRAME], 0, NOISE, 20)
+            await model.infer(facts, ModelInputs([FRAME], 0, NOISE), 0.3)
+    await model.infer(facts, ModelInputs([FRAME], 0, NOISE), 20)
     assert await triton.begun() == begun + 2
 
 
@@ -118,7 +122,7 @@ async def test_triton_drops_a_late_request_also_when_nobody_cancels_it(
     await connection.start()
     try:
         template = RequestTemplate(facts)
-        message = template.message([FRAME], 0, NOISE, timeout_us=100_000)
+        message = template.message(ModelInputs([FRAME], 0, NOISE), timeout_us=100_000)
         begun = await triton.begun()
         async with running(model, triton):
             late = asyncio.create_task(connection.call(MODEL_INFER, message, 20, "the model"))

@@ -26,6 +26,7 @@ from gateway.triton.connection import TritonConnection
 from gateway.triton.key import KeyFile
 from gateway.triton.model import TritonModel
 from gateway.triton.shared_memory import FOLDER, MOST_SLOTS, SLOT_FRAMES, SharedFrames
+from gateway.triton.tensors import ModelInputs
 from tests.gateway.ports.zmq.peers import until
 from tests.gateways import GatewayProcess, gateway_process
 from tests.patience import WITHIN_S
@@ -87,7 +88,7 @@ async def forget_all(triton: TimedTriton) -> None:
 
 
 async def infer(model: TritonModel, *frames: bytes, game: int = 0) -> ActionChunk:
-    return await model.infer(await model.fresh_facts(), frames, game, NOISE, 20)
+    return await model.infer(await model.fresh_facts(), ModelInputs(frames, game, NOISE), 20)
 
 
 def held(shared: SharedFrames, slot: int = 0) -> bytes:

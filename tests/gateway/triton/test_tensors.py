@@ -9,7 +9,7 @@ from tritonclient.grpc import service_pb2
 from contract.tensors import FRAME_BYTES, FRAME_SHAPE
 from gateway.protocol.messages import Frame
 from gateway.triton.facts import ModelFacts
-from gateway.triton.tensors import RequestTemplate
+from gateway.triton.tensors import ModelInputs, RequestTemplate
 
 
 def facts(horizon: int, context_length: int, version: int | None, model: str = "nitrogen") -> ModelFacts:
@@ -85,7 +85,7 @@ def test_a_request_is_the_one_that_protobuf_builds(
     frames = [random.bytes(FRAME_BYTES) for _ in range(min(count, context_length))]
     noise = random.standard_normal((horizon, 25), dtype=np.float32)
     message = RequestTemplate(about).message(
-        frames, game_id, noise, request_id=request_id, timeout_us=timeout_us
+        ModelInputs(frames, game_id, noise), request_id=request_id, timeout_us=timeout_us
     )
     parsed = service_pb2.ModelInferRequest.FromString(message)
     assert parsed == ordinary(about, frames, game_id, noise, request_id, timeout_us)
@@ -95,4 +95,5 @@ def test_a_request_is_the_one_that_protobuf_builds(
 def test_frames_are_any_kind_of_bytes(kind: type[Frame]) -> None:
     frame, noise = np.random.default_rng(0).bytes(FRAME_BYTES), np.zeros((18, 25), np.float32)
     template = RequestTemplate(facts(18, 2, 1))
-    assert template.message([kind(frame)], 0, noise) == template.message([frame], 0, noise)
+    expected = template.message(ModelInputs([frame], 0, noise))
+    assert template.message(ModelInputs([kind(frame)], 0, noise)) == expected

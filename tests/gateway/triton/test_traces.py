@@ -15,6 +15,7 @@ from gateway.errors import DeadlineError, ModelError, StartError
 from gateway.triton.connection import TritonConnection
 from gateway.triton.model import TritonModel
 from gateway.triton.rpc import MODEL_INFER
+from gateway.triton.tensors import ModelInputs
 from tests.black_frame import FRAME
 from tests.stand_ins.timed_triton import NEVER, NOISE, RAISE, TimedTriton
 
@@ -64,13 +65,13 @@ async def test_each_call_is_a_span(timed_triton: TimedTriton, collector: tuple[C
     await connection.start()
     model = TritonModel(connection, "nitrogen")
     facts = await model.fresh_facts()
-    await model.infer(facts, [FRAME], 0, NOISE, 20, "request-1")
+    await model.infer(facts, ModelInputs([FRAME], 0, NOISE), 20, "request-1")
     with pytest.raises(ModelError):
-        await model.infer(facts, [FRAME], RAISE, NOISE, 20, "request-2")
+        await model.infer(facts, ModelInputs([FRAME], RAISE, NOISE), 20, "request-2")
     with pytest.raises(DeadlineError):
-        await model.infer(facts, [FRAME], NEVER, NOISE, 0.3, "request-3")
+        await model.infer(facts, ModelInputs([FRAME], NEVER, NOISE), 0.3, "request-3")
     begun = await timed_triton.begun()
-    call = asyncio.create_task(model.infer(facts, [FRAME], NEVER, NOISE, 20, "request-4"))
+    call = asyncio.create_task(model.infer(facts, ModelInputs([FRAME], NEVER, NOISE), 20, "request-4"))
     await timed_triton.wait_until_begun(begun + 1)
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
@@ -95,7 +96,7 @@ async def test_a_collector_that_is_not_there_hurts_nobody(timed_triton: TimedTri
     model = TritonModel(connection, "nitrogen")
     facts = await model.fresh_facts()
     for _ in range(3):
-        await model.infer(facts, [FRAME], 0, NOISE, 20)
+        await model.infer(facts, ModelInputs([FRAME], 0, NOISE), 20)
     await model.close()
     await asyncio.wait_for(connection.close(), 8)
 
