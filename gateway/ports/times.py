@@ -1,4 +1,4 @@
-"""The times of a connection of either port, and what they say against it."""
+"""The times of a connection of any port, and what they say against it."""
 
 import time
 

@@ -43,9 +43,10 @@ async def watch_connections(
     while True:
         await asyncio.sleep(pause_s)
         now = time.perf_counter()
-        for connection in connections():
+        watched = list(connections())
+        for connection in watched:
             connection.check_times(now)
-        held = {one: one.held_bytes for one in connections()}
+        held = {one: bytes_ for one in watched if (bytes_ := one.held_bytes)}
         while sum(held.values()) > most_bytes:
             greatest = max(held, key=held.__getitem__)
             greatest.cut()
