@@ -69,7 +69,7 @@ class DataPlane:
         """Return the image's frame, decoded and resized beside the event loop where it has to be.
 
         Raises:
-            ImageError: the image is no usable picture.
+            ImageError: the image cannot be used.
         """
         if is_frame(image):
             return as_frame(image)

@@ -1,9 +1,9 @@
 """The gateway's errors, one class per cause; each message says what was wrong and what to do.
 
     GatewayError
-    ├── RequestError            the client's request cannot be answered; the client can mend it
+    ├── RequestError            the client's request cannot be answered; the client can fix it
     │   ├── UnsafePickleError   a pickle that names something outside the allow-list
-    │   ├── ImageError          image bytes that are no usable picture
+    │   ├── ImageError          image bytes that cannot be used
     │   ├── AccessError         the client may not use the gateway (token, network, number of connections)
     │   └── FramingError        a byte stream that can no longer be trusted (reply, then close)
     │       └── ForeignError    a byte stream of another protocol, which came to the wrong port

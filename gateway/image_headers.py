@@ -33,7 +33,7 @@ class ImageHeader:
 
 
 def image_header(data: Data) -> ImageHeader | None:
-    """The header at the beginning of `data`; None when it is no PNG, JPEG, BMP or WebP file to be decoded."""
+    """The header at the beginning of `data`; None when it is not a PNG, JPEG, BMP or WebP file."""
     head = bytes(data[:32])
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return _png(head)

@@ -36,7 +36,7 @@ def as_frame(image: Image, max_pixels: int = MAX_IMAGE_PIXELS) -> Frame:
     with it before the file is decoded.
 
     Raises:
-        ImageError: bytes that are no PNG, JPEG, BMP or WebP file, or an image beyond the limits.
+        ImageError: the bytes are not a PNG, JPEG, BMP or WebP file, or the image is beyond the limits.
     """
     match image:
         case Pixels(rgb):

@@ -57,7 +57,7 @@ def zmq_pickled_picture(endpoints: Endpoints) -> Iterator[Ask]:
 
 @contextmanager
 def tcp_png(endpoints: Endpoints) -> Iterator[Ask]:
-    """The JSON dialect with a screenshot of 256x240 as a PNG file."""
+    """The JSON format with a screenshot of 256x240 as a PNG file."""
     file = png(240, 256)
     message = b'{"type": "predict", "len": %d}\n' % len(file) + file
     with connected(endpoints.tcp) as client, client.makefile("rb") as replies:

@@ -125,7 +125,7 @@ def zmq_msgpack(endpoints: Endpoints) -> Iterator[Ask]:
 
 @contextmanager
 def tcp_json(endpoints: Endpoints) -> Iterator[Ask]:
-    """The JSON dialect with a raw frame."""
+    """The JSON format with a raw frame."""
     message = predict_line()
     with connected(endpoints.tcp) as client, client.makefile("rb") as replies:
 

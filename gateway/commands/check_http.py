@@ -23,7 +23,7 @@ from gateway.commands.probing import (
 )
 from gateway.settings import GatewaySettings
 
-_MOST_PAGE_BYTES = 4 * 2**20
+_MAX_PAGE_BYTES = 4 * 2**20
 _PREFIX = "nitrogen_gateway_"
 
 
@@ -74,7 +74,7 @@ def _page(place: Place, path: str) -> tuple[int, str]:
     deadline = time.monotonic() + place.timeout_s
     with connect(place) as connection:
         try:
-            status, page = get(connection, path, str(place), deadline, _MOST_PAGE_BYTES)
+            status, page = get(connection, path, str(place), deadline, _MAX_PAGE_BYTES)
         except TimeoutError:
             raise ForeignError(
                 f"no page within {place.timeout_s:g} s: the gateway is stuck, or it is another program"

@@ -27,8 +27,8 @@ from gateway.commands.probing import (
     test_png,
 )
 
-_MOST_REPLY_BYTES = 2**20
-_MOST_DIGITS = 9
+_MAX_REPLY_BYTES = 2**20
+_MAX_DIGITS = 9
 # Who speaks first does so at once; twice the round trip of a slow network.
 _SILENCE_S = 0.4
 
@@ -98,7 +98,7 @@ def _check_silence(place: Place) -> None:
     with connect(place) as connection:
         connection.settimeout(min(_SILENCE_S, place.timeout_s))
         try:
-            first = connection.recv(_MOST_DIGITS + 1)
+            first = connection.recv(_MAX_DIGITS + 1)
         except OSError:
             return
     if first:
@@ -111,14 +111,14 @@ def _info(place: Place, access: TcpAccess) -> str:
 
 
 def _predicts(
-    place: Place, access: TcpAccess, dialect: Callable[[Place, TcpAccess], "_Line"], request: bytes
+    place: Place, access: TcpAccess, connect_as: Callable[[Place, TcpAccess], "_Line"], request: bytes
 ) -> str:
-    with dialect(place, access) as connection:
+    with connect_as(place, access) as connection:
         return median_of_predicts(lambda: connection.ask(request))
 
 
 class _Line:
-    """A connection that speaks the JSON dialect: a reply is a line."""
+    """A connection that speaks the JSON format: a reply is a line."""
 
     def __init__(self, place: Place, access: TcpAccess) -> None:
         self._place = place
@@ -151,7 +151,7 @@ class _Line:
         return self._parsed(self._reply())
 
     def _framed(self, text: bytes) -> bytes:
-        """Return a command's bytes in this dialect."""
+        """Return a command's bytes in this format."""
         return text + b"\n"
 
     def _reply(self) -> bytes:
@@ -211,7 +211,7 @@ class _Line:
         self._received += part
         if self._received[:1] == b"\x15":
             raise ProbeError("the port speaks TLS: give --tcp-tls-ca with the authority's certificate")
-        if len(self._received) > _MOST_REPLY_BYTES:
+        if len(self._received) > _MAX_REPLY_BYTES:
             raise self._foreign()
 
     def _parsed(self, text: bytes) -> Mapping[str, Any]:
@@ -236,17 +236,17 @@ class _Line:
 
 
 class _Framed(_Line):
-    """A connection that speaks BizHawk's dialect: length, blank, payload, in both directions."""
+    """A connection that speaks BizHawk's format: length, blank, payload, in both directions."""
 
     def _framed(self, text: bytes) -> bytes:
         return b"%d %b" % (len(text), text)
 
     def _reply(self) -> bytes:
-        while b" " not in self._received[: _MOST_DIGITS + 1]:
+        while b" " not in self._received[: _MAX_DIGITS + 1]:
             if self._received[:1] == b"{":
                 # A gateway that takes the length for a line of JSON.
                 return super()._reply()
-            if len(self._received) > _MOST_DIGITS:
+            if len(self._received) > _MAX_DIGITS:
                 raise self._foreign()
             self._receive()
         digits, _, rest = self._received.partition(b" ")

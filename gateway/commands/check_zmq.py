@@ -43,7 +43,7 @@ _GREETING_BYTES = 64
 _MECHANISM = slice(12, 32)
 # How long libzmq's mechanism is waited for before the rest is sent.
 _TOLD_WITHIN_S = 0.4
-_MOST_REPLY_BYTES = 16 * 2**20
+_MAX_REPLY_BYTES = 16 * 2**20
 _FAILURES = {
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: "this client is not let in: its key or its address is not allowed",
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the keys do not fit: check --server-key and --client-key",
@@ -205,7 +205,7 @@ class _Client:
         self._socket = self._context.socket(zmq.REQ)
         self._socket.linger = 0
         self._socket.setsockopt(zmq.IPV6, 1)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, _MOST_REPLY_BYTES)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, _MAX_REPLY_BYTES)
         if keys is not None:
             self._socket.curve_publickey = keys.public
             self._socket.curve_secretkey = keys.secret

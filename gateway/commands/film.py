@@ -28,7 +28,7 @@ PAD_ORIGIN = (2 * _MARGIN + _FRAME_SIDE, _MARGIN)
 ERROR_PICTURES = 15
 _TEXT = (196, 201, 214)
 _WARNING = (255, 99, 88)
-_MOST_CHARACTERS = 90
+_MAX_CHARACTERS = 90
 
 
 def pictures(predict: RecordedPredict) -> Iterator[PIL.Image.Image]:
@@ -62,25 +62,19 @@ def write_film(output: Path, all_pictures: Iterable[PIL.Image.Image], fps: int) 
     """
     import av  # noqa: PLC0415 - an extra: the command says so where it is missing
 
+    count = 0
     try:
-        return _encode(output, all_pictures, fps)
+        with av.open(str(output), "w", format="mp4") as container:
+            stream = container.add_stream("libx264", rate=Fraction(fps))
+            stream.width, stream.height = FILM_SIZE
+            stream.pix_fmt = "yuv420p"
+            stream.options = {"crf": "20", "preset": "veryfast"}
+            for picture in all_pictures:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")))
+                count += 1
+            container.mux(stream.encode())
     except av.FFmpegError as error:
         raise OSError(str(error)) from error
-
-
-def _encode(output: Path, all_pictures: Iterable[PIL.Image.Image], fps: int) -> int:
-    import av  # noqa: PLC0415 - as above
-
-    count = 0
-    with av.open(str(output), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps))
-        stream.width, stream.height = FILM_SIZE
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": "20", "preset": "veryfast"}
-        for picture in all_pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")))
-            count += 1
-        container.mux(stream.encode())
     return count
 
 
@@ -102,6 +96,6 @@ def _title(predict: RecordedPredict) -> str:
 
 
 def _caption(picture: PIL.Image.Image, text: str, colour: tuple[int, int, int]) -> None:
-    shown = shortened(one_line(text), _MOST_CHARACTERS)
+    shown = shortened(one_line(text), _MAX_CHARACTERS)
     place = (_MARGIN, FILM_SIZE[1] - _CAPTION_HEIGHT / 2)
     PIL.ImageDraw.Draw(picture).text(place, shown, colour, font(18), anchor="lm")

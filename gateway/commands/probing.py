@@ -20,7 +20,7 @@ from contract.tensors import FRAME_SHAPE
 from gateway.safe_text import one_line, shortened
 
 REQUESTS = 5
-_MOST_CHARACTERS = 300
+_MAX_CHARACTERS = 300
 
 PORT_NAMES = {"zmq": "ZeroMQ", "tcp": "TCP", "http": "HTTP"}
 # How the answers of a gateway's ports begin, whatever they were asked.
@@ -199,7 +199,7 @@ def model_in(reply: object) -> str:
 
 def shown(text: str) -> str:
     """Return a text from elsewhere as one short line that is safe to print."""
-    return shortened(one_line(text), _MOST_CHARACTERS)
+    return shortened(one_line(text), _MAX_CHARACTERS)
 
 
 def shown_bytes(data: bytes) -> str:

@@ -13,8 +13,8 @@ from contract.endpoint import parse_endpoint
 from gateway.commands.http_get import get
 
 _WITHIN_S = 3.0
-_MOST_BYTES = 65_536
-_MOST_SHOWN = 1000
+_MAX_BYTES = 65_536
+_MAX_SHOWN = 1000
 _USAGE = (
     "usage: nitrogen-gateway ready [HOST:PORT]\n\n"
     "Exits with 0 when the gateway's /readyz says ready within 3 s, else with 1 and the reason on stdout.\n"
@@ -51,7 +51,7 @@ def _ask(endpoint: str) -> tuple[bool, str]:
     try:
         deadline = time.monotonic() + _WITHIN_S
         with socket.create_connection(place, _WITHIN_S) as connection:
-            status, page = get(connection, "/readyz", "gateway", deadline, _MOST_BYTES)
+            status, page = get(connection, "/readyz", "gateway", deadline, _MAX_BYTES)
         if not page and status is None:
             raise ConnectionResetError
     except TimeoutError:
@@ -67,4 +67,4 @@ def _ask(endpoint: str) -> tuple[bool, str]:
         return False, f"another program listens on {endpoint}: check NITROGEN_HTTP_PORT"
     text = " ".join(page.decode(errors="replace").split())
     line = "".join(character for character in text if character.isprintable())
-    return status == 200, line[:_MOST_SHOWN] or f"status {status}"
+    return status == 200, line[:_MAX_SHOWN] or f"status {status}"

@@ -49,7 +49,7 @@ class RawFrame:
 class ImageFile:
     """An image file (PNG, JPEG, BMP or WebP), or a raw frame when it does not decode as one.
 
-    `may_be_raw`: whether bytes that are no image file, but are `FRAME_BYTES` long, are a raw RGB frame.
+    `may_be_raw`: whether bytes that do not decode, but are `FRAME_BYTES` long, are a raw RGB frame.
     """
 
     data: bytes | bytearray

@@ -33,7 +33,7 @@ def read_options(fields: Mapping[str, object]) -> Options:
     """The optional fields of a request's `fields`; fields that are absent keep their defaults.
 
     Raises:
-        RequestError: a field has a value that cannot be meant; the message shows it, bounded.
+        RequestError: a field's value is invalid; the message shows it, bounded.
     """
     seed = _seed(fields["seed"]) if "seed" in fields else None
     game = _game(fields["game"]) if "game" in fields else UNSET

@@ -1,7 +1,7 @@
 """The log: one line per event on stderr, for people or as JSON, whatever texts clients choose.
 
 Names and messages of clients end up in the log, so control characters are written as escapes: nobody can
-begin a line of his own, or speak to the operator's terminal. Lines that repeat are cut short.
+begin a line of their own, or speak to the operator's terminal. Lines that repeat are cut short.
 """
 
 import json
@@ -20,15 +20,15 @@ from gateway.safe_text import one_line, shortened
 
 LogFormat = Literal["human", "json"]
 
-MOST_CHARACTERS = 4000
-_MOST_TRACEBACK_CHARACTERS = 20_000
+MAX_CHARACTERS = 4000
+_MAX_TRACEBACK_CHARACTERS = 20_000
 _OF_EVERY_RECORD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
 # Lines of one kind that are written within the window; the others are only counted.
-_MOST_REPEATS = 10
+_MAX_REPEATS = 10
 _WINDOW_S = 10.0
 # Kinds of lines that are remembered at once; those beyond are taken for one kind.
-_MOST_KINDS = 1000
+_MAX_KINDS = 1000
 
 
 def configure_logging(level: str, form: LogFormat = "human") -> None:
@@ -102,7 +102,7 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
         self,
         stream: TextIO,
         window_s: float = _WINDOW_S,
-        most: int = _MOST_REPEATS,
+        most: int = _MAX_REPEATS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(stream)
@@ -143,9 +143,9 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
         """Count a line of its kind; the handler's lock is held."""
         key = (record.name, record.msg) if record.args else (record.pathname, record.lineno)
         now = self._clock()
-        if key not in self._kinds and len(self._kinds) >= _MOST_KINDS:
+        if key not in self._kinds and len(self._kinds) >= _MAX_KINDS:
             self.tell()
-            key = key if len(self._kinds) < _MOST_KINDS else ("", "")
+            key = key if len(self._kinds) < _MAX_KINDS else ("", "")
         kind = self._kinds.get(key)
         if kind is None or now - kind.since >= self._window_s:
             self.tell()
@@ -196,8 +196,8 @@ def _message(record: logging.LogRecord) -> str:
         text = record.getMessage()
     except Exception:  # the arguments' own __str__ may raise anything; the line matters more
         text = f"{record.msg} (with arguments that do not fit)"
-    if len(text) > MOST_CHARACTERS:
-        return f"{text[:MOST_CHARACTERS]}... ({len(text)} characters)"
+    if len(text) > MAX_CHARACTERS:
+        return f"{text[:MAX_CHARACTERS]}... ({len(text)} characters)"
     return text
 
 
@@ -207,7 +207,7 @@ def _traceback(record: logging.LogRecord) -> str | None:
     if exception is None:
         return None
     text = "".join(traceback.format_exception(exception)).strip()
-    return text if len(text) <= _MOST_TRACEBACK_CHARACTERS else f"...{text[-_MOST_TRACEBACK_CHARACTERS:]}"
+    return text if len(text) <= _MAX_TRACEBACK_CHARACTERS else f"...{text[-_MAX_TRACEBACK_CHARACTERS:]}"
 
 
 def _plain(value: object) -> object:
@@ -216,4 +216,4 @@ def _plain(value: object) -> object:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    return shortened(str(value), MOST_CHARACTERS)
+    return shortened(str(value), MAX_CHARACTERS)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 _PAUSE_S = 60.0
 # Things said that are remembered; what was said longest ago goes first.
-_MOST = 1000
+_MAX_REMEMBERED = 1000
 
 
 class Rarely:
@@ -22,6 +22,6 @@ class Rarely:
             return False
         self._said.pop(saying, None)
         self._said[saying] = now
-        if len(self._said) > _MOST:
+        if len(self._said) > _MAX_REMEMBERED:
             del self._said[next(iter(self._said))]
         return True

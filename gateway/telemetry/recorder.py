@@ -18,8 +18,8 @@ from gateway.telemetry.recording_format import Exchange, pack, recording_name
 logger = logging.getLogger(__name__)
 
 # What may wait for the disk: some seconds of many players.
-_MOST_WAITING_BYTES = 64 * 2**20
-_MOST_WAITING = 512
+_MAX_WAITING_BYTES = 64 * 2**20
+_MAX_WAITING = 512
 
 
 class Recorder:
@@ -56,8 +56,8 @@ class Recorder:
         waiting_bytes = self._taken_in_bytes - self._done_bytes
         if (
             self._closed
-            or self._taken_in - self._done >= _MOST_WAITING
-            or waiting_bytes + size > _MOST_WAITING_BYTES
+            or self._taken_in - self._done >= _MAX_WAITING
+            or waiting_bytes + size > _MAX_WAITING_BYTES
         ):
             self._counts.dropped += 1
             logger.warning(

@@ -32,7 +32,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME_FORMAT = "%Y%m%dT%H%M%S.%fZ"
 _NAME = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)_([a-z0-9]+)_([A-Za-z0-9.-]*)_([A-Za-z0-9.-]*)\.tar")
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
-_MOST_CHARACTERS = 64
+_MAX_CHARACTERS = 64
 _MAGICS = {
     b"\x89PNG\r\n\x1a\n": "png",
     b"\xff\xd8\xff": "jpg",
@@ -96,7 +96,7 @@ def recording_name(exchange: Exchange) -> str:
 
 def safe_name(text: str) -> str:
     """Return a text as it stands in recordings' names: letters, digits, dots and hyphens, at most 64."""
-    return _UNSAFE.sub("-", text[: 4 * _MOST_CHARACTERS])[:_MOST_CHARACTERS]
+    return _UNSAFE.sub("-", text[: 4 * _MAX_CHARACTERS])[:_MAX_CHARACTERS]
 
 
 def is_recording(name: str) -> bool:

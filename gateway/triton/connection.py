@@ -1,7 +1,7 @@
 """The connection to Triton: one gRPC channel for all models and all Tritons, and its calls.
 
-The channel balances between the Tritons, see `target`. A channel to host names is opened anew when their
-addresses have changed; calls that are on the old one come to their end there.
+The channel balances between the Tritons, see `target`. A channel to host names is replaced when their
+addresses have changed; calls on the old channel end there.
 """
 
 import asyncio

@@ -29,7 +29,7 @@ class ModelFacts(Facts):
         """Return the row of the game table for a name, an id or None (0, unconditional).
 
         Raises:
-            RequestError: there is no such game; the message lists which there are.
+            RequestError: the model does not have the game; the message lists those it has.
         """
         if game is None or (game == 0 and game is not False):
             return 0

@@ -30,7 +30,7 @@ class KeyRefusedError(TritonUnavailableError):
 
 
 class SharedMemoryLostError(ModelError):
-    """Triton does not know the shared memory that a request names: it has started anew."""
+    """Triton does not know the shared memory that a request names: it has restarted."""
 
 
 def failure(

@@ -46,7 +46,7 @@ class Liveness:
         self._up: dict[Place, bool | None] = {}
         self._watched: dict[Place, tuple[grpc.aio.Channel, tuple[asyncio.Task[None], ...]]] = {}
         self._closing: set[asyncio.Task[None]] = set()
-        # What has lived at some time.
+        # Addresses that have ever answered.
         self._lived: set[Place] = set()
 
     def follow(self, addresses: Addresses) -> None:
@@ -72,7 +72,7 @@ class Liveness:
 
     @property
     def count(self) -> int:
-        """At how many addresses it is asked."""
+        """The number of addresses that are asked."""
         return len(self._watched)
 
     def up(self) -> dict[Place, bool]:

@@ -69,7 +69,7 @@ class TritonModel:
 
         Raises:
             TritonUnavailableError, DeadlineError: Triton did not tell them.
-            ModelError: the model is no exported NitroGen model.
+            ModelError: the model is not an exported NitroGen model.
         """
         return await self._facts_since(self._least_number)
 

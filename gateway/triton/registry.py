@@ -20,9 +20,9 @@ from gateway.triton.rpc import REPOSITORY_INDEX
 logger = logging.getLogger(__name__)
 
 _PERIOD_S = 2.0
-_LEAST_PAUSE_S = 0.5
+_MIN_PAUSE_S = 0.5
 _LIST_TIMEOUT_S = 2.0
-# How long a model that is none of ours is left alone, unless a client names it.
+# How long a model of somebody else's is left alone, unless a client names it.
 _FOREIGN_S = 60.0
 
 
@@ -46,7 +46,7 @@ class ModelRegistry:
     async def start(self) -> None:
         """Begin to keep the models up to date; does not wait for Triton."""
         self._loop = asyncio.get_running_loop()
-        # Of the next reading to begin; its result is why Triton could not be read, or None.
+        # The next reading's result: why Triton could not be read, or None.
         self._next_reading: asyncio.Future[ServerError | None] = self._loop.create_future()
         self._keeper = asyncio.create_task(self._keep_up_to_date())
 
@@ -114,10 +114,10 @@ class ModelRegistry:
             elif problem is not None and str(problem) != reported:
                 logger.warning("%s", problem)
             reported = "" if problem is None else str(problem)
-            await asyncio.sleep(_LEAST_PAUSE_S)
+            await asyncio.sleep(_MIN_PAUSE_S)
             if problem is None:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_PERIOD_S - _LEAST_PAUSE_S):
+                    async with asyncio.timeout(_PERIOD_S - _MIN_PAUSE_S):
                         await self._wanted.wait()
 
     async def _read(self) -> ServerError | None:

@@ -48,7 +48,7 @@ PREFIX = "nitrogen_gateway_frames_"
 # Frames that fit into a slot; a request with a longer context goes over the connection.
 SLOT_FRAMES = 4
 # 24 MiB in all, for Docker gives a container 64 MiB. More requests than this wait in Triton's queue anyway.
-MOST_SLOTS = 32
+MAX_SLOTS = 32
 _SLOT_BYTES = SLOT_FRAMES * FRAME_BYTES
 _QUARANTINE_S = 60.0
 _CALL_TIMEOUT_S = 2.0
@@ -125,13 +125,13 @@ class SharedFrames:
     """The shared memory of one gateway.
 
     `call`: calls its Triton. `wanted`: how many requests there may be at once; the region has no more than
-    `MOST_SLOTS` slots.
+    `MAX_SLOTS` slots.
     """
 
     def __init__(self, call: Call, wanted: int) -> None:
         self.name = ""
         self._call = call
-        self._slots = min(wanted, MOST_SLOTS)
+        self._slots = min(wanted, MAX_SLOTS)
         self._free = deque(range(self._slots))
         self._left: deque[tuple[float, int]] = deque()
         # How often Triton may have forgotten the region, and how often it had when it was last told of it.
@@ -261,7 +261,7 @@ class SharedFrames:
 
 
 def remove_left_overs() -> None:
-    """Remove the regions of gateways that are no more."""
+    """Remove the regions of gateways that have ended."""
     for path in FOLDER.glob(f"{PREFIX}*"):
         try:
             file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)

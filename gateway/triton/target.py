@@ -27,7 +27,7 @@ Address = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
 Addresses = Mapping[Endpoint, tuple[Address, ...]]
 
 # A request goes to one more address than this many that have failed; 5 is gRPC's own limit.
-_MOST_ATTEMPTS = 5
+_MAX_ATTEMPTS = 5
 _LARGEST = 2**31 - 1
 
 # Calls never use wait_for_ready: without Triton they fail at once, and the client gets its error reply.
@@ -81,7 +81,7 @@ def channel_options(endpoints: Sequence[Endpoint], *, with_tls: bool) -> Options
             {
                 "name": [{}],
                 "retryPolicy": {
-                    "maxAttempts": _MOST_ATTEMPTS,
+                    "maxAttempts": _MAX_ATTEMPTS,
                     "initialBackoff": "0.01s",
                     "maxBackoff": "0.1s",
                     "backoffMultiplier": 2,

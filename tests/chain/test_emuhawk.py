@@ -49,7 +49,7 @@ def assert_same_as_json(stack: Stack, reply: dict[str, Any], png: bytes, **optio
 
 
 @pytest.mark.parametrize("resize_mode", ["pad", "crop", "stretch"])
-def test_a_screenshot_gets_what_the_json_dialect_answers(
+def test_a_screenshot_gets_what_the_json_format_answers(
     tiny_stack: Stack, emuhawk: EmuHawk, resize_mode: str
 ) -> None:
     assert command(emuhawk, type="options", resize_mode=resize_mode, seed=3) == {"status": "ok"}

@@ -1,4 +1,4 @@
-"""Port 5556's JSON dialect: any bytes are events, and the same events in whatever pieces they come."""
+"""Port 5556's JSON format: any bytes are events, and the same events in whatever pieces they come."""
 
 from functools import partial
 

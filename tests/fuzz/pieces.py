@@ -1,4 +1,4 @@
-"""What both TCP dialects have to hold for any stream."""
+"""What both of the TCP port's formats have to hold for any stream."""
 
 from collections.abc import Callable
 

@@ -72,7 +72,7 @@ def test_bizhawks_frames_over_tls_end_with_a_reset_too(certificate: tuple[Path, 
         )
 
 
-def test_a_client_of_the_json_dialect_sees_the_streams_end() -> None:
+def test_a_client_of_the_json_format_sees_the_streams_end() -> None:
     with gateway_process(NO_TRITON) as gateway, JsonClient(gateway.tcp) as client:
         assert client.request({"type": "reset"}) == {"status": "ok"}
         gateway.kill()

@@ -21,7 +21,7 @@ _CHANNELS = {"RGB": 3, "RGBA": 4, "L": 1, "P": 1}
 # Modes that only PIL knows how to turn into RGB.
 _CONVERTED = {"LA": 2, "PA": 2, "RGBX": 4, "RGBa": 4, "CMYK": 4, "YCbCr": 3, "HSV": 3}
 # Mode "1" has eight pixels in a byte.
-_MOST_BITS = 2**25
+_MAX_BITS = 2**25
 
 
 def decode_request(data: bytes | memoryview) -> Request:
@@ -117,9 +117,9 @@ def _converted(image: PickledImage) -> NDArray[np.uint8]:
 def _of_bits(image: PickledImage) -> NDArray[np.uint8]:
     """The pixels of mode "1", whose rows end with a byte: (H, W) uint8, 0 or 255."""
     width, height = image.size
-    if width * height > _MOST_BITS:
+    if width * height > _MAX_BITS:
         raise ImageError(
-            f"a PIL image of mode 1 has {width}x{height} pixels, more than {_MOST_BITS}; send a smaller one"
+            f"a PIL image of mode 1 has {width}x{height} pixels, more than {_MAX_BITS}; send a smaller one"
         )
     rows = np.frombuffer(image.data, np.uint8).reshape(height, -1)
     return np.unpackbits(rows, axis=1, count=width) * np.uint8(255)

@@ -1,4 +1,4 @@
-"""Port 5556's second dialect without sockets: what EmuHawk speaks by itself (`comm.socketServer...`).
+"""Port 5556's second format without sockets: what EmuHawk speaks by itself (`comm.socketServer...`).
 
 Both directions carry frames: the payload's length in decimal digits, a blank, the payload. A payload is a
 screenshot, which is a predict with the connection's options, or a JSON object, which is a command.

@@ -1,6 +1,6 @@
-"""What port 5556's dialects share: a stream of headers, and of bodies whose length is then known.
+"""What port 5556's formats share: a stream of headers, and of bodies whose length is then known.
 
-A dialect says how a header is read and what a body means. The transport gives it chunks by `receive`, or lets
+A format says how a header is read and what a body means. The transport gives it chunks by `receive`, or lets
 the kernel write the rest of a body straight into its buffer, with `body_buffer` and `body_received`.
 """
 
@@ -13,7 +13,7 @@ from gateway.protocol.arriving import ArrivingBytes
 from gateway.protocol.messages import Event, Reply
 
 # Wrong requests in a row: each costs an exception, and no client has a reason for so many.
-_MOST_WRONG = 32
+_MAX_WRONG = 32
 _NOTHING = memoryview(b"")
 # How much of a chunk is looked at in one go.
 _WINDOW_BYTES = 512
@@ -56,7 +56,7 @@ class FramedStream(ABC):
 
     @abstractmethod
     def encode(self, reply: Reply) -> bytes:
-        """The reply's bytes in this dialect."""
+        """The reply's bytes in this format."""
 
     @abstractmethod
     def _read_header(self) -> Event | Body | None:
@@ -103,9 +103,9 @@ class FramedStream(ABC):
             while not self._failed and (event := self._next_event()) is not None:
                 events.append(event)
                 self._wrong = self._wrong + 1 if isinstance(event, RequestError) else 0
-                if self._wrong > _MOST_WRONG and not self._failed:
+                if self._wrong > _MAX_WRONG and not self._failed:
                     self._failed, self._body = True, None
-                    events.append(FramingError(f"more than {_MOST_WRONG} wrong requests in a row: mend them"))
+                    events.append(FramingError(f"more than {_MAX_WRONG} wrong requests in a row: mend them"))
         finally:
             self._rest = _NOTHING
         return events

@@ -1,4 +1,4 @@
-"""Port 5556's JSON dialect without sockets: bytes to requests, replies to lines.
+"""Port 5556's JSON format without sockets: bytes to requests, replies to lines.
 
 A request is one line of JSON and, for predict, the image's bytes; a reply is one line of JSON.
 """
@@ -23,8 +23,8 @@ _WINDOW_BYTES = 512
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLANKS = b" \t\r\n"
 # Line ends before a picture: few, since a raw frame may begin with such bytes.
-_MOST_LINE_ENDS = 4
-_FIRST_LINE_ENDS = re.compile(rb"[\r\n]{0,%d}" % _MOST_LINE_ENDS)
+_MAX_LINE_ENDS = 4
+_FIRST_LINE_ENDS = re.compile(rb"[\r\n]{0,%d}" % _MAX_LINE_ENDS)
 # The first bytes of PNG, JPEG, BMP and WebP.
 _PICTURES_BEGIN = b"\x89\xffBR"
 
@@ -214,7 +214,7 @@ class JsonStream(FramedStream):
 
         Where no picture follows they are the first of the `length` bytes, in `_head`.
         """
-        most = min(_MOST_LINE_ENDS, length)
+        most = min(_MAX_LINE_ENDS, length)
         while (first := self._look(1)) and first in LINE_ENDS and len(self._head) < most:
             self._head += self._take(1)
         if first and first in _PICTURES_BEGIN:

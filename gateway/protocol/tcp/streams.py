@@ -1,4 +1,4 @@
-"""Which dialect a client of port 5556 speaks: its first byte tells."""
+"""Which format a client of port 5556 speaks: its first byte tells."""
 
 from typing import Unpack
 
@@ -8,7 +8,7 @@ from gateway.protocol.tcp.json_stream import JsonStream
 
 
 def stream_for(first_byte: int, **limits: Unpack[Limits]) -> FramedStream:
-    """The parser for a connection whose first byte this is: BizHawk's for a digit, else the JSON dialect."""
+    """The parser for a connection whose first byte this is: BizHawk's for a digit, else the JSON format's."""
     if ord("0") <= first_byte <= ord("9"):
         return BizHawkStream(**limits)
     return JsonStream(**limits)

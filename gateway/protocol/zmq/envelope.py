@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from gateway.errors import RequestError
 
-MOST_FRAMES = 16
-MOST_BYTES = 1024
+MAX_FRAMES = 16
+MAX_BYTES = 1024
 # As libzmq writes it: a counter, which begins anywhere.
 _NUMBER_BYTES = 4
 
@@ -34,7 +34,7 @@ def wants_more(frames: Sequence[bytes | bytearray]) -> bool:
     """Whether the frame after these ones is worth reading: an envelope is bounded, a request one frame."""
     if not frames[-1]:
         return b"" not in frames[:-1]
-    return b"" not in frames and len(frames) <= MOST_FRAMES and sum(map(len, frames)) <= MOST_BYTES
+    return b"" not in frames and len(frames) <= MAX_FRAMES and sum(map(len, frames)) <= MAX_BYTES
 
 
 def is_probe(frames: Sequence[bytes | bytearray]) -> bool:
@@ -67,7 +67,7 @@ def read_envelope(frames: Sequence[bytes | bytearray], *, is_whole: bool, is_fro
         back = [bytes(frame) for frame in frames[:-1]]
         problem = None if len(frames) == 1 else "several parts, and no empty one before the last"
         return Envelope(back, (), parts[-1], _error(problem))
-    problem = f"several parts, and no empty one within the first {MOST_FRAMES + 1} and {MOST_BYTES} bytes"
+    problem = f"several parts, and no empty one within the first {MAX_FRAMES + 1} and {MAX_BYTES} bytes"
     return Envelope([], (), parts[0], _error(problem))
 
 

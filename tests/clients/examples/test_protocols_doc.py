@@ -108,7 +108,7 @@ def tcp_client(context_stack: Stack) -> Iterator[tuple[socket.socket, BinaryIO]]
 
 
 def cases(kind: str, port: str, begins: str) -> list[list[Exchange]]:
-    """The blocks of a dialect: their first request begins with this."""
+    """The blocks of a format: their first request begins with this."""
     return [
         block
         for one, where, block in BLOCKS
@@ -122,15 +122,15 @@ JSON = cases("text", "5556", "{")
 BIZHAWK = cases("text", "5556", "[0-9]")
 
 
-def test_every_dialect_has_a_predict_a_reset_and_an_error() -> None:
+def test_every_format_has_a_predict_a_reset_and_an_error() -> None:
     assert sum(map(len, (MSGPACK, PICKLE, JSON, BIZHAWK))) == len(BLOCKS)
-    for dialect in (MSGPACK, PICKLE):
-        requests = [from_hex(exchange.request) for block in dialect for exchange in block]
+    for blocks in (MSGPACK, PICKLE):
+        requests = [from_hex(exchange.request) for block in blocks for exchange in block]
         assert [sum(word in request for request in requests) for word in (b"predict", b"reset", b"jump")] == [
             1
         ] * 3
-    for dialect in (JSON, BIZHAWK):
-        requests = [unescaped(exchange.request) for block in dialect for exchange in block]
+    for blocks in (JSON, BIZHAWK):
+        requests = [unescaped(exchange.request) for block in blocks for exchange in block]
         assert [sum(word in request for request in requests) for word in (b"PNG", b"reset", b"jump")] == [
             1
         ] * 3

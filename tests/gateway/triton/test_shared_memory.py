@@ -25,7 +25,7 @@ from gateway.triton import shared_memory
 from gateway.triton.connection import TritonConnection
 from gateway.triton.key import KeyFile
 from gateway.triton.model import TritonModel
-from gateway.triton.shared_memory import FOLDER, MOST_SLOTS, SLOT_FRAMES, SharedFrames
+from gateway.triton.shared_memory import FOLDER, MAX_SLOTS, SLOT_FRAMES, SharedFrames
 from gateway.triton.tensors import ModelInputs
 from tests.gateway.ports.zmq.peers import until
 from tests.gateways import GatewayProcess, gateway_process
@@ -48,7 +48,7 @@ async def triton(tmp_path: Path) -> AsyncIterator[TimedTriton]:
 
 @asynccontextmanager
 async def sharing(
-    triton: TimedTriton, slots: int = MOST_SLOTS
+    triton: TimedTriton, slots: int = MAX_SLOTS
 ) -> AsyncIterator[tuple[TritonModel, SharedFrames]]:
     """A model whose frames go through shared memory, once Triton knows of it."""
     connection = TritonConnection(parse_endpoint(triton.endpoint), shared_slots=slots)
@@ -138,7 +138,7 @@ async def test_a_cancelled_request_s_slot_is_left_alone_until_triton_is_gone(tri
         await asyncio.gather(call, return_exceptions=True)
         kept = held(shared)
         assert kept.startswith(bytes(2 * FRAME_BYTES) + frame(7))
-        for _ in range(2 * MOST_SLOTS):
+        for _ in range(2 * MAX_SLOTS):
             await infer(model, frame(9))
         assert held(shared) == kept
         await triton.kill()

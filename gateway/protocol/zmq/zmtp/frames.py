@@ -20,9 +20,9 @@ COMMAND = 4
 _FLAGS = MORE | _LONG | COMMAND
 _LONG_LENGTH = struct.Struct(">Q")
 _VALUE_LENGTH = struct.Struct(">I")
-_MOST_IN_SHORT = 255
+_MAX_IN_SHORT = 255
 
-LONGEST_IDENTITY_BYTES = 255
+MAX_IDENTITY_BYTES = 255
 # ZMTP 2.0 (RFC 15) goes on after the first number of the version with the socket's kind, and the identity.
 _OLD_KINDS = {3: b"REQ", 5: b"DEALER", 6: b"ROUTER"}
 _OLD_ROUTER = b"\x06"
@@ -125,7 +125,7 @@ def frame_header(data: memoryview) -> FrameHeader | None:
 
 def frame(body: bytes, flags: int = 0) -> bytes:
     """Return a frame as it travels."""
-    if len(body) <= _MOST_IN_SHORT:
+    if len(body) <= _MAX_IN_SHORT:
         return bytes((flags, len(body))) + body
     return bytes((flags | _LONG,)) + _LONG_LENGTH.pack(len(body)) + body
 
@@ -182,8 +182,8 @@ def _checked(kind: bytes, identity: bytes) -> Introduction:
         raise PeerError(f"its socket is {kind[:SHOWN_BYTES]!r}: use REQ or DEALER")
     if identity.startswith(b"\0"):
         raise IdentityError(f"its identity {identity[:SHOWN_BYTES]!r} begins with a zero byte")
-    if len(identity) > LONGEST_IDENTITY_BYTES:
+    if len(identity) > MAX_IDENTITY_BYTES:
         raise IdentityError(
-            f"its identity has {len(identity)} bytes: choose one of at most {LONGEST_IDENTITY_BYTES}"
+            f"its identity has {len(identity)} bytes: choose one of at most {MAX_IDENTITY_BYTES}"
         )
     return Introduction(kind, identity)

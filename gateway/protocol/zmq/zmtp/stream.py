@@ -12,7 +12,7 @@ from gateway.protocol.zmq.zmtp.errors import FrameError, KeyMismatchError, PeerE
 from gateway.protocol.zmq.zmtp.frames import (
     COMMAND,
     GREETING_BYTES,
-    LONGEST_IDENTITY_BYTES,
+    MAX_IDENTITY_BYTES,
     MINOR_AT,
     MORE,
     FrameHeader,
@@ -30,15 +30,15 @@ from gateway.protocol.zmq.zmtp.frames import (
 )
 
 # A command: a handshake with what libzmq tells of itself, and room for what others may add.
-MOST_COMMAND_BYTES = 2048
+MAX_COMMAND_BYTES = 2048
 # Frames that are read in one go, so that a read full of tiny ones leaves the event loop to others.
 _FRAMES_AT_ONCE = 16
 # What is kept of a part beyond the limits: its beginning tells the format of the error reply.
 _KEPT_BYTES = 16
 # Messages between the limit and this many times as much are answered with an error.
 _TOLERANCE = 4
-_MOST_PARTS = 1000
-_MOST_OLD_GREETING_BYTES = GREETING_BYTES + LONGEST_IDENTITY_BYTES
+_MAX_PARTS = 1000
+_MAX_OLD_GREETING_BYTES = GREETING_BYTES + MAX_IDENTITY_BYTES
 _PING = b"PING"
 _PONG = b"PONG"
 # What libzmq itself says, by its authentication protocol.
@@ -210,7 +210,7 @@ class ZmtpStream:
         if not self._is_old:
             self._is_old = True
             self._outgoing += old_greetings_rest()
-        found = old_rest(bytes(self._pending[:_MOST_OLD_GREETING_BYTES]))
+        found = old_rest(bytes(self._pending[:_MAX_OLD_GREETING_BYTES]))
         if found is None:
             return False
         self.mechanism.peer, size = found
@@ -246,15 +246,15 @@ class ZmtpStream:
         if not (self.mechanism.is_ready or header.flags & COMMAND):
             raise PeerError("a message comes before the handshake is over")
         if header.flags & COMMAND and not is_sealed:
-            if header.length > MOST_COMMAND_BYTES:
-                raise PeerError(f"a command has {header.length} bytes, more than {MOST_COMMAND_BYTES}")
+            if header.length > MAX_COMMAND_BYTES:
+                raise PeerError(f"a command has {header.length} bytes, more than {MAX_COMMAND_BYTES}")
             return header.length
         message = self._message
         size = message.size + header.length
         if size > _TOLERANCE * self._max_message_bytes + (_SEAL_BYTES if is_sealed else 0):
             raise FrameError(f"a message has {size} bytes or more: send at most {self._max_message_bytes}")
-        if message.count == _MOST_PARTS:
-            raise FrameError(f"a message has more than {_MOST_PARTS} parts")
+        if message.count == _MAX_PARTS:
+            raise FrameError(f"a message has more than {_MAX_PARTS} parts")
         if is_sealed:
             # What a box holds is known when all of it is there.
             return header.length
@@ -270,7 +270,7 @@ class ZmtpStream:
         flags, body = self.mechanism.opened(self._header.flags, body)
         length = len(body) if self.mechanism.seals else self._header.length
         if flags & COMMAND:
-            name, data = split_command(bytes(body[:MOST_COMMAND_BYTES]))
+            name, data = split_command(bytes(body[:MAX_COMMAND_BYTES]))
             if name == _PING:
                 self._pong(data)
             return False

@@ -54,7 +54,7 @@ class ZmqPlayer:
 
 
 class TcpPlayer:
-    """A client of the JSON dialect; it reads one line for each request."""
+    """A client of the JSON format; it reads one line for each request."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader

@@ -1,4 +1,4 @@
-"""Feeding a TCP dialect: whole, in pieces, byte by byte, and into its own buffers as the transport does."""
+"""Feeding a TCP stream: whole, in pieces, byte by byte, and into its own buffers as the transport does."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -17,28 +17,28 @@ def shown(events: list[Event]) -> list[object]:
     return [(type(event), str(event)) if isinstance(event, RequestError) else event for event in events]
 
 
-def receive_into_buffers(dialect: FramedStream, data: bytes | memoryview) -> list[Event]:
-    """Receive one chunk, into the dialect's own buffer wherever it offers one."""
+def receive_into_buffers(stream: FramedStream, data: bytes | memoryview) -> list[Event]:
+    """Receive one chunk, into the stream's own buffer wherever it offers one."""
     events: list[Event] = []
     rest = memoryview(data)
     while rest:
-        buffer = dialect.body_buffer()
+        buffer = stream.body_buffer()
         if buffer is None:
             # A small scratch, so that bodies begin in one chunk and end in the next.
-            events += dialect.receive(bytes(rest[:7]))
+            events += stream.receive(bytes(rest[:7]))
             rest = rest[7:]
             continue
         count = min(len(buffer), len(rest))
         assert count > 0
         buffer[:count] = rest[:count]
-        events += dialect.body_received(count)
+        events += stream.body_received(count)
         buffer.release()
         rest = rest[count:]
     return events
 
 
 def assert_cuts_do_not_matter(make: Callable[[], FramedStream], data: bytes, cuts: list[int]) -> None:
-    """Compare what a dialect makes of the stream as one piece and of its pieces; the stream ends then."""
+    """Compare what a parser makes of the stream as one piece and of its pieces; the stream ends then."""
     whole, bytewise, cut, buffered = make(), make(), make(), make()
     expected = shown(whole.receive(data))
     assert shown([event for byte in data for event in bytewise.receive(bytes([byte]))]) == expected
@@ -46,7 +46,7 @@ def assert_cuts_do_not_matter(make: Callable[[], FramedStream], data: bytes, cut
     pieces = [data[start:end] for start, end in pairwise(edges)]
     assert shown([event for piece in pieces for event in cut.receive(piece)]) == expected
     assert shown([event for piece in pieces for event in receive_into_buffers(buffered, piece)]) == expected
-    dialects = (whole, bytewise, cut, buffered)
-    assert len({dialect.inside_request for dialect in dialects}) == 1
-    assert len({dialect.inside_header for dialect in dialects}) == 1
-    assert len({str(dialect.receive_eof()) for dialect in dialects}) == 1
+    streams = (whole, bytewise, cut, buffered)
+    assert len({stream.inside_request for stream in streams}) == 1
+    assert len({stream.inside_header for stream in streams}) == 1
+    assert len({str(stream.receive_eof()) for stream in streams}) == 1

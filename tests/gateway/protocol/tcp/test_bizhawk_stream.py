@@ -1,4 +1,4 @@
-"""Port 5556's BizHawk dialect: frames with a decimal length, screenshots, commands, lasting options."""
+"""Port 5556's BizHawk format: frames with a decimal length, screenshots, commands, lasting options."""
 
 import json
 
@@ -36,8 +36,8 @@ def command(**fields: object) -> bytes:
     return frame(json.dumps(fields).encode())
 
 
-def receive_all(data: bytes, dialect: BizHawkStream | None = None) -> list[Event]:
-    return (dialect or BizHawkStream()).receive(data)
+def receive_all(data: bytes, stream: BizHawkStream | None = None) -> list[Event]:
+    return (stream or BizHawkStream()).receive(data)
 
 
 # Requests.
@@ -71,27 +71,27 @@ def test_a_hello_is_an_event_that_does_not_show_its_token() -> None:
 
 
 def test_options_hold_for_all_later_requests_of_the_connection() -> None:
-    dialect = BizHawkStream()
+    stream = BizHawkStream()
     set_options = command(type="options", resize_mode="crop", seed=7, game="Zelda", model="fast", timing=True)
-    assert receive_all(set_options, dialect) == [OK]
+    assert receive_all(set_options, stream) == [OK]
     predict = Request("predict", ImageFile(PNG, "crop", may_be_raw=False), 7, "Zelda", True, "fast")
-    assert receive_all(frame(PNG) + frame(PNG), dialect) == [predict, predict]
-    assert receive_all(command(type="info"), dialect) == [Request("info", None, 7, "Zelda", True, "fast")]
+    assert receive_all(frame(PNG) + frame(PNG), stream) == [predict, predict]
+    assert receive_all(command(type="info"), stream) == [Request("info", None, 7, "Zelda", True, "fast")]
 
 
 def test_options_replace_all_earlier_ones() -> None:
-    dialect = BizHawkStream()
-    receive_all(command(type="options", resize_mode="crop", seed=7), dialect)
-    assert receive_all(command(type="options", game=None), dialect) == [OK]
-    (event,) = receive_all(frame(PNG), dialect)
+    stream = BizHawkStream()
+    receive_all(command(type="options", resize_mode="crop", seed=7), stream)
+    assert receive_all(command(type="options", game=None), stream) == [OK]
+    (event,) = receive_all(frame(PNG), stream)
     assert event == Request("predict", ImageFile(PNG, "pad", may_be_raw=False), game=None)
 
 
 def test_a_command_may_name_options_of_its_own() -> None:
-    dialect = BizHawkStream()
-    receive_all(command(type="options", model="fast"), dialect)
-    assert receive_all(command(type="info", model="slow"), dialect) == [Request("info", model="slow")]
-    (event,) = receive_all(command(type="info"), dialect)
+    stream = BizHawkStream()
+    receive_all(command(type="options", model="fast"), stream)
+    assert receive_all(command(type="info", model="slow"), stream) == [Request("info", model="slow")]
+    (event,) = receive_all(command(type="info"), stream)
     assert event == Request("info", model="fast")
     assert isinstance(event, Request)
     assert event.game is UNSET
@@ -111,11 +111,11 @@ WRONG_OPTIONS = {
 
 @pytest.mark.parametrize("wrong", WRONG_OPTIONS.values(), ids=WRONG_OPTIONS.keys())
 def test_wrong_options_are_an_error_and_change_nothing(wrong: dict[str, object]) -> None:
-    dialect = BizHawkStream()
-    receive_all(command(type="options", seed=7), dialect)
-    (error,) = receive_all(command(type="options", **({"resize_mode": "crop"} | wrong)), dialect)
+    stream = BizHawkStream()
+    receive_all(command(type="options", seed=7), stream)
+    (error,) = receive_all(command(type="options", **({"resize_mode": "crop"} | wrong)), stream)
     assert type(error) is RequestError
-    (event,) = receive_all(frame(PNG), dialect)
+    (event,) = receive_all(frame(PNG), stream)
     assert event == Request("predict", ImageFile(PNG, "pad", may_be_raw=False), 7)
 
 
@@ -163,31 +163,31 @@ FRAMING = {
     "ten zeros": b"0000000004 abcd",
     "digits without end": b"9" * 100_000,
     "beyond the limit": b"33554433 ",
-    "JSON dialect": b'{"type": "reset"}\n',
+    "JSON format": b'{"type": "reset"}\n',
 }
 
 
 @pytest.mark.parametrize("data", FRAMING.values(), ids=FRAMING.keys())
 def test_a_wrong_length_is_the_last_event(data: bytes) -> None:
-    dialect = BizHawkStream()
-    first, error = dialect.receive(command(type="info") + data + command(type="reset"))
+    stream = BizHawkStream()
+    first, error = stream.receive(command(type="info") + data + command(type="reset"))
     assert first == Request("info")
     assert isinstance(error, FramingError)
     assert len(str(error)) < 300
-    assert dialect.receive(command(type="reset")) == []
-    assert not dialect.inside_request
-    assert dialect.receive_eof() is None
+    assert stream.receive(command(type="reset")) == []
+    assert not stream.inside_request
+    assert stream.receive_eof() is None
 
 
 def test_the_limits_are_keywords() -> None:
-    dialect = BizHawkStream(max_header_bytes=20, max_header_depth=1, max_image_bytes=30)
-    assert receive_all(frame(b'{"type": "reset"}'), dialect) == [Request("reset")]
-    (error,) = receive_all(frame(b'{"type": "reset"}'.ljust(21)), dialect)
+    stream = BizHawkStream(max_header_bytes=20, max_header_depth=1, max_image_bytes=30)
+    assert receive_all(frame(b'{"type": "reset"}'), stream) == [Request("reset")]
+    (error,) = receive_all(frame(b'{"type": "reset"}'.ljust(21)), stream)
     assert "at most 20" in str(error)
-    (error,) = receive_all(frame(b'{"type": []}'), dialect)
+    (error,) = receive_all(frame(b'{"type": []}'), stream)
     assert "1 deep" in str(error)
-    assert len(receive_all(frame(bytes(30)), dialect)) == 1
-    (error,) = receive_all(b"31 ", dialect)
+    assert len(receive_all(frame(bytes(30)), stream)) == 1
+    (error,) = receive_all(b"31 ", stream)
     assert isinstance(error, FramingError)
 
 
@@ -195,37 +195,37 @@ def test_the_limits_are_keywords() -> None:
 
 
 def test_what_has_begun_is_told() -> None:
-    dialect = BizHawkStream()
-    assert (dialect.inside_header, dialect.inside_request, dialect.body_buffer()) == (False, False, None)
-    dialect.receive(b"1")
-    assert (dialect.inside_header, dialect.inside_request, dialect.body_buffer()) == (True, True, None)
-    dialect.receive(b"2 x")
-    assert (dialect.inside_header, dialect.inside_request) == (False, True)
-    buffer = dialect.body_buffer()
+    stream = BizHawkStream()
+    assert (stream.inside_header, stream.inside_request, stream.body_buffer()) == (False, False, None)
+    stream.receive(b"1")
+    assert (stream.inside_header, stream.inside_request, stream.body_buffer()) == (True, True, None)
+    stream.receive(b"2 x")
+    assert (stream.inside_header, stream.inside_request) == (False, True)
+    buffer = stream.body_buffer()
     assert buffer is not None
     assert len(buffer) == 11
     buffer[:] = b"y" * 11
-    (event,) = dialect.body_received(11)
+    (event,) = stream.body_received(11)
     assert event == Request("predict", ImageFile(b"x" + b"y" * 11, may_be_raw=False))
-    assert (dialect.inside_header, dialect.inside_request, dialect.body_buffer()) == (False, False, None)
+    assert (stream.inside_header, stream.inside_request, stream.body_buffer()) == (False, False, None)
 
 
 def test_only_pictures_are_images() -> None:
     begun = {b"12 ": False, b"12 {": False, b"12 x": True, b"70000 ": True, b"70000 {": True}
     for data, inside_image in begun.items():
-        dialect = BizHawkStream()
-        dialect.receive(data)
-        assert dialect.inside_image == inside_image
+        stream = BizHawkStream()
+        stream.receive(data)
+        assert stream.inside_image == inside_image
 
 
 @pytest.mark.parametrize("part", [b"1", b"12 ", b"12 x"])
 def test_a_stream_that_ends_inside_a_request_is_an_error(part: bytes) -> None:
-    dialect = BizHawkStream()
-    assert dialect.receive(part) == []
-    assert isinstance(dialect.receive_eof(), FramingError)
-    assert not dialect.inside_request
-    assert dialect.receive_eof() is None
-    assert dialect.receive(command(type="info")) == []
+    stream = BizHawkStream()
+    assert stream.receive(part) == []
+    assert isinstance(stream.receive_eof(), FramingError)
+    assert not stream.inside_request
+    assert stream.receive_eof() is None
+    assert stream.receive(command(type="info")) == []
 
 
 PARTS = st.sampled_from(
@@ -253,11 +253,11 @@ def test_any_cut_of_the_stream_gives_the_same_events(data: bytes, cuts: list[int
 @settings(max_examples=300)
 @given(st.lists(st.binary(max_size=40) | st.binary(max_size=40).map(frame), max_size=5))
 def test_arbitrary_bytes_give_events_only(parts: list[bytes]) -> None:
-    dialect = BizHawkStream()
+    stream = BizHawkStream()
     for part in parts:
-        for event in dialect.receive(part):
+        for event in stream.receive(part):
             assert isinstance(event, Event)
-    end = dialect.receive_eof()
+    end = stream.receive_eof()
     assert end is None or isinstance(end, FramingError)
 
 
@@ -292,10 +292,10 @@ def test_arbitrary_commands_give_one_event(fields: dict[str, object]) -> None:
         },
     )
 )
-def test_the_same_options_mean_the_same_in_both_dialects(options: dict[str, object]) -> None:
-    dialect = BizHawkStream()
-    assert receive_all(command(type="options", **options), dialect) == [OK]
-    (found,) = receive_all(frame(PNG), dialect)
+def test_the_same_options_mean_the_same_in_both_formats(options: dict[str, object]) -> None:
+    stream = BizHawkStream()
+    assert receive_all(command(type="options", **options), stream) == [OK]
+    (found,) = receive_all(frame(PNG), stream)
     header = json.dumps({"type": "predict", "len": len(PNG), **options}).encode()
     (expected,) = JsonStream().receive(header + b"\n" + PNG)
     assert isinstance(found, Request)
@@ -322,20 +322,20 @@ CHUNK = ActionChunk(np.zeros((2, 2), np.float32), np.ones((2, 2), np.float32), n
         Reply(info={"selected_game": "Pok\u00e9mon \U0001f600"}),
     ],
 )
-def test_a_reply_is_the_json_dialects_line_framed_without_its_newline(reply: Reply) -> None:
+def test_a_reply_is_the_json_formats_line_framed_without_its_newline(reply: Reply) -> None:
     encoded = BizHawkStream().encode(reply)
     length, _, payload = encoded.partition(b" ")
     assert int(length) == len(payload)
     assert payload + b"\n" == reply_line(reply)
 
 
-# Which dialect.
+# Which format.
 
 
 @pytest.mark.parametrize("first", range(256))
 def test_a_digit_is_bizhawk_and_anything_else_is_json(first: int) -> None:
     expected = BizHawkStream if chr(first) in "0123456789" else JsonStream
-    dialect = stream_for(first, max_header_bytes=100, max_header_depth=3, max_image_bytes=200)
-    assert type(dialect) is expected
-    limits = (dialect.max_header_bytes, dialect.max_header_depth, dialect.max_image_bytes)
+    stream = stream_for(first, max_header_bytes=100, max_header_depth=3, max_image_bytes=200)
+    assert type(stream) is expected
+    limits = (stream.max_header_bytes, stream.max_header_depth, stream.max_image_bytes)
     assert limits == (100, 3, 200)

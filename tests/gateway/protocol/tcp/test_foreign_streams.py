@@ -87,9 +87,9 @@ def test_the_rest_of_a_picture_is_no_stranger(rest: bytes) -> None:
 
 
 def test_a_short_stranger_is_told_so_when_its_time_is_over() -> None:
-    dialect = JsonStream()
-    assert dialect.receive(b"\x80\x04.") == []
-    assert "looks like a pickle" in str(dialect.late(5))
+    stream = JsonStream()
+    assert stream.receive(b"\x80\x04.") == []
+    assert "looks like a pickle" in str(stream.late(5))
 
 
 async def told(gateway: Gateway, data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Port 5556's JSON dialect: any cut of the stream gives the same events, and replies fit the Lua agent."""
+"""Port 5556's JSON format: any cut of the stream gives the same events, and replies fit the Lua agent."""
 
 import io
 import json
@@ -30,8 +30,8 @@ def bmp_file(width: int = 16, height: int = 9) -> bytes:
     return buffer.getvalue()
 
 
-def receive_all(data: bytes, dialect: JsonStream | None = None) -> list[Event]:
-    return (dialect or JsonStream()).receive(data)
+def receive_all(data: bytes, stream: JsonStream | None = None) -> list[Event]:
+    return (stream or JsonStream()).receive(data)
 
 
 # Requests.
@@ -120,11 +120,11 @@ def test_blank_lines_stand_between_requests(blank: bytes) -> None:
     data = blank.join(
         [b"", line(type="predict", len=3) + b"abc", line(type="reset"), line(type="predict") + RAW, b""]
     )
-    dialect = JsonStream()
+    stream = JsonStream()
     events = [Request("predict", ImageFile(b"abc")), Request("reset"), Request("predict", RawFrame(RAW))]
-    assert dialect.receive(data) == events
-    assert not dialect.inside_request
-    assert dialect.receive_eof() is None
+    assert stream.receive(data) == events
+    assert not stream.inside_request
+    assert stream.receive_eof() is None
 
 
 @pytest.mark.parametrize("ends", [b"\n", b"\r\n", b"\n\n", b"\r\n\r\n"], ids=ascii)
@@ -170,10 +170,10 @@ def test_a_picture_in_the_json_is_told_where_it_belongs() -> None:
 
 @pytest.mark.parametrize("data", [b'{"type": "info"}', b'\xef\xbb\xbf{"type": "info"} '])
 def test_a_line_without_its_newline_is_told_so(data: bytes) -> None:
-    dialect = JsonStream()
-    assert dialect.receive(data) == []
-    assert "within 5 s: it has no newline at its end" in str(dialect.late(5))
-    assert "it has no newline at its end" in str(dialect.receive_eof())
+    stream = JsonStream()
+    assert stream.receive(data) == []
+    assert "within 5 s: it has no newline at its end" in str(stream.late(5))
+    assert "it has no newline at its end" in str(stream.receive_eof())
 
 
 @pytest.mark.parametrize(
@@ -182,8 +182,8 @@ def test_a_line_without_its_newline_is_told_so(data: bytes) -> None:
     ids=["PNG", "JPEG", "raw"],
 )
 def test_a_picture_right_behind_its_line_is_told_so(picture: bytes) -> None:
-    dialect = JsonStream()
-    (error,) = dialect.receive(b'{"type": "predict", "len": 760}' + picture)
+    stream = JsonStream()
+    (error,) = stream.receive(b'{"type": "predict", "len": 760}' + picture)
     assert isinstance(error, FramingError)
     assert "it has no newline at its end: send one after each line of JSON" in str(error)
     (error,) = receive_all(b'{"type": "predict"}\t{"type": "info"}\n')
@@ -254,31 +254,31 @@ FRAMING = {
 
 @pytest.mark.parametrize("data", FRAMING.values(), ids=FRAMING.keys())
 def test_a_wrong_header_is_the_last_event(data: bytes) -> None:
-    dialect = JsonStream()
-    first, error = dialect.receive(line(type="info") + data + line(type="reset"))
+    stream = JsonStream()
+    first, error = stream.receive(line(type="info") + data + line(type="reset"))
     assert first == Request("info")
     assert isinstance(error, FramingError)
     assert len(str(error)) < 400
-    assert dialect.receive(line(type="reset")) == []
-    assert not dialect.inside_request
-    assert dialect.receive_eof() is None
+    assert stream.receive(line(type="reset")) == []
+    assert not stream.inside_request
+    assert stream.receive_eof() is None
 
 
 def test_a_bmp_file_beyond_the_limit_is_refused_from_its_header() -> None:
-    dialect = JsonStream(max_image_bytes=400)
-    (error,) = dialect.receive(line(type="predict") + bmp_file()[:60])
+    stream = JsonStream(max_image_bytes=400)
+    (error,) = stream.receive(line(type="predict") + bmp_file()[:60])
     assert isinstance(error, FramingError)
 
 
 def test_the_limits_are_keywords() -> None:
-    dialect = JsonStream(max_header_bytes=20, max_image_bytes=10)
+    stream = JsonStream(max_header_bytes=20, max_image_bytes=10)
     exact = b'{"type": "reset"   }\n'
-    assert dialect.receive(exact) == [Request("reset")]
-    (error,) = dialect.receive(exact.replace(b"}", b" }"))
+    assert stream.receive(exact) == [Request("reset")]
+    (error,) = stream.receive(exact.replace(b"}", b" }"))
     assert isinstance(error, FramingError)
-    dialect = JsonStream(max_image_bytes=10)
-    assert len(dialect.receive(line(type="predict", len=10) + bytes(10))) == 1
-    (error,) = dialect.receive(line(type="predict", len=11))
+    stream = JsonStream(max_image_bytes=10)
+    assert len(stream.receive(line(type="predict", len=10) + bytes(10))) == 1
+    (error,) = stream.receive(line(type="predict", len=11))
     assert isinstance(error, FramingError)
 
 
@@ -300,22 +300,22 @@ def test_names_may_repeat_and_numbers_need_not_be_finite() -> None:
 
 
 def test_a_stream_may_end_between_requests() -> None:
-    dialect = JsonStream()
-    dialect.receive(line(type="reset"))
-    assert not dialect.inside_request
-    assert dialect.receive_eof() is None
+    stream = JsonStream()
+    stream.receive(line(type="reset"))
+    assert not stream.inside_request
+    assert stream.receive_eof() is None
 
 
 @pytest.mark.parametrize(
     "part", [b"{", line(type="predict"), line(type="predict") + b"BM", line(type="predict", len=5) + b"1234"]
 )
 def test_a_stream_that_ends_inside_a_request_is_an_error(part: bytes) -> None:
-    dialect = JsonStream()
-    assert dialect.receive(part) == []
-    assert dialect.inside_request
-    assert isinstance(dialect.receive_eof(), FramingError)
-    assert not dialect.inside_request
-    assert dialect.receive_eof() is None
+    stream = JsonStream()
+    assert stream.receive(part) == []
+    assert stream.inside_request
+    assert isinstance(stream.receive_eof(), FramingError)
+    assert not stream.inside_request
+    assert stream.receive_eof() is None
 
 
 # Cuts of the stream.
@@ -340,24 +340,24 @@ PARTS = st.sampled_from(
 ) | st.binary(max_size=40)  # fmt: skip
 
 
-def small_dialect() -> JsonStream:
+def small_stream() -> JsonStream:
     return JsonStream(max_header_bytes=64, max_image_bytes=1000)
 
 
 @settings(max_examples=300)
 @given(st.lists(PARTS, max_size=6).map(b"".join), CUTS)
 def test_any_cut_of_the_stream_gives_the_same_events(data: bytes, cuts: list[int]) -> None:
-    assert_cuts_do_not_matter(small_dialect, data, cuts)
+    assert_cuts_do_not_matter(small_stream, data, cuts)
 
 
 @settings(max_examples=300)
 @given(st.lists(st.binary(max_size=100), max_size=5))
 def test_arbitrary_bytes_give_events_only(parts: list[bytes]) -> None:
-    dialect = JsonStream()
+    stream = JsonStream()
     for part in parts:
-        for event in dialect.receive(part):
+        for event in stream.receive(part):
             assert isinstance(event, Event)
-    end = dialect.receive_eof()
+    end = stream.receive_eof()
     assert end is None or isinstance(end, FramingError)
 
 
@@ -383,22 +383,22 @@ def test_arbitrary_headers_give_events_only(fields: dict[str, object]) -> None:
 
 def test_small_pieces_of_a_large_image_cost_linear_time() -> None:
     body = bytes(32 * 2**20)
-    dialect = JsonStream()
-    dialect.receive(line(type="predict", len=len(body)))
+    stream = JsonStream()
+    stream.receive(line(type="predict", len=len(body)))
     start = time.process_time()
     events = []
     for where in range(0, len(body), 1460):
-        events += dialect.receive(body[where : where + 1460])
+        events += stream.receive(body[where : where + 1460])
     assert len(events) == 1
     assert time.process_time() - start < 2
 
 
 def test_an_announced_length_takes_no_memory_before_its_bytes_come() -> None:
     tracemalloc.start()
-    dialects = [JsonStream() for _ in range(100)]
-    for dialect in dialects:
-        dialect.receive(line(type="predict", len=32 * 2**20) + bytes(1000))
-        assert dialect.body_buffer() is not None
+    streams = [JsonStream() for _ in range(100)]
+    for stream in streams:
+        stream.receive(line(type="predict", len=32 * 2**20) + bytes(1000))
+        assert stream.body_buffer() is not None
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 100 * 0.3 * 2**20
@@ -406,20 +406,20 @@ def test_an_announced_length_takes_no_memory_before_its_bytes_come() -> None:
 
 def test_a_large_image_is_received_in_place() -> None:
     body = np.random.default_rng(3).bytes(3 * 2**20)
-    dialect = JsonStream()
-    assert dialect.body_buffer() is None
-    assert dialect.receive(line(type="predict", len=len(body)) + body[:777]) == []
-    assert dialect.inside_request
-    assert not dialect.inside_header
+    stream = JsonStream()
+    assert stream.body_buffer() is None
+    assert stream.receive(line(type="predict", len=len(body)) + body[:777]) == []
+    assert stream.inside_request
+    assert not stream.inside_header
     tracemalloc.start()
-    events = receive_into_buffers(dialect, memoryview(body)[777:])
+    events = receive_into_buffers(stream, memoryview(body)[777:])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert events == [Request("predict", ImageFile(body))]
-    assert dialect.body_buffer() is None
+    assert stream.body_buffer() is None
     assert peak < 2.5 * len(body)
     with pytest.raises(ValueError, match="no body"):
-        dialect.body_received(1)
+        stream.body_received(1)
 
 
 def test_what_a_request_holds_is_no_part_of_the_chunk_it_came_with() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.protocol.zmq.envelope import MOST_BYTES, MOST_FRAMES, Envelope, read_envelope, wants_more
+from gateway.protocol.zmq.envelope import MAX_BYTES, MAX_FRAMES, Envelope, read_envelope, wants_more
 
 NUMBER = b"\x81\x00\x12\x9f"
 NAME = b"\x00\x6b\x8b\x45\x67"
@@ -53,8 +53,8 @@ def test_a_lone_frame_is_a_request() -> None:
         ([b"", b"a", b"b"], [b""], "several parts after its empty one"),
         ([b"name", b"request"], [b"name"], "no empty one before the last"),
         ([b"name", b""], [b"name"], "no empty one before the last"),
-        ([b"n"] * (MOST_FRAMES + 1) + [b"", b"request"], [], "no empty one within the first 17"),
-        ([b"n" * MOST_BYTES, b"n", b"", b"request"], [], "no empty one within the first 17 and 1024 bytes"),
+        ([b"n"] * (MAX_FRAMES + 1) + [b"", b"request"], [], "no empty one within the first 17"),
+        ([b"n" * MAX_BYTES, b"n", b"", b"request"], [], "no empty one within the first 17 and 1024 bytes"),
     ],
 )
 def test_what_is_no_envelope_is_told_so(message: list[bytes], back: list[bytes], problem: str) -> None:
@@ -65,16 +65,16 @@ def test_what_is_no_envelope_is_told_so(message: list[bytes], back: list[bytes],
 
 
 @pytest.mark.parametrize(
-    "names", [[b"n"] * MOST_FRAMES, [b"n" * MOST_BYTES]], ids=["most frames", "most bytes"]
+    "names", [[b"n"] * MAX_FRAMES, [b"n" * MAX_BYTES]], ids=["most frames", "most bytes"]
 )
 def test_an_envelope_within_the_limits_is_read(names: list[bytes]) -> None:
     assert read([*names, b"", b"request"]) == Envelope([*names, b""], tuple(names), b"request")
 
 
-@given(st.lists(st.binary(max_size=6), min_size=1, max_size=2 * MOST_FRAMES))
+@given(st.lists(st.binary(max_size=6), min_size=1, max_size=2 * MAX_FRAMES))
 def test_of_any_message_little_is_read_and_something_answered(message: list[bytes]) -> None:
     found = read(message)
-    assert len(found.back) <= MOST_FRAMES + 1
-    assert sum(map(len, found.back)) <= MOST_BYTES + 6
+    assert len(found.back) <= MAX_FRAMES + 1
+    assert sum(map(len, found.back)) <= MAX_BYTES + 6
     if found.problem is None:
         assert [*found.back, found.body] == message

@@ -11,7 +11,7 @@ from gateway.protocol.zmq.zmtp.errors import FrameError, IdentityError
 from gateway.protocol.zmq.zmtp.frames import COMMAND, MORE, frame, metadata
 from tests.gateway.protocol.zmq.zmtp_streams import (
     GREETING,
-    MOST_MESSAGE_BYTES,
+    MAX_MESSAGE_BYTES,
     OLD_GREETING,
     READY,
     feed,
@@ -41,7 +41,7 @@ def test_any_cut_of_the_stream_gives_the_same_messages(
         (sum(map(len, parts)), len(parts)) for parts in messages
     ]
     for message, parts in zip(found, messages, strict=True):
-        if message.is_whole and message.size <= MOST_MESSAGE_BYTES:
+        if message.is_whole and message.size <= MAX_MESSAGE_BYTES:
             assert message.parts == parts
 
 
@@ -98,7 +98,7 @@ def test_what_is_encoded_is_read_again(parts: list[bytes]) -> None:
 @pytest.mark.parametrize(
     ("beyond", "says"),
     [
-        (struct.pack(">BQ", 2, 4 * MOST_MESSAGE_BYTES + 1), "send at most 1000"),
+        (struct.pack(">BQ", 2, 4 * MAX_MESSAGE_BYTES + 1), "send at most 1000"),
         (struct.pack(">BQ", 2, 2**63), "send at most 1000"),
         (b"\x01\x00" * 1001, "more than 1000 parts"),
         (b"\x08\x00", "begins no frame"),

@@ -4,18 +4,18 @@ from gateway.protocol.zmq.envelope import wants_more
 from gateway.protocol.zmq.zmtp.errors import PeerError
 from gateway.protocol.zmq.zmtp.frames import frame, metadata
 from gateway.protocol.zmq.zmtp.null import NullMechanism
-from gateway.protocol.zmq.zmtp.stream import MOST_COMMAND_BYTES, Message, ZmtpStream
+from gateway.protocol.zmq.zmtp.stream import MAX_COMMAND_BYTES, Message, ZmtpStream
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + bytes(32)
 READY = frame(b"\x05READY" + metadata(Socket_Type=b"REQ", Identity=b"me"), 4)
 OLD_GREETING = b"\xff" + bytes(8) + b"\x7f\x01\x03" + frame(b"me")
-MOST_MESSAGE_BYTES = 1000
+MAX_MESSAGE_BYTES = 1000
 _FIRST_BUFFER_BYTES = 2**18
 
 
 def new_stream() -> ZmtpStream:
     """A stream that has seen nothing yet."""
-    return ZmtpStream(NullMechanism(), MOST_MESSAGE_BYTES, wants_more)
+    return ZmtpStream(NullMechanism(), MAX_MESSAGE_BYTES, wants_more)
 
 
 def feed(stream: ZmtpStream, pieces: list[bytes]) -> tuple[list[Message], PeerError | None]:
@@ -29,7 +29,7 @@ def feed(stream: ZmtpStream, pieces: list[bytes]) -> tuple[list[Message], PeerEr
                 while not stream.is_starved:
                     message = stream.next_message()
                     found += [] if message is None else [message]
-                assert stream.held_bytes <= MOST_MESSAGE_BYTES + MOST_COMMAND_BYTES + _FIRST_BUFFER_BYTES
+                assert stream.held_bytes <= MAX_MESSAGE_BYTES + MAX_COMMAND_BYTES + _FIRST_BUFFER_BYTES
     except PeerError as problem:
         return found, problem
     return found, None
