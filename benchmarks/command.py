@@ -1,5 +1,6 @@
-"""What the measurements' command lines have in common: cores, signals, and errors as one sentence."""
+"""What the measurements' command lines have in common: options, cores, signals, errors as one sentence."""
 
+import argparse
 import os
 import signal
 import statistics
@@ -22,6 +23,21 @@ def run_command(command: Callable[[], int]) -> None:
         sys.exit(128 + signal.SIGINT)
     except (LoadError, StandaloneError) as error:
         sys.exit(str(error))
+
+
+def measurement_options(
+    description: str | None, *, seconds: float | None = None, rounds: int | None = None
+) -> argparse.ArgumentParser:
+    """Return a parser of the options that measurements share; `None`: without that one."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    if seconds is not None:
+        parser.add_argument("--seconds", type=float, default=seconds, help="length of one measurement")
+    if rounds is not None:
+        parser.add_argument("--rounds", type=int, default=rounds, help="measurements of each kind")
+    parser.add_argument("--cores", type=int, default=2, help="cores for everything together")
+    return parser
 
 
 def use_cores(count: int) -> int:

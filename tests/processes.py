@@ -1,5 +1,6 @@
 """The processes of a running stack, and what they leave behind."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +45,17 @@ def _all() -> list[tuple[Process, int, str]]:
             name, rest = text[text.index("(") + 1 : text.rindex(")")], text[text.rindex(")") + 2 :].split()
             processes.append((Process(int(folder.name), rest[19], name), int(rest[1]), rest[0]))
     return processes
+
+
+def triton_pids(flag: str) -> list[int]:
+    """Process ids of the tritonservers with this flag; none when none runs."""
+    pids = []
+    for process, *_ in _all():
+        if process.name == "tritonserver":
+            with suppress(FileNotFoundError, ProcessLookupError):
+                if flag in Path(f"/proc/{process.pid}/cmdline").read_bytes().decode().split("\0"):
+                    pids.append(process.pid)
+    return pids
 
 
 def shared_memory_of(processes: set[Process]) -> set[Path]:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from tests.other_backends import STANDALONE
 from tests.patience import WITHIN_S
+from tests.processes import triton_pids
 
 _given_out: set[int] = set()
 
@@ -65,16 +66,8 @@ class Stack:
 
     def triton_pid(self) -> int:
         """Process id of this stack's tritonserver."""
-        wanted = f"--grpc-port={self.triton_grpc_port}"
-        for folder in Path("/proc").iterdir():
-            if folder.name.isdecimal():
-                try:
-                    words = (folder / "cmdline").read_bytes().decode().split("\0")
-                except (FileNotFoundError, ProcessLookupError):
-                    continue
-                if wanted in words and words[0].endswith("tritonserver"):
-                    return int(folder.name)
-        raise LookupError(f"no tritonserver with {wanted}")
+        (pid,) = triton_pids(f"--grpc-port={self.triton_grpc_port}")
+        return pid
 
     def stop(self, number: int = signal.SIGTERM, timeout_s: float = WITHIN_S) -> int:
         """Send a signal and wait for the end; the exit code."""

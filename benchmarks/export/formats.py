@@ -26,9 +26,8 @@ import tritonclient.grpc
 from torch import Tensor
 
 from benchmarks.direct import infer
-from benchmarks.export.make_checkpoint import make_released_size
+from benchmarks.export.make_checkpoint import checkpoint_or_untrained
 from benchmarks.triton import running_triton
-from export.checkpoint.demo import write_demo_checkpoint
 from export.checkpoint.reader import Checkpoint, read_checkpoint
 from export.formats.format import FORMATS
 from export.formats.self_check import Inputs, check_inputs
@@ -68,7 +67,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         folder = Path(name)
-        path = _checkpoint_path(options.checkpoint, folder)
+        path = checkpoint_or_untrained(options.checkpoint, folder)
         models = {form: _publish(form, path, folder, max(options.batch_sizes)) for form in options.forms}
         checkpoint = read_checkpoint(path, folder)
         network = build(checkpoint, choose_sampling(checkpoint, ModelSettings()))
@@ -130,16 +129,6 @@ def unhoisted(network: NitroGen, checkpoint: Checkpoint, inputs: Inputs) -> Tens
         hidden = network.dit(hidden, keys_values, tables.block_adaln[0], tables.out_adaln[0])
         x = x + network.action_decoder(hidden) / network.steps
     return decode(x, network.old_layout)[-1]
-
-
-def _checkpoint_path(wanted: str | None, folder: Path) -> Path:
-    if wanted == "demo":
-        return write_demo_checkpoint(folder / "demo")
-    if wanted is not None:
-        return Path(wanted)
-    path = folder / "released-size" / "ng.pt"
-    make_released_size(path)
-    return path
 
 
 def _publish(form: str, checkpoint: Path, folder: Path, max_batch_size: int) -> Published:

@@ -8,6 +8,7 @@ import argparse
 import json
 from pathlib import Path
 
+from export.checkpoint.demo import write_demo_checkpoint
 from export.checkpoint.untrained import save_untrained_checkpoint
 from export.checkpoint.vision_config import KNOWN_TOWERS
 from tests.paths import DATA
@@ -29,6 +30,17 @@ def make_released_size(path: Path) -> None:
     config = json.loads(RELEASED_CONFIG.read_text(encoding="utf-8"))
     tower = KNOWN_TOWERS[config["model_cfg"]["vision_encoder_name"]]
     save_untrained_checkpoint(path, config, tower, SEED)
+
+
+def checkpoint_or_untrained(wanted: str | None, folder: Path) -> Path:
+    """Return the file that is wanted: a path, "demo" for the demo's, or None for one of the released size."""
+    if wanted == "demo":
+        return write_demo_checkpoint(folder / "demo")
+    if wanted is not None:
+        return Path(wanted)
+    path = folder / "released-size" / "ng.pt"
+    make_released_size(path)
+    return path
 
 
 if __name__ == "__main__":

@@ -22,9 +22,8 @@ from pathlib import Path
 from tritonclient.grpc import service_pb2
 
 from benchmarks.command import progress, run_command
-from benchmarks.export.make_checkpoint import make_released_size
+from benchmarks.export.make_checkpoint import checkpoint_or_untrained
 from benchmarks.gateway.ways import LoadError
-from export.checkpoint.demo import write_demo_checkpoint
 from export.repository.live import activate
 from export.repository.tritons import connected_tritons
 from standalone.ports import require_free_port
@@ -72,11 +71,7 @@ def main() -> int:
 
 def _publish(folder: Path, options: argparse.Namespace) -> None:
     """Two versions, which differ in their sampler's steps."""
-    checkpoint = Path(options.checkpoint or folder / "released-size" / "ng.pt")
-    if options.checkpoint is None:
-        make_released_size(checkpoint)
-    elif options.checkpoint == "demo":
-        checkpoint = write_demo_checkpoint(folder / "demo")
+    checkpoint = checkpoint_or_untrained(options.checkpoint, folder)
     for steps in (1, 2):
         words = [str(checkpoint), f"--repository={folder / 'repository'}", f"--steps={steps}"]
         words += [f"--precision={options.precision}", f"--format={options.format}", f"--name={_NAME}"]

@@ -4,7 +4,6 @@ The CPU time of the gateway per frame for each kind of client, that of Triton, b
 the memory of connections. All kinds take turns, on the same cores. A GPU's speed is an input.
 """
 
-import argparse
 import os
 import pickle
 import statistics
@@ -16,7 +15,7 @@ from pathlib import Path
 import PIL.Image
 import zmq
 
-from benchmarks.command import progress, run_command, use_cores
+from benchmarks.command import measurement_options, progress, run_command, use_cores
 from benchmarks.fleet.size import FrameCost, frame_flops, gpu_frames_per_s, rows
 from benchmarks.gateway.load import LoadClients
 from benchmarks.gateway.models import TINY, served_model
@@ -175,14 +174,9 @@ def _triton_cpu_s(grpc_port: int) -> float:
 
 def main() -> int:
     """Print what was measured, and the fleet."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of one measurement")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each kind")
+    parser = measurement_options(__doc__, seconds=2.0, rounds=3)
     parser.add_argument("--clients", type=int, default=8, help="players that send as fast as they can")
     parser.add_argument("--connections", type=int, default=200, help="whose memory is measured")
-    parser.add_argument("--cores", type=int, default=2, help="cores for everything together")
     parser.add_argument("--players", type=int, default=1000, help="of the fleet")
     parser.add_argument(
         "--frames-per-second-per-player",

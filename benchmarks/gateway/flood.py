@@ -6,7 +6,6 @@ client that sends as much as the gateway takes. The three take turns. The model 
 checkpoint.
 """
 
-import argparse
 import statistics
 import threading
 import time
@@ -17,7 +16,7 @@ from multiprocessing.connection import Connection
 
 import zmq
 
-from benchmarks.command import rotated, run_command, use_cores
+from benchmarks.command import measurement_options, rotated, run_command, use_cores
 from benchmarks.gateway.load import LoadClients, Rates, rates, running_beside
 from benchmarks.gateway.models import TINY, served_model
 from benchmarks.gateway.process import RunningGateway, running_gateway
@@ -164,13 +163,8 @@ def _flood_by_tcp(connection: Connection, endpoints: Endpoints, outstanding: int
 
 def main() -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = measurement_options(__doc__, seconds=2.5, rounds=4)
     parser.add_argument("--outstanding", type=int, default=OUTSTANDING, help="predicts of the DEALER's")
-    parser.add_argument("--seconds", type=float, default=2.5, help="length of one measurement")
-    parser.add_argument("--rounds", type=int, default=4, help="measurements of each kind")
-    parser.add_argument("--cores", type=int, default=2, help="cores for Triton, gateway and clients together")
     options = parser.parse_args()
     use_cores(options.cores)
     with (

@@ -4,7 +4,6 @@ Eight active clients are measured alone and beside idle ones, half of them on ea
 played once. The two take turns. The model answers at once.
 """
 
-import argparse
 import resource
 import statistics
 import time
@@ -15,7 +14,7 @@ from multiprocessing.connection import Connection
 
 import zmq
 
-from benchmarks.command import run_command, use_cores
+from benchmarks.command import measurement_options, run_command, use_cores
 from benchmarks.gateway.load import LoadClients, Rates, running_beside
 from benchmarks.gateway.models import served_model
 from benchmarks.gateway.process import RunningGateway, running_gateway
@@ -91,13 +90,8 @@ def _hold(connection: Connection, endpoints: Endpoints, count: int) -> None:
 
 def main() -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = measurement_options(__doc__, seconds=2.5, rounds=5)
     parser.add_argument("--idle", type=int, default=IDLE, help="connections that do nothing")
-    parser.add_argument("--seconds", type=float, default=2.5, help="length of one measurement")
-    parser.add_argument("--rounds", type=int, default=5, help="measurements of each kind")
-    parser.add_argument("--cores", type=int, default=2, help="cores for Triton, gateway and clients together")
     options = parser.parse_args()
     use_cores(options.cores)
     with (

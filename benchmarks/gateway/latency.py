@@ -5,12 +5,11 @@ compared with the mean of its two neighbours': a change of the machine's speed w
 The model answers at once.
 """
 
-import argparse
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.command import rotated, run_command, use_cores
+from benchmarks.command import measurement_options, rotated, run_command, use_cores
 from benchmarks.gateway.load import LoadClients
 from benchmarks.gateway.models import served_model
 from benchmarks.gateway.rates import ALL_WAYS, DIRECT, Gateways, Way, running_gateways, usable
@@ -75,14 +74,9 @@ def measure_added_latency(
 
 def main() -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = measurement_options(__doc__)
     parser.add_argument("--seconds", type=float, default=0.3, help="length of a slice")
     parser.add_argument("--rounds", type=int, default=12, help="slices of each way, two at least")
-    parser.add_argument(
-        "--cores", type=int, default=2, help="cores for Triton, gateways and clients together"
-    )
     options = parser.parse_args()
     use_cores(options.cores)
     with served_model(None) as served, running_gateways(served, ALL_WAYS) as gateways:

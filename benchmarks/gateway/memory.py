@@ -5,7 +5,6 @@ resident memory is read after each tenth; growth is from the first tenth, the wa
 The model answers at once.
 """
 
-import argparse
 import multiprocessing
 import time
 from collections import Counter
@@ -13,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
-from benchmarks.command import progress, run_command, use_cores
+from benchmarks.command import measurement_options, progress, run_command, use_cores
 from benchmarks.gateway.all_kinds import ALL_KINDS, FLAGS, send_requests
 from benchmarks.gateway.models import served_model
 from benchmarks.gateway.process import RunningGateway, running_gateway
@@ -77,12 +76,9 @@ def _send(gateway: RunningGateway, count: int, seed: int, names: Sequence[str] |
 
 def main() -> int:
     """Print the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = measurement_options(__doc__)
     parser.add_argument("--requests", type=int, default=REQUESTS)
     parser.add_argument("--without", nargs="*", default=[], metavar="WORD", help="kinds to leave out")
-    parser.add_argument("--cores", type=int, default=2, help="cores for Triton, gateway and clients together")
     options = parser.parse_args()
     use_cores(options.cores)
     names = [kind.name for kind in ALL_KINDS if not any(word in kind.name for word in options.without)]

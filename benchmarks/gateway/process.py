@@ -17,6 +17,7 @@ import tritonclient.grpc
 from benchmarks.gateway.ways import HOST, Endpoints, LoadError, tcp_json
 from standalone import keeper
 from standalone.ports import require_free_port
+from tests.processes import descendants
 
 READY_WITHIN_S = 30
 # All clients come from one address here, and 500 of them at once are one of the measurements.
@@ -65,7 +66,7 @@ class RunningGateway:
 
     def pids(self) -> list[int]:
         """Process ids of the gateway and its workers."""
-        return descendants(self.keeper_pid)
+        return [process.pid for process in descendants(self.keeper_pid)]
 
     def cpu_s(self) -> float:
         """Seconds of CPU time that all of its processes have used."""
@@ -146,23 +147,3 @@ def _require(variant: Variant, gateway: RunningGateway) -> None:
         with tritonclient.grpc.InferenceServerClient(f"{HOST}:{gateway.endpoints.triton}") as client:
             if not client.get_system_shared_memory_status().regions:
                 raise LoadError(f"Triton knows of no shared memory with {variant.flags}")
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the process ids of a process's children, and of theirs."""
-    found: list[int] = []
-    waiting = _children(pid)
-    while waiting:
-        found.append(waiting.pop())
-        waiting += _children(found[-1])
-    return found
-
-
-def _children(pid: int) -> list[int]:
-    children = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children += [int(child) for child in path.read_text().split()]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return children

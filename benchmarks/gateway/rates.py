@@ -6,7 +6,6 @@ are processes of their own, on the same cores. Without a checkpoint, Triton serv
 once; with one, the exported checkpoint.
 """
 
-import argparse
 import os
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import zmq
 
-from benchmarks.command import progress, rotated, run_command, spread, use_cores
+from benchmarks.command import measurement_options, progress, rotated, run_command, spread, use_cores
 from benchmarks.gateway.load import LoadClients
 from benchmarks.gateway.models import Served, served_model
 from benchmarks.gateway.process import (
@@ -176,16 +175,9 @@ def measure_throughput(
 
 def main() -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = measurement_options(__doc__, seconds=2.0, rounds=3)
     parser.add_argument("--checkpoint", type=Path, help="an ng.pt file to export and measure")
-    parser.add_argument("--seconds", type=float, default=2.0, help="length of one measurement")
-    parser.add_argument("--rounds", type=int, default=3, help="measurements of each kind")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32])
-    parser.add_argument(
-        "--cores", type=int, default=2, help="cores for Triton, gateways and clients together"
-    )
     parser.add_argument(
         "--only",
         default="",

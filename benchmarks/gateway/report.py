@@ -5,14 +5,13 @@ load share, and writes what was wanted and what was measured as Markdown. A meas
 as failed, and the command then exits with 1.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.command import progress, run_command, use_cores
+from benchmarks.command import measurement_options, progress, run_command, use_cores
 from benchmarks.gateway.all_kinds import FLAGS
 from benchmarks.gateway.flood import Round, measure_flood
 from benchmarks.gateway.idle import IDLE, BesideIdle, measure_beside_idle
@@ -115,14 +114,9 @@ def _tried(name: str, measurement: Callable[[], T]) -> T | Failed:
 
 def main() -> int:
     """Write the page."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = measurement_options(__doc__)
     parser.add_argument("--quick", action="store_true", help="some two minutes, and figures that vary more")
     parser.add_argument("--output", type=Path, help="the file to write; standard output by default")
-    parser.add_argument(
-        "--cores", type=int, default=2, help="cores for Triton, gateways and clients together"
-    )
     options = parser.parse_args()
     begin, load = time.monotonic(), load_average()
     cores = use_cores(options.cores)

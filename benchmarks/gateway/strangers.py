@@ -11,7 +11,6 @@ The attacks run against one gateway, one with two workers, and `python -m standa
 golden checkpoint. Exits with 1 when a player missed a reply, a stranger got one, or a process died.
 """
 
-import argparse
 import itertools
 import os
 import random
@@ -32,12 +31,13 @@ from pathlib import Path
 
 import zmq
 
-from benchmarks.command import progress, run_command, use_cores
+from benchmarks.command import measurement_options, progress, run_command, use_cores
 from benchmarks.gateway.load import running_beside
 from benchmarks.gateway.models import TINY, served_model
-from benchmarks.gateway.process import PLAIN, TWO_WORKERS, descendants, running_gateway
+from benchmarks.gateway.process import PLAIN, TWO_WORKERS, running_gateway
 from benchmarks.gateway.ways import HOST, LoadError, predict_pickle
 from standalone.ports import require_free_port
+from tests.processes import descendants
 
 ATTACKS = ("ahead", "takeover")
 _PLAYERS = 8
@@ -265,7 +265,7 @@ def running_standalone() -> Iterator[tuple[int, Callable[[], set[int]]]]:
         try:
             if not any(line.startswith(b"ready:") for line in process.stdout):
                 raise LoadError("the standalone did not become ready: start it by hand to see why")
-            yield ports[0], lambda: set(descendants(process.pid))
+            yield ports[0], lambda: {one.pid for one in descendants(process.pid)}
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
@@ -289,11 +289,8 @@ def report(target: str, conditions: Sequence[Condition]) -> str:
 
 def main() -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = measurement_options(__doc__)
     parser.add_argument("--seconds", type=float, default=120.0, help="length of each attack")
-    parser.add_argument("--cores", type=int, default=2, help="cores for everything together")
     options = parser.parse_args()
     use_cores(options.cores)
     print(

@@ -4,7 +4,6 @@ Two Tritons serve a model that answers at once; the clients, half of them on eac
 the other all the while. One Triton is killed with SIGKILL and comes back, then both are.
 """
 
-import argparse
 import asyncio
 import os
 import signal
@@ -19,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from benchmarks.command import progress, run_command, use_cores
+from benchmarks.command import measurement_options, progress, run_command, use_cores
 from benchmarks.gateway.load import running_beside
 from benchmarks.gateway.models import publish_identity_model
 from benchmarks.gateway.process import running_gateway
@@ -222,12 +221,7 @@ def _play(connection: Connection, connect: Connect, endpoints: Endpoints) -> Non
 
 def main() -> int:
     """Print the figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--cores", type=int, default=2, help="cores for Tritons, gateway and clients together"
-    )
+    parser = measurement_options(__doc__)
     options = parser.parse_args()
     use_cores(options.cores)
     death = measure_triton_death()

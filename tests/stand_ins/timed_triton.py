@@ -23,6 +23,7 @@ from standalone.triton_server import HOST, TritonPorts, TritonServer, server_com
 from standalone.triton_wheel import assemble_backends, find_triton_wheel
 from tests.paths import MODEL_CONFIG
 from tests.patience import WITHIN_S
+from tests.processes import triton_pids
 from tests.stack import free_port
 
 MODEL = Path(__file__).parent / "timed_model" / "model.py"
@@ -144,7 +145,7 @@ class TimedTriton:
 
     def strike(self) -> None:
         """Kill the server without a word to its clients; `kill` then waits until nothing of it is left."""
-        for pid in _server_pids(self._ports.http):
+        for pid in triton_pids(f"--http-port={self._ports.http}"):
             os.kill(pid, signal.SIGKILL)
 
     def log(self) -> str:
@@ -198,16 +199,3 @@ async def running_triton(triton: TimedTriton) -> AsyncIterator[TimedTriton]:
         yield triton
     finally:
         await triton.kill()
-
-
-def _server_pids(http_port: int) -> list[int]:
-    """Process ids of the tritonserver with this port; none when it does not run."""
-    pids = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if words[0].endswith(b"/tritonserver") and f"--http-port={http_port}".encode() in words:
-            pids.append(int(folder.name))
-    return pids
