@@ -88,9 +88,7 @@ def test_a_machine_with_a_gpu_gets_the_build_of_pytorch_that_uses_it(tmp_path: P
     assert "index='';" in torch
 
 
-def test_an_installation_that_is_cut_short_is_taken_up_again(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_an_installation_that_fails_is_taken_up_again(environment: dict[str, str], tmp_path: Path) -> None:
     venv = tmp_path / "venv"
     nowhere = (tmp_path / "no-index").as_uri()
     alone = {
