@@ -1,4 +1,4 @@
-"""Gives the project another version: `python -m deploy.version 0.2.0`.
+"""Gives the project another version: `python -m deploy.version X.Y.Z`.
 
 The version is that of pyproject.toml. This writes it into every other file that names it, too.
 """
@@ -26,12 +26,12 @@ _FORM = re.compile(r"\d+\.\d+\.\d+(rc\d+)?")
 def main(arguments: list[str]) -> int:
     """Write a new version; 2 when it is not one."""
     if len(arguments) != 1 or not _FORM.fullmatch(arguments[0]):
-        sys.stderr.write("one version is needed, such as: python -m deploy.version 0.2.0\n")
+        sys.stderr.write("one version is needed: python -m deploy.version X.Y.Z\n")
         return 2
     old = mentions(version())
     for name in ("pyproject.toml", *FOLLOWERS):
         file = ROOT / name
-        file.write_text(old.sub(arguments[0], file.read_text()))
+        file.write_text(old.sub(rf"\g<1>{arguments[0]}", file.read_text()))
     sys.stdout.write("now say in CHANGELOG.md what it brings\n")
     return 0
 
@@ -43,8 +43,11 @@ def version() -> str:
 
 
 def mentions(version: str) -> re.Pattern[str]:
-    """Return what finds a version as this project's: not within a longer one, not as another package's."""
-    return re.compile(rf"(?<![\w.])(?<![=<>~!]=){re.escape(version)}(?![\w.]*\w)")
+    """Return what finds a version as this project's: not within a longer one, not as another package's.
+
+    Its group is what stands before: `NAME=0`, `image:0`, `${NAME:-0}`, `"0"`, `newTag: 0`, `version 0`.
+    """
+    return re.compile(rf"""((?<![=<>~!])=|[":-]|: |\bversion ){re.escape(version)}(?![\w.]*\w)""")
 
 
 if __name__ == "__main__":
