@@ -11,7 +11,7 @@ import grpc
 from tritonclient.grpc import service_pb2
 
 from gateway.triton.rpc import SERVER_LIVE
-from gateway.triton.target import Addresses, Options, shown
+from gateway.triton.target import Addresses, Options
 from gateway.triton.tracing import Metadata
 
 logger = logging.getLogger(__name__)
@@ -52,9 +52,9 @@ class Liveness:
     def follow(self, addresses: Addresses) -> None:
         """Ask at these addresses from now on; a name without any is asked for by itself."""
         places = {
-            (str(endpoint), address)
+            (str(endpoint), str(address))
             for endpoint, found in addresses.items()
-            for address in (map(shown, found) if found else (str(endpoint),))
+            for address in found or (endpoint,)
         }
         for place in self._watched.keys() - places:
             self._stop(place)

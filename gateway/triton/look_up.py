@@ -1,13 +1,12 @@
 """The addresses of Triton's endpoints, which for host names may change while the gateway runs."""
 
 import asyncio
-import ipaddress
 import logging
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from contract.endpoint import Endpoint
-from gateway.triton.target import Address
+from gateway.triton.target import Addresses
 
 logger = logging.getLogger(__name__)
 
@@ -16,11 +15,11 @@ class LookUp:
     """Looks up endpoints. One that cannot be looked up (any more) keeps what it had."""
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
-        self._addresses: dict[Endpoint, tuple[Address, ...]] = dict.fromkeys(endpoints, ())
+        self._addresses: dict[Endpoint, tuple[Endpoint, ...]] = dict.fromkeys(endpoints, ())
         self._problems: dict[Endpoint, str] = {}
 
     @property
-    def addresses(self) -> Mapping[Endpoint, tuple[Address, ...]]:
+    def addresses(self) -> Addresses:
         """The addresses of each endpoint, in a fixed order; none for a name that is not known yet."""
         return dict(self._addresses)
 
@@ -39,8 +38,7 @@ class LookUp:
         return before != self._addresses
 
 
-async def _addresses_of(endpoint: Endpoint) -> tuple[Address, ...]:
+async def _addresses_of(endpoint: Endpoint) -> tuple[Endpoint, ...]:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(*endpoint, type=socket.SOCK_STREAM)
-    addresses = {(ipaddress.ip_address(entry[4][0]), endpoint.port) for entry in found}
-    return tuple(sorted(addresses, key=lambda address: (address[0].version, address)))
+    return tuple(sorted({Endpoint(str(entry[4][0]), endpoint.port) for entry in found}))

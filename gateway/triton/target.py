@@ -22,9 +22,8 @@ from contract.endpoint import Endpoint
 from contract.failure_text import CHANNEL_OPTIONS
 
 Options = tuple[tuple[str, Any], ...]
-Address = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
-# Of each endpoint, in a fixed order.
-Addresses = Mapping[Endpoint, tuple[Address, ...]]
+# Of each endpoint, each with the endpoint's port, in a fixed order.
+Addresses = Mapping[Endpoint, tuple[Endpoint, ...]]
 
 # A request goes to one more address than this many that have failed; 5 is gRPC's own limit.
 _MAX_ATTEMPTS = 5
@@ -109,17 +108,15 @@ def target_of(endpoints: Sequence[Endpoint], addresses: Addresses) -> str:
     if not found or (len(endpoints) == 1 and is_address(endpoints[0])):
         # Of a name, gRPC's own look-up fails as well, and tells each call why.
         return f"dns:///{endpoints[0]}"
-    if all(address.version == 4 for address, _ in found):
-        return "ipv4:" + ",".join(sorted(shown(address) for address in found))
+    if not any(_is_ipv6(address) for address in found):
+        return "ipv4:" + ",".join(sorted(map(str, found)))
     # Both kinds fit into one target as IPv6 addresses.
-    return "ipv6:" + ",".join(sorted(f"[{_as_ipv6(address)}]:{port}" for address, port in found))
+    return "ipv6:" + ",".join(sorted(str(_as_ipv6(address)) for address in found))
 
 
-def shown(address: Address) -> str:
-    """Return an address as HOST:PORT."""
-    host, port = address
-    return str(Endpoint(str(host), port))
+def _is_ipv6(address: Endpoint) -> bool:
+    return ":" in address.host
 
 
-def _as_ipv6(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    return f"::ffff:{address}" if address.version == 4 else str(address)
+def _as_ipv6(address: Endpoint) -> Endpoint:
+    return address if _is_ipv6(address) else Endpoint(f"::ffff:{address.host}", address.port)
