@@ -7,17 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from export.checkpoint.reader import Checkpoint, read_checkpoint
-from export.network.model import NitroGen, Sampling
+from export.network.model import NitroGen
 from export.network.time_tables import time_buckets
-from export.network.weights import load_model
+from tests.export.golden_networks import golden_checkpoint, golden_network
 from tests.golden import (
     CHECKPOINTS,
-    GOLDEN,
     STICKS_TOLERANCE,
     GoldenCase,
     assert_case,
-    checkpoint_path,
     golden_arrays,
     golden_cases,
 )
@@ -27,19 +24,8 @@ INTERMEDIATE_TOLERANCE = 5e-5
 
 
 @functools.cache
-def checkpoint(name: str) -> Checkpoint:
-    return read_checkpoint(checkpoint_path(name), GOLDEN)
-
-
-@functools.cache
 def model(name: str, cfg_scale: float, old_layout: bool) -> NitroGen:
-    read = checkpoint(name)
-    tokenizer = read.config.tokenizer_cfg.model_copy(update={"old_layout": old_layout})
-    config = read.config.model_copy(update={"tokenizer_cfg": tokenizer})
-    sampling = Sampling(
-        config.modality_cfg.frame_per_sample, config.model_cfg.num_inference_timesteps, cfg_scale
-    )
-    return load_model(read.tensors, config, read.vision, len(read.games), sampling)
+    return golden_network(name, cfg_scale, old_layout=old_layout)
 
 
 def inputs(case: GoldenCase) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -77,7 +63,7 @@ def test_intermediates_of_the_first_case(name: str) -> None:
     case = next(golden_cases(name))
     arrays = golden_arrays(name)
     nitrogen = model(name, 1.0, False)
-    config = checkpoint(name).config.model_cfg
+    config = golden_checkpoint(name).config.model_cfg
     step = time_buckets(config.num_inference_timesteps, config.num_timestep_buckets).index(250)
     frames, count, game, noise = inputs(case)
 

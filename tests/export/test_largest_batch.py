@@ -6,16 +6,16 @@ import torch
 from export.errors import VerificationError
 from export.formats.largest_batch import run_largest_batch
 from export.formats.self_check import Inputs, Outputs, Reference, reference_answers
-from tests.export.test_model import build
+from tests.export.golden_networks import golden_network
 
 
 @pytest.fixture(scope="module")
 def reference() -> Reference:
-    return reference_answers(build("tiny"))
+    return reference_answers(golden_network("tiny", steps=2))
 
 
 def test_its_memory_is_told(reference: Reference) -> None:
-    model = build("tiny")
+    model = golden_network("tiny", steps=2)
 
     def graph(inputs: Inputs) -> Outputs:
         with torch.inference_mode():

@@ -7,30 +7,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from export.checkpoint.reader import read_checkpoint
 from export.formats.format import FORMATS
 from export.formats.self_check import check_graph, check_inputs, reference_answers
 from export.formats.torchscript import load_torchscript, save_torchscript
-from export.network.model import NitroGen, Sampling
-from export.network.weights import load_model
+from export.network.model import NitroGen
 from export.repository.triton_config import read_config
-from tests.golden import CHECKPOINTS, checkpoint_path
+from tests.export.golden_networks import golden_network
+from tests.golden import CHECKPOINTS
 
 INT64 = torch.iinfo(torch.int64)
 
 
-def build(name: str, cfg_scale: float = 1.0) -> NitroGen:
-    read = checkpoint_path(name)
-    checkpoint = read_checkpoint(read, read.parent)
-    sampling = Sampling(checkpoint.config.modality_cfg.frame_per_sample, 2, cfg_scale)
-    return load_model(
-        checkpoint.tensors, checkpoint.config, checkpoint.vision, len(checkpoint.games), sampling
-    )
-
-
 @pytest.fixture(scope="module", params=itertools.product(CHECKPOINTS, (1.0, 2.0)), ids=str)
 def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[NitroGen, Path]:
-    model = build(*request.param)
+    model = golden_network(*request.param, steps=2)
     path = tmp_path_factory.mktemp("saved") / "model.pt"
     save_torchscript(model, path)
     return model, path
@@ -94,7 +84,7 @@ def run(model: NitroGen, frames: Tensor, count: int) -> Tensor:
 
 
 def test_unused_slots_are_ignored_and_used_ones_are_not() -> None:
-    model = build("tiny-ctx")
+    model = golden_network("tiny-ctx", steps=2)
     frames = check_inputs(model, batch=1, seed=0)[0]
     changed = frames.clone()
     changed[0, 0] = 255 - changed[0, 0]
@@ -104,8 +94,8 @@ def test_unused_slots_are_ignored_and_used_ones_are_not() -> None:
 
 
 def test_guidance_ignores_the_game() -> None:
-    frames, count, game, noise = check_inputs(build("tiny-ctx"), batch=1, seed=0)
-    guided, plain = build("tiny-ctx", 2.0), build("tiny-ctx")
+    frames, count, game, noise = check_inputs(golden_network("tiny-ctx", steps=2), batch=1, seed=0)
+    guided, plain = golden_network("tiny-ctx", 2.0, steps=2), golden_network("tiny-ctx", steps=2)
     other = (game + 1) % 6
 
     assert torch.equal(guided(frames, count, game, noise)[-1], guided(frames, count, other, noise)[-1])
@@ -113,7 +103,7 @@ def test_guidance_ignores_the_game() -> None:
 
 
 def test_one_sample_of_a_batch_does_not_see_the_others() -> None:
-    model = build("tiny-ctx")
+    model = golden_network("tiny-ctx", steps=2)
     batch = check_inputs(model, batch=3, seed=0)
     alone = [model(*(tensor[index : index + 1] for tensor in batch))[-1] for index in range(3)]
 

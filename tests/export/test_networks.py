@@ -17,7 +17,7 @@ from huggingface_hub import close_session, hf_hub_download
 
 from export.checkpoint.source import DEFAULT_CHECKPOINT, find_checkpoint
 from export.errors import CheckpointError, DownloadError
-from tests.export.test_source import SMALL, altered, sha256
+from tests.export.archives import SMALL, altered, sha256
 from tests.stack import free_port
 from tests.stand_ins.hub_server import Delivery, HubServer, hub_of_this_process
 

@@ -1,6 +1,5 @@
 """The ONNX form: the golden cases in ONNX Runtime, and what Triton's onnxruntime backend relies on."""
 
-import functools
 import json
 import re
 import resource
@@ -18,7 +17,6 @@ from onnx import TensorProto
 from tritonclient.grpc import model_config_pb2
 
 from export.checkpoint.config import parse_config
-from export.checkpoint.reader import Checkpoint, read_checkpoint
 from export.checkpoint.tensors import checkpoint_tensors
 from export.checkpoint.vision_config import VisionConfig
 from export.errors import RepositoryError, VerificationError
@@ -28,6 +26,7 @@ from export.formats.self_check import Graph, Inputs, check_inputs
 from export.network.model import NitroGen, Sampling
 from export.network.precision import lower_precision
 from export.network.weights import load_model
+from tests.export.golden_networks import golden_network
 from tests.golden import (
     ACTIONS_TOLERANCE,
     CHECKPOINTS,
@@ -42,24 +41,6 @@ CASES = {name: list(golden_cases(name)) for name in CHECKPOINTS}
 VARIANTS = sorted({(name, case.cfg_scale, case.old_layout) for name in CHECKPOINTS for case in CASES[name]})
 
 
-@functools.cache
-def checkpoint(name: str) -> Checkpoint:
-    return read_checkpoint(checkpoint_path(name), Path("models"))
-
-
-def build(
-    name: str, cfg_scale: float = 1.0, *, old_layout: bool | None = None, steps: int | None = None
-) -> NitroGen:
-    read = checkpoint(name)
-    config = read.config
-    if old_layout is not None:
-        tokenizer = config.tokenizer_cfg.model_copy(update={"old_layout": old_layout})
-        config = config.model_copy(update={"tokenizer_cfg": tokenizer})
-    steps = steps or config.model_cfg.num_inference_timesteps
-    sampling = Sampling(config.modality_cfg.frame_per_sample, steps, cfg_scale)
-    return load_model(read.tensors, config, read.vision, len(read.games), sampling)
-
-
 @pytest.fixture(scope="module")
 def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, float, bool], Graph]:
     """A loaded graph for each checkpoint, guidance scale and layout of the golden cases."""
@@ -67,7 +48,7 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, float, b
     loaded = {}
     for name, cfg_scale, old_layout in VARIANTS:
         path = folder / f"{name}-{cfg_scale}-{old_layout}.onnx"
-        save_onnx(build(name, cfg_scale, old_layout=old_layout), path)
+        save_onnx(golden_network(name, cfg_scale, old_layout=old_layout), path)
         loaded[name, cfg_scale, old_layout] = load_onnx(path)
     return loaded
 
@@ -109,7 +90,7 @@ def test_a_batch_gives_each_case_its_own_actions(
 def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[NitroGen, Path]:
     """A model of one step, and its file: `tiny` reads no game, guided models neither."""
     name, cfg_scale = request.param
-    model = build(name, cfg_scale, steps=1)
+    model = golden_network(name, cfg_scale, steps=1)
     path = tmp_path_factory.mktemp("saved") / "model.onnx"
     save_onnx(model, path)
     return model, path
@@ -257,7 +238,7 @@ def test_steps_share_their_weights(tmp_path: Path) -> None:
     shapes = []
     for steps in (1, 4):
         path = tmp_path / f"{steps}.onnx"
-        save_onnx(build("tiny", steps=steps), path)
+        save_onnx(golden_network("tiny", steps=steps), path)
         weights = onnx.load(path).graph.initializer
         shapes.append(sorted(tuple(weight.dims) for weight in weights if len(weight.dims) > 1))
 
@@ -267,7 +248,7 @@ def test_steps_share_their_weights(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[NitroGen, Path]:
     """A model saved in the way of large ones, its weights beside it."""
-    model = build("tiny-ctx", steps=1)
+    model = golden_network("tiny-ctx", steps=1)
     path = tmp_path_factory.mktemp("large") / "model.onnx"
     save_onnx(model, path, one_file_bytes=0)
     return model, path
@@ -307,7 +288,7 @@ def files_end_at(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("one_file_bytes", [0, 1 << 30])
 def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path, one_file_bytes: int) -> None:
-    model = build("tiny", steps=1)
+    model = golden_network("tiny", steps=1)
     sentence = (
         rf"^0\.00 GB for {re.escape(str(tmp_path))}/model.onnx cannot be written \(.+\): free some space"
     )
@@ -326,7 +307,7 @@ def test_a_graph_that_the_checker_refuses_is_refused(saved: tuple[NitroGen, Path
 
 
 def test_half_precision_keeps_the_contract_and_is_close(tmp_path: Path) -> None:
-    model = build("tiny-ctx")
+    model = golden_network("tiny-ctx")
     given = check_inputs(model, batch=2, seed=0)
     expected = model(*given)[-1]
     lower_precision(model, "fp16")

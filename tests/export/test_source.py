@@ -1,13 +1,9 @@
 """The checkpoint finds itself: on the disk, or on a hub that speaks huggingface.co's protocol."""
 
-import hashlib
-import io
 import os
-import random
 import subprocess
 import sys
 import threading
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +11,7 @@ import pytest
 
 from export.checkpoint.source import DEFAULT_CHECKPOINT, CheckpointSource, find_checkpoint
 from export.errors import CheckpointError, DownloadError
+from tests.export.archives import SMALL, altered, archive, sha256
 from tests.paths import ROOT
 from tests.stack import free_port, wait_until
 from tests.stand_ins.hub_server import Delivery, HubServer, Refusal, hub_of_this_process
@@ -31,25 +28,8 @@ print(find_checkpoint(sys.argv[1], Path(sys.argv[2])).sha256, "torch" in sys.mod
 """
 
 
-def archive(seed: int, size: int) -> bytes:
-    """A zip archive, as a checkpoint is, of incompressible bytes."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as content:
-        content.writestr("data.pkl", random.Random(seed).randbytes(size))
-    return file.getvalue()
-
-
-SMALL = archive(1, 1000)
 OTHER = archive(2, 1000)
 LARGE = archive(3, 24 * MEGABYTE)
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def altered(content: bytes) -> bytes:
-    return content[:500] + bytes([content[500] ^ 1]) + content[501:]
 
 
 @pytest.fixture

@@ -32,7 +32,6 @@ class WaitingClient:
         self._loop.close()
 
 
-AnyClient = ModelClient | WaitingClient
 MakeClient = Callable[..., Any]
 KINDS = pytest.mark.parametrize("kind", [ModelClient, WaitingClient], ids=["sync", "asyncio"])
 

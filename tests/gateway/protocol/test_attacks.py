@@ -11,12 +11,10 @@ import pytest
 
 from gateway.errors import RequestError, UnsafePickleError
 from gateway.protocol.formats.pickle_format import decode_request
-from tests.gateway.protocol.formats.crooked_pickles import CROOKED
+from tests.gateway.protocol.formats.crooked_pickles import ATTACKS, CROOKED
 from tests.gateway.protocol.formats.gadgets import LIVE, REFUSED
 from tests.gateway.protocol.formats.pickle_parts import within_a_request
 from tests.paths import ROOT
-
-ATTACKS = LIVE | REFUSED | CROOKED
 
 
 @pytest.fixture(autouse=True)

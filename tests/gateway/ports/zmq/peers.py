@@ -13,6 +13,7 @@ import msgpack
 import numpy as np
 import zmq
 import zmq.asyncio
+import zmq.auth
 
 from gateway.server import Gateway
 from tests.black_frame import PIXELS
@@ -50,6 +51,14 @@ def peer(
             setattr(client, name, value)
         client.connect(f"tcp://{host}:{gateway.port_numbers['zmq']}")
         yield client
+
+
+def curve(keys: Path, name: str) -> dict[str, bytes]:
+    """What a client's socket needs: its own pair, and the gateway's public key."""
+    public, secret = zmq.auth.load_certificate(keys / "secrets" / f"{name}.key_secret")
+    server, _ = zmq.auth.load_certificate(keys / "server.key")
+    assert secret is not None
+    return {"curve_publickey": public, "curve_secretkey": secret, "curve_serverkey": server}
 
 
 async def ask(client: "zmq.asyncio.Socket", message: bytes = RESET) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tests.gateway.ports.zmq.peers import (
     RESET,
     ask,
     clients,
+    curve,
     knock,
     metric,
     peer,
@@ -25,14 +26,6 @@ from tests.gateway.ports.zmq.peers import (
 from tests.gateways import running_gateway
 from tests.patience import WITHIN_S
 from tests.stack import MsgpackClient
-
-
-def curve(keys: Path, name: str) -> dict[str, bytes]:
-    """What a client's socket needs: its own pair, and the gateway's public key."""
-    public, secret = zmq.auth.load_certificate(keys / "secrets" / f"{name}.key_secret")
-    server, _ = zmq.auth.load_certificate(keys / "server.key")
-    assert secret is not None
-    return {"curve_publickey": public, "curve_secretkey": secret, "curve_serverkey": server}
 
 
 @pytest.fixture

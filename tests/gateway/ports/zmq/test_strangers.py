@@ -20,6 +20,7 @@ from tests.gateway.ports.zmq.peers import (
     RawPeer,
     ask,
     clients,
+    curve,
     frames_seen,
     knock,
     peer,
@@ -29,7 +30,6 @@ from tests.gateway.ports.zmq.peers import (
     resident_bytes,
     until,
 )
-from tests.gateway.ports.zmq.test_curve import curve
 from tests.gateways import running_gateway
 from tests.stand_ins.timed_triton import TimedTriton
 

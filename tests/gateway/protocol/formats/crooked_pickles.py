@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 
+from tests.gateway.protocol.formats.gadgets import LIVE, REFUSED
 from tests.gateway.protocol.formats.pickle_parts import C4, IMAGE, U1, array, dtype, image, named, text
 
 CROOKED = {
@@ -106,3 +107,5 @@ CROOKED = {
     + b"u.",
     "a million opcodes": b"N0" * 1_000_000 + b".",
 }
+
+ATTACKS = LIVE | REFUSED | CROOKED

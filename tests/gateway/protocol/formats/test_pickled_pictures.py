@@ -24,9 +24,9 @@ from gateway.errors import ImageError, RequestError, UnsafePickleError
 from gateway.protocol.formats.pickle_format import decode_request
 from gateway.protocol.formats.pickles.info import Inert
 from gateway.protocol.messages import Pixels
+from tests.gateway.protocol.formats.crooked_pickles import ATTACKS
 from tests.gateway.protocol.formats.gadgets import LIVE, REFUSED
 from tests.gateway.protocol.formats.pickle_parts import IMAGE, image, text, within_a_request
-from tests.gateway.protocol.test_attacks import ATTACKS
 
 PICTURE = PIL.Image.effect_noise((64, 48), 60).convert("RGB")
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV"]
