@@ -54,13 +54,9 @@ class DecoderThreads:
 
 def _leave_descriptors() -> None:
     """Give the calling thread a descriptor table of its own, in which 0, 1 and 2 are the null device."""
-    try:
-        close_range = ctypes.CDLL(None).close_range
-    except (AttributeError, OSError):
-        is_done = False
-    else:
-        is_done = close_range(ctypes.c_uint(0), ctypes.c_uint(_ALL_ABOVE), _CLOSE_RANGE_UNSHARE) == 0
-    if not is_done:
+    libc = ctypes.CDLL(None)
+    everything = ctypes.c_uint(0), ctypes.c_uint(_ALL_ABOVE)
+    if not hasattr(libc, "close_range") or libc.close_range(*everything, _CLOSE_RANGE_UNSHARE) != 0:
         logger.warning("image libraries can write to the log: Linux 5.9 with glibc 2.34 can prevent it")
         return
     null = os.open(os.devnull, os.O_RDWR)

@@ -10,6 +10,7 @@ import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
@@ -23,14 +24,14 @@ _LAG_PERIOD_S = 0.25
 _LAG_WINDOW_S = 15.0
 
 
+@dataclass(slots=True)
 class Tally:
     """Events counted by their labels' values."""
 
-    def __init__(self, name: str, documentation: str, labels: Sequence[str]) -> None:
-        self._name = name
-        self._documentation = documentation
-        self._labels = labels
-        self._counts: dict[Labels, float] = {}
+    name: str
+    documentation: str
+    labels: Sequence[str]
+    _counts: dict[Labels, float] = field(default_factory=dict, init=False)
 
     def add(self, values: Labels, amount: float = 1) -> None:
         """Count an event, or as many as `amount` says; `values` are the labels' in their order."""
@@ -38,7 +39,7 @@ class Tally:
 
     def family(self) -> CounterMetricFamily:
         """Return what was counted so far."""
-        family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
+        family = CounterMetricFamily(self.name, self.documentation, labels=self.labels)
         for values, count in self._counts.items():
             family.add_metric(values, count)
         return family
@@ -69,26 +70,26 @@ class Distribution:
         family.add_metric(values, buckets, self._sum)
 
 
+@dataclass(slots=True)
 class Distributions:
     """One distribution for each of the labels' values that has been seen."""
 
-    def __init__(self, name: str, documentation: str, labels: Sequence[str], bounds: Sequence[float]) -> None:
-        self._name = name
-        self._documentation = documentation
-        self._labels = labels
-        self._bounds = bounds
-        self._of: dict[Labels, Distribution] = {}
+    name: str
+    documentation: str
+    labels: Sequence[str]
+    bounds: Sequence[float]
+    _of: dict[Labels, Distribution] = field(default_factory=dict, init=False)
 
     def of(self, *values: str) -> Distribution:
         """Return the distribution of these labels' values, an empty one at first."""
         found = self._of.get(values)
         if found is None:
-            found = self._of[values] = Distribution(self._bounds)
+            found = self._of[values] = Distribution(self.bounds)
         return found
 
     def family(self) -> HistogramMetricFamily:
         """Return what was observed so far."""
-        family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
+        family = HistogramMetricFamily(self.name, self.documentation, labels=self.labels)
         for values, distribution in self._of.items():
             distribution.add_to(family, values)
         return family

@@ -103,12 +103,11 @@ async def _facts_after(error: Exception, model: TritonModel, facts: ModelFacts) 
     may_be_elsewhere = model.is_balanced and isinstance(error, NotServedError)
     try:
         newer = await model.read_facts()
+        if newer != facts:
+            return newer
     except NotServedError:
-        if may_be_elsewhere:
-            return None
-        raise
-    if newer != facts:
-        return newer
-    if may_be_elsewhere:
-        return None
-    raise error
+        if not may_be_elsewhere:
+            raise
+    if not may_be_elsewhere:
+        raise error
+    return None

@@ -99,7 +99,7 @@ class TritonModel:
         epoch = self._connection.epoch
         if self._template is None or self._template.facts is not facts:
             self._template = RequestTemplate(facts)
-        ask = partial(
+        message = partial(
             self._template.message,
             inputs,
             request_id=request_id,
@@ -109,7 +109,7 @@ class TritonModel:
         shared = self._connection.shared_frames
         slot = None if shared is None else shared.take(self._template.stacked(inputs.frames))
         try:
-            chunk = action_chunk(facts, await self._response(ask, slot, timeout_s, request_id))
+            chunk = action_chunk(facts, await self._response(message, slot, timeout_s, request_id))
         except (DeadlineError, BusyError):
             raise
         except GatewayError:
@@ -120,7 +120,7 @@ class TritonModel:
         return chunk
 
     async def _response(
-        self, ask: Callable[..., bytes], slot: Slot | None, timeout_s: float, request_id: str
+        self, message: Callable[..., bytes], slot: Slot | None, timeout_s: float, request_id: str
     ) -> service_pb2.ModelInferResponse:
         """Return the response to frames in a slot, or over the connection when Triton knows of none."""
         infer = partial(
@@ -133,8 +133,8 @@ class TritonModel:
         )
         if slot is not None:
             with contextlib.suppress(SharedMemoryLostError), slot:
-                return await infer(ask(slot=slot))
-        return await infer(ask())
+                return await infer(message(slot=slot))
+        return await infer(message())
 
     async def ready(self) -> str | None:
         """Return None when Triton's model answers and its facts are usable, else the reason why not."""
