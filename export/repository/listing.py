@@ -4,7 +4,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from export.repository.versions import Version, all_versions, served_number
+from export.repository.served import served_number
+from export.repository.versions import Version, all_versions
 
 _COLUMNS = (
     "model",

@@ -12,15 +12,9 @@ from pathlib import Path
 
 from contract.triton_key import TritonKey
 from export.errors import ActivationError, RepositoryError, TritonEndedError, TritonNotRunningError
+from export.repository.served import changing, history, serve_version, served_number
 from export.repository.tritons import Triton, connected_tritons
-from export.repository.versions import (
-    Version,
-    changing,
-    find_version,
-    history,
-    serve_version,
-    served_number,
-)
+from export.repository.versions import Version, find_version
 
 logger = logging.getLogger(__name__)
 

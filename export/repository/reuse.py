@@ -9,7 +9,8 @@ from pathlib import Path
 
 from export.formats.format import Format
 from export.repository.manifest import Manifest
-from export.repository.versions import Version, all_versions, serve_version, served_number
+from export.repository.served import serve_version, served_number
+from export.repository.versions import Version, all_versions
 from export.settings import DEFAULT_NAME, SETTINGS, ExportOptions, ModelSettings
 
 # What a version may differ in from what is wanted; its name is the model's.

@@ -1,4 +1,4 @@
-"""A Triton model repository on disk: which versions it holds, how a new one gets in, and which is served.
+"""A Triton model repository on disk: which versions it holds, and how a new one gets in.
 
     DIR/<name>/config.pbtxt              what Triton reads: the config of the version it is to serve
     DIR/<name>/manifest.json             that version's manifest
@@ -13,10 +13,9 @@ ignores the files that are not its own.
 """
 
 import errno
-import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +28,11 @@ from export.folder_lock import locked
 from export.pulse import Pulse
 from export.repository.manifest import MANIFEST_NAME, Manifest, read_manifest
 from export.repository.partials import NewVersion, aside, discard, reserved, version_numbers
+from export.repository.served import history, serve, served_number
 from export.repository.triton_config import CONFIG_NAME, read_config, read_facts, write_config
 from export.writable import advice, require_writable
 
 logger = logging.getLogger(__name__)
-
-HISTORY_NAME = "history.json"
 
 
 @dataclass(frozen=True)
@@ -146,58 +144,6 @@ def new_version(
         raise _not_written(model_folder, error) from error
 
 
-def serve_version(repository: Path, name: str, number: int, *, after: Sequence[int] | None = None) -> None:
-    """Make a published version the one that Triton loads next.
-
-    `after`: numbers of the versions served before it, oldest first; None for all that the history has.
-
-    Raises:
-        RepositoryError: when the version is not there or the model's folder cannot be written.
-    """
-    with changing(repository, name) as serve:
-        serve(number, after)
-
-
-@contextmanager
-def changing(repository: Path, name: str) -> Iterator[Callable[[int, Sequence[int] | None], None]]:
-    """Keep every other process from publishing, serving and removing versions of a model meanwhile.
-
-    Yields:
-        What makes a version the one that Triton loads next, with `number` and `after` as `serve_version`.
-
-    Raises:
-        RepositoryError: as `serve_version`.
-    """
-    try:
-        with locked(repository / name) as lock:
-            yield lambda number, after: _serve(repository, name, number, lock, after)
-    except OSError as error:
-        raise RepositoryError(
-            f"{repository / name} cannot be changed to serve another version ({error.strerror or error}): "
-            f"{advice(error, 'choose another --repository')}"
-        ) from error
-
-
-def served_number(repository: Path, name: str) -> int | None:
-    """The version that the model's config names, None when there is no such config."""
-    try:
-        named = read_config(repository / name / CONFIG_NAME).version_policy.specific.versions
-    except RepositoryError:
-        return None
-    return int(named[0]) if len(named) == 1 else None
-
-
-def history(repository: Path, name: str) -> list[int]:
-    """Numbers of the versions to serve so far that are still there, the current one last."""
-    model_folder = repository / name
-    try:
-        numbers = json.loads((model_folder / HISTORY_NAME).read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        numbers = []
-    present = version_numbers(model_folder)
-    return [number for number in numbers if number in present] if isinstance(numbers, list) else []
-
-
 def _has_size(path: Path, size: int) -> bool:
     try:
         return path.stat().st_size == size
@@ -237,7 +183,7 @@ def _publish(
     _name(model_folder, new, renumber=renumber)
     final = model_folder / str(new.number)
     try:
-        _serve(repository, name, new.number, lock)
+        serve(repository, name, new.number, lock)
     except (OSError, RepositoryError):
         shutil.rmtree(final)
         if replaced.exists():
@@ -271,25 +217,6 @@ def _name(model_folder: Path, new: NewVersion, *, renumber: bool) -> None:
         config = read_config(new.folder / CONFIG_NAME)
         config.version_policy.specific.versions[:] = [new.number]
         write_config(config, new.folder)
-
-
-def _serve(repository: Path, name: str, number: int, lock: Pulse, after: Sequence[int] | None = None) -> None:
-    """Copy a version's config and manifest to the model's folder; the history comes last."""
-    model_folder = repository / name
-    past = history(repository, name) if after is None else after
-    numbers = [*(other for other in past if other != number), number]
-    contents = {
-        file: (model_folder / str(number) / file).read_bytes() for file in (MANIFEST_NAME, CONFIG_NAME)
-    }
-    for file, content in (*contents.items(), (HISTORY_NAME, json.dumps(numbers).encode())):
-        staged = model_folder / f".{file}.staged"
-        staged.write_bytes(content)
-        if not lock.is_whole:
-            raise RepositoryError(
-                f"another machine took its turn while this process was halted in {model_folder}: "
-                "see nitrogen-export list, and start again"
-            )
-        staged.replace(model_folder / file)
 
 
 def _remove_oldest(repository: Path, name: str, keep: int) -> None:

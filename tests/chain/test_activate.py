@@ -7,7 +7,7 @@ import pytest
 
 from export.errors import ActivationError, RepositoryError
 from export.repository.live import activate, rollback
-from export.repository.versions import history, served_number
+from export.repository.served import history, served_number
 from tests.chain.served_models import Repository, Served, running_triton
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,8 @@ import pytest
 
 from export.errors import ActivationError, TritonEndedError
 from export.repository.live import activate
+from export.repository.served import history, serve_version, served_number
 from export.repository.tritons import connected_tritons
-from export.repository.versions import history, serve_version, served_number
 from standalone.triton_server import TritonPorts, TritonServer, local_triton
 from tests.export.light_versions import MODEL, NAME, publish_light
 from tests.stack import free_port

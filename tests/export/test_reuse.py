@@ -14,7 +14,8 @@ from export.errors import OptionError
 from export.formats.format import FORMATS
 from export.repository.listing import describe_versions
 from export.repository.reuse import DIFFERENCES, find_published
-from export.repository.versions import history, served_number, versions
+from export.repository.served import history, served_number
+from export.repository.versions import versions
 from export.settings import SETTINGS, ExportOptions, ModelSettings
 from tests.export.light_versions import CHECKPOINT, publish_light
 from tests.stack import wait_until

@@ -19,7 +19,7 @@ from contract.triton_key import TritonKey, read_triton_key
 from export.commands.export import run as run_export
 from export.errors import ActivationError, TritonNotRunningError
 from export.repository.live import activate, rollback
-from export.repository.versions import history, serve_version, served_number
+from export.repository.served import history, serve_version, served_number
 from standalone.triton_server import TritonPorts, TritonServer, server_command
 from standalone.triton_wheel import assemble_backends, find_triton_wheel
 from tests.export.light_versions import CHECKPOINT, NAME, publish_light

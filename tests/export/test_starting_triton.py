@@ -11,7 +11,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from export.commands.export import run as run_export
 from export.errors import OptionError
-from export.repository.versions import serve_version, served_number
+from export.repository.served import serve_version, served_number
 from standalone.triton_server import TritonPorts, local_triton
 from tests.export.light_versions import CHECKPOINT, MODEL, NAME, publish_light
 from tests.patience import WITHIN_S

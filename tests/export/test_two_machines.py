@@ -17,14 +17,8 @@ from export.errors import RepositoryError
 from export.folder_lock import LOCK_NAME, locked
 from export.pulse import Pulse
 from export.repository.partials import ABANDONED_S, PULSE_NAME
-from export.repository.versions import (
-    changing,
-    history,
-    new_version,
-    read_config,
-    served_number,
-    versions,
-)
+from export.repository.served import changing, history, served_number
+from export.repository.versions import new_version, read_config, versions
 from tests.export.light_versions import MODEL, NAME, publish_light, write_light
 
 # Publishes a version for each further argument, with as many steps, and halts while it writes one of 9 steps.

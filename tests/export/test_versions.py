@@ -13,7 +13,8 @@ from export.errors import RepositoryError
 from export.publish import export_checkpoint
 from export.repository.listing import describe_versions
 from export.repository.live import activate, rollback
-from export.repository.versions import all_versions, history, served_number, versions
+from export.repository.served import history, served_number
+from export.repository.versions import all_versions, versions
 from tests.export.options import options
 from tests.golden import checkpoint_path
 

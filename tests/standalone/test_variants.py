@@ -8,7 +8,8 @@ import pytest
 
 from export.formats.self_check import BOUNDS
 from export.publish import export_checkpoint
-from export.repository.versions import served_number, versions
+from export.repository.served import served_number
+from export.repository.versions import versions
 from export.settings import ExportOptions, ModelSettings
 from tests.golden import GOLDEN, checkpoint_path
 from tests.pictures import picture
