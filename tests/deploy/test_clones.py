@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.compose_files import FILES, compose
 from tests.deploy.compose_stack import ROOT
-from tests.deploy.test_compose_files import FILES, compose
 from tests.docker_engine import docker
 
 

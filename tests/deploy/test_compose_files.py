@@ -17,9 +17,9 @@ from deploy.compose.health import CHECKS_ONCE_LIVE, CHECKS_TO_START
 from deploy.locks import images
 from export.commands.export import _parser as export_parser
 from gateway.settings import GatewaySettings
+from tests.deploy.compose_files import FILES, compose
 from tests.paths import ROOT
 
-FILES = ("docker-compose.yml", "docker-compose.cpu.yml", "docker-compose.scale.yml")
 # Settings that the compose file decides: what they name lies in the container.
 FIXED = {
     *("triton", "triton_key_file", "host", "zmq_port", "tcp_port", "http_port"),
@@ -28,27 +28,6 @@ FIXED = {
 }
 # What the export's command line in the compose file decides.
 FIXED_FOR_THE_EXPORT = {"NITROGEN_MODELS_DIR", "NITROGEN_TRITON_KEY_FILE", "NITROGEN_TRITON_START_TIMEOUT"}
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads Compose's own tags as what they stand before."""
-
-
-def _untagged(loader: _Loader, _: str, node: yaml.Node) -> object:
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node, deep=True)
-    return None
-
-
-_Loader.add_multi_constructor("!", _untagged)
-
-
-def compose(name: str) -> dict[str, Any]:
-    """A compose file's content."""
-    content: dict[str, Any] = yaml.load((ROOT / name).read_text(), _Loader)
-    return content
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.deploy.compose_players import FRAME, Player, plays
 from tests.deploy.compose_stack import ROOT, ComposeStack, compose_stack
-from tests.deploy.test_compose_stack import FRAME, Player, plays
 from tests.docker_engine import docker
 from tests.stack import PickleClient, wait_until
 

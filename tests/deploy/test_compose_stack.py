@@ -1,22 +1,19 @@
 """`docker compose up` as an operator has it, with the CPU override: it serves, heals, changes and ends."""
 
-import threading
 import urllib.request
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
-import zmq
 
+from tests.deploy.compose_players import Player, play, play_json, plays
 from tests.deploy.compose_stack import ComposeStack, compose_stack, monitoring_settings
 from tests.deploy.prometheus_container import Prometheus
 from tests.docker_engine import docker
 from tests.patience import WITHIN_S
-from tests.stack import JsonClient, PickleClient, wait_until
+from tests.stack import PickleClient, wait_until
 
 pytestmark = pytest.mark.docker
 
-FRAME = np.arange(256 * 256 * 3, dtype=np.uint8).reshape(256, 256, 3)
 ALL = ("prepare", "preflight", "gateway-settings", "settings", "export", "triton", "gateway", "prometheus")
 # The same health checks, with less time between them.
 CHECKS = """services:
@@ -39,26 +36,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
         yield stack
 
 
-def play(stack: ComposeStack) -> dict[str, object]:
-    """One predict by the official client's bytes."""
-    with PickleClient(stack.zmq_port) as client:
-        return client.request(type="predict", image=FRAME)
-
-
-def play_json(stack: ComposeStack) -> dict[str, object]:
-    """One predict on the JSON port."""
-    with JsonClient(stack.tcp_port) as client:
-        return client.request({"type": "predict", "width": 256, "height": 256}, FRAME.tobytes())
-
-
-def plays(stack: ComposeStack) -> bool:
-    """Whether both ports answer with actions."""
-    try:
-        return play(stack)["status"] == "ok" and "pred" in play_json(stack)
-    except (OSError, ValueError, zmq.ZMQError):
-        return False
-
-
 def inferences(stack: ComposeStack) -> float:
     """How many requests Triton has answered, by its own metrics."""
     with urllib.request.urlopen(f"http://127.0.0.1:{stack.metrics_port}/metrics", timeout=WITHIN_S) as reply:
@@ -66,35 +43,6 @@ def inferences(stack: ComposeStack) -> float:
     return sum(
         float(line.rpartition(" ")[2]) for line in lines if line.startswith("nv_inference_request_success{")
     )
-
-
-class Player(threading.Thread):
-    """Plays until told to stop, or until something goes wrong, which it keeps."""
-
-    def __init__(self, stack: ComposeStack) -> None:
-        super().__init__(daemon=True)
-        self.problems: list[str] = []
-        self.chunks = 0
-        self._port = stack.zmq_port
-        self._stopping = threading.Event()
-
-    def run(self) -> None:
-        with PickleClient(self._port) as client:
-            while not self._stopping.is_set():
-                try:
-                    reply = client.request(type="predict", image=FRAME)
-                except zmq.Again:
-                    reply = {"status": "no reply"}
-                if reply["status"] != "ok":
-                    self.problems.append(str(reply))
-                    return
-                self.chunks += 1
-
-    def stop(self) -> None:
-        """Let it finish its request."""
-        self._stopping.set()
-        self.join(60)
-        assert not self.is_alive()
 
 
 def test_players_on_both_ports_are_answered_and_triton_counts_them(stack: ComposeStack) -> None:
