@@ -1,5 +1,6 @@
 """Running the real stack (`python -m standalone`) for a test, and speaking to it as deployed clients do."""
 
+import fcntl
 import json
 import os
 import pickle
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,10 +29,12 @@ from tests.patience import WITHIN_S
 from tests.processes import triton_pids
 
 _given_out: set[int] = set()
+# A byte for each port, locked by the process that has been given it, until it ends.
+_PORTS_OF_ALL = Path(tempfile.gettempdir(), f"ports-of-tests-{os.getuid()}").open("ab")  # noqa: SIM115 - kept
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on, and that this process has not been given before.
+    """A TCP port that nobody listens on, and that no process of tests has been given that still runs.
 
     Below the range from which Linux serves outgoing connections, so that none of them takes it before use.
     """
@@ -39,6 +43,7 @@ def free_port() -> int:
         if port in _given_out:
             continue
         try:
+            fcntl.lockf(_PORTS_OF_ALL, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
             with socket.create_server(("127.0.0.1", port)):
                 _given_out.add(port)
                 return port
