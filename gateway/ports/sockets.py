@@ -7,7 +7,7 @@ _KEEPALIVE_AFTER_S = 60
 
 
 def set_up(connected: socket.socket) -> None:
-    """Let each reply leave as one segment, at once, and have a client noticed that vanished."""
+    """Send each reply at once, as one segment, and notice a client that vanished."""
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_AFTER_S)

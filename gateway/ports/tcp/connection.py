@@ -235,7 +235,7 @@ class TcpConnection(asyncio.BufferedProtocol):
             self._end_with(problem)
 
     def _lateness(self, now: float) -> GatewayError | None:
-        """Return what to say to a client that should have asked by now, or asked to the end."""
+        """Return what to say to a client that is too slow, or silent for too long; None to others."""
         if self._stream is not None and self._times.began is not None and not self._reading.is_paused:
             allowed_s = self._times.allowed_s(now, inside_header=self._stream.inside_header)
             return None if allowed_s is None else self._stream.late(allowed_s)
@@ -246,7 +246,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         return None
 
     def _end_with(self, problem: GatewayError | None) -> None:
-        """Take no more requests; what is wrong, if anything, is the last reply."""
+        """Take no more requests; a problem, if there is one, is the last reply."""
         if problem is not None:
             self._backlog.add(Arrived(problem, time.perf_counter()))
         self._state = State.ENDING
@@ -272,7 +272,7 @@ class TcpConnection(asyncio.BufferedProtocol):
                 self._session.refuse(pending, incoming)
 
     def _checked(self, event: Event | GatewayError) -> Request | Reply | GatewayError:
-        """Return what is left of an event behind the gate; log that a client is at the wrong port."""
+        """Return what the gate makes of an event; log that a client came to the wrong port."""
         if isinstance(event, ForeignError):
             told = f"{self.address} came to the wrong port: {event}"
             if self._shared.strangers.is_due(told):
