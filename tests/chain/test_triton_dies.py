@@ -16,7 +16,6 @@ import pytest
 
 from tests.golden import checkpoint_path
 from tests.pages import page
-from tests.patience import WITHIN_S
 from tests.pictures import picture
 from tests.processes import Process, alive, descendants
 from tests.stack import JsonClient, PickleClient, Stack, running_stack, wait_until
