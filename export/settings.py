@@ -101,11 +101,7 @@ def add_model_flags(parser: argparse.ArgumentParser, *, for_serving: bool = Fals
             help=f"frames seen at once; None: {own}",
         ),
         parser.add_argument(
-            "--cfg-scale",
-            type=finite,
-            default=1.0,
-            metavar="S",
-            help="classifier-free guidance; 1.0 is off",
+            "--cfg-scale", type=finite, default=1.0, metavar="S", help="classifier-free guidance; 1.0 is off"
         ),
         parser.add_argument(
             "--weights",
@@ -127,10 +123,7 @@ def add_triton_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     """Add what says how Triton is to run the model."""
     return [
         parser.add_argument(
-            "--max-batch-size",
-            type=positive,
-            metavar="N",
-            help="largest batch; None: 16 on GPUs, else 8",
+            "--max-batch-size", type=positive, metavar="N", help="largest batch; None: 16 on GPUs, else 8"
         ),
         parser.add_argument(
             "--max-queue-size",

@@ -1,14 +1,34 @@
-"""`nitrogen-export list`: the models and versions of a repository."""
+"""`nitrogen-export list`: the models and versions of a repository, as a table or as JSON."""
 
 import argparse
+import json
 import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 from export.flags import add_repository
-from export.repository.listing import describe_versions
+from export.repository.served import served_number
+from export.repository.versions import Version, all_versions
+
+_COLUMNS = (
+    "model",
+    "version",
+    "served",
+    "precision",
+    "steps",
+    "context",
+    "horizon",
+    "guidance",
+    "games",
+    "flipped",
+    "made from",
+    "created",
+)
 
 
 def run(words: list[str]) -> None:
-    """Print them, as a table or as JSON.
+    """Print them.
 
     Raises:
         RepositoryError: when the repository cannot be read.
@@ -20,3 +40,65 @@ def run(words: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="all facts, for other programs")
     options = parser.parse_args(words)
     sys.stdout.write(describe_versions(options.repository, as_json=options.json))
+
+
+def describe_versions(repository: Path, *, as_json: bool = False) -> str:
+    """The models and versions of a repository, the one that each model's config names marked as served."""
+    found = all_versions(repository)
+    served = {name: served_number(repository, name) for name in {version.model_name for version in found}}
+    if as_json:
+        return (
+            json.dumps(
+                [
+                    {
+                        "model": version.model_name,
+                        "version": version.number,
+                        "served": served[version.model_name] == version.number,
+                        "facts": _facts(version),
+                        "manifest": version.manifest.content(),
+                    }
+                    for version in found
+                ],
+                indent=2,
+            )
+            + "\n"
+        )
+    if not found:
+        return f"no published models in {repository}\n"
+    rows = [_COLUMNS, *(_row(version, served[version.model_name]) for version in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
+        for row in rows
+    )
+
+
+def _facts(version: Version) -> dict[str, Any]:
+    """The facts under the names of the config's parameters."""
+    return {
+        "action_horizon" if name == "horizon" else name: value
+        for name, value in asdict(version.facts).items()
+    }
+
+
+def _row(version: Version, served: int | None) -> tuple[str, ...]:
+    facts, manifest = version.facts, version.manifest
+    origin = f"{manifest.checkpoint.origin} ({manifest.checkpoint.sha256[:8]})"
+    if manifest.made.weights is not None:
+        origin += f" {manifest.made.weights}"
+    if manifest.adapter is not None:
+        origin += f" + {manifest.adapter.origin} ({manifest.adapter.sha256[:8]})"
+    return (
+        version.model_name,
+        str(version.number),
+        "yes" if version.number == served else "",
+        facts.precision,
+        str(facts.inference_steps),
+        str(facts.context_length),
+        str(facts.horizon),
+        f"{facts.cfg_scale:g}",
+        str(max(len(facts.games) - 1, 0)),
+        f"{100 * facts.accuracy.flipped_buttons:.2f} %",
+        origin,
+        manifest.created,
+    )

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from export.commands.export import run as run_export
+from export.commands.list import describe_versions
 from export.errors import OptionError
 from export.formats.format import FORMATS
-from export.repository.listing import describe_versions
 from export.repository.reuse import DIFFERENCES, find_published
 from export.repository.served import history, served_number
 from export.repository.versions import versions

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from export.commands.list import describe_versions
 from export.errors import RepositoryError
 from export.publish import export_checkpoint
-from export.repository.listing import describe_versions
 from export.repository.live import activate, rollback
 from export.repository.served import history, served_number
 from export.repository.versions import all_versions, versions
@@ -161,6 +161,21 @@ def test_list_as_json_has_all_facts(repository: Path) -> None:
 
     assert [(entry["version"], entry["served"]) for entry in documents] == [(1, False), (2, False), (3, True)]
     assert [entry["facts"]["inference_steps"] for entry in documents] == [1, 2, 3]
+    assert list(documents[0]["facts"]) == [
+        "checkpoint_path",
+        "checkpoint_sha256",
+        "adapter_sha256",
+        "action_horizon",
+        "context_length",
+        "games",
+        "old_layout",
+        "action_interleaving",
+        "inference_steps",
+        "cfg_scale",
+        "precision",
+        "accuracy",
+    ]
+    assert documents[0]["manifest"] == json.loads((repository / "nitrogen/1/manifest.json").read_text())
     assert documents[0]["manifest"]["files"]["model.pt"]["sha256"]
 
 
