@@ -67,7 +67,7 @@ class Facts:
 
 
 def facts_from_parameters(parameters: Mapping[str, str]) -> Facts:
-    """Return the facts that a config's parameters say; those that are no facts are ignored.
+    """Return the facts that a config's parameters say; others are ignored.
 
     Raises:
         FactsError: a parameter is missing or malformed.
