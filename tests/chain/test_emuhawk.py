@@ -149,7 +149,7 @@ def test_a_gateway_that_stops_in_the_middle_of_a_game_never_makes_it_spin(tiny_s
         stop.start()
         # The last screenshot may stay without a reply; a new connection that is refused then ends the script.
         with suppress(ConnectionRefusedError):
-            give_up = time.monotonic() + 30
+            give_up = time.monotonic() + WITHIN_S
             while emuhawk.polls == 0 and time.monotonic() < give_up:
                 replies.append(emuhawk.socket_server_screen_shot_response(NES))
         stop.join()

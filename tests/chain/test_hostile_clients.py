@@ -202,7 +202,7 @@ def test_pickle_made_to_exhaust_the_server_is_refused(tiny_stack: Stack, payload
 @pytest.mark.parametrize("frames", [[b"", b""], [b"", b"a", b"b"], [b"", b"", b""]], ids=repr)
 def test_message_of_several_frames_gets_an_error(tiny_stack: Stack, frames: list[bytes]) -> None:
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
-        dealer.linger, dealer.rcvtimeo = 0, 10_000
+        dealer.linger, dealer.rcvtimeo = 0, 1000 * WITHIN_S
         dealer.connect(f"tcp://127.0.0.1:{tiny_stack.zmq_port}")
         dealer.send_multipart(frames)
         assert pickle.loads(dealer.recv_multipart()[-1])["status"] == "error"

@@ -28,7 +28,6 @@ from tests.stack import free_port
 
 HOST = "127.0.0.1"
 KEY = {"triton-grpc-protocol-nitrogen": "of-the-test"}
-READY_WITHIN_S = 60
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     server = TritonServer([*command, *ours, shared], environment, ports, folder / "triton.log", prefix)
     with asyncio.Runner() as runner:
         try:
-            runner.run(asyncio.wait_for(server.start(), READY_WITHIN_S))
+            runner.run(asyncio.wait_for(server.start(), WITHIN_S))
             yield Running(ports, folder / "repository", folder / "triton-key")
         finally:
             runner.run(server.stop())
@@ -201,14 +200,14 @@ def test_a_version_that_cannot_be_loaded_takes_no_pod_out(running: Running) -> N
         assert running.probe("livenessProbe") == 200
         assert running.status("/v2/health/ready") == 400, "why the server's own readiness is not asked"
         client.unload_model("nitrogen", headers=KEY)
-        give_up = time.monotonic() + 10
+        give_up = time.monotonic() + WITHIN_S
         while running.probe("readinessProbe") == 200:
             assert time.monotonic() < give_up
         assert running.probe("livenessProbe") == 200
 
 
 def _wait_for(running: Running, port: int, path: str, wanted: int) -> None:
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + WITHIN_S
     while True:
         try:
             status, text = running.get(port, path)

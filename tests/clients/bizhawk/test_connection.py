@@ -37,10 +37,10 @@ def actions(stack: Stack) -> list[set[str]]:
 
 def run_until(bizhawk: BizHawk, condition: Callable[[], object], what: str) -> None:
     """Let the game run until something is the case."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + WITHIN_S
     while not condition():
         assert time.monotonic() < deadline, (
-            f"not within 30 s: {what}; the screen says {bizhawk.frames[-1].texts}"
+            f"not within {WITHIN_S} s: {what}; the screen says {bizhawk.frames[-1].texts}"
         )
         bizhawk.run(1)
 

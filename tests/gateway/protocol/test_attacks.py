@@ -15,6 +15,7 @@ from tests.gateway.protocol.formats.crooked_pickles import ATTACKS, CROOKED
 from tests.gateway.protocol.formats.gadgets import LIVE, REFUSED
 from tests.gateway.protocol.formats.pickle_parts import within_a_request
 from tests.paths import ROOT
+from tests.patience import WITHIN_S
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +88,7 @@ def test_the_live_gadgets_work_on_pythons_own_unpickler(tmp_path: Path) -> None:
         check=True,
         timeout=60,
     )
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + WITHIN_S
     dead = dict(enumerate(LIVE))
     while dead and time.monotonic() < deadline:
         dead = {number: name for number, name in dead.items() if not any((tmp_path / str(number)).iterdir())}

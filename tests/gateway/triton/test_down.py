@@ -33,7 +33,7 @@ def gateway() -> Iterator[GatewayProcess]:
 def zmq_client(gateway: GatewayProcess, kind: int = zmq.REQ) -> Iterator["zmq.Socket[bytes]"]:
     with zmq.Context() as context, context.socket(kind) as client:
         client.linger = 0
-        client.sndtimeo = client.rcvtimeo = 15_000
+        client.sndtimeo = client.rcvtimeo = 1000 * WITHIN_S
         client.connect(f"tcp://127.0.0.1:{gateway.zmq}")
         yield client
 
