@@ -38,13 +38,13 @@ class PendingRequest:
     size: int = 0
     id: str = field(init=False, default_factory=next_request_id)
     is_admitted: bool = field(init=False, default=False)
-    # What it asks, once decoded, or why that is not known.
+    # The request itself, once it is decoded, or why it cannot be.
     preparation: asyncio.Task[None] | None = field(init=False, default=None)
     problem: Exception | None = field(init=False, default=None)
     request: Request | None = field(init=False, default=None)
     frame: Frame | None = field(init=False, default=None)
     frames: tuple[Frame, ...] = field(init=False, default=())
-    # What brings it to its answer, and the answer, with its bytes.
+    # The task that gets its answer, the answer, and the bytes of that.
     task: asyncio.Task[None] | None = field(init=False, default=None)
     answer: Reply = field(init=False, default=Reply())
     outcome: str = field(init=False, default="ok")

@@ -1,4 +1,4 @@
-"""What the sessions of one port share: where requests are answered, and what each client may ask for."""
+"""The service of one port, which its sessions share: who answers requests, and how many a client may send."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

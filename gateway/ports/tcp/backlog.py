@@ -17,7 +17,7 @@ AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """What has arrived, when its last byte came (`time.perf_counter`), and for how long its bytes came."""
+    """One event of a stream, when its last byte came (`time.perf_counter`), and how long its bytes took."""
 
     event: Event | GatewayError
     arrival: float

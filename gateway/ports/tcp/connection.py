@@ -37,7 +37,7 @@ _STOPPING = StoppingError("the gateway is stopping: connect again in a moment")
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all connections of the port share.
+    """The values that all connections of the port share.
 
     `new_stream`: returns the stream that begins with a byte. `authorised_metrics`: of clients that brought
     the `token`. `on_closed`: told of each that has ended. `scratch`: one for all, because the event loop
@@ -55,7 +55,7 @@ class Shared:
 
 
 class State(enum.IntEnum):
-    """What a connection still does; none goes back to an earlier one."""
+    """How far a connection is; it never goes back to an earlier state."""
 
     OPENING = enum.auto()  # TLS shakes hands
     OPEN = enum.auto()

@@ -33,7 +33,7 @@ Sender = tuple[bytes, ...]
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """What is known of all clients of the port.
+    """The values that the clients of all connections share.
 
     `contexts`: their frames. `names`: those that open connections have.
     """
@@ -62,7 +62,7 @@ class Clients:
         self._address = address
         self._peer = peer
         self._send = send
-        # What is nameless cannot come back, and its port is its own as long as it is here.
+        # A client without a name cannot come back, and its port is its own as long as it is here.
         self._key: ClientKey = (peer, b"")
         self._has_name = False
         self._is_stopping = False

@@ -28,7 +28,7 @@ _MOST_MILLISECONDS = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all connections of the port share.
+    """The values that all connections of the port share.
 
     `registry`: its clients. `on_refused`: told of each that the gateway has ended: its address, the metrics'
     word for why, and a text for the log. `on_closed`: told of each that has ended. `scratch`: one for all,
@@ -45,7 +45,7 @@ class Shared:
 
 
 class State(enum.IntEnum):
-    """What a connection still does; none goes back to an earlier one."""
+    """How far a connection is; it never goes back to an earlier state."""
 
     OPENING = enum.auto()  # its socket is being handed over
     GREETING = enum.auto()  # ZMTP shakes hands
