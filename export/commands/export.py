@@ -204,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         choices=DIFFERENCES,
-        help=f"with --reuse: whatever its SETTING is ({', '.join(DIFFERENCES)}); can be given again",
+        help=f"with --reuse: do not compare SETTING, one of {', '.join(DIFFERENCES)}; can be given again",
     )
     parser.add_argument(
         "--triton",
