@@ -85,14 +85,14 @@ async def reply_of(client: "zmq.asyncio.Socket") -> dict[str, Any]:
     return reply
 
 
-async def until(condition: Callable[[], object], what: str, within_s: float = WITHIN_S) -> None:
+async def until(condition: Callable[[], object], what: str) -> None:
     """Wait for a condition, which is asked again and again."""
     try:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(WITHIN_S):
             while not condition():  # noqa: ASYNC110 - it is not told of
                 await asyncio.sleep(0.01)
     except TimeoutError:
-        raise AssertionError(f"not within {within_s} s: {what}") from None
+        raise AssertionError(f"not within {WITHIN_S} s: {what}") from None
 
 
 def metric(gateway: Gateway, sample: str) -> float:
