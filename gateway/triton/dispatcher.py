@@ -58,15 +58,19 @@ class Dispatcher:
             BusyError: as many of the model's requests are at Triton as may be.
             ServerError: Triton could not answer.
         """
-        facts = await model.fresh_facts()
+        facts: ModelFacts | None = None
         clock = asyncio.get_running_loop().time
         swaps, refusals, give_up = 0, 0, math.inf
         while True:
             try:
+                if facts is None:
+                    facts = await model.fresh_facts()
                 inputs = inputs_for(facts)
                 with self._one_more_at_triton(model.name):
                     return await model.infer(facts, inputs, deadline - clock(), request_id)
             except (RequestError, NotServedError, ModelError) as error:
+                if facts is None and not model.is_balanced:
+                    raise
                 give_up = min(give_up, clock() + _REFUSED_FOR_S)
                 newer = await _facts_after(error, model, facts)
                 refusals += 1
@@ -95,7 +99,7 @@ class Dispatcher:
                 del self._at_triton[model]
 
 
-async def _facts_after(error: Exception, model: TritonModel, facts: ModelFacts) -> ModelFacts | None:
+async def _facts_after(error: Exception, model: TritonModel, facts: ModelFacts | None) -> ModelFacts | None:
     """Return facts other than those that a request was made for and failed with.
 
     None: the facts are the same, but another Triton may serve them. Raises `error` where there is none.
