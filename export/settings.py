@@ -1,6 +1,7 @@
 """What an export is asked for: the settings of its model, and where the versions go. Free of torch.
 
-A new setting is a field of `ModelSettings` and a flag here: manifests store it, and `--reuse` compares it.
+A new setting is a field of `ModelSettings` and a flag here: manifests store it, `--reuse` compares it. It is
+applied in `publish` or in `repository.triton_config`.
 """
 
 import argparse
@@ -64,7 +65,7 @@ class ExportOptions:
 
 
 def export_options(values: Mapping[str, Any]) -> ExportOptions:
-    """The options in a command line that was parsed with the flags below, and the others' by their names."""
+    """The options in a parsed command line, whose values have the names of the fields."""
     formats = get_args(FormatName) if values["format"] == "both" else (values["format"],)
     given = {**values, "formats": formats}
     settings = ModelSettings(**{name: given[name] for name in SETTINGS})

@@ -33,10 +33,9 @@ from export.flags import (
     taken_from_environment,
     whole,
 )
-from export.formats.format import FORMATS
+from export.formats.format import CONFIG_NAME, FORMATS
 from export.repository.live import activate
 from export.repository.reuse import DIFFERENCES, find_published, serve_again
-from export.repository.triton_config import CONFIG_NAME
 from export.repository.versions import Version, require_writable_model, versions
 from export.settings import (
     DEFAULT_NAME,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from export.formats.self_check import Graph
     from export.network.model import NitroGen
 
+CONFIG_NAME = "config.pbtxt"
 _MODELS = Path(__file__).parents[2] / "model_repository"
 
 
@@ -39,8 +40,8 @@ class Format:
 
     @property
     def original(self) -> Path:
-        """The commented `config.pbtxt` in git, from which each version's is made."""
-        return _MODELS / f"{DEFAULT_NAME}{self.suffix}" / "config.pbtxt"
+        """The commented config in git, from which each version's is made."""
+        return _MODELS / f"{DEFAULT_NAME}{self.suffix}" / CONFIG_NAME
 
 
 def _torchscript() -> Writer:

@@ -45,7 +45,7 @@ class Manifest:
 
     `created`: UTC, ISO 8601. `requested`, `made`: the settings that were asked for, and what came of them
     where the checkpoint, the device or the self-check decided. `own_steps`, `own_context_length`: the
-    checkpoint's. `self_check`: figures of `formats.accuracy`. `software`: package -> version, None for one
+    checkpoint's. `self_check`: figures of `Accuracy`. `software`: package -> version, None for one
     that is not installed. `files`: by name.
     """
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from export.errors import RepositoryError
 from export.folder_lock import locked
+from export.formats.format import CONFIG_NAME
 from export.pulse import Pulse
 from export.repository.manifest import MANIFEST_NAME
 from export.repository.partials import version_numbers
-from export.repository.triton_config import CONFIG_NAME, read_config
+from export.repository.triton_config import read_config
 from export.writable import advice
 
 HISTORY_NAME = "history.json"

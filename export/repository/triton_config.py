@@ -11,10 +11,8 @@ from tritonclient.grpc import model_config_pb2
 from contract.facts import Facts, FactsError, facts_from_parameters
 from contract.tensors import input_tensors, output_tensors
 from export.errors import RepositoryError
-from export.formats.format import Format
+from export.formats.format import CONFIG_NAME, Format
 from export.settings import ModelSettings
-
-CONFIG_NAME = "config.pbtxt"
 
 _KINDS = {
     "auto": model_config_pb2.ModelInstanceGroup.KIND_AUTO,
@@ -27,7 +25,7 @@ _LONGEST_DEADLINE_US = 25_000_000  # the gateway's, on the ZeroMQ port
 def fill_config(
     facts: Facts, form: Format, made: ModelSettings, *, name: str, version: int
 ) -> model_config_pb2.ModelConfig:
-    """The original config of a format with what a version was made from and with; Triton serves it only."""
+    """A format's original config with a version's shapes, facts and settings; Triton serves it only."""
     assert made.max_batch_size is not None  # noqa: S101 - it was made with one
     text = form.original.read_text(encoding="utf-8")
     config = text_format.Parse(text, model_config_pb2.ModelConfig())

@@ -16,7 +16,8 @@ from contract.endpoint import Endpoint, parse_endpoints
 from contract.failure_text import CHANNEL_OPTIONS, cause_of
 from contract.triton_key import TritonKey, wanted_key
 from export.errors import ActivationError, TritonEndedError, TritonNotRunningError
-from export.repository.triton_config import CONFIG_NAME, read_config
+from export.formats.format import CONFIG_NAME
+from export.repository.triton_config import read_config
 from export.repository.versions import Version
 
 logger = logging.getLogger(__name__)

@@ -25,11 +25,12 @@ from export.checkpoint.digest import file_sha256
 from export.errors import OptionError, RepositoryError
 from export.flags import is_model_name
 from export.folder_lock import locked
+from export.formats.format import CONFIG_NAME
 from export.pulse import Pulse
 from export.repository.manifest import MANIFEST_NAME, Manifest, read_manifest
 from export.repository.partials import NewVersion, aside, discard, reserved, version_numbers
 from export.repository.served import history, serve, served_number
-from export.repository.triton_config import CONFIG_NAME, read_config, read_facts, write_config
+from export.repository.triton_config import read_config, read_facts, write_config
 from export.writable import advice, require_writable
 
 logger = logging.getLogger(__name__)
