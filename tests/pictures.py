@@ -2,9 +2,7 @@
 
 import io
 
-import gateway.images  # noqa: F401 - before cv2, which reads the limits that it sets when it is loaded
-
-import cv2  # isort: skip
+import cv2
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
