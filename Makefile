@@ -36,7 +36,7 @@ demo: $(SERVING)
 serve: $(SERVING)
 	$(BIN)/python -m standalone $(if $(CHECKPOINT),"$(CHECKPOINT)") $(SERVE_FLAGS)
 
-# Most tests wait for something most of the time: more processes than cores. Files of long tests come first.
+# Most tests wait for something most of the time, so there are more processes than cores.
 test: $(DEVELOPING)
 	$(if $(COVERAGE),rm -rf var/coverage && mkdir -p var/coverage)
 	$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -m 'not docker and not mounts' \
