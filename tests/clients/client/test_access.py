@@ -131,9 +131,9 @@ def test_a_key_file_that_cannot_be_used_is_named(keys: Path, tmp_path: Path) -> 
 
 def test_no_secret_is_shown(keys: Path) -> None:
     with ModelClient(**files(keys)) as client:
-        settings = client._settings
-    secret = settings.address.keys.secret.decode()
-    assert secret not in f"{client!r} {settings!r} {settings.address} {settings.address.keys!r}"
+        address = client._address
+    secret = address.keys.secret.decode()
+    assert secret not in f"{client!r} {address!r} {address} {address.keys!r}"
 
 
 @pytest.mark.parametrize(

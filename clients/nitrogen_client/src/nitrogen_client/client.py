@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 import threading
 import time
@@ -12,19 +10,16 @@ from typing import Any
 
 import zmq
 
-from nitrogen_client.connection import Connection, KeyFile, given_back_with
-from nitrogen_client.errors import ClientClosedError, ReplyTimeoutError
-from nitrogen_client.exchange import Answer, Ask, Connect, Outcome, Pause, Received, Request, Step, exchange
+from nitrogen_client.base import BaseClient
+from nitrogen_client.errors import ReplyTimeoutError
+from nitrogen_client.exchange import Answer, Request
 from nitrogen_client.images import GivenImage, read_image
-from nitrogen_client.options import UNSET, GivenGame, GivenModel, GivenSeed, Unset, checked_timeout
+from nitrogen_client.options import UNSET, GivenGame, GivenModel, GivenSeed, Options, Unset
 from nitrogen_client.prediction import Prediction
 from nitrogen_client.replies import read_info, read_prediction
-from nitrogen_client.settings import DEFAULT_RETRIES, ClientSettings, client_settings
-
-logger = logging.getLogger(__name__)
 
 
-class ModelClient:
+class ModelClient(BaseClient):
     """A client of a NitroGen server's ZeroMQ port, with the reference client's names and meanings.
 
     Nothing is sent, and nothing is waited for, before the first request.
@@ -48,30 +43,6 @@ class ModelClient:
         ArgumentError: an argument cannot be meant.
         KeyFileError: a key file cannot be used.
     """
-
-    def __init__(
-        self,
-        host: str = "localhost",
-        port: int = 5555,
-        *,
-        timeout_s: float = 30.0,
-        retries: int = DEFAULT_RETRIES,
-        protocol: str = "auto",
-        seed: int | None = None,
-        game: GivenGame = UNSET,
-        model: str | None = None,
-        timing: bool = False,
-        client_key: KeyFile | None = None,
-        server_key: KeyFile | None = None,
-    ) -> None:
-        self._settings: ClientSettings = client_settings(
-            host, port, timeout_s, retries, protocol, seed, game, model, timing, client_key, server_key
-        )
-        self.host = host
-        self.port = self._settings.address.port
-        self.timeout_s = self._settings.timeout_s
-        self._closed = False
-        self._start_over()
 
     def predict(
         self,
@@ -106,7 +77,7 @@ class ModelClient:
             UnsupportedError: the server is of the older kind and does not know what was asked for.
             ProtocolError: what came back is no reply.
         """
-        options = self._settings.options.replaced(seed, game, model, timing)
+        options = self._options.replaced(seed, game, model, timing)
         answer = self._call(Request("predict", options, read_image(image, resize_mode)), timeout_s)
         return read_prediction(answer)
 
@@ -116,7 +87,7 @@ class ModelClient:
         Raises:
             NitrogenError: as for `predict`.
         """
-        self._call(Request("reset", self._settings.options_of("reset")), timeout_s)
+        self._call(Request("reset", Options()), timeout_s)
 
     def info(self, *, model: GivenModel = UNSET, timeout_s: float | None = None) -> dict[str, Any]:
         """Return the model's facts, `ckpt_path` and `action_downsample_ratio` among them.
@@ -124,7 +95,7 @@ class ModelClient:
         Raises:
             NitrogenError: as for `predict`.
         """
-        options = self._settings.options_of("info").replaced(model=model)
+        options = Options(model=self._options.model).replaced(model=model)
         return read_info(self._call(Request("info", options), timeout_s))
 
     def close(self) -> None:
@@ -134,10 +105,7 @@ class ModelClient:
             self._closed = True
             return
         with self._turn:
-            if not self._closed:
-                self._closed = True
-                self._give_back()
-                logger.info("connection to %s closed", self._settings.address)
+            self._close()
 
     def __enter__(self) -> ModelClient:
         return self
@@ -150,81 +118,30 @@ class ModelClient:
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"ModelClient({self.host!r}, {self.port})"
-
-    def _start_over(self) -> None:
+    def _start(self) -> None:
         """Begin without a connection; a parent process's is left alone, which goes on using it."""
-        self._pid = os.getpid()
         self._turn = threading.Lock()
-        self._context: zmq.Context[Any] = zmq.Context()
-        self._connection = Connection(self._settings.address, self._context)
-        self._give_back = given_back_with(self, self._connection, self._context)
-        self._peer = self._settings.peer()
+        self._begin(zmq.Context())
 
     def _call(self, request: Request, timeout_s: float | None) -> Answer:
-        timeout_s = self._settings.timeout_s if timeout_s is None else checked_timeout(timeout_s)
-        deadline = time.monotonic() + timeout_s
+        timeout_s, deadline = self._time(timeout_s)
         if self._pid != os.getpid():
-            self._start_over()
+            self._start()
         if not self._turn.acquire(timeout=timeout_s):
             raise ReplyTimeoutError(
                 f"other threads' requests took all of {timeout_s:g} s: make a client for each thread"
             )
         try:
-            if self._closed:
-                raise ClientClosedError("this client is closed: make a new one")
-            steps = exchange(self._peer, request, timeout_s=timeout_s, retries=self._settings.retries)
-            result: object = None
+            waits = self._exchange(request, timeout_s, deadline)
             while True:
                 try:
-                    step = steps.send(result)
+                    wait = next(waits)
                 except StopIteration as done:
                     answer: Answer = done.value
                     return answer
-                result = self._carry_out(step, deadline)
+                if wait.sockets:
+                    wait.poll(zmq.Poller())
+                else:
+                    time.sleep(wait.seconds)
         finally:
             self._turn.release()
-
-    def _carry_out(self, step: Step, deadline: float) -> object:
-        if isinstance(step, Pause):
-            time.sleep(step.seconds)
-            return None
-        if isinstance(step, Connect):
-            self._take_events()
-            return self._connection.renew()
-        return self._ask(step, deadline)
-
-    def _ask(self, step: Ask, deadline: float) -> Outcome:
-        connection = self._connection
-        connection.request_begins()
-        try:
-            connection.socket.send(step.message, zmq.NOBLOCK)
-        except zmq.Again:
-            return connection.cannot_send()
-        poller = zmq.Poller()
-        poller.register(connection.socket, zmq.POLLIN)
-        poller.register(connection.monitor, zmq.POLLIN)
-        while True:
-            self._take_events()
-            # Looked for after the events: a reply that came just before the connection's end counts.
-            try:
-                parts = connection.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                pass
-            else:
-                connection.reply_came()
-                return Received(parts)
-            ended = connection.ended()
-            if ended is not None:
-                return ended
-            remaining_s = deadline - time.monotonic()
-            if remaining_s <= 0:
-                return connection.silent()
-            poller.poll(round(remaining_s * 1000) + 1)
-
-    def _take_events(self) -> None:
-        monitor = self._connection.monitor
-        with contextlib.suppress(zmq.Again):
-            while monitor is not None:
-                self._connection.take_event(monitor.recv_multipart(zmq.NOBLOCK))

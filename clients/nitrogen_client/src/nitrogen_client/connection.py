@@ -1,4 +1,4 @@
-"""The ZeroMQ connection to a server: its options, its keys, and what its monitor tells about it.
+"""The ZeroMQ connection to a server: its options, its requests, and what its monitor tells about it.
 
 A REQ socket that has sent a request takes nothing but the reply. When that will not come, the socket is
 thrown away and a new one takes its place, so a late reply has nowhere to arrive.
@@ -6,20 +6,28 @@ thrown away and a new one takes its place, so a late reply has nowhere to arrive
 
 from __future__ import annotations
 
-import ipaddress
+import contextlib
 import os
+import time
 import weakref
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Union
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
 
 import zmq
-import zmq.auth
 from zmq.utils.monitor import parse_monitor_message
 
-from nitrogen_client.errors import AccessRefusedError, ArgumentError, ConnectionFailedError, KeyFileError
-from nitrogen_client.exchange import A_ZEROMQ_PORT, Lost, Refused, Silent
-from nitrogen_client.options import is_integer
+from nitrogen_client.address import Address
+from nitrogen_client.errors import (
+    AccessRefusedError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    NitrogenError,
+    ProtocolError,
+    ReplyTimeoutError,
+)
+
+_A_ZEROMQ_PORT = "a ZeroMQ port (a gateway's is usually 5555; 5556 and 8080 are for others)"
 
 # A reply has some kilobytes; an info of a large game table some more.
 _MOST_REPLY_BYTES = 16 * 2**20
@@ -38,86 +46,6 @@ _EVENTS = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 )
 
-KeyFile = Union[str, "Path"]
-
-
-@dataclass(frozen=True, repr=False)
-class Keys:
-    """A client's pair of CURVE keys and the server's public one, in Z85."""
-
-    public: bytes
-    secret: bytes
-    server: bytes
-
-
-def read_keys(client_key: KeyFile | None, server_key: KeyFile | None) -> Keys | None:
-    """Return the keys in the files that `nitrogen-gateway keys` makes; None when there are no files.
-
-    `client_key`: NAME.key_secret. `server_key`: server.key.
-
-    Raises:
-        KeyFileError: one of the files is missing, or holds no key; the message does not show it.
-    """
-    if client_key is None and server_key is None:
-        return None
-    if client_key is None or server_key is None:
-        missing = "client_key (NAME.key_secret)" if client_key is None else "server_key (server.key)"
-        raise KeyFileError(f"{missing} is missing: CURVE needs both files that 'nitrogen-gateway keys' made")
-    public, secret = _certificate(client_key)
-    server, _ = _certificate(server_key)
-    if secret is None:
-        raise KeyFileError(f"{client_key} holds no secret key: client_key is the file NAME.key_secret")
-    return Keys(public, secret, server)
-
-
-def _certificate(path: KeyFile) -> tuple[bytes, bytes | None]:
-    try:
-        public, secret = zmq.auth.load_certificate(path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it holds no public key"
-        raise KeyFileError(f"the key file {path} cannot be used: {reason}") from None
-    for key in (public, secret):
-        if key is not None and len(key) != 40:
-            raise KeyFileError(f"the key file {path} cannot be used: a key has 40 characters, not {len(key)}")
-    return public, secret
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a server is, and the keys to it."""
-
-    host: str
-    port: int
-    keys: Keys | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        """Check the host and the port.
-
-        Raises:
-            ArgumentError: one of them cannot be meant.
-        """
-        if not isinstance(self.host, str) or not self.host or any(c in self.host for c in "/ \t\r\n\0"):
-            raise ArgumentError(f"host must be a name or an address, without tcp://; it is {self.host!r}")
-        if self.is_ipv6 and not _is_ipv6(self.host):
-            raise ArgumentError(f"host {self.host!r} is no IPv6 address; give the port as port")
-        if not is_integer(self.port) or not 0 < self.port < 65536:
-            raise ArgumentError(f"port must be a number from 1 to 65535; it is {self.port!r}")
-
-    @property
-    def is_ipv6(self) -> bool:
-        """Whether the host is an IPv6 address."""
-        return ":" in self.host
-
-    def __str__(self) -> str:
-        return f"[{self.host.strip('[]')}]:{self.port}" if self.is_ipv6 else f"{self.host}:{self.port}"
-
-
-def _is_ipv6(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]").partition("%")[0]).version == 6
-    except ValueError:
-        return False
-
 
 @dataclass
 class _State:
@@ -135,6 +63,20 @@ class _State:
     trouble: str | None = None
 
 
+@dataclass(frozen=True)
+class Wait:
+    """How long a client waits: until one of the `sockets` has something to be received, `seconds` at most."""
+
+    seconds: float
+    sockets: tuple[Any, ...] = ()
+
+    def poll(self, poller: Any) -> Any:  # noqa: ANN401 - pyzmq's of asyncio or not
+        """Wait for the sockets with a poller; return what is to be awaited of asyncio's."""
+        for socket in self.sockets:
+            poller.register(socket, zmq.POLLIN)
+        return poller.poll(round(self.seconds * 1000) + 1)
+
+
 class Connection:
     """One REQ socket after another, of which the present one can be used; no waiting is done here.
 
@@ -144,51 +86,82 @@ class Connection:
     def __init__(self, address: Address, context: zmq.Context[Any]) -> None:
         self.address = address
         self._context = context
-        self.socket: Any = None
-        self.monitor: Any = None
+        self._socket: Any = None
+        self._monitor: Any = None
         self._state = _State()
 
     def renew(self) -> bool:
-        """Make a new socket unless the present one is fit for a request; return whether it is a new one."""
-        if self.socket is not None and not (self._state.is_waiting or self._state.was_lost):
+        """Make a new socket unless the present one is fit for a request; return whether it is a new one.
+
+        Raises:
+            ConnectionFailedError: none can be made.
+        """
+        self._take_events()
+        if self._socket is not None and not (self._state.is_waiting or self._state.was_lost):
             return False
         self.discard()
         self._state = _State()
         try:
-            self.socket = self._context.socket(zmq.REQ)
-            self._configure(self.socket)
-            self.monitor = self.socket.get_monitor_socket(_EVENTS)
-            self.socket.connect(f"tcp://{self.address}")
+            self._socket = self._context.socket(zmq.REQ)
+            self._configure(self._socket)
+            self._monitor = self._socket.get_monitor_socket(_EVENTS)
+            self._socket.connect(f"tcp://{self.address}")
         except zmq.ZMQError as error:
             self.discard()
             raise ConnectionFailedError(f"there is no connection to {self.address}: {error}") from error
         return True
 
+    def ask(self, message: bytes, timeout_s: float, deadline: float) -> Generator[Wait, None, bytes]:
+        """Send a message and return its reply; yields each wait for it.
+
+        `timeout_s`, `deadline`: as in `exchange`.
+
+        Raises:
+            ConnectionFailedError: the server was not reached, lets nobody in, or ended the connection.
+            ReplyTimeoutError: the reply has not come in time.
+            ProtocolError: the reply has several parts.
+        """
+        # Unless its reply comes, the socket is spent.
+        self._state.is_waiting = True
+        socket = _without_asyncio(self._socket)
+        try:
+            socket.send(message, zmq.NOBLOCK)
+        except zmq.Again:
+            raise self._ended() or self._lost() from None
+        while True:
+            self._take_events()
+            # Looked for after the events: a reply that came just before the connection's end counts.
+            with contextlib.suppress(zmq.Again):
+                parts = socket.recv_multipart(zmq.NOBLOCK)
+                self._state.is_waiting = False
+                return self._whole(parts)
+            ended = self._ended()
+            if ended is not None:
+                raise ended
+            remaining_s = deadline - time.monotonic()
+            if remaining_s <= 0:
+                raise self._silent(timeout_s)
+            yield Wait(remaining_s, (self._socket, self._monitor))
+
     def discard(self) -> None:
         """Close the socket, at once and with whatever is under way."""
-        if self.monitor is not None:
-            self.socket.disable_monitor()
-            self.monitor.close(linger=0)
-            self.monitor = None
-        if self.socket is not None:
-            self.socket.close(linger=0)
-            self.socket = None
+        if self._monitor is not None:
+            self._socket.disable_monitor()
+            self._monitor.close(linger=0)
+            self._monitor = None
+        if self._socket is not None:
+            self._socket.close(linger=0)
+            self._socket = None
 
-    def request_begins(self) -> None:
-        """Note that a request is about to be sent; unless its reply comes, the socket is spent."""
-        self._state.is_waiting = True
-
-    def cannot_send(self) -> Lost | Refused:
-        """Return how the connection ended, of a socket that does not take the request."""
-        return self.ended() or Lost()
-
-    def reply_came(self) -> None:
-        """Note that the reply was received."""
-        self._state.is_waiting = False
-
-    def take_event(self, parts: list[bytes]) -> None:
+    def _take_events(self) -> None:
         """Take in what the monitor tells."""
-        event = zmq.Event(parse_monitor_message(parts)["event"])
+        if self._monitor is not None:
+            monitor = _without_asyncio(self._monitor)
+            with contextlib.suppress(zmq.Again):
+                while True:
+                    self._take_event(parse_monitor_message(monitor.recv_multipart(zmq.NOBLOCK))["event"])
+
+    def _take_event(self, event: int) -> None:
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             self._state.was_ready = True
         elif event == zmq.EVENT_DISCONNECTED and self._state.was_ready:
@@ -199,25 +172,39 @@ class Connection:
             self._state.refusal = (
                 "the keys do not fit: check that the server asks for keys, and whether server_key is its own"
                 if self.address.keys is not None
-                else f"it asks for keys (give client_key and server_key), or is not {A_ZEROMQ_PORT}"
+                else f"it asks for keys (give client_key and server_key), or is not {_A_ZEROMQ_PORT}"
             )
         elif event != zmq.EVENT_CONNECTED:
             self._state.trouble = (
-                f"it ends each connection at once: it is not {A_ZEROMQ_PORT}, the keys do not fit, it lets "
+                f"it ends each connection at once: it is not {_A_ZEROMQ_PORT}, the keys do not fit, it lets "
                 "this machine not in, or it has as many clients as it takes"
             )
 
-    def ended(self) -> Lost | Refused | None:
-        """Return how the connection ended, when it is clear that no reply will come."""
-        if self._state.refusal is not None:
-            return Refused(
-                AccessRefusedError(f"{self.address} refuses the connection: {self._state.refusal}")
-            )
-        return Lost() if self._state.was_lost else None
+    def _whole(self, parts: list[bytes]) -> bytes:
+        if len(parts) != 1:
+            raise ProtocolError(f"the reply has {len(parts)} parts: is {self.address} another program?")
+        return parts[0]
 
-    def silent(self) -> Silent:
-        """Return what is known of a server that has not replied in time."""
-        return Silent(is_connected=self._state.was_ready, trouble=self._state.trouble)
+    def _ended(self) -> ConnectionFailedError | None:
+        """Return the error of a connection that has ended, so that no reply will come."""
+        if self._state.refusal is not None:
+            return AccessRefusedError(f"{self.address} refuses the connection: {self._state.refusal}")
+        return self._lost() if self._state.was_lost else None
+
+    def _lost(self) -> ConnectionLostError:
+        return ConnectionLostError(f"the connection to {self.address} ended before the reply came")
+
+    def _silent(self, timeout_s: float) -> NitrogenError:
+        """Return the error of a server that has not replied in time."""
+        if self._state.was_ready:
+            return ReplyTimeoutError(
+                f"no reply from {self.address} within {timeout_s:g} s: it is overloaded or stuck, or a "
+                "broker without a gateway behind it; send the next request, or give more timeout_s"
+            )
+        why = self._state.trouble or (
+            f"is the server running there, is the name right, and is the port open, and {_A_ZEROMQ_PORT}?"
+        )
+        return ConnectionFailedError(f"no connection to {self.address} within {timeout_s:g} s: {why}")
 
     def _configure(self, socket: Any) -> None:  # noqa: ANN401 - of asyncio or not
         keys = self.address.keys
@@ -238,6 +225,11 @@ class Connection:
             options[zmq.CURVE_SERVERKEY] = keys.server
         for option, value in options.items():
             socket.setsockopt(option, value)
+
+
+def _without_asyncio(socket: Any) -> Any:  # noqa: ANN401 - of asyncio or not
+    """Return a view of a socket whose methods are not awaited, for what is done at once."""
+    return zmq.Socket.shadow(socket.underlying)
 
 
 def given_back_with(

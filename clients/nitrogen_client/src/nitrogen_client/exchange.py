@@ -1,7 +1,7 @@
-"""One request and its reply, without a socket and without a clock's waiting: what to do next, and why.
+"""One request and its reply, without a clock's waiting: what to do next, and why.
 
-`exchange` is a generator. It yields steps; the sync and the asyncio client carry them out and send back what
-came of them. All that is decided about formats, repetitions and errors is decided here, once.
+`exchange` is a generator. It yields each wait, which the sync and the asyncio client do in their own ways.
+What is decided about formats and repetitions is decided here, once.
 """
 
 from __future__ import annotations
@@ -11,15 +11,12 @@ import random
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
+from nitrogen_client.connection import Connection, Wait
 from nitrogen_client.errors import (
-    AccessRefusedError,
-    ConnectionFailedError,
     ConnectionLostError,
     NitrogenError,
-    ProtocolError,
-    ReplyTimeoutError,
     ServerBusyError,
     ServerError,
     ServerStoppingError,
@@ -32,62 +29,8 @@ from nitrogen_client.server_errors import check_status
 
 logger = logging.getLogger(__name__)
 
-A_ZEROMQ_PORT = "a ZeroMQ port (a gateway's is usually 5555; 5556 and 8080 are for others)"
-
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
-
-
-@dataclass(frozen=True)
-class Connect:
-    """Step: make a new connection unless the present one is fit; answered by whether it is a new one."""
-
-
-@dataclass(frozen=True)
-class Ask:
-    """Step: send a message by the connection and wait for its reply; answered by an `Outcome`."""
-
-    message: bytes
-
-
-@dataclass(frozen=True)
-class Pause:
-    """Step: wait."""
-
-    seconds: float
-
-
-Step = Union[Connect, Ask, Pause]
-
-
-@dataclass(frozen=True)
-class Received:
-    """Outcome: the parts of the reply."""
-
-    parts: list[bytes]
-
-
-@dataclass(frozen=True)
-class Lost:
-    """Outcome: the connection ended after the message may have been sent; its reply will not come."""
-
-
-@dataclass(frozen=True)
-class Refused:
-    """Outcome: the server does not let this client in."""
-
-    error: AccessRefusedError
-
-
-@dataclass(frozen=True)
-class Silent:
-    """Outcome: the time is over. `trouble`: why connections fail, where that is known."""
-
-    is_connected: bool
-    trouble: str | None
-
-
-Outcome = Union[Received, Lost, Refused, Silent]
 
 
 @dataclass(frozen=True)
@@ -153,30 +96,32 @@ class Peer:
                 )
 
 
-def exchange(peer: Peer, request: Request, *, timeout_s: float, retries: int) -> Generator[Step, Any, Answer]:
-    """Bring a request to its answer; yields the steps to it, and returns the answer.
+def exchange(
+    connection: Connection, peer: Peer, request: Request, *, timeout_s: float, deadline: float, retries: int
+) -> Generator[Wait, None, Answer]:
+    """Bring a request to its answer; yields each wait on the way to it, and returns the answer.
 
     It is tried again, up to `retries` times, when the connection ended before the reply came, and when the
-    server says that it is busy or stopping.
+    server says that it is busy or stopping. `deadline`: the time of `time.monotonic` at which `timeout_s`,
+    the seconds for all of it, are over.
 
     Raises:
         NitrogenError: of the class that tells why there is no answer.
     """
-    deadline = time.monotonic() + timeout_s
     tries, times_sent, pause_s = 0, 0, _FIRST_PAUSE_S
     while True:
         tries += 1
-        if (yield Connect()):
+        if connection.renew():
             peer.forget()
         try:
             if peer.format is None:
-                peer.learn(format_of((yield from _ask(peer, QUESTION, timeout_s))))
+                peer.learn(format_of((yield from connection.ask(QUESTION, timeout_s, deadline))))
             assert peer.format is not None  # noqa: S101 - for the type checker
             peer.check_supports(request.options)
             message = peer.format.encode(request.fields(), request.image)
             times_sent += 1
             begun = time.monotonic()
-            reply = yield from _ask(peer, message, timeout_s)
+            reply = yield from connection.ask(message, timeout_s, deadline)
             round_trip_s = time.monotonic() - begun
             fields = format_of(reply).decode(reply)
             check_status(fields, is_gateway=format_of(reply) is MSGPACK)
@@ -191,35 +136,14 @@ def exchange(peer: Peer, request: Request, *, timeout_s: float, retries: int) ->
             return Answer(fields, round_trip_s, times_sent, is_first)
 
 
-def _ask(peer: Peer, message: bytes, timeout_s: float) -> Generator[Step, Any, bytes]:
-    outcome = yield Ask(message)
-    if isinstance(outcome, Received):
-        if len(outcome.parts) != 1:
-            raise ProtocolError(f"the reply has {len(outcome.parts)} parts: is {peer.where} another program?")
-        return outcome.parts[0]
-    if isinstance(outcome, Lost):
-        raise ConnectionLostError(f"the connection to {peer.where} ended before the reply came")
-    if isinstance(outcome, Refused):
-        raise outcome.error
-    if outcome.is_connected:
-        raise ReplyTimeoutError(
-            f"no reply from {peer.where} within {timeout_s:g} s: it is overloaded or stuck, or a broker "
-            "without a gateway behind it; send the next request, or give more timeout_s"
-        )
-    why = outcome.trouble or (
-        f"is the server running there, is the name right, and is the port open, and {A_ZEROMQ_PORT}?"
-    )
-    raise ConnectionFailedError(f"no connection to {peer.where} within {timeout_s:g} s: {why}")
-
-
 def _before_repeating(
     error: NitrogenError, pause_s: float, deadline: float, may_repeat: bool
-) -> Generator[Step, Any, float]:
+) -> Generator[Wait, None, float]:
     """Wait before a request is sent again; return how long to wait the next time."""
     # Not all at the same moment, where many clients were refused at once.
     jittered_s = pause_s * random.uniform(0.5, 1)  # noqa: S311 - nobody gains by guessing it
     if not may_repeat or time.monotonic() + jittered_s >= deadline:
         raise error
     logger.info("sending the request again in %.2f s: %s", jittered_s, error)
-    yield Pause(jittered_s)
+    yield Wait(jittered_s)
     return min(2 * pause_s, _LONGEST_PAUSE_S)
