@@ -67,6 +67,13 @@ def test_a_hello_is_an_event_that_does_not_show_its_token() -> None:
     assert "s3cret" not in str(error)
 
 
+def test_an_image_is_told_from_a_command_by_its_first_byte() -> None:
+    for begun, is_image in ((b"", False), (b"4 ", False), (b"4 {", False), (b"4 \x89", True)):
+        stream = BizHawkStream()
+        assert stream.receive(begun) == []
+        assert stream.inside_image is is_image
+
+
 # Options.
 
 

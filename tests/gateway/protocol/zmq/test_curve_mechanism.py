@@ -6,9 +6,12 @@ import struct
 import pytest
 from nacl import bindings as sodium
 
+from gateway.protocol.zmq.envelope import wants_more
 from gateway.protocol.zmq.zmtp.curve import CurveMechanism
 from gateway.protocol.zmq.zmtp.errors import FrameError, KeyMismatchError, PeerError, UnknownKeyError
 from gateway.protocol.zmq.zmtp.frames import COMMAND, MORE, metadata
+from gateway.protocol.zmq.zmtp.stream import ZmtpStream
+from tests.gateway.protocol.zmq.zmtp_streams import GREETING, MAX_MESSAGE_BYTES, OLD_GREETING, feed
 
 SERVER_KEY, SERVER_SECRET = sodium.crypto_box_keypair()
 CLIENT_KEY, CLIENT_SECRET = sodium.crypto_box_keypair()
@@ -148,3 +151,10 @@ def test_commands_out_of_turn_are_refused(client: Client) -> None:
     for out_of_turn in (client.hello(), command(b"INITIATE"), command(b"READY")):
         with pytest.raises(PeerError, match="goes on with"):
             client.mechanism.answer(out_of_turn)
+
+
+@pytest.mark.parametrize("greeting", [GREETING, OLD_GREETING], ids=["NULL", "ZMTP 2.0"])
+def test_a_client_without_keys_is_told_so_by_its_greeting(greeting: bytes) -> None:
+    stream = ZmtpStream(Client(CLIENT_KEY).mechanism, MAX_MESSAGE_BYTES, wants_more)
+    _, problem = feed(stream, [greeting])
+    assert isinstance(problem, KeyMismatchError)

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.protocol.zmq.envelope import MAX_BYTES, MAX_FRAMES, Envelope, read_envelope, wants_more
+from gateway.protocol.zmq.envelope import (
+    MAX_BYTES,
+    MAX_FRAMES,
+    Envelope,
+    is_nameless,
+    read_envelope,
+    wants_more,
+)
 
 NUMBER = b"\x81\x00\x12\x9f"
 NAME = b"\x00\x6b\x8b\x45\x67"
@@ -40,6 +47,11 @@ def test_a_request_is_its_senders_and_goes_back_as_it_came(
     frames: list[bytes], is_from_req: bool, sender: tuple[bytes, ...]
 ) -> None:
     assert read([*frames, b"request"], is_from_req=is_from_req) == Envelope(frames, sender, b"request")
+
+
+def test_libzmqs_own_names_begin_with_a_zero() -> None:
+    assert is_nameless(NAME)
+    assert not is_nameless(b"bob")
 
 
 def test_a_lone_frame_is_a_request() -> None:
