@@ -1,5 +1,6 @@
 """The facts of a checkpoint as a config's parameters, written by export and read by the gateway."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +43,14 @@ def read(parameters: dict[str, str]) -> Facts | str:
 def test_any_text_is_read_or_named(facts: Facts, key: str, text: str) -> None:
     found = read(facts.to_parameters() | {key: text})
     assert isinstance(found, Facts) or f"its parameter {key} is {text[:80]!r}, and " in found
+
+
+@pytest.mark.parametrize("text", ["", "much", "nan", "-inf"])
+@given(FACTS)
+def test_guidance_that_is_not_a_finite_number_is_named(text: str, facts: Facts) -> None:
+    assert f"its parameter cfg_scale is {text!r}, and " in str(
+        read(facts.to_parameters() | {"cfg_scale": text})
+    )
 
 
 @given(FACTS)

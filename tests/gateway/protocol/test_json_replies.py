@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.protocol.json_format import MAX_HORIZON, reply_line
@@ -86,6 +86,7 @@ def test_timing_follows_the_chunk() -> None:
     st.text(alphabet=st.characters(exclude_categories=()))
     | st.sampled_from(["x" * 10_000, "€" * 3000, "\U0001f600" * 999])
 )
+@example("\U0001f600" * 1000)
 def test_error_lines_are_short_valid_json(message: str) -> None:
     reply = reply_line(Reply(error=message))
     assert len(reply) <= 1400

@@ -225,3 +225,8 @@ def test_indexed_colours_without_a_palette_are_refused(mode: str) -> None:
     pixel = b"C" + bytes((len(mode),)) + b"\0" * len(mode)
     with pytest.raises(ImageError, match=f"mode {mode} has no palette"):
         decode_request(within_a_request(image(text(mode), b"K\x01K\x01\x86", b"N", pixel)))
+
+
+def test_items_for_something_that_is_not_a_set_are_refused() -> None:
+    with pytest.raises(RequestError, match="not a set"):
+        decode_request(within_info(b"](K\x01\x90."))

@@ -74,6 +74,13 @@ def test_an_image_is_told_from_a_command_by_its_first_byte() -> None:
         assert stream.inside_image is is_image
 
 
+def test_who_sends_nothing_but_wrong_requests_is_not_listened_to_forever() -> None:
+    *errors, last = receive_all(command(type="nonsense") * 100)
+    assert {type(error) for error in errors} == {RequestError}
+    assert type(last) is FramingError
+    assert len(errors) < 40
+
+
 # Options.
 
 

@@ -37,6 +37,12 @@ def receive_all(data: bytes, stream: JsonStream | None = None) -> list[Event]:
 # Requests.
 
 
+def test_the_same_header_line_again_is_the_same_request() -> None:
+    request = line(type="predict", seed=7, game="Zelda") + RAW
+    first, second = receive_all(request + request)
+    assert first == second == Request("predict", RawFrame(RAW), 7, "Zelda")
+
+
 def test_a_predict_without_len_is_a_raw_frame() -> None:
     assert receive_all(line(type="predict") + RAW) == [Request("predict", RawFrame(RAW))]
 

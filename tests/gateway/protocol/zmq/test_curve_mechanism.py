@@ -9,7 +9,7 @@ from nacl import bindings as sodium
 from gateway.protocol.zmq.envelope import wants_more
 from gateway.protocol.zmq.zmtp.curve import CurveMechanism
 from gateway.protocol.zmq.zmtp.errors import FrameError, KeyMismatchError, PeerError, UnknownKeyError
-from gateway.protocol.zmq.zmtp.frames import COMMAND, MORE, metadata
+from gateway.protocol.zmq.zmtp.frames import COMMAND, MORE, frame, metadata
 from gateway.protocol.zmq.zmtp.stream import ZmtpStream
 from tests.gateway.protocol.zmq.zmtp_streams import GREETING, MAX_MESSAGE_BYTES, OLD_GREETING, feed
 
@@ -158,3 +158,17 @@ def test_a_client_without_keys_is_told_so_by_its_greeting(greeting: bytes) -> No
     stream = ZmtpStream(Client(CLIENT_KEY).mechanism, MAX_MESSAGE_BYTES, wants_more)
     _, problem = feed(stream, [greeting])
     assert isinstance(problem, KeyMismatchError)
+
+
+def test_a_stream_opens_what_comes_after_its_handshake_and_can_refuse_instead() -> None:
+    client = Client(CLIENT_KEY)
+    stream = ZmtpStream(client.mechanism, MAX_MESSAGE_BYTES, wants_more)
+    feed(stream, [GREETING.replace(b"NULL\0", b"CURVE")])
+    stream.outgoing()
+    feed(stream, [frame(client.hello(), COMMAND)])
+    welcome = stream.outgoing()
+    assert stream.refusal() == frame(b"\x05ERROR\x03400", COMMAND)
+    feed(stream, [frame(client.initiate(welcome), COMMAND)])
+    (message,), problem = feed(stream, [frame(client.sealed(3, b"request"))])
+    assert problem is None
+    assert message.parts == [b"request"]

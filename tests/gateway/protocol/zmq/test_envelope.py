@@ -9,6 +9,7 @@ from gateway.protocol.zmq.envelope import (
     MAX_FRAMES,
     Envelope,
     is_nameless,
+    is_probe,
     read_envelope,
     wants_more,
 )
@@ -47,6 +48,13 @@ def test_a_request_is_its_senders_and_goes_back_as_it_came(
     frames: list[bytes], is_from_req: bool, sender: tuple[bytes, ...]
 ) -> None:
     assert read([*frames, b"request"], is_from_req=is_from_req) == Envelope(frames, sender, b"request")
+
+
+def test_a_probe_is_an_empty_message_of_nobody_that_has_a_name() -> None:
+    assert is_probe([b""])
+    assert is_probe([NAME, NAME, b""])
+    assert not is_probe([b"bob", b""])
+    assert not is_probe([NAME, b"request"])
 
 
 def test_libzmqs_own_names_begin_with_a_zero() -> None:

@@ -4,7 +4,7 @@ import itertools
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.protocol.zmq.zmtp.errors import FrameError, IdentityError
@@ -67,6 +67,21 @@ def test_a_reserved_name_is_not_taken_from_a_peer_of_zmtp_2_either() -> None:
     assert isinstance(problem, IdentityError)
 
 
+def test_a_greeting_of_zmtp_2_is_taken_once_all_of_its_identity_is_there() -> None:
+    stream = new_stream()
+    assert feed(stream, [OLD_GREETING[:-1]]) == ([], None)
+    assert not stream.mechanism.is_ready
+    feed(stream, [OLD_GREETING[-1:]])
+    assert stream.mechanism.peer.identity == b"me"
+
+
+def test_a_name_that_is_too_long_is_not_taken() -> None:
+    ready = frame(b"\x05READY" + metadata(Socket_Type=b"REQ", Identity=b"m" * 256), COMMAND)
+    _, problem = feed(new_stream(), [GREETING + ready])
+    assert isinstance(problem, IdentityError)
+    assert "its identity has 256 bytes" in str(problem)
+
+
 def test_a_greeting_of_zmtp_2_that_goes_on_with_no_identity_is_refused() -> None:
     _, problem = feed(new_stream(), [OLD_GREETING[:12] + frame(b"me", MORE)])
     assert "goes on with no identity" in str(problem)
@@ -90,6 +105,7 @@ def test_an_identity_that_zeromq_keeps_for_itself_is_refused() -> None:
 
 
 @given(part_lists)
+@example([b"", b"reply"])
 def test_what_is_encoded_is_read_again(parts: list[bytes]) -> None:
     (message,), _ = feed(new_stream(), [GREETING + READY + new_stream().encode(parts)])
     assert message.size == sum(map(len, parts))
