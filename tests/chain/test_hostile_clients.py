@@ -95,7 +95,10 @@ def undisturbed(players: list[Player]) -> Iterator[None]:
 
 @contextmanager
 def raw_connection(port: int) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", port), timeout=WITHIN_S) as connection:
+    """A connection from an address of its own: one address may have half of all requests, and no more."""
+    with socket.create_connection(
+        ("127.0.0.1", port), timeout=WITHIN_S, source_address=("127.0.0.2", 0)
+    ) as connection:
         yield connection
 
 
