@@ -12,6 +12,10 @@ ExportError
 └── VerificationError    the network's answers, or the saved graph, are not what they have to be
 """
 
+from collections.abc import Sequence
+
+NAMED = 5  # of a kind, in one message
+
 
 class ExportError(Exception):
     """Base of every error that export raises on purpose."""
@@ -64,3 +68,9 @@ def shown(text: object, most: int = 200) -> str:
     """A stranger's text as a message may hold it: cut, on one line, and without a terminal's commands."""
     cut = str(text)[:most] if isinstance(text, (str, int)) else type(text).__name__
     return cut if cut.isprintable() else ascii(cut)
+
+
+def first_few(texts: Sequence[str], separator: str = ", ", conjunction: str = " and") -> str:
+    """As many texts as one message names, and how many more there are."""
+    more = f"{conjunction} {len(texts) - NAMED} more" if len(texts) > NAMED else ""
+    return separator.join(texts[:NAMED]) + more

@@ -8,8 +8,7 @@ import argparse
 import json
 from pathlib import Path
 
-from export.checkpoint.demo import write_demo_checkpoint
-from export.checkpoint.untrained import save_untrained_checkpoint
+from export.checkpoint.demo import save_untrained_checkpoint, write_demo_checkpoint
 from export.checkpoint.vision_config import KNOWN_TOWERS
 from tests.paths import DATA
 

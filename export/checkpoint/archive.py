@@ -3,18 +3,19 @@
 import logging
 import pickle
 import re
+import resource
 import struct
 import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from export.checkpoint.file_kinds import foreign_archive, is_archive, not_an_archive
-from export.checkpoint.memory_limit import memory_at_most
 from export.checkpoint.stand_ins import is_numpy_data, places_of, plain, stand_in
-from export.errors import CheckpointError, shown
+from export.errors import NAMED, CheckpointError, first_few, shown
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +37,8 @@ _UNREADABLE = (
 _CHUNK_BYTES = 1 << 22
 _OBJECT_BYTES = 32  # of memory, for each byte of the pickle; numbers and short texts take less
 _SPARE_BYTES = 1 << 30
-_NAMED = 5  # objects that one error message names
 _TORCH_PROTOCOL = 2
+_PAGES = Path("/proc/self/statm")  # of this process; Linux alone has it
 # Nothing that anybody saves needs these; attacks do.
 _SUSPECT = re.compile(
     r"(os|posix|nt|sys|subprocess|pty|socket|shutil|runpy|importlib|webbrowser|ctypes|marshal|timeit|bdb|pdb)\..*"
@@ -120,7 +121,7 @@ def _load(path: Path) -> object:
         pickle_bytes = archive.getinfo(_pickle_name(archive)).file_size
     allowed_bytes = path.stat().st_size + _OBJECT_BYTES * pickle_bytes + _SPARE_BYTES
     try:
-        with memory_at_most(allowed_bytes), warnings.catch_warnings():
+        with _memory_at_most(allowed_bytes), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an unusual protocol: if it cannot be read, an error says so
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError:
@@ -130,6 +131,22 @@ def _load(path: Path) -> object:
         if isinstance(error, MemoryError) or "not enough memory" in reason or "allocate memory" in reason:
             reason = "it asks for much more memory than a checkpoint of its size takes"
         raise CheckpointError(f"{path} is not a readable torch checkpoint: {reason}") from error
+
+
+@contextmanager
+def _memory_at_most(more_bytes: int) -> Iterator[None]:
+    """Let this process's address space grow by at most so many bytes; beyond that, allocating fails."""
+    if not _PAGES.exists():
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = int(_PAGES.read_text().split()[0]) * resource.getpagesize() + more_bytes
+    allowed = [limit for limit in (soft, hard, most) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min(allowed), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _load_with_stand_ins(path: Path, refusal: pickle.UnpicklingError) -> object:
@@ -172,7 +189,7 @@ def _needs_code(path: Path, names: list[str], content: object) -> str:
     # As Python writes them.
     keys = [ascii(key)[:60] for key in places_of(names, content) if isinstance(key, (str, int))]
     where = f" under {_listed(keys)}" if keys else ""
-    if not keys or len(keys) > _NAMED:
+    if not keys or len(keys) > NAMED:
         kept = "{key: c[key] for key in ('model', 'ckpt_config')}"
         change = f"torch.save({kept}, 'ng.pt')"
     elif "'ckpt_config'" in keys:
@@ -204,9 +221,7 @@ def _pickle_name(archive: zipfile.ZipFile) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    first, *others = (shown(name, 100) for name in names)
-    more = len(others) - _NAMED + 1
-    return ", ".join([first, *others[: _NAMED - 1]]) + (f" and {more} more" if more > 0 else "")
+    return first_few([shown(name, 100) for name in names])
 
 
 def _first_line(error: Exception) -> str:

@@ -1,14 +1,12 @@
 """A folder, or a path, that is to hold a checkpoint: which file is meant, or why none is. Free of torch."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from export.checkpoint.digest import ADAPTER_CONFIG_NAME
-from export.errors import CheckpointError
+from export.errors import CheckpointError, first_few
 
 CHECKPOINT_NAME = "ng.pt"
 _OTHER_SUFFIXES = (".pth", ".ckpt", ".bin", ".safetensors", ".tar", ".gz", ".zip")
-_NAMED = 5  # files that one error message names
 
 
 def checkpoint_in(folder: Path) -> Path:
@@ -26,7 +24,7 @@ def checkpoint_in(folder: Path) -> Path:
         return folder / names[0]
     if names:
         raise CheckpointError(
-            f"{folder} holds {_listed(names)} and no {CHECKPOINT_NAME}: give the path of the checkpoint's "
+            f"{folder} holds {first_few(names)} and no {CHECKPOINT_NAME}: give the path of the checkpoint's "
             "file"
         )
     for link in sorted(folder.glob("*.pt")):
@@ -45,7 +43,7 @@ def checkpoint_in(folder: Path) -> Path:
     others = [name for name in present if name.endswith(_OTHER_SUFFIXES)]
     raise CheckpointError(
         f"{folder} holds no *.pt and no {CHECKPOINT_NAME}"
-        + (f" but {_listed(others)}" if others else "")
+        + (f" but {first_few(others)}" if others else "")
         + ": give the path of the checkpoint's file"
     )
 
@@ -70,8 +68,3 @@ def missing_beside(path: Path) -> str | None:
     if path.exists() or folder == Path() or not folder.is_dir():
         return None
     return f"there is no {path.name} in the folder {folder}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -36,12 +36,8 @@ def read_games(mapping: GameMappingConfig | None, folder: Path) -> tuple[str | N
         except (pyarrow.ArrowException, OSError, KeyError) as error:
             raise CheckpointError(f"{path} has no readable column {LABEL_COLUMN!r}: {error}") from error
         for label in column.unique().to_pylist():
+            if not isinstance(label, str | None):
+                raise CheckpointError(f"{path}: the game label {label!r} is not text")
             if label is not None:
-                labels.add(_checked(label, path))
+                labels.add(label)
     return (None, *sorted(labels))
-
-
-def _checked(label: object, path: Path) -> str:
-    if not isinstance(label, str):
-        raise CheckpointError(f"{path}: the game label {label!r} is not text")
-    return label

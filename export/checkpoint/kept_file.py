@@ -1,4 +1,7 @@
-"""A file of a Hugging Face repository, kept on disk: downloaded once, checked ever after."""
+"""A file of a Hugging Face repository, kept on disk: downloaded once, checked ever after.
+
+One in the Hugging Face cache (`HF_HUB_CACHE`, `HF_HOME`), which other programs share, is not downloaded.
+"""
 
 import fcntl
 import hashlib
@@ -10,9 +13,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub.file_download import repo_folder_name
+
 from export.checkpoint.digest import file_sha256
 from export.checkpoint.hub import HubFile, describe_file, download, not_a_hub
-from export.checkpoint.hub_cache import cached_file
 from export.errors import DownloadError
 from export.folder_lock import one_machine
 from export.writable import NO_SPACE, advice
@@ -125,18 +130,32 @@ def _in_cache(
     repository: str, revision: str, name: str, is_whole: Callable[[Path], bool], max_bytes: int | None
 ) -> KeptFile | None:
     """The file that another program has downloaded, when it is what the hub said of it."""
+    found = try_to_load_from_cache(repository, name, revision=revision)
+    if not isinstance(found, str):
+        _tell_dead_links(repository, name)
+        return None
+    path = Path(found)
     try:
-        cached = cached_file(repository, revision, name)
-        if cached is None or (max_bytes is not None and cached.path.stat().st_size > max_bytes):
+        if max_bytes is not None and path.stat().st_size > max_bytes:
             return None
-        sha256 = file_sha256(cached.path)
-        if not _compare(cached.path, cached.etag, sha256) and not is_whole(cached.path):
+        sha256 = file_sha256(path)
+        # A snapshot's file is a link to one that is named by its ETag.
+        if not _compare(path, path.resolve().name, sha256) and not is_whole(path):
             raise _DamagedError("it is cut off, or no such file at all")
     except (OSError, _DamagedError) as error:
         logger.warning("%s in the Hugging Face cache cannot be used: %s", name, error)
         return None
-    logger.info("taking %s of %s from the Hugging Face cache: %s", name, repository, cached.path)
-    return KeptFile(cached.path, sha256, f"{repository}@{cached.commit}")
+    logger.info("taking %s of %s from the Hugging Face cache: %s", name, repository, path)
+    return KeptFile(path, sha256, f"{repository}@{path.parent.name}")
+
+
+def _tell_dead_links(repository: str, name: str) -> None:
+    folder = repo_folder_name(repo_id=repository, repo_type="model")
+    # Not by glob(), which passes dead links over.
+    for snapshot in Path(constants.HF_HUB_CACHE, folder, "snapshots").glob("*"):
+        link = snapshot / name
+        if link.is_symlink() and not link.exists():
+            logger.warning("%s is a link that leads nowhere, to %s: it is not used", link, link.readlink())
 
 
 def _downloaded(

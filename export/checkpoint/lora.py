@@ -20,11 +20,10 @@ from export.checkpoint.digest import ADAPTER_WEIGHTS_NAME as WEIGHTS_NAME
 from export.checkpoint.digest import adapter_sha256
 from export.checkpoint.lora_config import LoraConfig, by_pattern, is_in, is_targeted, read_lora_config
 from export.checkpoint.tensors import Shapes
-from export.errors import AdapterError
+from export.errors import AdapterError, first_few
 
 _PREFIX = "base_model.model."  # peft's wrapper around the model that it adapts
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_NAMED = 5  # tensors that one error message names
 
 
 @dataclass(frozen=True)
@@ -188,9 +187,8 @@ def _check_weights(
         elif not tensor.float().isfinite().all():
             problems.append(f"{name} has values that are not finite")
     if problems:
-        more = f", and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
         raise AdapterError(
-            f"{path} does not fit {CONFIG_NAME} and the checkpoint: {'; '.join(problems[:_NAMED])}{more}. "
+            f"{path} does not fit {CONFIG_NAME} and the checkpoint: {first_few(problems, '; ', ', and')}. "
             "Is the adapter complete, with its configuration's ranks, and was it trained on this model?"
         )
 

@@ -5,12 +5,13 @@ contradicts it is told.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from export.checkpoint.config import TOKENS_PER_FRAME, CheckpointConfig
+from export.checkpoint.weight_tables import ROOT_KEY, dicts_in
 from export.errors import shown
 
 _COUNT = re.compile(
@@ -19,7 +20,6 @@ _COUNT = re.compile(
     r"|(frame_|obs_|temporal_)?(context|history|window)_(len|length|size|frames)|n(um)?_obs_steps",
     re.IGNORECASE,
 )
-_MAX_DEPTH = 4
 _SHOWN = 200  # characters of a table
 
 
@@ -27,7 +27,9 @@ def other_frames(content: Mapping[Any, Any], config: CheckpointConfig) -> list[s
     """A sentence for each table that speaks of another number of frames than the configuration."""
     own = config.modality_cfg.frame_per_sample
     sentences = []
-    for key, table in _tables(content):
+    for key, table in dicts_in(content):
+        if any(isinstance(value, Tensor) for value in table.values()):
+            continue
         counts = {
             name: count
             for name, value in table.items()
@@ -45,8 +47,9 @@ def other_frames(content: Mapping[Any, Any], config: CheckpointConfig) -> list[s
             )
         else:
             advice = f"if it was trained with {most}, give --context {most}"
+        place = "file" if key == ROOT_KEY else shown(key)
         sentences.append(
-            f"the checkpoint's {shown(key)} says {said}, but its modality_cfg.frame_per_sample is {own}: "
+            f"the checkpoint's {place} says {said}, but its modality_cfg.frame_per_sample is {own}: "
             f"without --context the model sees {own} at once; {advice}"
         )
     return sentences
@@ -59,21 +62,3 @@ def _frames(name: str, value: object) -> int | None:
     if isinstance(value, (list, tuple)) and "frame" in name.lower():
         return len(value) if len(value) > 1 and all(isinstance(each, int) for each in value) else None
     return None
-
-
-def _tables(content: Mapping[Any, Any]) -> Iterable[tuple[str, Mapping[Any, Any]]]:
-    """The dicts of a checkpoint that hold no tensors, with their keys."""
-    waiting: list[tuple[str, Mapping[Any, Any], int]] = [("", content, 0)]
-    seen: set[int] = set()
-    while waiting:
-        key, table, depth = waiting.pop(0)
-        if id(table) in seen or any(isinstance(value, Tensor) for value in table.values()):
-            continue
-        seen.add(id(table))
-        yield key or "file", table
-        if depth < _MAX_DEPTH:
-            waiting += [
-                (f"{key}.{name}" if key else shown(name, 100), value, depth + 1)
-                for name, value in table.items()
-                if isinstance(value, dict)
-            ]

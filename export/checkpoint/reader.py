@@ -82,12 +82,13 @@ def read_checkpoint(
     config = parse_config(find_config(content, path))
     vision = find_vision_config(config.model_cfg.vision_encoder_name, path.parent, models_dir)
     games = read_games(config.tokenizer_cfg.game_mapping_cfg, path.parent)
-    tables = find_tables(content, checkpoint_tensors(config, vision, len(games)))
-    refuse_wrapped([table.table for table in tables] or dicts_in(content), path)
+    expected = checkpoint_tensors(config, vision, len(games))
+    tables = find_tables(content, expected)
+    refuse_wrapped([table.table for table in tables] or [held for _, held in dicts_in(content)], path)
     table = choose_table(tables, content, weights, path)
     others = [other for other in tables if other is not table]
     tensors = checked_table(table, others, path)
-    check_tensors(tensors, config, vision, len(games))
+    check_tensors(tensors, expected)
     _check_size(tensors, path)
     _tell_what_was_taken(table, tensors)
     if weights is None:

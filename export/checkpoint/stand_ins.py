@@ -54,7 +54,9 @@ def is_numpy_data(name: str) -> bool:
 
 def plain(content: object) -> object:
     """The same content with numpy's numbers as Python's; only dicts and lists are changed, in place."""
-    for held in _containers(content):
+    for held in _everything(content):
+        if not isinstance(held, (dict, list)):
+            continue
         for key, value in list(held.items() if isinstance(held, dict) else enumerate(held)):
             number = _number(value)
             if number is not None:
@@ -66,15 +68,13 @@ def places_of(names: Collection[str], content: object) -> list[object]:
     """Keys of the content's outermost dict under which stand-ins for some names lie."""
     if not isinstance(content, dict):
         return []
-    return [
-        key for key, value in content.items() if any(_name_of(each) in names for each in _everything(value))
-    ]
+    return [key for key, value in content.items() if any(name in names for name in _names_in(value))]
 
 
-def _name_of(value: object) -> str | None:
-    if isinstance(value, StandIn):
-        return value.name
-    return value.name if isinstance(value, type) and issubclass(value, StandIn) else None
+def _names_in(content: object) -> Iterator[str]:
+    for value in _everything(content):
+        if isinstance(value, StandIn) or (isinstance(value, type) and issubclass(value, StandIn)):
+            yield value.name
 
 
 def _everything(content: object) -> Iterator[object]:
@@ -93,12 +93,6 @@ def _everything(content: object) -> Iterator[object]:
             waiting += value
         elif isinstance(value, StandIn):
             waiting += [*value.arguments, value.state]
-
-
-def _containers(content: object) -> Iterator[dict[Any, Any] | list[Any]]:
-    for value in _everything(content):
-        if isinstance(value, (dict, list)):
-            yield value
 
 
 def _number(value: object) -> bool | int | float | None:

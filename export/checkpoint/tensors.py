@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from contract.gamepad import ACTION_WIDTH
-from export.checkpoint.config import CheckpointConfig, DiTConfig, TransformerConfig
+from export.checkpoint.config import CheckpointConfig, TransformerConfig
 from export.checkpoint.vision_config import IMAGE_SIZE, PATCH_SIZE, VisionConfig
-from export.errors import CheckpointError, shown
+from export.errors import CheckpointError, first_few, shown
 
 Shapes = dict[str, tuple[int, ...]]
 
 TIME_FEATURES = 256
-_NAMED = 5  # tensors that one error message names
 UNUSED_PREFIX = "vision_encoder.head."  # SigLIP's pooling head: the model uses the tower's tokens instead
 
 
@@ -33,11 +32,16 @@ def checkpoint_tensors(config: CheckpointConfig, vision: VisionConfig, num_games
         **_linear("model.timestep_encoder.timestep_embedder.linear_2", width, width),
     }
     for index in range(dit.num_layers):
-        shapes |= _dit_block_tensors(f"model.transformer_blocks.{index}", index, dit)
+        block = f"model.transformer_blocks.{index}"
+        context_width = dit.width if dit.is_self_attention(index) else dit.context_width
+        norm1 = _linear(f"{block}.norm1.linear", 2 * dit.width, dit.width)
+        shapes |= _block_tensors(block, dit, context_width, norm1, {})
     shapes |= _linear("model.proj_out_1", 2 * width, width)
     shapes |= _linear("model.proj_out_2", dit.output_dim, width)
     for index in range(mixer.num_layers):
-        shapes |= _mixer_block_tensors(f"vl_self_attention_model.transformer_blocks.{index}", mixer)
+        block = f"vl_self_attention_model.transformer_blocks.{index}"
+        norm1, norm3 = (_norm(f"{block}.{norm}", mixer.width) for norm in ("norm1", "norm3"))
+        shapes |= _block_tensors(block, mixer, mixer.width, norm1, norm3)
     embodiments = model.max_num_embodiments
     for name, inner, outer in [
         ("action_encoder.W1", ACTION_WIDTH, width),
@@ -55,15 +59,12 @@ def checkpoint_tensors(config: CheckpointConfig, vision: VisionConfig, num_games
     return shapes
 
 
-def check_tensors(
-    tensors: Mapping[str, Tensor], config: CheckpointConfig, vision: VisionConfig, num_games: int
-) -> None:
-    """Compare a state_dict with what its configuration says it holds; of unused tensors nothing is asked.
+def check_tensors(tensors: Mapping[str, Tensor], expected: Shapes) -> None:
+    """Compare a state_dict with what `checkpoint_tensors` says; of unused tensors nothing is asked.
 
     Raises:
         CheckpointError: naming missing, wrongly shaped, non-float and unexpected tensors.
     """
-    expected = checkpoint_tensors(config, vision, num_games)
     problems = [
         f"{name} is missing"
         for name in expected
@@ -79,9 +80,8 @@ def check_tensors(
         elif not tensor.is_floating_point():
             problems.append(f"{name} has type {tensor.dtype} instead of a float")
     if problems:
-        more = f", and {len(problems) - _NAMED} more" if len(problems) > _NAMED else ""
         raise CheckpointError(
-            f"the checkpoint's tensors do not fit its configuration: {'; '.join(problems[:_NAMED])}{more}"
+            f"the checkpoint's tensors do not fit its configuration: {first_few(problems, '; ', ', and')}"
         )
 
 
@@ -120,43 +120,19 @@ def _vision_tensors(vision: VisionConfig) -> Shapes:
     return shapes
 
 
-def _attention_tensors(block: str, config: TransformerConfig, context_width: int) -> Shapes:
-    width = config.width
+def _block_tensors(
+    block: str, config: TransformerConfig, context_width: int, norm1: Shapes, norm3: Shapes
+) -> Shapes:
+    """A block of the DiT or the VL self-attention, which differ in what their norms hold."""
+    width, rows = config.width, config.position_rows
     return {
+        **({f"{block}.pos_embed.pe": (1, rows, width)} if rows else {}),
+        **norm1,
         **_linear(f"{block}.attn1.to_q", width, width),
         **_linear(f"{block}.attn1.to_k", width, context_width),
         **_linear(f"{block}.attn1.to_v", width, context_width),
         **_linear(f"{block}.attn1.to_out.0", width, width),
-    }
-
-
-def _feed_forward_tensors(block: str, width: int) -> Shapes:
-    return {
+        **norm3,
         **_linear(f"{block}.ff.net.0.proj", 4 * width, width),
         **_linear(f"{block}.ff.net.2", width, 4 * width),
-    }
-
-
-def _positions(block: str, config: TransformerConfig) -> Shapes:
-    rows = config.position_rows
-    return {f"{block}.pos_embed.pe": (1, rows, config.width)} if rows else {}
-
-
-def _dit_block_tensors(block: str, index: int, dit: DiTConfig) -> Shapes:
-    context_width = dit.width if dit.is_self_attention(index) else dit.context_width
-    return {
-        **_positions(block, dit),
-        **_linear(f"{block}.norm1.linear", 2 * dit.width, dit.width),
-        **_attention_tensors(block, dit, context_width),
-        **_feed_forward_tensors(block, dit.width),
-    }
-
-
-def _mixer_block_tensors(block: str, mixer: TransformerConfig) -> Shapes:
-    return {
-        **_positions(block, mixer),
-        **_norm(f"{block}.norm1", mixer.width),
-        **_attention_tensors(block, mixer, mixer.width),
-        **_norm(f"{block}.norm3", mixer.width),
-        **_feed_forward_tensors(block, mixer.width),
     }

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from export.checkpoint.stand_ins import StandIn
 from export.checkpoint.tensors import UNUSED_PREFIX
-from export.errors import CheckpointError, shown
+from export.errors import CheckpointError, first_few, shown
 
 DEFAULT_KEY = "model"
 ROOT_KEY = "."  # of weights that no key holds
@@ -30,7 +30,6 @@ _AVERAGED = ("ema", "avg", "average", "shadow", "swa", "polyak", "teacher", "tar
 _MAX_DEPTH = 4  # of dicts in dicts
 _MAX_DICTS = 1000  # that are looked into
 _MOST_PARTS = 16  # of a name, from its end, that are compared with the model's names
-_NAMED = 5  # that one error message names
 
 
 @dataclass
@@ -77,7 +76,7 @@ def find_tables(content: Mapping[str, Any], expected: Collection[str]) -> list[W
     known = {name: name for name in expected} | {name.replace(".", ""): name for name in expected}
     return [
         table
-        for key, value in _dicts(content)
+        for key, value in dicts_in(content)
         for table in _tables_in(key, value, known)
         if 2 * sum(name in table.names for name in wanted) >= len(wanted)
     ]
@@ -119,9 +118,9 @@ def choose_table(
             f"{shown(tables[0].key)}" + (" or another of these" if len(tables) > 1 else "")
         )
     if not isinstance(content.get(DEFAULT_KEY), dict):
+        held = first_few([f"'{shown(name, 60)}'" for name in content]) or "it has none"
         raise CheckpointError(
-            f"{path} is not a NitroGen checkpoint: under none of its keys ({_some(content)}) lie weights of "
-            "this model"
+            f"{path} is not a NitroGen checkpoint: under none of its keys ({held}) lie weights of this model"
         )
     return WeightTable(DEFAULT_KEY, "", content[DEFAULT_KEY])
 
@@ -180,11 +179,6 @@ def refuse_wrapped(tables: Iterable[Mapping[str, Any]], path: Path) -> None:
                 )
 
 
-def dicts_in(content: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The dicts in a checkpoint, itself included."""
-    return [held for _, held in _dicts(content)]
-
-
 def is_bare_state_dict(content: Mapping[Any, Any]) -> bool:
     """Whether a checkpoint is nothing but tensors."""
     return bool(content) and all(isinstance(value, Tensor) for value in content.values())
@@ -194,7 +188,7 @@ def unnamed_averages(content: Mapping[str, Any], least: int) -> list[str]:
     """Keys under which averaged weights lie as a list of at least so many tensors, without names."""
     return [
         _joined(key, name)
-        for key, value in _dicts(content)
+        for key, value in dicts_in(content)
         for name, held in value.items()
         if isinstance(name, str)
         and isinstance(held, (list, tuple))
@@ -204,7 +198,7 @@ def unnamed_averages(content: Mapping[str, Any], least: int) -> list[str]:
     ]
 
 
-def _dicts(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def dicts_in(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The dicts in a checkpoint with their keys, each once, the outermost first."""
     seen: set[int] = set()
     waiting: list[tuple[str, Any, int]] = [(ROOT_KEY, content, 0)]
@@ -250,9 +244,3 @@ def _joined(key: str, name: str) -> str:
 
 def _speaks_of_averages(key: str) -> bool:
     return any(word in key.lower() for word in _AVERAGED)
-
-
-def _some(content: Mapping[Any, Any]) -> str:
-    names = [f"'{shown(name, 60)}'" for name in list(content)[:_NAMED]]
-    more = f" and {len(content) - _NAMED} more" if len(content) > _NAMED else ""
-    return (", ".join(names) or "it has none") + more

@@ -10,8 +10,13 @@ import pytest
 import trustme
 import yaml
 
-from export.checkpoint.demo import SEED, TOWER_NAME, demo_config, write_demo_checkpoint
-from export.checkpoint.untrained import save_untrained_checkpoint
+from export.checkpoint.demo import (
+    SEED,
+    TOWER_NAME,
+    demo_config,
+    save_untrained_checkpoint,
+    write_demo_checkpoint,
+)
 from export.checkpoint.vision_config import read_vision_config
 from tests.deploy.compose_stack import ComposeStack, compose_stack
 from tests.docker_engine import docker
