@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from types import TracebackType
 from typing import Any
 
 import zmq.asyncio
@@ -82,12 +81,7 @@ class AsyncModelClient(BaseClient):
     async def __aenter__(self) -> AsyncModelClient:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def _start(self) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import time
+import weakref
 from collections.abc import Generator
 from typing import Any
 
 import zmq
 
 from nitrogen_client.address import Address, KeyFile, read_keys
-from nitrogen_client.connection import Connection, Wait, given_back_with
+from nitrogen_client.connection import Connection, Wait
 from nitrogen_client.errors import ArgumentError, ClientClosedError
 from nitrogen_client.exchange import Answer, Peer, Request, exchange
 from nitrogen_client.formats import PROTOCOLS
@@ -65,7 +66,11 @@ class BaseClient:
         """Begin without a connection, in this process."""
         self._pid = os.getpid()
         self._connection = Connection(self._address, context)
-        self._give_back = given_back_with(self, self._connection, context)
+        # Closed also when the client is collected: a context that is collected together with its open sockets
+        # would wait for them forever.
+        self._give_back = weakref.finalize(self, _give_back, self._connection, context, self._pid)
+        # At the program's end another thread may still use them, and pyzmq leaves contexts alone then.
+        self._give_back.atexit = False
         self._peer = Peer(str(self._address), self._protocol)
 
     def _time(self, timeout_s: float | None) -> tuple[float, float]:
@@ -94,3 +99,10 @@ class BaseClient:
             self._closed = True
             self._give_back()
             logger.info("connection to %s closed", self._address)
+
+
+def _give_back(connection: Connection, context: zmq.Context[Any], process_id: int) -> None:
+    """Close a connection and its context at once, unless they are a parent process's to close."""
+    if process_id == os.getpid():
+        connection.discard()
+        context.destroy(linger=0)

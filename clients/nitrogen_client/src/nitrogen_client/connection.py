@@ -7,9 +7,7 @@ thrown away and a new one takes its place, so a late reply has nowhere to arrive
 from __future__ import annotations
 
 import contextlib
-import os
 import time
-import weakref
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
@@ -230,23 +228,3 @@ class Connection:
 def _without_asyncio(socket: Any) -> Any:  # noqa: ANN401 - of asyncio or not
     """Return a view of a socket whose methods are not awaited, for what is done at once."""
     return zmq.Socket.shadow(socket.underlying)
-
-
-def given_back_with(
-    client: object, connection: Connection, context: zmq.Context[Any]
-) -> weakref.finalize[Any, Any]:
-    """Return what closes the connection and its context at once, when it is called or `client` is collected.
-
-    A context that is collected together with its open sockets would wait for them, for ever. In a forked
-    process it does nothing: they are the parent's to close.
-    """
-    give_back = weakref.finalize(client, _give_back, connection, context, os.getpid())
-    # At the program's end another thread may still use them, and pyzmq leaves contexts alone then.
-    give_back.atexit = False
-    return give_back
-
-
-def _give_back(connection: Connection, context: zmq.Context[Any], process_id: int) -> None:
-    if process_id == os.getpid():
-        connection.discard()
-        context.destroy(linger=0)
