@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from evdev import ecodes
 from nitrogen_play.consoles import retro_console, retro_systems
-from nitrogen_play.errors import ServerError
 from nitrogen_play.games.open_window import wake
 from nitrogen_play.games.uinput_gamepad import KEYS, UinputGamepad, axes, events
 from nitrogen_play.games.xbox_pad import XboxGamepad, button_bits
 from nitrogen_play.pad import BUTTONS, MENU_BUTTONS, NEUTRAL, PadState, pad_states
+from numpy.typing import NDArray
 
 ALL = PadState(frozenset(BUTTONS), (32_767, -32_767), (-5, 7))
 
 
-def reply(steps: int = 2) -> dict[str, object]:
+def reply(steps: int = 2) -> dict[str, NDArray[np.float32]]:
     return {
         "buttons": np.ones((steps, 21), np.float32),
         "j_left": np.full((steps, 2), (1.0, -1.0), np.float32),
@@ -30,29 +30,9 @@ def test_menu_buttons_are_off_unless_allowed() -> None:
 
 
 def test_sticks_are_cut_off_at_their_ends() -> None:
-    (state,) = pad_states(reply(1) | {"j_left": [[1.5, -7.0]]}, allow_menu=False)
+    (state,) = pad_states(reply(1) | {"j_left": np.array([[1.5, -7.0]], np.float32)}, allow_menu=False)
     assert state.left == (32_767, -32_767)
     assert state.right == (16_383, -8_191)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "said"),
-    [
-        ("buttons", np.ones((2, 20)), r"shape \(2, 20\)"),
-        ("j_left", np.ones((3, 2)), "3 of the left"),
-        ("j_right", [[np.nan, 0], [0, 0]], "not finite"),
-        ("j_right", "text", "no numbers"),
-    ],
-)
-def test_a_reply_that_cannot_be_played_is_an_error(name: str, value: object, said: str) -> None:
-    with pytest.raises(ServerError, match=said):
-        pad_states(reply() | {name: value}, allow_menu=False)
-
-
-def test_a_reply_without_a_part_is_an_error() -> None:
-    without = {name: value for name, value in reply().items() if name != "j_left"}
-    with pytest.raises(ServerError, match="no 'j_left'"):
-        pad_states(without, allow_menu=False)
 
 
 def test_codes_are_those_of_the_kernel() -> None:

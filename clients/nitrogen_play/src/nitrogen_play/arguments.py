@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nitrogen_play import __version__
@@ -36,7 +36,7 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
     model = parser.add_argument_group("model")
     model.add_argument("--model", help="one of the server's models (its default)")
     model.add_argument("--game", help="a game of the model's table, by name or id (the server's default)")
-    model.add_argument("--seed", type=_count_from_0, help="the same pictures then get the same actions")
+    model.add_argument("--seed", type=_at_least(0), help="the same pictures then get the same actions")
     play = parser.add_argument_group("playing")
     play.add_argument("--allow-menu", action="store_true", help="let the model press START, BACK and GUIDE")
     how = play.add_mutually_exclusive_group()
@@ -55,11 +55,11 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.set_defaults(is_async=None)
     play.add_argument(
         "--actions-per-step",
-        type=_count,
+        type=_at_least(1),
         metavar="N",
         help="ask for another chunk after N steps of each (after all)",
     )
-    play.add_argument("--steps", type=_count, metavar="N", help="stop after N played steps (never)")
+    play.add_argument("--steps", type=_at_least(1), metavar="N", help="stop after N played steps (never)")
     _add_recording(parser)
     arguments = _checked(parser, parser.parse_args(words))
     if (arguments.client_key is None) != (arguments.server_key is None):
@@ -97,7 +97,7 @@ def _add_game(parser: argparse.ArgumentParser) -> None:
         help="of a window: none presses nothing, for looking on (virtual)",
     )
     game.add_argument(
-        "--countdown", type=_count_from_0, metavar="S", help="of a window: s to bring it to the front (3)"
+        "--countdown", type=_at_least(0), metavar="S", help="of a window: s to bring it to the front (3)"
     )
 
 
@@ -155,18 +155,14 @@ def _port(text: str) -> int:
     return number
 
 
-def _count(text: str) -> int:
-    number = _integer(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return number
+def _at_least(least: int) -> Callable[[str], int]:
+    def count(text: str) -> int:
+        number = _integer(text)
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{text} is not {least} or more")
+        return number
 
-
-def _count_from_0(text: str) -> int:
-    number = _integer(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
-    return number
+    return count
 
 
 def _positive(text: str) -> float:

@@ -20,7 +20,7 @@ from nitrogen_play.errors import MissingPackageError, PlayError, ServerError
 from nitrogen_play.games.open_window import WindowOptions, open_window
 from nitrogen_play.games.retro import open_retro
 from nitrogen_play.interfaces import Game
-from nitrogen_play.live_line import LiveLine
+from nitrogen_play.live_line import live_line
 from nitrogen_play.meter import Meter
 from nitrogen_play.player import Player, PlayOptions
 from nitrogen_play.recording.actions_file import read_steps
@@ -84,7 +84,7 @@ def _play(arguments: argparse.Namespace, console: rich.console.Console) -> None:
         _count_down(arguments, say)
         stop = stack.enter_context(_stopped_by_signals())
         meter = Meter()
-        stack.enter_context(LiveLine(console, meter))
+        stack.enter_context(live_line(console, meter))
         Player(game, asker, options, meter, recorder, say, stop).play()
 
 
@@ -100,7 +100,7 @@ def _replay(arguments: argparse.Namespace, console: rich.console.Console) -> Non
         _count_down(arguments, say)
         stop = stack.enter_context(_stopped_by_signals())
         meter = Meter()
-        stack.enter_context(LiveLine(console, meter))
+        stack.enter_context(live_line(console, meter))
         replay(game, steps, meter, recorder, stop)
 
 

@@ -74,14 +74,9 @@ def _table() -> dict[str, Any]:
 
 def _directions(state: PadState, threshold: float) -> frozenset[str]:
     least = threshold * STICK_MAX
-    names = set()
-    for side, (x, y) in (("LEFT", state.left), ("RIGHT", state.right)):
-        if x <= -least:
-            names.add(f"{side}_STICK_LEFT")
-        if x >= least:
-            names.add(f"{side}_STICK_RIGHT")
-        if y <= -least:
-            names.add(f"{side}_STICK_UP")
-        if y >= least:
-            names.add(f"{side}_STICK_DOWN")
-    return frozenset(names)
+    return frozenset(
+        f"{side}_STICK_{direction}"
+        for side, (x, y) in (("LEFT", state.left), ("RIGHT", state.right))
+        for direction, reach in (("LEFT", -x), ("RIGHT", x), ("UP", -y), ("DOWN", y))
+        if reach >= least
+    )

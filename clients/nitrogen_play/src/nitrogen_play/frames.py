@@ -6,7 +6,6 @@ import PIL.Image
 from nitrogen_play.interfaces import Picture
 
 SIDE = 256
-RESIZE_MODES = ("stretch", "pad", "crop")
 
 
 def model_frame(picture: Picture, resize_mode: str) -> Picture:

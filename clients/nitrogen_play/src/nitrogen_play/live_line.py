@@ -1,7 +1,7 @@
 """The one line that is kept up to date while the game is played."""
 
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import rich.console
 import rich.live
@@ -12,28 +12,19 @@ from nitrogen_play.meter import Meter
 _REFRESHES_PER_S = 4
 
 
-class LiveLine:
-    """Shows a meter's line, and at the end its summary. Where the output is no terminal, only that."""
-
-    def __init__(self, console: rich.console.Console, meter: Meter) -> None:
-        self._console = console
-        self._meter = meter
-        self._live = rich.live.Live(
-            console=console,
-            refresh_per_second=_REFRESHES_PER_S,
-            transient=True,
-            get_renderable=lambda: rich.text.Text(
-                meter.line(console.width), no_wrap=True, overflow="ellipsis"
-            ),
-        )
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
-        self._console.print(rich.text.Text(self._meter.summary()), soft_wrap=True)
+@contextmanager
+def live_line(console: rich.console.Console, meter: Meter) -> Iterator[None]:
+    """Show a meter's line, and at the end its summary. Where the output is no terminal, only that."""
+    live = rich.live.Live(
+        console=console,
+        refresh_per_second=_REFRESHES_PER_S,
+        transient=True,
+        get_renderable=lambda: rich.text.Text(meter.line(console.width), no_wrap=True, overflow="ellipsis"),
+    )
+    if console.is_terminal:
+        live.start()
+    try:
+        yield
+    finally:
+        live.stop()
+        console.print(rich.text.Text(meter.summary()), soft_wrap=True)

@@ -1,7 +1,7 @@
 """A virtual gamepad on Linux: an Xbox 360 pad, by evdev and /dev/uinput."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from nitrogen_play.errors import DeviceError, MissingPackageError
 from nitrogen_play.pad import NEUTRAL, PadState
@@ -54,23 +54,10 @@ def events(before: PadState, after: PadState) -> Iterator[tuple[int, int, int]]:
             yield _EV_ABS, axis, value
 
 
-class Device(Protocol):
-    """What of evdev's `UInput` is used here."""
-
-    def write(self, etype: int, code: int, value: int) -> None:
-        """Queue an event."""
-
-    def syn(self) -> None:
-        """Send what is queued."""
-
-    def close(self) -> None:
-        """Unplug the device."""
-
-
 class UinputGamepad:
-    """Holds states on a virtual pad. `device`: evdev's."""
+    """Holds states on a virtual pad. `device`: evdev's `UInput`."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Any) -> None:  # noqa: ANN401 - untyped
         self._device = device
         self._state = NEUTRAL
 

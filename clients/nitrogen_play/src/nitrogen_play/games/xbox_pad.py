@@ -1,6 +1,6 @@
 """A virtual Xbox 360 gamepad on Windows, by vgamepad (the ViGEm driver)."""
 
-from typing import Any, Protocol
+from typing import Any
 
 from nitrogen_play.errors import DeviceError, MissingPackageError
 from nitrogen_play.pad import PadState
@@ -27,39 +27,15 @@ BITS = {
 _TRIGGER_MAX = 255
 
 
-class VirtualPad(Protocol):
-    """What of vgamepad's `VX360Gamepad` is used here."""
-
-    report: Any
-
-    def left_trigger(self, value: int) -> None:
-        """Set a trigger, 0 to 255."""
-
-    def right_trigger(self, value: int) -> None:
-        """Set a trigger, 0 to 255."""
-
-    def left_joystick(self, x_value: int, y_value: int) -> None:
-        """Set a stick, -32768 to 32767; positive is right and up."""
-
-    def right_joystick(self, x_value: int, y_value: int) -> None:
-        """Set a stick, -32768 to 32767; positive is right and up."""
-
-    def reset(self) -> None:
-        """Set everything to nothing."""
-
-    def update(self) -> None:
-        """Send what was set."""
-
-
 def button_bits(state: PadState) -> int:
     """Return a state's buttons as XInput's bits."""
     return sum(BITS[name] for name in state.pressed if name in BITS)
 
 
 class XboxGamepad:
-    """Holds states on a virtual pad. `pad`: vgamepad's."""
+    """Holds states on a virtual pad. `pad`: vgamepad's `VX360Gamepad`."""
 
-    def __init__(self, pad: VirtualPad) -> None:
+    def __init__(self, pad: Any) -> None:  # noqa: ANN401 - untyped
         self._pad = pad
 
     def apply(self, state: PadState) -> None:
