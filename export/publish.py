@@ -18,7 +18,7 @@ from export.errors import OptionError, VerificationError
 from export.formats.format import FORMATS, Format, Writer
 from export.formats.largest_batch import run_largest_batch
 from export.formats.self_check import Reference, check_graph, reference_answers
-from export.network.model import NitroGen, Sampling
+from export.network.model import Sampling
 from export.network.precision import has_bf16_units, lower_precision
 from export.network.weights import load_model
 from export.progress import duration, size
@@ -49,10 +49,6 @@ class Material:
     sampling: Sampling
     largest_batch: int
     reference: Reference
-
-    def build(self) -> NitroGen:
-        """The float32 network with the checkpoint's weights."""
-        return build(self.checkpoint, self.sampling)
 
 
 def export_checkpoint(options: ExportOptions) -> list[Version]:
@@ -96,7 +92,7 @@ def export_source(options: ExportOptions, source: CheckpointSource) -> list[Vers
         checkpoint = replace(checkpoint, tensors=tensors)
     sampling = choose_sampling(checkpoint, settings)
     logger.info("running the network on the self-check's inputs: %s", sampling)
-    reference = reference_answers(build(checkpoint, sampling))
+    reference = reference_answers(load_model(checkpoint, sampling))
     material = Material(source, checkpoint, adapter, sampling, largest_batch, reference)
     return [_publish(form, options, material) for form in formats]
 
@@ -119,13 +115,6 @@ def choose_sampling(checkpoint: Checkpoint, settings: ModelSettings) -> Sampling
     if not math.isfinite(settings.cfg_scale):
         raise OptionError(f"--cfg-scale {settings.cfg_scale} is no finite number")
     return Sampling(context, steps, settings.cfg_scale)
-
-
-def build(checkpoint: Checkpoint, sampling: Sampling) -> NitroGen:
-    """The float32 network with a checkpoint's weights."""
-    return load_model(
-        checkpoint.tensors, checkpoint.config, checkpoint.vision, len(checkpoint.games), sampling
-    )
 
 
 def _publish(form: Format, options: ExportOptions, material: Material) -> Version:
@@ -194,7 +183,7 @@ def _write_graph(
 
 def _write_and_check(path: Path, writer: Writer, precision: Precision, material: Material) -> Accuracy:
     logger.info("saving %s in %s", path.name, precision)
-    model = material.build()
+    model = load_model(material.checkpoint, material.sampling)
     lower_precision(model, precision)
     writer.save(model, path)
     del model  # before the saved one is loaded: both together are twice the memory

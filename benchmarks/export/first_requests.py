@@ -20,7 +20,8 @@ from benchmarks.triton import running_triton
 from export.checkpoint.demo import write_demo_checkpoint
 from export.checkpoint.reader import read_checkpoint
 from export.formats.self_check import check_inputs
-from export.publish import build, choose_sampling, export_checkpoint
+from export.network.weights import load_model
+from export.publish import choose_sampling, export_checkpoint
 from export.settings import ExportOptions, ModelSettings
 from standalone.triton_server import HOST
 
@@ -43,7 +44,7 @@ def main() -> None:
         settings = ModelSettings(formats=(options.format,), max_batch_size=max(options.batch_sizes))
         [version] = export_checkpoint(ExportOptions(path, folder / "repository", settings))
         checkpoint = read_checkpoint(path, folder)
-        network = build(checkpoint, choose_sampling(checkpoint, settings))
+        network = load_model(checkpoint, choose_sampling(checkpoint, settings))
         inputs = {batch: check_inputs(network, batch, seed=batch) for batch in options.batch_sizes}
         with (
             running_triton(folder, [version.model_name]) as port,

@@ -33,7 +33,8 @@ from export.formats.format import FORMATS
 from export.formats.self_check import Inputs, check_inputs
 from export.network.model import NitroGen, decode
 from export.network.time_tables import time_buckets, time_tables
-from export.publish import build, choose_sampling
+from export.network.weights import load_model
+from export.publish import choose_sampling
 from export.repository.versions import Version, versions
 from export.settings import FormatName, ModelSettings
 from standalone.triton_server import HOST
@@ -70,7 +71,7 @@ def main() -> None:
         path = checkpoint_or_untrained(options.checkpoint, folder)
         models = {form: _publish(form, path, folder, max(options.batch_sizes)) for form in options.forms}
         checkpoint = read_checkpoint(path, folder)
-        network = build(checkpoint, choose_sampling(checkpoint, ModelSettings()))
+        network = load_model(checkpoint, choose_sampling(checkpoint, ModelSettings()))
         with running_triton(folder, [each.version.model_name for each in models.values()]) as port:
             _compare(options, network, checkpoint, models, port)
 
@@ -125,8 +126,8 @@ def unhoisted(network: NitroGen, checkpoint: Checkpoint, inputs: Inputs) -> Tens
         tables = time_tables(
             checkpoint.tensors, [bucket], config.diffusion_model_cfg.num_layers, config.hidden_size
         )
-        hidden = network.action_encoder(x, tables.tau[0])
-        hidden = network.dit(hidden, keys_values, tables.block_adaln[0], tables.out_adaln[0])
+        hidden = network.action_encoder(x, tables["tau"][0])
+        hidden = network.dit(hidden, keys_values, tables["block_adaln"][0], tables["out_adaln"][0])
         x = x + network.action_decoder(hidden) / network.steps
     return decode(x, network.old_layout)[-1]
 

@@ -6,7 +6,6 @@ Source: docs/model.md, "Transformer blocks" (DiT time embedding, AdaLN) and "Act
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documentation gives it
@@ -17,26 +16,15 @@ from export.checkpoint.tensors import TIME_FEATURES
 MAX_PERIOD = 1e4
 
 
-@dataclass(frozen=True)
-class TimeTables:
-    """One row per sampler step.
-
-    `block_adaln`: (steps, blocks, 2, D), scale and shift of each DiT block; `out_adaln`: (steps, 2, D), scale
-    and shift of the output norm; `tau`: (steps, D), the action encoder's time features.
-    """
-
-    block_adaln: Tensor
-    out_adaln: Tensor
-    tau: Tensor
-
-
 def time_buckets(steps: int, num_buckets: int) -> list[int]:
     """The integer time of each sampler step: int(i / steps x num_buckets), in double precision."""
     return [int(step / steps * num_buckets) for step in range(steps)]
 
 
-def time_tables(tensors: Mapping[str, Tensor], buckets: list[int], num_blocks: int, width: int) -> TimeTables:
-    """Tables for the given integer times.
+def time_tables(
+    tensors: Mapping[str, Tensor], buckets: list[int], num_blocks: int, width: int
+) -> dict[str, Tensor]:
+    """Tables for the given integer times, one row for each, by the names of `NitroGen`'s buffers.
 
     Args:
         tensors: the checkpoint's float32 state_dict; reads `model.timestep_encoder.*`, `norm1.linear` of each
@@ -44,25 +32,26 @@ def time_tables(tensors: Mapping[str, Tensor], buckets: list[int], num_blocks: i
         buckets: `time_buckets`.
         num_blocks: DiT blocks.
         width: D.
+
+    Returns:
+        `block_adaln`: (steps, blocks, 2, D), scale and shift of each DiT block; `out_adaln`: (steps, 2, D),
+        scale and shift of the output norm; `tau`: (steps, D), the action encoder's time features.
     """
     block_rows, out_rows, tau_rows = [], [], []
     for bucket in buckets:
         activated = F.silu(_time_embedding(tensors, bucket))
-        block_rows.append(
-            torch.stack(
-                [
-                    torch.stack(
-                        _linear(tensors, f"model.transformer_blocks.{index}.norm1.linear", activated).chunk(2)
-                    )
-                    for index in range(num_blocks)
-                ]
+        of_blocks = [
+            _linear(tensors, f"model.transformer_blocks.{index}.norm1.linear", activated).unflatten(
+                0, [2, -1]
             )
-        )
+            for index in range(num_blocks)
+        ]
+        block_rows.append(torch.stack(of_blocks))
         # The output norm's halves come in the other order: shift, then scale.
-        shift, scale = _linear(tensors, "model.proj_out_1", activated).chunk(2)
-        out_rows.append(torch.stack([scale, shift]))
+        out_rows.append(_linear(tensors, "model.proj_out_1", activated).unflatten(0, [2, -1]).flip(0))
         tau_rows.append(_encoder_features(bucket, width))
-    return TimeTables(torch.stack(block_rows), torch.stack(out_rows), torch.stack(tau_rows))
+    tables = {"block_adaln": block_rows, "out_adaln": out_rows, "tau": tau_rows}
+    return {name: torch.stack(rows) for name, rows in tables.items()}
 
 
 def _linear(tensors: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:

@@ -24,6 +24,20 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2)
 
 
+def attend_to_itself(projected: Tensor, heads: int) -> Tensor:
+    """Attention of each sample's tokens to each other.
+
+    Args:
+        projected: (B, T, 3 x heads x head_dim), the tokens' queries, keys and values.
+        heads: how many there are.
+
+    Returns:
+        (B, T, heads x head_dim).
+    """
+    queries, keys, values = projected.chunk(3, dim=-1)
+    return attend(split_heads(queries, heads), split_heads(keys, heads), split_heads(values, heads))
+
+
 class FeedForward(nn.Module):
     """Linear to 4D, tanh-approximated GELU, linear back."""
 
@@ -58,14 +72,7 @@ class MixerBlock(nn.Module):
         h = self.norm1(x)
         if self.has_positions:
             h = h + self.positions[: x.size(1)]
-        queries, keys, values = self.qkv(h).chunk(3, dim=-1)
-        x = x + self.out(
-            attend(
-                split_heads(queries, self.heads),
-                split_heads(keys, self.heads),
-                split_heads(values, self.heads),
-            )
-        )
+        x = x + self.out(attend_to_itself(self.qkv(h), self.heads))
         return x + self.feed_forward(self.norm3(x))
 
 
@@ -103,13 +110,10 @@ class DiTBlock(nn.Module):
         if self.has_positions:
             h = h + self.positions[: x.size(1)]
         if self.is_self_attention:
-            own_queries, own_keys, own_values = self.projection(h).chunk(3, dim=-1)
-            queries = split_heads(own_queries, self.heads)
-            keys = split_heads(own_keys, self.heads)
-            values = split_heads(own_values, self.heads)
+            attended = attend_to_itself(self.projection(h), self.heads)
         else:
-            queries = split_heads(self.projection(h), self.heads)
-        x = x + self.out(attend(queries, keys, values))
+            attended = attend(split_heads(self.projection(h), self.heads), keys, values)
+        x = x + self.out(attended)
         return x + self.feed_forward(self.norm3(x))
 
 

@@ -11,46 +11,32 @@ import torch
 from torch import Tensor
 
 from export.checkpoint.config import CheckpointConfig
+from export.checkpoint.reader import Checkpoint
 from export.checkpoint.vision_config import VisionConfig
 from export.network.model import NitroGen, Sampling
 from export.network.time_tables import time_buckets, time_tables
 
 
-def load_model(
-    tensors: Mapping[str, Tensor],
-    config: CheckpointConfig,
-    vision: VisionConfig,
-    num_games: int,
-    sampling: Sampling,
-) -> NitroGen:
-    """Build the served model from a checked state_dict, in float32 on the CPU, in eval mode."""
+def load_model(checkpoint: Checkpoint, sampling: Sampling) -> NitroGen:
+    """Build the served model from a checked checkpoint, in float32 on the CPU, in eval mode."""
     with torch.device("meta"):
-        model = NitroGen(config, vision, num_games, sampling)
-    mapped = map_tensors(tensors, config, vision, num_games, sampling)
+        model = NitroGen(checkpoint.config, checkpoint.vision, len(checkpoint.games), sampling)
+    mapped = _mapped(checkpoint, sampling)
     model.load_state_dict({name: tensor.float() for name, tensor in mapped.items()}, strict=True, assign=True)
     return model.eval().requires_grad_(requires_grad=False)
 
 
-def map_tensors(
-    tensors: Mapping[str, Tensor],
-    config: CheckpointConfig,
-    vision: VisionConfig,
-    num_games: int,
-    sampling: Sampling,
-) -> dict[str, Tensor]:
-    """Tensors of `NitroGen` by their names there, made from a checked state_dict."""
-    model = config.model_cfg
+def _mapped(checkpoint: Checkpoint, sampling: Sampling) -> dict[str, Tensor]:
+    """Tensors of `NitroGen` by their names there."""
+    tensors, model = checkpoint.tensors, checkpoint.config.model_cfg
     dit = model.diffusion_model_cfg
     buckets = time_buckets(sampling.steps, model.num_timestep_buckets)
-    tables = time_tables(tensors, buckets, dit.num_layers, model.hidden_size)
-    game_rows = tensors["game_embedding.weight"] if num_games else torch.empty(0, model.vision_hidden_size)
+    no_games = torch.empty(0, model.vision_hidden_size)
     mapped = {
-        "block_adaln": tables.block_adaln,
-        "out_adaln": tables.out_adaln,
-        "tau": tables.tau,
-        "game_rows": game_rows,
-        **_vision(tensors, vision),
-        **_actions(tensors, config),
+        **time_tables(tensors, buckets, dit.num_layers, model.hidden_size),
+        "game_rows": tensors["game_embedding.weight"] if checkpoint.games else no_games,
+        **_vision(tensors, checkpoint.vision),
+        **_actions(tensors, checkpoint.config),
     }
     for index in range(model.vl_self_attention_cfg.num_layers):
         source, target = f"vl_self_attention_model.transformer_blocks.{index}", f"mixer.{index}"

@@ -15,7 +15,8 @@ from export.checkpoint.reader import read_checkpoint
 from export.formats.format import FORMATS
 from export.formats.onnx_graph import save_onnx
 from export.network.model import NitroGen
-from export.publish import build, choose_sampling
+from export.network.weights import load_model
+from export.publish import choose_sampling
 from export.repository.triton_config import read_config, write_config
 from export.settings import ModelSettings
 from tests.chain.direct import DirectCalls
@@ -30,7 +31,7 @@ def network() -> NitroGen:
     path = checkpoint_path("tiny-ctx")
     checkpoint = read_checkpoint(path, path.parent)
     sampling = choose_sampling(checkpoint, ModelSettings())
-    return build(checkpoint, sampling)
+    return load_model(checkpoint, sampling)
 
 
 def publish(network: NitroGen, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The golden checkpoints as networks of this process."""
 
 import functools
+from dataclasses import replace
 
 from export.checkpoint.reader import Checkpoint, read_checkpoint
 from export.network.model import NitroGen, Sampling
@@ -25,4 +26,4 @@ def golden_network(
         config = config.model_copy(update={"tokenizer_cfg": tokenizer})
     steps = steps or config.model_cfg.num_inference_timesteps
     sampling = Sampling(config.modality_cfg.frame_per_sample, steps, cfg_scale)
-    return load_model(read.tensors, config, read.vision, len(read.games), sampling)
+    return load_model(replace(read, config=config), sampling)

@@ -17,6 +17,7 @@ from onnx import TensorProto
 from tritonclient.grpc import model_config_pb2
 
 from export.checkpoint.config import parse_config
+from export.checkpoint.reader import Checkpoint
 from export.checkpoint.tensors import checkpoint_tensors
 from export.checkpoint.vision_config import VisionConfig
 from export.errors import RepositoryError, VerificationError
@@ -198,7 +199,8 @@ def untrained(vl_layers: int, interleave: bool, positions: str | None, horizon: 
         name: torch.randn(shape, generator=generator) * (0.1 if len(shape) == 1 else shape[-1] ** -0.5)
         for name, shape in checkpoint_tensors(config, vision, num_games=4).items()
     }
-    return load_model(tensors, config, vision, 4, Sampling(context_length=2, steps=2, cfg_scale=1.0))
+    checkpoint = Checkpoint(Path(), "", tensors, config, vision, (None, "a", "b", "c"))
+    return load_model(checkpoint, Sampling(context_length=2, steps=2, cfg_scale=1.0))
 
 
 @pytest.mark.parametrize(
