@@ -141,17 +141,12 @@ class CheckpointConfig(_Section):
             if left != right:
                 raise ValueError(f"{left_name} is {left}, but {right_name} is {right}")
         rows = [
-            ("position_embedding", model.max_seq_len, model.action_horizon, model.add_pos_embed),
-            ("DiT positions", dit.position_rows, model.action_horizon, bool(dit.position_rows)),
-            (
-                "VL positions",
-                mixer.position_rows,
-                self.tokenizer_cfg.max_sequence_length,
-                bool(mixer.position_rows),
-            ),
+            ("position_embedding", model.max_seq_len if model.add_pos_embed else 0, model.action_horizon),
+            ("DiT positions", dit.position_rows, model.action_horizon),
+            ("VL positions", mixer.position_rows, self.tokenizer_cfg.max_sequence_length),
         ]
-        for name, have, need, used in rows:
-            if used and have < need:
+        for name, have, need in rows:
+            if 0 < have < need:  # none are used where there are none
                 raise ValueError(f"{name} has {have} rows, but {need} are needed")
         return self
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,19 +137,20 @@ def demo_checkpoint() -> Iterator[Path]:
     Raises:
         CheckpointError: when it cannot be written.
     """
-    try:
-        folder, lock = _locked_folder()
-    except OSError as error:
-        raise _not_written(error) from error
-    try:
+    with ExitStack() as at_end:
         try:
+            folder, lock = _locked_folder()
+            at_end.callback(os.close, lock)
+            at_end.callback(shutil.rmtree, folder, ignore_errors=True)
             path = write_demo_checkpoint(folder)
         except (OSError, RuntimeError) as error:  # torch's writer raises the latter
-            raise _not_written(error) from error
+            full = "torch stopped writing, as on a full disk"
+            reason = error.strerror if isinstance(error, OSError) else full
+            raise CheckpointError(
+                f"the demo checkpoint cannot be written into a temporary folder ({reason}): "
+                "set TMPDIR to a folder that can be written and has 20 MB free"
+            ) from error
         yield path
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
 
 
 def _locked_folder() -> tuple[Path, int]:
@@ -165,11 +166,3 @@ def _locked_folder() -> tuple[Path, int]:
             if folder.exists():
                 return folder, lock
             os.close(lock)
-
-
-def _not_written(error: OSError | RuntimeError) -> CheckpointError:
-    reason = error.strerror if isinstance(error, OSError) else "torch stopped writing, as on a full disk"
-    return CheckpointError(
-        f"the demo checkpoint cannot be written into a temporary folder ({reason}): "
-        "set TMPDIR to a folder that can be written and has 20 MB free"
-    )

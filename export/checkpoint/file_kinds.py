@@ -11,8 +11,6 @@ _TAR_MAGIC = (257, b"ustar")
 _MAX_HEADER_BYTES = 10_000_000  # of a safetensors file's list of tensors, which is read here
 _ZIP_START = b"PK\x03\x04"
 
-SAVE_AGAIN = "torch.save({'model': weights, 'ckpt_config': ckpt_config}, 'ng.pt')"
-
 _BY_FIRST_BYTES = (
     (
         b"version https://git-lfs.",
@@ -55,7 +53,16 @@ def not_an_archive(path: Path) -> str:
     if head[_TAR_MAGIC[0] :].startswith(_TAR_MAGIC[1]):
         return f"{path} is a tar archive: unpack it (tar -xf) and give the checkpoint that is in it"
     if (names := _safetensors_names(path, head)) is not None:
-        return f"{path} {_safetensors(names)}"
+        if any(".lora_" in name for name in names):
+            return (
+                f"{path} holds a LoRA adapter: give its folder with --lora, and as the checkpoint the one "
+                "that it was trained on"
+            )
+        return (
+            f"{path} is a safetensors file, which lacks the configuration (ckpt_config) of a NitroGen "
+            "checkpoint: save both with torch, weights = safetensors.torch.load_file(...), "
+            "torch.save({'model': weights, 'ckpt_config': ckpt_config}, 'ng.pt')"
+        )
     if head[:1] == b"\x80" and head[1:2] <= b"\x05":
         return f"{path} is a plain pickle, which export never loads: write the checkpoint with torch.save"
     if (text := _text(head)) is not None:
@@ -115,18 +122,6 @@ def _safetensors_names(path: Path, head: bytes) -> list[str] | None:
         except (ValueError, RecursionError):
             return []
     return list(header) if isinstance(header, dict) else []
-
-
-def _safetensors(names: Collection[str]) -> str:
-    if any(".lora_" in name for name in names):
-        return (
-            "holds a LoRA adapter: give its folder with --lora, and as the checkpoint the one that it was "
-            "trained on"
-        )
-    return (
-        "is a safetensors file, which lacks the configuration (ckpt_config) of a NitroGen checkpoint: save "
-        f"both with torch, weights = safetensors.torch.load_file(...), {SAVE_AGAIN}"
-    )
 
 
 def _text(head: bytes) -> str | None:

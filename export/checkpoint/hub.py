@@ -183,7 +183,10 @@ def _pause(pause_s: float | None, error: httpx2.HTTPError) -> None:
     """Wait before another attempt; raise the error when it is not going to pass, or that was the last one."""
     if pause_s is None or not _passes(error):
         raise error
-    logger.warning("the hub could not be asked (%s): trying again in %.0f s", _summary(error), pause_s)
+    reason = (
+        f"HTTP status {error.response.status_code}" if isinstance(error, HfHubHTTPError) else _reason(error)
+    )
+    logger.warning("the hub could not be asked (%s): trying again in %.0f s", reason, pause_s)
     time.sleep(pause_s)
 
 
@@ -191,12 +194,6 @@ def _passes(error: httpx2.HTTPError) -> bool:
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code in _PASSING_STATUSES
     return isinstance(error, httpx2.TransportError) and cannot_pass(error, proxy_for(_endpoint())) is None
-
-
-def _summary(error: httpx2.HTTPError) -> str:
-    if isinstance(error, HfHubHTTPError):
-        return f"HTTP status {error.response.status_code}"
-    return _reason(error)
 
 
 def _endpoint() -> str:

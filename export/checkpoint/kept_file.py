@@ -17,7 +17,7 @@ from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.file_download import repo_folder_name
 
 from export.checkpoint.digest import file_sha256
-from export.checkpoint.hub import HubFile, describe_file, download, not_a_hub
+from export.checkpoint.hub import describe_file, download, not_a_hub
 from export.errors import DownloadError
 from export.folder_lock import one_machine
 from export.writable import NO_SPACE, advice
@@ -174,7 +174,8 @@ def _downloaded(
         download(file, partial, path)
         sha256 = file_sha256(partial)
         try:
-            _compare_size(partial, file)
+            if file.size not in (None, size := partial.stat().st_size):
+                raise _DamagedError(f"it has {size:,} bytes, and {file.size:,} on the hub")
             if not _compare(partial, file.etag, sha256):
                 if not is_whole(partial):
                     partial.unlink()
@@ -184,7 +185,7 @@ def _downloaded(
             damage = error
             _set_aside(partial, path, damage)
             continue
-        record = _Record(repository, file.commit, partial.stat().st_size, sha256)
+        record = _Record(repository, file.commit, size, sha256)
         # Before the file: a record without a file is harmless.
         _record_path(path).write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
         partial.replace(path)
@@ -193,12 +194,6 @@ def _downloaded(
         f"{path.name} of {repository}@{file.commit} came damaged {ATTEMPTS} times ({damage}): try again "
         f"later, or put the file at {path}"
     )
-
-
-def _compare_size(path: Path, file: HubFile) -> None:
-    size = path.stat().st_size
-    if file.size not in (None, size):
-        raise _DamagedError(f"it has {size:,} bytes, and {file.size:,} on the hub")
 
 
 def _compare(path: Path, etag: str, sha256: str) -> bool:

@@ -80,7 +80,10 @@ def cannot_pass(error: httpx2.HTTPError, proxy: Proxy | None) -> str | None:
     if isinstance(error, httpx2.UnsupportedProtocol):
         return "HF_ENDPOINT has to begin with https:// or http://"
     if isinstance(error, httpx2.ProxyError) and proxy is not None and str(error).startswith("4"):
-        return _refused_by(proxy, str(error))
+        if str(error).startswith("407"):
+            user = f"give {proxy.variable} as http://USER:PASSWORD@HOST:PORT"
+            return f"the proxy wants a user and password: {user}"
+        return f"the proxy refuses ({error}): ask its administrator to let the hub through"
     return None
 
 
@@ -88,12 +91,6 @@ def without_password(url: str) -> str:
     """An address as it may be shown."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-def _refused_by(proxy: Proxy, status: str) -> str:
-    if status.startswith("407"):
-        return f"the proxy wants a user and password: give {proxy.variable} as http://USER:PASSWORD@HOST:PORT"
-    return f"the proxy refuses ({status}): ask its administrator to let the hub through"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -28,19 +28,19 @@ def checkpoint_tensors(config: CheckpointConfig, vision: VisionConfig, num_games
     dit, mixer, width = model.diffusion_model_cfg, model.vl_self_attention_cfg, model.hidden_size
     shapes = {
         **_vision_tensors(vision),
-        **_linear("model.timestep_encoder.timestep_embedder.linear_1", width, TIME_FEATURES),
-        **_linear("model.timestep_encoder.timestep_embedder.linear_2", width, width),
+        **_layer("model.timestep_encoder.timestep_embedder.linear_1", width, TIME_FEATURES),
+        **_layer("model.timestep_encoder.timestep_embedder.linear_2", width, width),
     }
     for index in range(dit.num_layers):
         block = f"model.transformer_blocks.{index}"
         context_width = dit.width if dit.is_self_attention(index) else dit.context_width
-        norm1 = _linear(f"{block}.norm1.linear", 2 * dit.width, dit.width)
+        norm1 = _layer(f"{block}.norm1.linear", 2 * dit.width, dit.width)
         shapes |= _block_tensors(block, dit, context_width, norm1, {})
-    shapes |= _linear("model.proj_out_1", 2 * width, width)
-    shapes |= _linear("model.proj_out_2", dit.output_dim, width)
+    shapes |= _layer("model.proj_out_1", 2 * width, width)
+    shapes |= _layer("model.proj_out_2", dit.output_dim, width)
     for index in range(mixer.num_layers):
         block = f"vl_self_attention_model.transformer_blocks.{index}"
-        norm1, norm3 = (_norm(f"{block}.{norm}", mixer.width) for norm in ("norm1", "norm3"))
+        norm1, norm3 = (_layer(f"{block}.{norm}", mixer.width) for norm in ("norm1", "norm3"))
         shapes |= _block_tensors(block, mixer, mixer.width, norm1, norm3)
     embodiments = model.max_num_embodiments
     for name, inner, outer in [
@@ -85,38 +85,34 @@ def check_tensors(tensors: Mapping[str, Tensor], expected: Shapes) -> None:
         )
 
 
-def _linear(name: str, out_width: int, in_width: int) -> Shapes:
-    return {f"{name}.weight": (out_width, in_width), f"{name}.bias": (out_width,)}
-
-
-def _norm(name: str, width: int) -> Shapes:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
+def _layer(name: str, *weight: int) -> Shapes:
+    """A layer's weight, its outputs first, and its bias."""
+    return {f"{name}.weight": weight, f"{name}.bias": weight[:1]}
 
 
 def _vision_tensors(vision: VisionConfig) -> Shapes:
     width, root = vision.width, "vision_encoder."
     shapes: Shapes = {
-        f"{root}embeddings.patch_embedding.weight": (width, 3, PATCH_SIZE, PATCH_SIZE),
-        f"{root}embeddings.patch_embedding.bias": (width,),
+        **_layer(f"{root}embeddings.patch_embedding", width, 3, PATCH_SIZE, PATCH_SIZE),
         f"{root}embeddings.position_embedding.weight": ((IMAGE_SIZE // PATCH_SIZE) ** 2, width),
     }
     for index in range(vision.num_layers):
         block = f"{root}encoder.layers.{index}"
-        shapes |= _norm(f"{block}.layer_norm1", width)
+        shapes |= _layer(f"{block}.layer_norm1", width)
         for name in ("k_proj", "v_proj", "q_proj", "out_proj"):
-            shapes |= _linear(f"{block}.self_attn.{name}", width, width)
-        shapes |= _norm(f"{block}.layer_norm2", width)
-        shapes |= _linear(f"{block}.mlp.fc1", vision.mlp_width, width)
-        shapes |= _linear(f"{block}.mlp.fc2", width, vision.mlp_width)
-    shapes |= _norm(f"{root}post_layernorm", width)
+            shapes |= _layer(f"{block}.self_attn.{name}", width, width)
+        shapes |= _layer(f"{block}.layer_norm2", width)
+        shapes |= _layer(f"{block}.mlp.fc1", vision.mlp_width, width)
+        shapes |= _layer(f"{block}.mlp.fc2", width, vision.mlp_width)
+    shapes |= _layer(f"{root}post_layernorm", width)
     head = UNUSED_PREFIX
     shapes[f"{head}probe"] = (1, 1, width)
     shapes[f"{head}attention.in_proj_weight"] = (3 * width, width)
     shapes[f"{head}attention.in_proj_bias"] = (3 * width,)
-    shapes |= _linear(f"{head}attention.out_proj", width, width)
-    shapes |= _norm(f"{head}layernorm", width)
-    shapes |= _linear(f"{head}mlp.fc1", vision.mlp_width, width)
-    shapes |= _linear(f"{head}mlp.fc2", width, vision.mlp_width)
+    shapes |= _layer(f"{head}attention.out_proj", width, width)
+    shapes |= _layer(f"{head}layernorm", width)
+    shapes |= _layer(f"{head}mlp.fc1", vision.mlp_width, width)
+    shapes |= _layer(f"{head}mlp.fc2", width, vision.mlp_width)
     return shapes
 
 
@@ -128,11 +124,11 @@ def _block_tensors(
     return {
         **({f"{block}.pos_embed.pe": (1, rows, width)} if rows else {}),
         **norm1,
-        **_linear(f"{block}.attn1.to_q", width, width),
-        **_linear(f"{block}.attn1.to_k", width, context_width),
-        **_linear(f"{block}.attn1.to_v", width, context_width),
-        **_linear(f"{block}.attn1.to_out.0", width, width),
+        **_layer(f"{block}.attn1.to_q", width, width),
+        **_layer(f"{block}.attn1.to_k", width, context_width),
+        **_layer(f"{block}.attn1.to_v", width, context_width),
+        **_layer(f"{block}.attn1.to_out.0", width, width),
         **norm3,
-        **_linear(f"{block}.ff.net.0.proj", 4 * width, width),
-        **_linear(f"{block}.ff.net.2", width, 4 * width),
+        **_layer(f"{block}.ff.net.0.proj", 4 * width, width),
+        **_layer(f"{block}.ff.net.2", width, 4 * width),
     }

@@ -5,7 +5,7 @@ from the hub.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +45,21 @@ KNOWN_TOWERS = {
     "google/siglip2-so400m-patch16-256": _SO400M,
 }
 
+_NEEDED = {
+    "hidden_act": "gelu_pytorch_tanh",
+    "image_size": IMAGE_SIZE,
+    "patch_size": PATCH_SIZE,
+    "num_channels": 3,
+}
 # What transformers' SiglipVisionConfig assumes for a key that a config.json leaves out.
 _DEFAULTS: dict[str, Any] = {
+    **_NEEDED,
     "num_hidden_layers": 12,
     "hidden_size": 768,
     "num_attention_heads": 12,
     "intermediate_size": 3072,
     "layer_norm_eps": 1e-6,
-    "hidden_act": "gelu_pytorch_tanh",
     "image_size": 224,
-    "patch_size": PATCH_SIZE,
-    "num_channels": 3,
 }
 
 
@@ -99,12 +103,7 @@ def read_vision_config(path: Path) -> VisionConfig:
         figures = {**_DEFAULTS, **document.get("vision_config", document)}
     except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is not a readable Hugging Face config.json: {error}") from error
-    for key, expected in [
-        ("hidden_act", "gelu_pytorch_tanh"),
-        ("image_size", IMAGE_SIZE),
-        ("patch_size", PATCH_SIZE),
-        ("num_channels", 3),
-    ]:
+    for key, expected in _NEEDED.items():
         if figures[key] != expected:
             raise CheckpointError(f"{path}: {key} is {figures[key]!r}; this model needs {expected!r}")
     config = VisionConfig(
@@ -114,8 +113,7 @@ def read_vision_config(path: Path) -> VisionConfig:
         mlp_width=figures["intermediate_size"],
         layer_norm_eps=figures["layer_norm_eps"],
     )
-    sizes = (config.num_layers, config.width, config.num_heads, config.mlp_width)
-    eps = config.layer_norm_eps
+    *sizes, eps = astuple(config)
     if (
         not all(isinstance(size, int) and 0 < size <= _MAX_SIZE for size in sizes)
         or config.width % config.num_heads

@@ -14,11 +14,6 @@ from export.errors import RepositoryError
 from export.formats.format import CONFIG_NAME, Format
 from export.settings import ModelSettings
 
-_KINDS = {
-    "auto": model_config_pb2.ModelInstanceGroup.KIND_AUTO,
-    "cpu": model_config_pb2.ModelInstanceGroup.KIND_CPU,
-    "gpu": model_config_pb2.ModelInstanceGroup.KIND_GPU,
-}
 _LONGEST_DEADLINE_US = 25_000_000  # the gateway's, on the ZeroMQ port
 
 
@@ -32,7 +27,9 @@ def fill_config(
     config.name = name
     config.max_batch_size = made.max_batch_size
     config.version_policy.specific.versions.append(version)
-    config.instance_group[0].kind = _KINDS[made.device_kind]
+    config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.Kind.Value(
+        f"KIND_{made.device_kind.upper()}"
+    )
     if made.max_queue_size:
         bound_queue(config, made.max_queue_size)
     inputs = input_tensors(facts.horizon, facts.context_length)
