@@ -22,9 +22,9 @@ from nitrogen_play.games.retro import open_retro
 from nitrogen_play.interfaces import Game
 from nitrogen_play.live_line import live_line
 from nitrogen_play.meter import Meter
+from nitrogen_play.packages import needed
 from nitrogen_play.player import Player, PlayOptions
 from nitrogen_play.recording.actions_file import read_steps
-from nitrogen_play.recording.films import need_films
 from nitrogen_play.recording.recorder import Recorder, new_recording
 from nitrogen_play.replay import replay
 from nitrogen_play.server_port import other_server
@@ -157,7 +157,7 @@ def _recorder(
         return None
     with_films = True
     try:
-        need_films()
+        needed("av", "record", "a film")
     except MissingPackageError as error:
         say(f"recording the actions without films: {error}")
         with_films = False

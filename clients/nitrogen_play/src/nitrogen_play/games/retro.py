@@ -7,8 +7,9 @@ import numpy as np
 
 from nitrogen_play.clocks import Pacer
 from nitrogen_play.consoles import Console, retro_console, retro_systems
-from nitrogen_play.errors import GameNotFoundError, MissingPackageError
+from nitrogen_play.errors import GameNotFoundError
 from nitrogen_play.interfaces import Game, Picture
+from nitrogen_play.packages import needed
 from nitrogen_play.pad import NEUTRAL, PadState
 
 _MOST_NAMES = 30
@@ -80,7 +81,7 @@ def open_retro(name: str, state: str | None, pictures_per_s: float | None) -> Ga
         MissingPackageError: stable-retro is not installed.
         GameNotFoundError: no such game, state, or no ROM of it; the message lists what there is.
     """
-    retro = _stable_retro()
+    retro = needed("stable_retro", "retro", "an emulator", package="stable-retro")
     everything = retro.data.Integrations.ALL
     chosen = {} if state is None else {"state": state}
     if state is not None and state not in (states := retro.data.list_states(name, everything)) and states:
@@ -114,14 +115,6 @@ def open_retro(name: str, state: str | None, pictures_per_s: float | None) -> Ga
         wake=lambda: None,
         close=game.close,
     )
-
-
-def _stable_retro() -> Any:  # noqa: ANN401 - untyped
-    try:
-        import stable_retro  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise MissingPackageError("stable-retro", "retro", "an emulator") from error
-    return stable_retro
 
 
 def _not_found(retro: Any, name: str) -> str:  # noqa: ANN401 - untyped

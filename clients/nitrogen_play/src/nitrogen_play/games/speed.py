@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from nitrogen_play.errors import DeviceError, MissingPackageError
+from nitrogen_play.errors import DeviceError
+from nitrogen_play.packages import needed
 
 _MACHINES = {0x014C: "x86", 0x8664: "x64"}
 _PE_OFFSET_AT, _HEAD_BYTES = 0x3C, 4096
@@ -16,14 +17,8 @@ def open_speed(process_id: int, executable: Path) -> Callable[[float], None]:
         MissingPackageError: xspeedhack is not installed.
         DeviceError: the process cannot be got at.
     """
-    try:
-        import xspeedhack  # noqa: PLC0415 - an extra, for Windows
-    except ImportError as error:
-        raise MissingPackageError(
-            "xspeedhack",
-            "windows",
-            "stopping the game while the model thinks (--no-pause does without)",
-        ) from error
+    purpose = "stopping the game while the model thinks (--no-pause does without)"
+    xspeedhack = needed("xspeedhack", "windows", purpose)
     architecture = executable_architecture(executable)
     try:
         client = xspeedhack.Client(process_id=process_id, arch=architecture)

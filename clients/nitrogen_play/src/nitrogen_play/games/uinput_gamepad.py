@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from nitrogen_play.errors import DeviceError, MissingPackageError
+from nitrogen_play.errors import DeviceError
+from nitrogen_play.packages import needed
 from nitrogen_play.pad import NEUTRAL, PadState
 
 # Linux's codes, from linux/input-event-codes.h. The kernel's own driver of the Xbox pad sends BTN_X (0x133)
@@ -90,10 +91,7 @@ def open_uinput_pad() -> UinputGamepad:
         MissingPackageError: evdev is not installed.
         DeviceError: /dev/uinput is not there or may not be written.
     """
-    try:
-        import evdev  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise MissingPackageError("evdev", "linux", "a virtual gamepad") from error
+    evdev = needed("evdev", "linux", "a virtual gamepad")
     stick = evdev.AbsInfo(value=0, min=-32_768, max=32_767, fuzz=16, flat=128, resolution=0)
     trigger = evdev.AbsInfo(value=0, min=0, max=_TRIGGER_MAX, fuzz=0, flat=0, resolution=0)
     hat = evdev.AbsInfo(value=0, min=-1, max=1, fuzz=0, flat=0, resolution=0)

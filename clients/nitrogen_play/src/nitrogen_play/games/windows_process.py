@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from nitrogen_play.errors import DeviceError, GameLostError, MissingPackageError
+from nitrogen_play.errors import DeviceError, GameLostError
 from nitrogen_play.games.windows_list import OpenWindow
 from nitrogen_play.interfaces import Picture
+from nitrogen_play.packages import needed
 
 Region = tuple[int, int, int, int]
 
@@ -19,15 +20,9 @@ class WindowsDesktop:
     """
 
     def __init__(self) -> None:
-        try:
-            import psutil  # noqa: PLC0415 - an extra, for Windows
-            import win32gui  # noqa: PLC0415
-            import win32process  # noqa: PLC0415
-        except ImportError as error:
-            raise MissingPackageError(error.name or "pywin32", "windows", "a Windows game") from error
-        self._psutil: Any = psutil
-        self._gui: Any = win32gui
-        self._process: Any = win32process
+        self._psutil, self._gui, self._process = (
+            needed(name, "windows", "a Windows game") for name in ("psutil", "win32gui", "win32process")
+        )
         _see_real_pixels()
 
     def listed(self) -> list[OpenWindow]:
@@ -116,11 +111,7 @@ def open_camera() -> Any:  # noqa: ANN401 - untyped
         MissingPackageError: dxcam is not installed.
         DeviceError: it sees no screen.
     """
-    try:
-        import dxcam  # noqa: PLC0415 - an extra, for Windows
-    except ImportError as error:
-        raise MissingPackageError("dxcam", "windows", "a Windows game's screen") from error
-    camera = dxcam.create(output_color="RGB")
+    camera = needed("dxcam", "windows", "a Windows game's screen").create(output_color="RGB")
     if camera is None:
         raise DeviceError("dxcam sees no screen; it needs one that is on, and no remote desktop session")
     return camera

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from nitrogen_play.errors import DeviceError, GameLostError, MissingPackageError
+from nitrogen_play.errors import DeviceError, GameLostError
 from nitrogen_play.games.windows_list import OpenWindow
 from nitrogen_play.interfaces import Picture
+from nitrogen_play.packages import needed
 
 _LEAST_SIDE = 16
 _IS_VIEWABLE = 2
@@ -32,11 +33,10 @@ class X11Windows:
     """
 
     def __init__(self) -> None:
-        try:
-            import Xlib.display  # noqa: PLC0415 - an extra
-            import Xlib.error  # noqa: PLC0415
-        except ImportError as error:
-            raise MissingPackageError("python-xlib", "linux", "a window") from error
+        display, errors = (
+            needed(f"Xlib.{name}", "linux", "a window", package="python-xlib")
+            for name in ("display", "error")
+        )
         if not os.environ.get("DISPLAY"):
             hint = (
                 "; this is a Wayland session without XWayland: install it, or log in to an X11 session"
@@ -44,10 +44,10 @@ class X11Windows:
                 else ""
             )
             raise DeviceError(f"there is no X11 display: the variable DISPLAY is not set{hint}")
-        self.errors = (Xlib.error.XError, Xlib.error.ConnectionClosedError)
+        self.errors = (errors.XError, errors.ConnectionClosedError)
         try:
-            self._display: Any = Xlib.display.Display()
-        except Xlib.error.DisplayError as error:
+            self._display: Any = display.Display()
+        except errors.DisplayError as error:
             raise DeviceError(f"the X11 display {os.environ['DISPLAY']} cannot be opened: {error}") from error
         # Errors of requests without a reply: the next one with a reply tells what is wrong.
         self._display.set_error_handler(lambda *_: None)

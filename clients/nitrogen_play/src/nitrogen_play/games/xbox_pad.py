@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from nitrogen_play.errors import DeviceError, MissingPackageError
+from nitrogen_play.errors import DeviceError
+from nitrogen_play.packages import needed
 from nitrogen_play.pad import PadState
 
 # The button bits of XInput's XINPUT_GAMEPAD. The model's other four names, a cross for the right stick, have
@@ -63,10 +64,7 @@ def open_xbox_pad() -> XboxGamepad:
         MissingPackageError: vgamepad is not installed.
         DeviceError: its driver does not answer.
     """
-    try:
-        import vgamepad  # noqa: PLC0415 - an extra, for Windows
-    except ImportError as error:
-        raise MissingPackageError("vgamepad", "windows", "a virtual gamepad") from error
+    vgamepad = needed("vgamepad", "windows", "a virtual gamepad")
     try:
         return XboxGamepad(vgamepad.VX360Gamepad())
     except Exception as error:  # vgamepad raises plain Exceptions with the driver's codes

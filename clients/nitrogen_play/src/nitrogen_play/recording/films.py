@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from nitrogen_play.errors import MissingPackageError, RecordingError
+from nitrogen_play.errors import RecordingError
 from nitrogen_play.interfaces import Picture
 from nitrogen_play.pad import PadState
 from nitrogen_play.recording.pad_picture import HEIGHT, pad_picture
@@ -19,18 +19,6 @@ _CONTAINER_OPTIONS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", 
 _ENCODER_OPTIONS = {"crf": "23", "preset": "veryfast"}
 _PIECE_S = 2
 _ENCODER = "libx264"
-
-
-def need_films() -> None:
-    """Look whether films can be made.
-
-    Raises:
-        MissingPackageError: PyAV is not installed.
-    """
-    try:
-        import av  # noqa: F401, PLC0415 - an extra
-    except ImportError as error:
-        raise MissingPackageError("av", "record", "a film") from error
 
 
 class Film:
