@@ -86,6 +86,7 @@ class Connection:
         self._context = context
         self._socket: Any = None
         self._monitor: Any = None
+        self._views: list[zmq.Socket[Any]] = []
         self._state = _State()
 
     def renew(self) -> bool:
@@ -103,6 +104,8 @@ class Connection:
             self._socket = self._context.socket(zmq.REQ)
             self._configure(self._socket)
             self._monitor = self._socket.get_monitor_socket(_EVENTS)
+            # Views whose methods are not awaited, for what is done at once.
+            self._views = [zmq.Socket.shadow(one.underlying) for one in (self._socket, self._monitor)]
             self._socket.connect(f"tcp://{self.address}")
         except zmq.ZMQError as error:
             self.discard()
@@ -121,7 +124,7 @@ class Connection:
         """
         # Unless its reply comes, the socket is spent.
         self._state.is_waiting = True
-        socket = _without_asyncio(self._socket)
+        socket, _ = self._views
         try:
             socket.send(message, zmq.NOBLOCK)
         except zmq.Again:
@@ -154,7 +157,7 @@ class Connection:
     def _take_events(self) -> None:
         """Take in what the monitor tells."""
         if self._monitor is not None:
-            monitor = _without_asyncio(self._monitor)
+            _, monitor = self._views
             with contextlib.suppress(zmq.Again):
                 while True:
                     self._take_event(parse_monitor_message(monitor.recv_multipart(zmq.NOBLOCK))["event"])
@@ -223,8 +226,3 @@ class Connection:
             options[zmq.CURVE_SERVERKEY] = keys.server
         for option, value in options.items():
             socket.setsockopt(option, value)
-
-
-def _without_asyncio(socket: Any) -> Any:  # noqa: ANN401 - of asyncio or not
-    """Return a view of a socket whose methods are not awaited, for what is done at once."""
-    return zmq.Socket.shadow(socket.underlying)
