@@ -10,7 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from export.pulse import Pulse, is_of_this_mount, silent
@@ -54,14 +54,9 @@ def locked(folder: Path) -> Iterator[Pulse]:
         os.close(descriptor)
 
 
-@contextmanager
-def one_machine(path: Path) -> Iterator[Pulse]:
+def one_machine(path: Path) -> closing[Pulse]:
     """Keep other machines from what `path` stands for, once a `flock` keeps this one's processes from it."""
-    pulse = _taken(path)
-    try:
-        yield pulse
-    finally:
-        pulse.close()
+    return closing(_taken(path))
 
 
 def _taken(path: Path) -> Pulse:

@@ -127,7 +127,7 @@ def _load(path: Path) -> object:
     except pickle.UnpicklingError:
         raise
     except _UNREADABLE as error:
-        reason = _first_line(error)
+        reason = (str(error) or type(error).__name__).splitlines()[0][:300]
         if isinstance(error, MemoryError) or "not enough memory" in reason or "allocate memory" in reason:
             reason = "it asks for much more memory than a checkpoint of its size takes"
         raise CheckpointError(f"{path} is not a readable torch checkpoint: {reason}") from error
@@ -222,7 +222,3 @@ def _pickle_name(archive: zipfile.ZipFile) -> str:
 
 def _listed(names: Iterable[str]) -> str:
     return first_few([shown(name, 100) for name in names])
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

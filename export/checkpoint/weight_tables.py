@@ -36,13 +36,12 @@ _MOST_PARTS = 16  # of a name, from its end, that are compared with the model's 
 class WeightTable:
     """A table of weights.
 
-    `key`: where it lies, keys and prefix joined by dots. `prefix`: what stands before every name, wrappers'
-    names left out. `names`: the model's name of a tensor -> the table's own. `doubled`: those of the table's
-    names that come to the same as another one.
+    `key`: where it lies, keys joined by dots, and last the prefix before every name, wrappers' names left
+    out. `names`: the model's name of a tensor -> the table's own. `doubled`: those of the table's names that
+    come to the same as another one.
     """
 
     key: str
-    prefix: str
     table: Mapping[str, Any]
     names: dict[str, str] = field(default_factory=dict)
     doubled: list[str] = field(default_factory=list)
@@ -122,7 +121,7 @@ def choose_table(
         raise CheckpointError(
             f"{path} is not a NitroGen checkpoint: under none of its keys ({held}) lie weights of this model"
         )
-    return WeightTable(DEFAULT_KEY, "", content[DEFAULT_KEY])
+    return WeightTable(DEFAULT_KEY, content[DEFAULT_KEY])
 
 
 def checked_table(table: WeightTable, others: Collection[WeightTable], path: Path) -> dict[str, Any]:
@@ -226,15 +225,14 @@ def _tables_in(key: str, table: Mapping[str, Any], known: Mapping[str, str]) -> 
         for start in range(max(0, len(parts) - _MOST_PARTS), len(parts)):
             name = known.get(".".join(parts[start:]))
             if name is not None:
-                prefix = ".".join(parts[:start])
-                group = groups.setdefault(prefix, WeightTable("", prefix, table))
+                group = groups.setdefault(".".join(parts[:start]), WeightTable("", table))
                 if name in group.names:
                     group.doubled.append(own)
                 group.names[name] = own
                 break
-    for group in groups.values():
+    for prefix, group in groups.items():
         # The only one needs no prefix to be told.
-        group.key = key if len(groups) == 1 or not group.prefix else _joined(key, group.prefix)
+        group.key = key if len(groups) == 1 or not prefix else _joined(key, prefix)
     return list(groups.values())
 
 

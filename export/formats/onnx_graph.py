@@ -30,9 +30,8 @@ _TYPES = {"UINT8": TensorProto.UINT8, "INT64": TensorProto.INT64, "FP32": Tensor
 
 # Above this size, weights go to a file of their own: protobuf ends at 2 GB, and wants it all in memory twice.
 ONE_FILE_BYTES = 256 << 20
-_PAGE_BYTES = (
-    4096  # smaller weights stay inside; each of the others begins on a page, to be mapped from there
-)
+# Smaller weights stay inside; each of the others begins on a page, to be mapped from there.
+_PAGE_BYTES = 4096
 
 
 def save_onnx(model: NitroGen, path: Path, *, one_file_bytes: int = ONE_FILE_BYTES) -> None:
@@ -56,11 +55,8 @@ def save_onnx(model: NitroGen, path: Path, *, one_file_bytes: int = ONE_FILE_BYT
         initializer = TensorProto(name=name, data_type=ONNX_TYPES[tensor.dtype], dims=tensor.shape)
         if need > one_file_bytes and tensor.nbytes >= _PAGE_BYTES:
             initializer.data_location = TensorProto.EXTERNAL
-            for key, value in {
-                "location": data_path.name,
-                "offset": data_size,
-                "length": tensor.nbytes,
-            }.items():
+            place = {"location": data_path.name, "offset": data_size, "length": tensor.nbytes}
+            for key, value in place.items():
                 initializer.external_data.add(key=key, value=str(value))
             outside.append(tensor)
             data_size += -(-tensor.nbytes // _PAGE_BYTES) * _PAGE_BYTES

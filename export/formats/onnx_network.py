@@ -23,9 +23,8 @@ from export.network.vision import VisionBlock, VisionTower
 
 _PATCHES = 256 // PATCH_SIZE  # of a frame, in each direction
 
-CrossKeysValues = list[
-    tuple[str, str]
-]  # of each cross-attention block, as `GraphBuilder.attention` takes them
+# Of each cross-attention block, as `GraphBuilder.attention` takes them.
+CrossKeysValues = list[tuple[str, str]]
 
 
 def network_graph(model: NitroGen) -> GraphBuilder:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from export.checkpoint.vision_config import PATCH_SIZE, VisionConfig
 from export.network.layers import LayerNorm, Linear, PatchEmbedding
+from export.network.transformer import attend_to_itself
 
 
 class VisionBlock(nn.Module):
@@ -23,8 +24,7 @@ class VisionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 256, D) to (N, 256, D)."""
-        q, k, v = self.qkv(self.norm1(x)).unflatten(-1, [3, self.heads, -1]).permute(2, 0, 3, 1, 4).unbind(0)
-        x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        x = x + self.out(attend_to_itself(self.qkv(self.norm1(x)), self.heads))
         return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
 
 

@@ -7,7 +7,7 @@ repository move one after the other, and all go back when one of them cannot.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from contract.triton_key import TritonKey
@@ -57,12 +57,10 @@ def activate(
         serve_version(repository, name, number)
         return
     try:
-        with connected_tritons(endpoint, key, start_timeout_s) as (tritons, silent):
-            _tell_silent(silent)
+        with connected_tritons(endpoint, key, start_timeout_s) as tritons:
             next_number = None if reload else served_number(repository, name)
             if next_number == number and all(triton.serves(version) for triton in tritons):
-                for triton in tritons:
-                    _tell_serving(triton, version)
+                _tell_serving(tritons, version)
                 return
             # Also while the Tritons load: each reads what the model's config says then.
             with changing(repository, name) as serve:
@@ -97,8 +95,7 @@ def rollback(repository: Path, name: str, endpoint: str | None, *, key: TritonKe
             past = history(repository, name)[:-1]
             serve(find_version(repository, name, _last(past, repository, name)).number, past[:-1])
         return past[-1]
-    with connected_tritons(endpoint, key) as (tritons, silent):
-        _tell_silent(silent)
+    with connected_tritons(endpoint, key) as tritons:
         with changing(repository, name) as serve:
             running = [number for triton in tritons if (number := triton.running_version(name)) is not None]
             current = running[0] if running else None
@@ -144,9 +141,7 @@ def _move(
     """
     name, number, repository = version.model_name, version.number, version.folder.parents[1]
     waiting = [triton for triton in tritons if reload or not triton.serves(version)]
-    for triton in tritons:
-        if triton not in waiting:
-            _tell_serving(triton, version)
+    _tell_serving((triton for triton in tritons if triton not in waiting), version)
     serve(number, after)
     moved: list[Triton] = []
     for triton in waiting:
@@ -180,13 +175,10 @@ def _moved_back(moved: list[Triton], repository: Path, name: str, number: int) -
     return "".join(f"; {outcome}" for outcome in outcomes)
 
 
-def _tell_serving(triton: Triton, version: Version) -> None:
-    logger.info(
-        "Triton at %s serves version %d of %s already: nothing to load",
-        triton.address,
-        version.number,
-        version.model_name,
-    )
+def _tell_serving(tritons: Iterable[Triton], version: Version) -> None:
+    what = f"version {version.number} of {version.model_name}"
+    for triton in tritons:
+        logger.info("Triton at %s serves %s already: nothing to load", triton.address, what)
 
 
 def _returned(triton: Triton, repository: Path, name: str, number: int) -> str:
@@ -202,8 +194,3 @@ def _returned(triton: Triton, repository: Path, name: str, number: int) -> str:
     if found != number:  # it was faster than the config
         return f"; it was started again{_moved_back([triton], repository, name, number)}"
     return f"; it was started again and serves version {number}"
-
-
-def _tell_silent(silent: list[str]) -> None:
-    for address in silent:
-        logger.warning("no Triton answers at %s: it is left out, its next start loads the version", address)

@@ -4,7 +4,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,12 +97,9 @@ class Triton:
         """Wait until a Triton that has ended serves a model again; the version, None when time is over."""
         give_up = time.monotonic() + timeout_s
         while time.monotonic() < give_up:
-            try:
-                number = self.running_version(name)
-            except ActivationError:
-                number = None
-            if number is not None:
-                return number
+            with suppress(ActivationError):
+                if (number := self.running_version(name)) is not None:
+                    return number
             time.sleep(_LOOK_AGAIN_S)
         return None
 
@@ -125,17 +122,16 @@ class Triton:
 @contextmanager
 def connected_tritons(
     endpoint: str, key: TritonKey | None, start_timeout_s: float = 0.0
-) -> Iterator[tuple[list[Triton], list[str]]]:
+) -> Iterator[list[Triton]]:
     """Connections to all Tritons that answer at the addresses of an endpoint, in the addresses' order.
+
+    There is at least one; those that do not answer are logged.
 
     Args:
         endpoint: HOST:PORT, or several with commas between; a host may have several addresses.
         key: of their restricted protocols.
         start_timeout_s: how long addresses that refuse connections are waited for: a Triton opens its port
             after it has loaded its models. One that goes from its host is not waited for any more.
-
-    Returns:
-        The Tritons, at least one, and what did not answer, each with the reason.
 
     Raises:
         TritonNotRunningError: when nothing answers.
@@ -167,7 +163,9 @@ def connected_tritons(
             tritons.append(Triton(str(address), service_pb2_grpc.GRPCInferenceServiceStub(channel), key))
         if not tritons:
             raise TritonNotRunningError(", ".join(silent))
-        yield tritons, silent
+        for each in silent:
+            logger.warning("no Triton answers at %s: it is left out, its next start loads the version", each)
+        yield tritons
 
 
 def _addresses(endpoints: Iterable[Endpoint]) -> tuple[list[Endpoint], list[str]]:
@@ -177,11 +175,9 @@ def _addresses(endpoints: Iterable[Endpoint]) -> tuple[list[Endpoint], list[str]
     for endpoint in endpoints:
         try:
             known = socket.getaddrinfo(*endpoint, type=socket.SOCK_STREAM)
-        except OSError as error:
-            unknown.append(f"{endpoint} ({error.strerror})")
-            continue
-        except UnicodeError:
-            unknown.append(f"{endpoint} (no host's name)")
+        except (OSError, UnicodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no host's name"
+            unknown.append(f"{endpoint} ({reason})")
             continue
         addresses |= {Endpoint(str(sockaddr[0]), int(sockaddr[1])): None for *_, sockaddr in known}
     return list(addresses), unknown
