@@ -1,7 +1,6 @@
 """The whole way of a checkpoint into a repository: find, read, build, save, check, publish."""
 
 import logging
-import math
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -112,8 +111,6 @@ def choose_sampling(checkpoint: Checkpoint, settings: ModelSettings) -> Sampling
             f"use --context {config.context_capacity} or less"
         )
     steps = settings.steps or config.model_cfg.num_inference_timesteps
-    if not math.isfinite(settings.cfg_scale):
-        raise OptionError(f"--cfg-scale {settings.cfg_scale} is no finite number")
     return Sampling(context, steps, settings.cfg_scale)
 
 

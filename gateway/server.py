@@ -12,8 +12,8 @@ from pathlib import Path
 from gateway.data_plane import DataPlane
 from gateway.ports.all_ports import PORTS
 from gateway.ports.http.server import HttpServer
-from gateway.ports.listening import listening_socket, port_of
 from gateway.ports.port import Port, PortServer, Services
+from gateway.ports.sockets import listening_socket, port_of
 from gateway.session.admission import Admission
 from gateway.settings import OFF, GatewaySettings
 from gateway.telemetry.metrics import Metrics

@@ -19,7 +19,7 @@ from gateway.child import GatewayChild
 from gateway.errors import StartError
 from gateway.ports.all_ports import PORTS
 from gateway.ports.http.server import HttpServer
-from gateway.ports.listening import cannot_bind, port_of
+from gateway.ports.sockets import cannot_bind, port_of
 from gateway.settings import GatewaySettings
 from gateway.telemetry.merged import merge_expositions
 

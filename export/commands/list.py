@@ -11,21 +11,6 @@ from export.flags import add_repository
 from export.repository.served import served_number
 from export.repository.versions import Version, all_versions
 
-_COLUMNS = (
-    "model",
-    "version",
-    "served",
-    "precision",
-    "steps",
-    "context",
-    "horizon",
-    "guidance",
-    "games",
-    "flipped",
-    "made from",
-    "created",
-)
-
 
 def run(words: list[str]) -> None:
     """Print them.
@@ -47,26 +32,22 @@ def describe_versions(repository: Path, *, as_json: bool = False) -> str:
     found = all_versions(repository)
     served = {name: served_number(repository, name) for name in {version.model_name for version in found}}
     if as_json:
-        return (
-            json.dumps(
-                [
-                    {
-                        "model": version.model_name,
-                        "version": version.number,
-                        "served": served[version.model_name] == version.number,
-                        "facts": _facts(version),
-                        "manifest": version.manifest.content(),
-                    }
-                    for version in found
-                ],
-                indent=2,
-            )
-            + "\n"
-        )
+        listed = [
+            {
+                "model": version.model_name,
+                "version": version.number,
+                "served": served[version.model_name] == version.number,
+                "facts": _facts(version),
+                "manifest": version.manifest.content(),
+            }
+            for version in found
+        ]
+        return f"{json.dumps(listed, indent=2)}\n"
     if not found:
         return f"no published models in {repository}\n"
-    rows = [_COLUMNS, *(_row(version, served[version.model_name]) for version in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    described = [_row(version, served[version.model_name]) for version in found]
+    rows = [[*described[0]], *([*row.values()] for row in described)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n"
         for row in rows
@@ -81,24 +62,25 @@ def _facts(version: Version) -> dict[str, Any]:
     }
 
 
-def _row(version: Version, served: int | None) -> tuple[str, ...]:
+def _row(version: Version, served: int | None) -> dict[str, str]:
+    """A version's cells, by the names of their columns."""
     facts, manifest = version.facts, version.manifest
     origin = f"{manifest.checkpoint.origin} ({manifest.checkpoint.sha256[:8]})"
     if manifest.made.weights is not None:
         origin += f" {manifest.made.weights}"
     if manifest.adapter is not None:
         origin += f" + {manifest.adapter.origin} ({manifest.adapter.sha256[:8]})"
-    return (
-        version.model_name,
-        str(version.number),
-        "yes" if version.number == served else "",
-        facts.precision,
-        str(facts.inference_steps),
-        str(facts.context_length),
-        str(facts.horizon),
-        f"{facts.cfg_scale:g}",
-        str(max(len(facts.games) - 1, 0)),
-        f"{100 * facts.accuracy.flipped_buttons:.2f} %",
-        origin,
-        manifest.created,
-    )
+    return {
+        "model": version.model_name,
+        "version": str(version.number),
+        "served": "yes" if version.number == served else "",
+        "precision": facts.precision,
+        "steps": str(facts.inference_steps),
+        "context": str(facts.context_length),
+        "horizon": str(facts.horizon),
+        "guidance": f"{facts.cfg_scale:g}",
+        "games": str(max(len(facts.games) - 1, 0)),
+        "flipped": f"{100 * facts.accuracy.flipped_buttons:.2f} %",
+        "made from": origin,
+        "created": manifest.created,
+    }

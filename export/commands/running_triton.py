@@ -6,13 +6,16 @@ from pathlib import Path
 
 from contract.triton_key import KeyFileError, TritonKey, read_triton_key
 from export.errors import OptionError
-from export.flags import add_triton_key_file, endpoint, taken_from_environment
+from export.flags import add_repository, add_triton_key_file, endpoint, taken_from_environment
 
 DEFAULT_TRITON = "127.0.0.1:8001"
 
 
-def add_triton(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say where it is, and what opens it."""
+def serving_parser(command: str, description: str) -> argparse.ArgumentParser:
+    """A command's parser: the model's name, its repository, where Triton is, and what opens it."""
+    parser = argparse.ArgumentParser(prog=f"nitrogen-export {command}", description=description)
+    parser.add_argument("name", metavar="NAME", help="name of the Triton model")
+    add_repository(parser)
     parser.add_argument(
         "--triton",
         metavar="HOST:PORT",
@@ -22,6 +25,7 @@ def add_triton(parser: argparse.ArgumentParser) -> None:
         f"the next start loads ({DEFAULT_TRITON})",
     )
     taken_from_environment([add_triton_key_file(parser)])
+    return parser
 
 
 def key_of(path: Path | None) -> TritonKey | None:

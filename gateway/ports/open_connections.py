@@ -1,12 +1,13 @@
 """The open connections of one port, and who may open another: the same rules on every port."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from gateway.ports.allow_list import Networks
+from gateway.ports.addresses import is_allowed
 from gateway.settings import GatewaySettings
 
 Connection = TypeVar("Connection", bound=Hashable)
@@ -24,7 +25,7 @@ class OpenConnections(Generic[Connection]):
     """Connections with the addresses that they come from."""
 
     def __init__(self, settings: GatewaySettings) -> None:
-        self._networks = Networks(settings.networks)
+        self._networks = settings.networks
         self._most = settings.max_clients
         self._most_per_address = settings.max_connections_per_address
         self._addresses: dict[Connection, str] = {}
@@ -38,7 +39,7 @@ class OpenConnections(Generic[Connection]):
 
     def refusal(self, address: str) -> Refusal | None:
         """Return why an address may not have one more connection, or None."""
-        if not self._networks.allows(address):
+        if not is_allowed(address, self._networks):
             return Refusal("network", f"clients from {address} may not use this gateway: ask its operator")
         if len(self) >= self._most:
             return Refusal("clients", f"the gateway has {self._most} clients already: try again later")
@@ -65,8 +66,7 @@ class OpenConnections(Generic[Connection]):
 
 async def wait_until_closed(closed: Iterable[asyncio.Event], within_s: float) -> None:
     """Wait until connections have set their events, but not for longer than `within_s` seconds."""
-    waiters = [asyncio.create_task(event.wait()) for event in closed]
-    if waiters:
-        _, open_still = await asyncio.wait(waiters, timeout=within_s)
-        for waiter in open_still:
-            waiter.cancel()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            for event in closed:
+                await event.wait()

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from gateway.data_plane import DataPlane
 from gateway.session.admission import Admission
-from gateway.session.service import PortService
+from gateway.session.session import PortService
 from gateway.settings import GatewaySettings
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.port_metrics import PortMetrics

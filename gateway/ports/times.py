@@ -1,5 +1,6 @@
-"""The times of a connection of any port, and what they say against it."""
+"""The times of a connection of any port, what they say against it, and when it is not read."""
 
+import asyncio
 import time
 
 from gateway.errors import GatewayError, ServerError
@@ -53,3 +54,24 @@ class ConnectionTimes:
         if idle_s <= self._settings.idle_timeout_s:
             return None
         return ServerError(f"no request for {idle_s:.0f} s: the connection is closed, connect again")
+
+
+class Reading:
+    """Pauses one connection while what its client sends next would have to wait, and resumes it.
+
+    The time in which it is not read is not its client's.
+    """
+
+    def __init__(self, transport: asyncio.Transport, times: ConnectionTimes) -> None:
+        self._transport = transport
+        self._times = times
+        self.is_paused = False
+
+    def pause(self, *, wanted: bool) -> None:
+        """Read no more, or again, unless the connection is closed anyway."""
+        if wanted == self.is_paused or self._transport.is_closing():
+            return
+        self.is_paused = wanted
+        if self._times.began is not None:
+            self._times.began = time.perf_counter()
+        (self._transport.pause_reading if wanted else self._transport.resume_reading)()

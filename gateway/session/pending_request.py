@@ -17,18 +17,14 @@ _PROCESS = secrets.token_hex(3)
 _numbers = itertools.count(1)
 
 
-def next_request_id() -> str:
-    """Return an id that stands for one request in logs, recordings, traces and Triton's own log."""
-    return f"{_PROCESS}-{next(_numbers):x}"
-
-
 @dataclass(slots=True, eq=False)
 class PendingRequest:
     """One request on its way; times are of `time.perf_counter`, finer than the event loop's clock.
 
     `send`: called once, with the bytes of its reply; `encode`: makes them, in the request's own format.
     `arrival`: when its last byte came, now by default; `receive_s`: how long it took to come. `size`: its
-    bytes. The rest is filled in on the way.
+    bytes. `id`: stands for it in logs, recordings, traces and Triton's own log. The rest is filled in on the
+    way.
     """
 
     send: Callable[[bytes], None]
@@ -36,7 +32,7 @@ class PendingRequest:
     arrival: float = field(default_factory=time.perf_counter)
     receive_s: float = 0.0
     size: int = 0
-    id: str = field(init=False, default_factory=next_request_id)
+    id: str = field(init=False, default_factory=lambda: f"{_PROCESS}-{next(_numbers):x}")
     is_admitted: bool = field(init=False, default=False)
     # The request itself, once it is decoded, or why it cannot be.
     preparation: asyncio.Task[None] | None = field(init=False, default=None)

@@ -10,13 +10,17 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from gateway.contexts import FrameContext
+from gateway.data_plane import DataPlane
 from gateway.errors import BusyError, DeadlineError, ForeignError, GatewayError
 from gateway.protocol.messages import Reply, Request
+from gateway.session.admission import Admission
 from gateway.session.pending_request import PendingRequest
 from gateway.session.preparations import Decoder, Preparations
-from gateway.session.service import PortService
+from gateway.telemetry.port_metrics import PortMetrics
+from gateway.telemetry.recording_format import Exchange
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +31,23 @@ _LATE_CAUSES = {
 }
 # Replies sent in one go, so that a long queue of refusals leaves the event loop to others.
 _REPLIES_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PortService:
+    """The service that one port gives to its clients, which its sessions share.
+
+    `admission`: the limit of all clients together. `deadline_s`: seconds from a request's arrival to its
+    reply, at the latest. `at_triton`: requests of one client that are at Triton at once. `record`: takes what
+    a recording holds of each predict.
+    """
+
+    plane: DataPlane
+    metrics: PortMetrics
+    admission: Admission
+    deadline_s: float
+    at_triton: int
+    record: Callable[[Exchange], None] | None = None
 
 
 class Session:
@@ -75,17 +96,13 @@ class Session:
         `beside`: whether that takes long enough to run beside the event loop.
         """
         self._enqueue(pending)
-        if not self._admit(pending):
-            return
-        if beside:
-            self._begin(pending, decoder)
-            return
-        try:
-            request = decoder()
-        except Exception as problem:
-            self._fail(pending, problem)
-        else:
-            self._begin(pending, request)
+        if self._admit(pending):
+            try:
+                incoming = decoder if beside else decoder()
+            except Exception as problem:
+                self._fail(pending, problem)
+            else:
+                self._begin(pending, incoming)
 
     def answer(self, pending: PendingRequest, reply: Reply) -> None:
         """Take a request whose reply is known already, and waits only for its turn."""

@@ -1,11 +1,12 @@
 """The connections of port 8080: few, short, and shared out so that nobody takes the pages from the others."""
 
 import asyncio
-import ipaddress
 import logging
 from collections import Counter
 from collections.abc import Callable
 from typing import cast
+
+from gateway.ports.addresses import is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -15,16 +16,6 @@ MAX_CONNECTIONS_PER_ADDRESS = 16
 # This machine's own programs, such as a container's health check, have places that no stranger can take.
 MAX_LOCAL_CONNECTIONS = 16
 _LONGEST_CONNECTION_S = 60.0
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether an address is one of those that only this machine has."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:  # it has hung up already
-        return False
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return (mapped or parsed).is_loopback
 
 
 class HttpConnections:
@@ -107,6 +98,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
+        # Who has hung up already has no address.
         self.address = str(peer[0]) if peer else ""
         self.is_local = self._connections.is_local(self.address)
         self._connections.enter(self)

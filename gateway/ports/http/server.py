@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.ports.http.connections import HttpConnections
-from gateway.ports.listening import cannot_bind, port_of
+from gateway.ports.sockets import cannot_bind, port_of
 from gateway.settings import GatewaySettings
 
 _READY_FOR_S = 0.1

@@ -10,19 +10,17 @@ from typing import cast
 
 from gateway.contexts import FrameContext
 from gateway.errors import AccessError, ForeignError, FramingError, GatewayError, StoppingError
-from gateway.ports.reading import Reading
 from gateway.ports.sockets import set_up
 from gateway.ports.tcp.backlog import Arrived, Backlog
 from gateway.ports.tcp.closing import Closing
-from gateway.ports.times import ConnectionTimes
+from gateway.ports.times import ConnectionTimes, Reading
 from gateway.ports.token import HELLO_FIRST, TokenGate
 from gateway.protocol.json_format import reply_line
 from gateway.protocol.messages import Event, Reply, Request
 from gateway.protocol.tcp.bizhawk_stream import BizHawkStream
 from gateway.protocol.tcp.framed_stream import FramedStream
 from gateway.session.pending_request import PendingRequest
-from gateway.session.service import PortService
-from gateway.session.session import Session
+from gateway.session.session import PortService, Session
 from gateway.settings import GatewaySettings
 from gateway.telemetry.port_metrics import PortMetrics
 from gateway.telemetry.rarely import Rarely
@@ -211,26 +209,22 @@ class TcpConnection(asyncio.BufferedProtocol):
                 self._session.refuse(PendingRequest(self._write, self._encode), _STOPPING)
         self._backlog.pump()
 
-    def abort(self) -> None:
-        """Close the connection now, whatever is on its way."""
-        self.transport.abort()
-
     def cut(self) -> None:
         """End the connection, whose unfinished image holds most of the memory."""
         logger.warning("%s is cut: unfinished images take too much memory", self.address)
         self._shared.service.metrics.refused("memory")
-        self.abort()
+        self.transport.abort()
 
     def check_times(self, now: float) -> None:
         """End a connection that is too slow, silent for too long, or does not take its replies."""
         if self._times.is_stuck(self.transport.get_write_buffer_size(), now):
             logger.info("%s does not take its replies: dropped", self._session.client)
             self._shared.service.metrics.refused("slow_reader")
-            self.abort()
+            self.transport.abort()
         elif self._state is not State.OPEN:
             return
         elif self._refusal is not None and self._times.is_silent(now):
-            self.abort()
+            self.transport.abort()
         elif (problem := self._lateness(now)) is not None:
             self._end_with(problem)
 

@@ -69,7 +69,7 @@ class TcpServer:
             connection.abandon()
         await wait_until_closed(closed, _LAST_WORDS_S)
         for connection in self._open():
-            connection.abort()
+            connection.transport.abort()
 
     def _enter(self, accepted: socket.socket, address: str, port: int) -> TcpConnection | None:
         refusal = self._connections.refusal(address)

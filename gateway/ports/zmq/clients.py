@@ -11,8 +11,7 @@ from gateway.protocol.formats.formats import format_of
 from gateway.protocol.zmq.envelope import Envelope, is_nameless, is_probe, read_envelope
 from gateway.protocol.zmq.zmtp.stream import Mechanism, Message
 from gateway.session.pending_request import PendingRequest
-from gateway.session.service import PortService
-from gateway.session.session import Session
+from gateway.session.session import PortService, Session
 from gateway.settings import GatewaySettings
 from gateway.telemetry.rarely import Rarely
 
@@ -58,7 +57,11 @@ class Clients:
         self.sessions: dict[Sender, Session] = {}
         self.waiting = 0
         self._registry = registry
-        self._settings = registry.settings
+        self._settings = settings = registry.settings
+        # Requests of one client, refusals among them, that may wait for their reply; and of one connection,
+        # above one client's own only behind a broker, which has many.
+        self._most_waiting = (1 + _WAITING_REFUSALS) * settings.max_in_flight_per_client
+        self._most_waiting_of_peer = self._most_waiting + settings.max_in_flight // 2
         self._address = address
         self._peer = peer
         self._send = send
@@ -131,16 +134,6 @@ class Clients:
             # Whoever chose a name may come back.
             if not self._has_name or any(map(is_nameless, sender)):
                 registry.contexts.drop(self._key, sender)
-
-    @property
-    def _most_waiting(self) -> int:
-        """Requests of one client, refusals among them, that may wait for their reply."""
-        return (1 + _WAITING_REFUSALS) * self._settings.max_in_flight_per_client
-
-    @property
-    def _most_waiting_of_peer(self) -> int:
-        """As many of one connection: above one client's own only behind a broker, which has many."""
-        return self._most_waiting + self._settings.max_in_flight // 2
 
     def _session(self, sender: Sender) -> Session:
         session = self.sessions.get(sender)

@@ -9,14 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from gateway.ports.reading import Reading
 from gateway.ports.sockets import end_by_reset, set_up
-from gateway.ports.times import ConnectionTimes
+from gateway.ports.times import ConnectionTimes, Reading
 from gateway.ports.zmq.clients import Clients, Registry
 from gateway.ports.zmq.turns import Turns
 from gateway.protocol.zmq.zmtp.errors import PeerError, StrangerError
 from gateway.protocol.zmq.zmtp.stream import ZmtpStream
-from gateway.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +34,6 @@ class Shared:
     than is read at once go on.
     """
 
-    settings: GatewaySettings
     registry: Registry
     on_refused: Callable[[str, str, str], None]
     on_closed: Callable[["ZmqConnection"], None]
@@ -70,13 +67,13 @@ class ZmqConnection(asyncio.BufferedProtocol):
         self.clients = Clients(shared.registry, address, peer, self._reply)
         self.closed = asyncio.Event()
         self._shared = shared
-        self._settings = shared.settings
+        self._settings = shared.registry.settings
         self._state = State.OPENING
         self._into_body = False
         self._pump_is_due = False
         self._write_paused = False
         self._refusal: tuple[str, str] | None = None
-        self._times = ConnectionTimes(shared.settings)
+        self._times = ConnectionTimes(self._settings)
 
     @property
     def is_open(self) -> bool:

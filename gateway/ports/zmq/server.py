@@ -45,7 +45,8 @@ class ZmqServer:
         self.metrics = services.metrics.port("zmq", "authorised" if settings.curve_keys else "anonymous")
         self._rarely = Rarely()
         service = services.of_port(self.metrics, settings.zmq_deadline_s)
-        self._keys = None if settings.curve_keys is None else CurveKeys(settings.curve_keys)
+        curve_keys = settings.curve_keys
+        self._mechanism = NullMechanism if curve_keys is None else CurveKeys(curve_keys).mechanism
         self._contexts: ContextStore[ClientKey] = ContextStore(
             settings.max_contexts,
             settings.context_idle_s,
@@ -55,7 +56,7 @@ class ZmqServer:
         self._connections: OpenConnections[ZmqConnection] = OpenConnections(settings)
         self._names: set[ClientKey] = set()
         registry = Registry(settings, service, self._contexts, self._names)
-        self._shared = Shared(settings, registry, self._refused, self._closed)
+        self._shared = Shared(registry, self._refused, self._closed)
         self.metrics.count_clients_by(lambda: len(self._connections))
 
     async def start(self, listener: socket.socket) -> None:
@@ -105,7 +106,8 @@ class ZmqServer:
         if refusal is not None:
             self._refused(address, refusal.reason)
             return None
-        connection = ZmqConnection(self._shared, address, f"{address}:{port}", self._stream())
+        stream = ZmtpStream(self._mechanism(), self.settings.max_message_bytes, wants_more)
+        connection = ZmqConnection(self._shared, address, f"{address}:{port}", stream)
         self._connections.add(connection, address)
         return connection
 
@@ -116,7 +118,3 @@ class ZmqServer:
     def _closed(self, connection: ZmqConnection) -> None:
         self._connections.remove(connection)
         connection.clients.close()
-
-    def _stream(self) -> ZmtpStream:
-        mechanism = NullMechanism() if self._keys is None else self._keys.mechanism()
-        return ZmtpStream(mechanism, self.settings.max_message_bytes, wants_more)

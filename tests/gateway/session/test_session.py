@@ -20,8 +20,7 @@ from gateway.errors import RequestError, StoppingError
 from gateway.protocol.messages import Image, Pixels, RawFrame, Reply, Request
 from gateway.session.admission import Admission
 from gateway.session.pending_request import PendingRequest
-from gateway.session.service import PortService
-from gateway.session.session import Session
+from gateway.session.session import PortService, Session
 from gateway.telemetry.metrics import Metrics
 from gateway.triton.connection import TritonConnection
 from gateway.triton.registry import ModelRegistry
