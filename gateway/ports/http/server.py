@@ -49,14 +49,10 @@ class HttpServer:
         # What was answered last, and when, by the event loop's clock.
         self._last_reason: tuple[float, str | None] = (-math.inf, None)
         application = web.Application(middlewares=[self._note_request])
-        application.add_routes(
-            [
-                web.get("/", self._front),
-                web.get("/healthz", self._healthz),
-                web.get("/readyz", self._readyz),
-                web.get("/metrics", self._metrics),
-            ]
-        )
+        application.router.add_get("/", self._front)
+        application.router.add_get("/healthz", self._healthz)
+        application.router.add_get("/readyz", self._readyz)
+        application.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
 
     async def start(self) -> None:
@@ -129,9 +125,8 @@ class HttpServer:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         reason = await self._not_ready()
-        return (
-            web.Response(text="ready\n") if reason is None else web.Response(text=f"{reason}\n", status=503)
-        )
+        text, status = ("ready", 200) if reason is None else (reason, 503)
+        return web.Response(text=f"{text}\n", status=status)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         async with self._one_page:
