@@ -10,9 +10,10 @@ import torch
 
 from contract.facts import Accuracy, Facts
 from export.checkpoint.digest import file_sha256
+from export.checkpoint.kept_file import KeptFile
 from export.checkpoint.lora import Adapter, merge_adapter
 from export.checkpoint.reader import Checkpoint, read_checkpoint
-from export.checkpoint.source import CheckpointSource, opened_checkpoint
+from export.checkpoint.source import opened_checkpoint, public_path
 from export.errors import OptionError, VerificationError
 from export.formats.format import FORMATS, Format, Writer
 from export.formats.largest_batch import run_largest_batch
@@ -42,7 +43,7 @@ _SOFTWARE = ("nitrogen-triton", "torch", "numpy", "onnx", "onnxruntime", "onnxru
 class Material:
     """What every format of one export is made from; `reference`: the float32 network's own answers."""
 
-    source: CheckpointSource
+    source: KeptFile
     checkpoint: Checkpoint
     adapter: Adapter | None
     sampling: Sampling
@@ -60,7 +61,7 @@ def export_checkpoint(options: ExportOptions) -> list[Version]:
         return export_source(options, source)
 
 
-def export_source(options: ExportOptions, source: CheckpointSource) -> list[Version]:
+def export_source(options: ExportOptions, source: KeptFile) -> list[Version]:
     """The same with a checkpoint that is found already; `options.checkpoint` is not looked at.
 
     Raises:
@@ -203,7 +204,7 @@ def _facts(material: Material, precision: Precision, accuracy: Accuracy) -> Fact
     checkpoint, sampling = material.checkpoint, material.sampling
     config = checkpoint.config
     return Facts(
-        checkpoint_path=material.source.public_path,
+        checkpoint_path=public_path(material.source),
         checkpoint_sha256=checkpoint.sha256,
         adapter_sha256=material.adapter.sha256 if material.adapter else "",
         horizon=config.model_cfg.action_horizon,

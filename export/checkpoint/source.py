@@ -4,14 +4,13 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from export.checkpoint.digest import file_sha256
 from export.checkpoint.file_kinds import is_archive
 from export.checkpoint.folder import CHECKPOINT_NAME, checkpoint_in, missing_beside, refuse_dead_link
 from export.checkpoint.hub import DEFAULT_REVISION, is_repository_id
-from export.checkpoint.kept_file import kept_file
+from export.checkpoint.kept_file import KeptFile, kept_file
 from export.errors import CheckpointError, DownloadError
 from export.writable import unreadable
 
@@ -27,25 +26,13 @@ _MAX_CHARACTERS = 4000  # of a path, on Linux
 _REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 
 
-@dataclass(frozen=True)
-class CheckpointSource:
-    """A checkpoint's file.
-
-    `origin`: its path as text, `owner/name@commit` when it came from the hub, or "demo".
-    """
-
-    path: Path
-    sha256: str
-    origin: str
-
-    @property
-    def public_path(self) -> str:
-        """The path that clients are told; the demo's is a temporary one, and different each time."""
-        return DEMO if self.origin == DEMO else str(self.path)
+def public_path(source: KeptFile) -> str:
+    """The path that clients are told; the demo's is a temporary one, and different each time."""
+    return DEMO if source.origin == DEMO else str(source.path)
 
 
 @contextmanager
-def opened_checkpoint(wanted: str, models_dir: Path) -> Iterator[CheckpointSource]:
+def opened_checkpoint(wanted: str, models_dir: Path) -> Iterator[KeptFile]:
     """What `find_checkpoint` finds, or for the word "demo" the demo checkpoint, which is gone afterwards.
 
     Raises:
@@ -58,10 +45,10 @@ def opened_checkpoint(wanted: str, models_dir: Path) -> Iterator[CheckpointSourc
     from export.checkpoint.demo import demo_checkpoint  # noqa: PLC0415
 
     with demo_checkpoint() as path:
-        yield CheckpointSource(path, file_sha256(path), DEMO)
+        yield KeptFile(path, file_sha256(path), DEMO)
 
 
-def find_checkpoint(wanted: str, models_dir: Path) -> CheckpointSource:
+def find_checkpoint(wanted: str, models_dir: Path) -> KeptFile:
     """The checkpoint's file on this machine, downloaded if it has to be.
 
     Args:
@@ -81,7 +68,7 @@ def find_checkpoint(wanted: str, models_dir: Path) -> CheckpointSource:
         raise CheckpointError(unreadable(error, wanted)) from error
 
 
-def _find(wanted: str, models_dir: Path) -> CheckpointSource:
+def _find(wanted: str, models_dir: Path) -> KeptFile:
     if len(wanted) > _MAX_CHARACTERS:
         raise CheckpointError(f"a checkpoint's name of {len(wanted)} characters is too long")
     path = in_models_dir(Path(wanted), models_dir)
@@ -112,12 +99,11 @@ def _find(wanted: str, models_dir: Path) -> CheckpointSource:
     if missing and not target.is_file():
         logger.warning("%s: taking %s for a Hugging Face id", missing, wanted)
     try:
-        kept = kept_file(target, repository, revision or DEFAULT_REVISION, is_archive)
+        return kept_file(target, repository, revision or DEFAULT_REVISION, is_archive)
     except DownloadError as error:
         if missing is None:
             raise
         raise DownloadError(f"{missing}, and as a Hugging Face id: {error}") from error
-    return CheckpointSource(kept.path, kept.sha256, kept.origin)
 
 
 def in_models_dir(path: Path, models_dir: Path) -> Path:
@@ -126,5 +112,5 @@ def in_models_dir(path: Path, models_dir: Path) -> Path:
     return kept if path.name and not path.exists() and kept.exists() else path
 
 
-def _local(path: Path) -> CheckpointSource:
-    return CheckpointSource(path, file_sha256(path), str(path))
+def _local(path: Path) -> KeptFile:
+    return KeptFile(path, file_sha256(path), str(path))

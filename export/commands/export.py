@@ -10,13 +10,14 @@ from pathlib import Path
 
 from command_line.packages import required_packages
 from export.checkpoint.digest import adapter_sha256
+from export.checkpoint.kept_file import KeptFile
 from export.checkpoint.source import (
     DEFAULT_CHECKPOINT,
     DEMO,
     DEMO_NOTICE,
-    CheckpointSource,
     in_models_dir,
     opened_checkpoint,
+    public_path,
 )
 from export.commands.running_triton import key_of
 from export.errors import AdapterError, CheckpointError, DownloadError, OptionError
@@ -89,7 +90,7 @@ def _run(given: Given) -> None:
         missing = tuple(name for name in options.settings.formats if name not in found)
         if missing:
             if reuse:
-                logger.info("exporting %s into %s", source.public_path, options.repository)
+                logger.info("exporting %s into %s", public_path(source), options.repository)
             with required_packages("export"):
                 # Only here, because torch takes seconds to import and all else does without it.
                 from export.publish import export_source  # noqa: PLC0415
@@ -149,7 +150,7 @@ def _say_if_closed(repository: Path, version: Version) -> None:
 
 
 def _published(
-    options: ExportOptions, source: CheckpointSource, but_for: Collection[str]
+    options: ExportOptions, source: KeptFile, but_for: Collection[str]
 ) -> dict[FormatName, Version]:
     """The formats of the model that are published as they are wanted; they are now the ones to serve."""
     adapter = options.settings.adapter

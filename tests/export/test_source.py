@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from export.checkpoint.source import DEFAULT_CHECKPOINT, CheckpointSource, find_checkpoint
+from export.checkpoint.kept_file import KeptFile
+from export.checkpoint.source import DEFAULT_CHECKPOINT, find_checkpoint
 from export.errors import CheckpointError, DownloadError
 from tests.export.archives import SMALL, altered, archive, sha256
 from tests.paths import ROOT
@@ -69,7 +70,7 @@ def test_a_file_is_itself(tmp_path: Path, models: Path, hub: HubServer) -> None:
     path = tmp_path / "mine.pt"
     path.write_bytes(SMALL)
 
-    assert find_checkpoint(str(path), models) == CheckpointSource(path, sha256(SMALL), str(path))
+    assert find_checkpoint(str(path), models) == KeptFile(path, sha256(SMALL), str(path))
     assert hub.requests == []
 
 
@@ -95,7 +96,7 @@ def test_a_relative_path_is_also_looked_for_in_the_models_folder(
     here = tmp_path / found
     here.parent.mkdir(exist_ok=True)
     here.write_bytes(OTHER)
-    assert find_checkpoint(wanted, models) == CheckpointSource(Path(found), sha256(OTHER), found)
+    assert find_checkpoint(wanted, models) == KeptFile(Path(found), sha256(OTHER), found)
 
 
 def test_a_folder_is_its_only_pt(tmp_path: Path, models: Path) -> None:
@@ -190,7 +191,7 @@ def test_an_id_is_downloaded_once(hub: HubServer, models: Path, target: Path) ->
 
     second = find_checkpoint(DEFAULT_CHECKPOINT, models)
 
-    assert first == second == CheckpointSource(target, sha256(SMALL), f"nvidia/NitroGen@{commit}")
+    assert first == second == KeptFile(target, sha256(SMALL), f"nvidia/NitroGen@{commit}")
     assert target.read_bytes() == SMALL
     assert hub.requests == []
 
@@ -202,7 +203,7 @@ def test_a_revision_has_a_folder_of_its_own(hub: HubServer, models: Path) -> Non
     found = find_checkpoint(wanted, models)
 
     path = models / "nvidia" / "NitroGen@v2" / "ng.pt"
-    assert found == CheckpointSource(path, sha256(OTHER), f"nvidia/NitroGen@{commit}")
+    assert found == KeptFile(path, sha256(OTHER), f"nvidia/NitroGen@{commit}")
     assert find_checkpoint(f"{DEFAULT_CHECKPOINT}@{commit}", models).sha256 == sha256(OTHER)
     assert find_checkpoint(DEFAULT_CHECKPOINT, models).sha256 == sha256(SMALL)
 
@@ -431,7 +432,7 @@ def test_a_whole_file_put_there_by_hand_is_taken(hub: HubServer, models: Path, t
     target.parent.mkdir(parents=True)
     target.write_bytes(OTHER)
 
-    assert find_checkpoint(DEFAULT_CHECKPOINT, models) == CheckpointSource(target, sha256(OTHER), str(target))
+    assert find_checkpoint(DEFAULT_CHECKPOINT, models) == KeptFile(target, sha256(OTHER), str(target))
     assert hub.requests == []
 
 
@@ -466,7 +467,7 @@ def test_a_file_put_there_by_hand_for_a_damaged_one_is_taken(
         find_checkpoint(DEFAULT_CHECKPOINT, models)
     target.write_bytes(OTHER)
 
-    assert find_checkpoint(DEFAULT_CHECKPOINT, models) == CheckpointSource(target, sha256(OTHER), str(target))
+    assert find_checkpoint(DEFAULT_CHECKPOINT, models) == KeptFile(target, sha256(OTHER), str(target))
 
 
 def test_a_torn_record_is_ignored(hub: HubServer, models: Path, target: Path) -> None:
