@@ -146,7 +146,7 @@ class CheckpointConfig(_Section):
             ("VL positions", mixer.position_rows, self.tokenizer_cfg.max_sequence_length),
         ]
         for name, have, need in rows:
-            if 0 < have < need:  # none are used where there are none
+            if 0 < have < need:  # a table without rows is not used
                 raise ValueError(f"{name} has {have} rows, but {need} are needed")
         return self
 

@@ -130,12 +130,12 @@ def _in_cache(
     repository: str, revision: str, name: str, is_whole: Callable[[Path], bool], max_bytes: int | None
 ) -> KeptFile | None:
     """The file that another program has downloaded, when it is what the hub said of it."""
-    found = try_to_load_from_cache(repository, name, revision=revision)
-    if not isinstance(found, str):
-        _tell_dead_links(repository, name)
-        return None
-    path = Path(found)
     try:
+        found = try_to_load_from_cache(repository, name, revision=revision)
+        if not isinstance(found, str):
+            _tell_dead_links(repository, name)
+            return None
+        path = Path(found)
         if max_bytes is not None and path.stat().st_size > max_bytes:
             return None
         sha256 = file_sha256(path)
