@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
@@ -16,9 +16,7 @@ def merge_expositions(texts: Mapping[str, str]) -> bytes:
     `texts`: each worker's page by the worker's name. Every sample gets the label `worker` with that name;
     every metric has its help and type once. A page that cannot be read is left out whole.
     """
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Merged(texts))
-    return generate_latest(registry)
+    return generate_latest(_Merged(texts))
 
 
 class _Merged(Collector):
@@ -38,10 +36,6 @@ class _Merged(Collector):
                     labels = {_LABEL: worker, **sample.labels}
                     into.samples.append(sample._replace(labels=labels))
         yield from merged.values()
-
-    def describe(self) -> list[Metric]:
-        """Return nothing: what the pages hold is not known before they are read."""
-        return []
 
 
 def _families(text: str) -> list[Metric]:

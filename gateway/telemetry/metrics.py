@@ -5,20 +5,19 @@ follow (clients, endpoints, queues) is asked when the metrics are read.
 """
 
 import importlib.metadata
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.telemetry.instruments import PLAYERS_WINDOW_S, Distributions, LoopLag, Tally
-from gateway.telemetry.port_metrics import Access, PortMetrics, version_label
+from gateway.telemetry.instruments import PLAYERS_WINDOW_S, Distributions, Labels, LoopLag
+from gateway.telemetry.port_metrics import Access, PortMetrics, RequestCounts, version_label
 
 _PREFIX = "nitrogen_gateway_"
-# Seconds: from a small model on a GPU to the longest deadline.
-_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
-_LONG_SECONDS = (*_SECONDS, 10.0, 30.0)
 # Requests: the usual largest batches of a model, and multiples of them.
 _BATCHES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0, 128.0)
 
@@ -47,35 +46,7 @@ class Metrics(Collector):
     """
 
     def __init__(self) -> None:
-        self._requests = Tally(
-            f"{_PREFIX}requests",
-            "Requests answered, by what they were and how they ended.",
-            ("port", "access", "type", "outcome"),
-        )
-        self._predicts = Tally(
-            f"{_PREFIX}model_predicts",
-            "Predicts answered, by the model and version that they were for and how they ended.",
-            ("model", "version", "outcome"),
-        )
-        self._refusals = Tally(
-            f"{_PREFIX}refused", "Connections and requests refused at the door, by why.", ("port", "reason")
-        )
-        self._dropped = Tally(
-            f"{_PREFIX}dropped", "Requests whose client left before its reply.", ("port", "access")
-        )
-        self._request_seconds = Distributions(
-            f"{_PREFIX}request_seconds",
-            "Seconds from a request's last byte to its reply, however it ended.",
-            ("port", "type"),
-            _LONG_SECONDS,
-        )
-        self._stages = Distributions(
-            f"{_PREFIX}stage_seconds",
-            "Seconds that predicts with actions spent per stage: receive, decode (with the wait for earlier "
-            "frames), queue, infer, encode, send; total is from the last byte to the reply.",
-            ("port", "stage"),
-            _LONG_SECONDS,
-        )
+        self._counts = RequestCounts(_PREFIX)
         self._at_triton = Distributions(
             f"{_PREFIX}at_triton",
             "Predicts of a model that were at Triton when one was sent, that one included.",
@@ -99,17 +70,7 @@ class Metrics(Collector):
         """Return the metrics of one port's clients that have, or have not, shown who they are."""
         found = self._ports.get((port, access))
         if found is None:
-            found = PortMetrics(
-                port,
-                access,
-                self._requests,
-                self._predicts,
-                self._refusals,
-                self._dropped,
-                self._request_seconds,
-                self._stages,
-            )
-            self._ports[port, access] = found
+            found = self._ports[port, access] = PortMetrics(port, access, self._counts)
         return found
 
     def dispatched(self, model: str, count: int) -> None:
@@ -122,76 +83,56 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics, for the registry."""
-        yield self._requests.family()
-        yield self._predicts.family()
-        yield self._refusals.family()
-        yield self._dropped.family()
-        yield self._request_seconds.family()
-        yield self._stages.family()
+        yield from self._counts.families()
         yield self._at_triton.family()
         yield from self._of_clients()
         yield from self._of_service()
         yield from self._of_neighbours()
         yield from self._of_recordings()
-        build = GaugeMetricFamily(f"{_PREFIX}build_info", "The gateway's version.", labels=("version",))
-        build.add_metric((self._version,), 1)
-        yield build
+        yield _gauge("build_info", "The gateway's version.", {(self._version,): 1}, ("version",))
 
     def _of_clients(self) -> Iterator[Metric]:
-        clients = GaugeMetricFamily(
-            f"{_PREFIX}clients",
+        ports = self._ports
+        yield _gauge(
+            "clients",
             "Connections that are open.",
-            labels=("port", "access"),
+            {place: count() for place, metrics in ports.items() if (count := metrics.clients)},
+            ("port", "access"),
         )
-        players = GaugeMetricFamily(
-            f"{_PREFIX}players",
+        yield _gauge(
+            "players",
             f"Clients that sent a predict within the last {PLAYERS_WINDOW_S:g} s.",
-            labels=("port", "access"),
+            {place: metrics.players.count() for place, metrics in ports.items()},
+            ("port", "access"),
         )
-        in_flight = GaugeMetricFamily(
-            f"{_PREFIX}in_flight", "Requests that are not answered yet.", labels=("port",)
-        )
-        waiting: dict[str, int] = {}
-        for (port, access), metrics in self._ports.items():
-            if metrics.clients is not None:
-                clients.add_metric((port, access), metrics.clients())
-            players.add_metric((port, access), metrics.players.count())
-            waiting[port] = waiting.get(port, 0) + metrics.in_flight
-        for port_name, count in waiting.items():
-            in_flight.add_metric((port_name,), count)
-        yield from (clients, players, in_flight)
+        waiting: Counter[Labels] = Counter()
+        for (port, _), metrics in ports.items():
+            waiting[(port,)] += metrics.in_flight
+        yield _gauge("in_flight", "Requests that are not answered yet.", waiting, ("port",))
 
     def _of_service(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily(
-            f"{_PREFIX}ready",
-            "Whether /readyz says 200: a predict would get its actions.",
-            float(self.is_ready),
-        )
-        horizon = GaugeMetricFamily(
-            f"{_PREFIX}model_horizon",
+        yield _gauge("ready", "Whether /readyz says 200: a predict would get its actions.", self.is_ready)
+        yield _gauge(
+            "model_horizon",
             "Steps in a chunk of actions, of each model that is served.",
-            labels=("model", "version"),
+            {(model, version_label(version)): steps for (model, version), steps in self.horizons().items()},
+            ("model", "version"),
         )
-        for (model, version), steps in self.horizons().items():
-            horizon.add_metric((model, version_label(version)), steps)
-        yield horizon
 
     def _of_neighbours(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily(
-            f"{_PREFIX}triton_up",
+        yield _gauge(
+            "triton_up",
             "Whether Triton answers at one of its endpoints' addresses.",
-            labels=("endpoint", "address"),
+            self.endpoints_up(),
+            ("endpoint", "address"),
         )
-        for place, is_up in self.endpoints_up().items():
-            up.add_metric(place, float(is_up))
-        yield up
-        yield GaugeMetricFamily(
-            f"{_PREFIX}decoding_queue",
+        yield _gauge(
+            "decoding_queue",
             "Images and large messages that are being decoded, or wait for a thread.",
             self.decoding(),
         )
-        yield GaugeMetricFamily(
-            f"{_PREFIX}event_loop_lag_seconds",
+        yield _gauge(
+            "event_loop_lag_seconds",
             "The longest that the event loop was late within the last 15 s.",
             self.lag.greatest_s(),
         )
@@ -203,19 +144,25 @@ class Metrics(Collector):
             "Predicts to record: written, dropped (too many at once) or failed (the disk).",
             labels=("outcome",),
         )
-        for outcome, count in (
-            ("written", counts.written),
-            ("dropped", counts.dropped),
-            ("failed", counts.failed),
-        ):
-            predicts.add_metric((outcome,), count)
+        for outcome in ("written", "dropped", "failed"):
+            predicts.add_metric((outcome,), getattr(counts, outcome))
         yield predicts
         yield CounterMetricFamily(
             f"{_PREFIX}recorded_bytes", "Bytes of recordings written.", counts.written_bytes
         )
-        yield GaugeMetricFamily(
-            f"{_PREFIX}recordings_kept_bytes", "Bytes of recordings in the folder.", counts.kept_bytes
-        )
+        yield _gauge("recordings_kept_bytes", "Bytes of recordings in the folder.", counts.kept_bytes)
+
+
+def _gauge(
+    name: str, documentation: str, value: float | Mapping[Any, float], labels: Sequence[str] = ()
+) -> Metric:
+    """Return a gauge of one value, or of one for each of the labels' values."""
+    if not isinstance(value, Mapping):
+        return GaugeMetricFamily(_PREFIX + name, documentation, float(value))
+    family = GaugeMetricFamily(_PREFIX + name, documentation, labels=labels)
+    for values, one in value.items():
+        family.add_metric(values, float(one))
+    return family
 
 
 def _version() -> str:

@@ -1,9 +1,17 @@
 """What is counted of the requests of one port's clients."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Literal, NamedTuple
 
+from prometheus_client.core import Metric
+
 from gateway.telemetry.instruments import Distributions, RecentClients, Tally
+
+# From a small model on a GPU to the longest deadline.
+_SECONDS = (
+    *(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05),
+    *(0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 10.0, 30.0),
+)
 
 Access = Literal["anonymous", "authorised"]
 
@@ -25,28 +33,54 @@ class Stages(NamedTuple):
     total_s: float
 
 
+class RequestCounts:
+    """What the requests of all ports are counted by; `prefix` begins the metrics' names."""
+
+    def __init__(self, prefix: str) -> None:
+        self.requests = Tally(
+            f"{prefix}requests",
+            "Requests answered, by what they were and how they ended.",
+            ("port", "access", "type", "outcome"),
+        )
+        self.predicts = Tally(
+            f"{prefix}model_predicts",
+            "Predicts answered, by the model and version that they were for and how they ended.",
+            ("model", "version", "outcome"),
+        )
+        self.refusals = Tally(
+            f"{prefix}refused", "Connections and requests refused at the door, by why.", ("port", "reason")
+        )
+        self.dropped = Tally(
+            f"{prefix}dropped", "Requests whose client left before its reply.", ("port", "access")
+        )
+        self.seconds = Distributions(
+            f"{prefix}request_seconds",
+            "Seconds from a request's last byte to its reply, however it ended.",
+            ("port", "type"),
+            _SECONDS,
+        )
+        self.stages = Distributions(
+            f"{prefix}stage_seconds",
+            "Seconds that predicts with actions spent per stage: receive, decode (with the wait for earlier "
+            "frames), queue, infer, encode, send; total is from the last byte to the reply.",
+            ("port", "stage"),
+            _SECONDS,
+        )
+
+    def families(self) -> Iterator[Metric]:
+        """Yield what was counted so far."""
+        for counted in vars(self).values():
+            yield counted.family()
+
+
 class PortMetrics:
     """The metrics of one port's clients; `in_flight`, `players` and `clients` are what `Metrics` reads."""
 
-    def __init__(
-        self,
-        port: str,
-        access: Access,
-        requests: Tally,
-        predicts: Tally,
-        refusals: Tally,
-        dropped: Tally,
-        seconds: Distributions,
-        stages: Distributions,
-    ) -> None:
+    def __init__(self, port: str, access: Access, counts: RequestCounts) -> None:
         self.port = port
         self._access = access
-        self._requests = requests
-        self._predicts = predicts
-        self._refusals = refusals
-        self._dropped = dropped
-        self._seconds = seconds
-        self._stages = [stages.of(port, name.removesuffix("_s")) for name in Stages._fields]
+        self._counts = counts
+        self._stages = [counts.stages.of(port, name.removesuffix("_s")) for name in Stages._fields]
         self.clients: Callable[[], float] | None = None
         self.players = RecentClients()
         self.in_flight = 0
@@ -61,7 +95,7 @@ class PortMetrics:
 
     def refused(self, reason: str) -> None:
         """Count a connection or request as refused at the door; `reason` is one of a bounded set."""
-        self._refusals.add((self.port, reason))
+        self._counts.refusals.add((self.port, reason))
 
     def begun(self) -> None:
         """Count a request as in flight."""
@@ -70,20 +104,20 @@ class PortMetrics:
     def dropped(self) -> None:
         """Count a request as gone with its client, unanswered."""
         self.in_flight -= 1
-        self._dropped.add((self.port, self._access))
+        self._counts.dropped.add((self.port, self._access))
 
     def answered(self, request_type: str, outcome: str, total_s: float) -> None:
         """Count a request as answered, `total_s` seconds after its last byte."""
         self.in_flight -= 1
-        self._requests.add((self.port, self._access, request_type, outcome))
-        self._seconds.of(self.port, request_type).observe(total_s)
+        self._counts.requests.add((self.port, self._access, request_type, outcome))
+        self._counts.seconds.of(self.port, request_type).observe(total_s)
 
     def model_answered(self, model: str, version: int, outcome: str) -> None:
         """Count a predict as answered.
 
         `model`: one of a bounded set of names. `version`: that of the model which answered, 0 for none.
         """
-        self._predicts.add((model, version_label(version), outcome))
+        self._counts.predicts.add((model, version_label(version), outcome))
 
     def stages(self, stages: Stages) -> None:
         """Record where the time of a predict that got its actions went."""
