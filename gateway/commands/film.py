@@ -42,6 +42,7 @@ def pictures(predict: RecordedPredict) -> Iterator[PIL.Image.Image]:
         for _ in range(ERROR_PICTURES):
             yield picture
         return
+    title = f"{predict.began:%Y-%m-%d %H:%M:%S}   {predict.client}"
     steps = len(chunk.buttons)
     for step in range(steps):
         picture = background.copy()
@@ -49,7 +50,7 @@ def pictures(predict: RecordedPredict) -> Iterator[PIL.Image.Image]:
             chunk.j_left[step].tolist(), chunk.j_right[step].tolist(), chunk.buttons[step].tolist()
         )
         picture.paste(pad, PAD_ORIGIN)
-        _caption(picture, f"{_title(predict)}   step {step + 1} of {steps}", _TEXT)
+        _caption(picture, f"{title}   step {step + 1} of {steps}", _TEXT)
         yield picture
 
 
@@ -89,10 +90,6 @@ def _background(predict: RecordedPredict) -> PIL.Image.Image:
         centre = ((FRAME_BOX[0] + FRAME_BOX[2]) / 2, (FRAME_BOX[1] + FRAME_BOX[3]) / 2)
         draw.text(centre, "no usable image", _WARNING, font(20), anchor="mm")
     return picture
-
-
-def _title(predict: RecordedPredict) -> str:
-    return f"{predict.began:%Y-%m-%d %H:%M:%S}   {predict.client}"
 
 
 def _caption(picture: PIL.Image.Image, text: str, colour: tuple[int, int, int]) -> None:

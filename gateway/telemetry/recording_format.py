@@ -14,7 +14,7 @@ import json
 import re
 import tarfile
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ from gateway.protocol.messages import ActionChunk, Image, ImageFile, Pixels, Rep
 
 Part = bytes | bytearray | memoryview
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME_FORMAT = "%Y%m%dT%H%M%S.%fZ"
 _NAME = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)_([a-z0-9]+)_([A-Za-z0-9.-]*)_([A-Za-z0-9.-]*)\.tar")
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
@@ -87,7 +86,7 @@ class RecordedPredict:
 
 def recording_name(exchange: Exchange) -> str:
     """Return the file's name, of safe characters whatever the client is called."""
-    began = _EPOCH + timedelta(seconds=exchange.began)
+    began = datetime.fromtimestamp(exchange.began, UTC)
     return (
         f"{began.strftime(_TIME_FORMAT)}_{exchange.port}_{safe_name(exchange.client)}_"
         f"{safe_name(exchange.request_id)}.tar"
@@ -167,7 +166,7 @@ def read_recording(path: Path) -> RecordedPredict:
 
 def _predict_json(exchange: Exchange, image_name: str) -> bytes:
     request = exchange.request
-    began = _EPOCH + timedelta(seconds=exchange.began)
+    began = datetime.fromtimestamp(exchange.began, UTC)
     fields: dict[str, object] = {
         "format": 1,
         "began": began.isoformat(timespec="microseconds"),

@@ -18,12 +18,12 @@ from gateway.settings import GatewaySettings
 from gateway.triton.credentials import TlsFiles
 from gateway.triton.failures import KeyRefusedError, failure
 from gateway.triton.key import KeyFile
-from gateway.triton.liveness import Liveness
+from gateway.triton.liveness import Liveness, watch
 from gateway.triton.look_up import LookUp
 from gateway.triton.rpc import RequestT, ResponseT, Rpc
 from gateway.triton.shared_memory import SharedFrames, require_local
 from gateway.triton.target import Options, channel_options, is_address, target_of
-from gateway.triton.tracing import Metadata, Tracer, start_tracing
+from gateway.triton.tracing import Metadata, start_tracing
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class TritonConnection:
         self._key_file = key_file
         self._liveness = Liveness(self._options, self._channel_to, self._key_metadata, self._one_lost)
         self._lost = asyncio.Event()
-        self._tracer: Tracer | None = None if otlp_endpoint is None else start_tracing(otlp_endpoint)
+        self._tracer = None if otlp_endpoint is None else start_tracing(otlp_endpoint)
         self.shared_frames: SharedFrames | None = None
         if shared_slots:
             require_local(endpoints)
@@ -175,7 +175,7 @@ class TritonConnection:
     def _open(self) -> None:
         self._channel = self._channel_to(self._target(), self._options)
         self._methods: dict[Rpc[Any, Any], Any] = {}
-        self._watcher = asyncio.create_task(self._watch(self._channel))
+        self._watcher = asyncio.create_task(watch(self._channel, self._own_lost))
 
     def _method(
         self, rpc: Rpc[RequestT, ResponseT]
@@ -193,16 +193,10 @@ class TritonConnection:
             return grpc.aio.insecure_channel(target, options=options)
         return grpc.aio.secure_channel(target, self._credentials, options=options)
 
-    async def _watch(self, channel: grpc.aio.Channel) -> None:
-        """Open a new epoch whenever the channel leaves READY, and keep it connecting."""
-        while True:
-            state = channel.get_state(try_to_connect=True)
-            await channel.wait_for_state_change(state)
-            # Every return is a change, even when the channel is READY again by now.
-            if state is grpc.ChannelConnectivity.READY:
-                logger.warning("the connection to Triton at %s is lost", self.endpoint)
-                self._lost.set()
-                self._new_epoch()
+    def _own_lost(self) -> None:
+        logger.warning("the connection to Triton at %s is lost", self.endpoint)
+        self._lost.set()
+        self._new_epoch()
 
     def _one_lost(self) -> None:
         """Open a new epoch when one of several is lost; one alone is watched by its own channel."""

@@ -61,7 +61,7 @@ class Liveness:
         for place in places - self._watched.keys():
             channel = self._open_channel(f"dns:///{place[1]}", self._options)
             self._up[place] = None
-            tasks = (self._ask(place, channel), self._watch(channel))
+            tasks = (self._ask(place, channel), watch(channel, self._on_lost))
             self._watched[place] = channel, tuple(map(asyncio.create_task, tasks))
 
     async def close(self) -> None:
@@ -120,12 +120,15 @@ class Liveness:
                 self._lived.add(place)
             await asyncio.sleep(_PERIOD_S)
 
-    async def _watch(self, channel: grpc.aio.Channel) -> None:
-        while True:
-            state = channel.get_state(try_to_connect=True)
-            await channel.wait_for_state_change(state)
-            if state is grpc.ChannelConnectivity.READY:
-                self._on_lost()
+
+async def watch(channel: grpc.aio.Channel, on_lost: Callable[[], None]) -> None:
+    """Keep a channel connecting, and call `on_lost` whenever it leaves READY; runs until cancelled."""
+    while True:
+        state = channel.get_state(try_to_connect=True)
+        await channel.wait_for_state_change(state)
+        # Every return is a change, even when the channel is READY again by now.
+        if state is grpc.ChannelConnectivity.READY:
+            on_lost()
 
 
 async def _closed(channel: grpc.aio.Channel, tasks: tuple[asyncio.Task[None], ...]) -> None:

@@ -9,7 +9,6 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
 
 import grpc
 
@@ -22,24 +21,14 @@ _SERVICE_NAME = "nitrogen-gateway"
 _TIMEOUT_S = 2
 
 
-class Tracer(Protocol):
-    """What makes the spans."""
-
-    def span(self, method: str, model: str, request_id: str) -> Any:  # noqa: ANN401 - a context manager
-        """Return the context of one call; entered, it gives the call's metadata."""
-
-    def close(self) -> None:
-        """Send what is left; takes up to a few seconds without a collector."""
-
-
-def start_tracing(endpoint: str) -> Tracer:
+def start_tracing(endpoint: str) -> "Tracer":
     """Return a tracer that sends to the collector at `endpoint`, HOST:PORT of its gRPC service.
 
     Raises:
         StartError: the libraries are not installed.
     """
     try:
-        return _OpenTelemetry(endpoint)
+        return Tracer(endpoint)
     except ImportError as error:
         raise StartError(
             f"--otlp-endpoint needs a package that is not installed ({error.name}): in the project's "
@@ -47,7 +36,9 @@ def start_tracing(endpoint: str) -> Tracer:
         ) from None
 
 
-class _OpenTelemetry:
+class Tracer:
+    """What makes the spans."""
+
     def __init__(self, endpoint: str) -> None:
         self._trace = importlib.import_module("opentelemetry.trace")
         resources = importlib.import_module("opentelemetry.sdk.resources")
@@ -65,6 +56,7 @@ class _OpenTelemetry:
 
     @contextmanager
     def span(self, method: str, model: str, request_id: str) -> Iterator[Metadata]:
+        """Make the span of one call; what is yielded belongs into the call's metadata."""
         attributes = {
             "rpc.system": "grpc",
             "rpc.service": SERVICE,
@@ -97,4 +89,5 @@ class _OpenTelemetry:
                 span.set_attribute("rpc.grpc.status_code", code.value[0])
 
     def close(self) -> None:
+        """Send what is left; takes up to a few seconds without a collector."""
         self._provider.shutdown()

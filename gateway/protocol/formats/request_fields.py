@@ -1,11 +1,13 @@
 """Requests and replies as dicts of plain values, which is what pickles and msgpack both carry."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contract.gamepad import CHUNK_WIDTHS
 from gateway.errors import ImageError, RequestError
 from gateway.protocol.messages import Image, Pixels, Reply, Request
 from gateway.protocol.options import read_options
@@ -69,17 +71,10 @@ def fields_of(reply: Reply, write_array: Callable[[NDArray[np.float32]], object]
     else:
         fields = {"status": "ok"}
         if reply.chunk is not None:
-            chunk = reply.chunk
-            arrays = {"j_left": chunk.j_left, "j_right": chunk.j_right, "buttons": chunk.buttons}
-            fields["pred"] = {name: write_array(array) for name, array in arrays.items()}
+            fields["pred"] = {name: write_array(getattr(reply.chunk, name)) for name in CHUNK_WIDTHS}
             fields["repeat"] = 1
         elif reply.info is not None:
             fields["info"] = dict(reply.info)
     if reply.timing is not None:
-        timing = reply.timing
-        fields["timing"] = {
-            "decode_ms": round(timing.decode_ms, 3),
-            "infer_ms": round(timing.infer_ms, 3),
-            "total_ms": round(timing.total_ms, 3),
-        }
+        fields["timing"] = {name: round(took_ms, 3) for name, took_ms in asdict(reply.timing).items()}
     return fields

@@ -5,13 +5,13 @@ screenshot, which is a predict with the connection's options, or a JSON object, 
 """
 
 import re
-from typing import Unpack, cast
+from typing import cast
 
 from gateway.errors import FramingError, RequestError
 from gateway.protocol.json_format import parse_object, reply_json
 from gateway.protocol.messages import RESIZE_MODES, Event, ImageFile, Reply, RequestType, ResizeMode
 from gateway.protocol.options import OPTION_NAMES, Options, read_hello, read_options
-from gateway.protocol.tcp.framed_stream import LINE_ENDS, Body, FramedStream, Limits
+from gateway.protocol.tcp.framed_stream import LINE_ENDS, Body, FramedStream
 from gateway.safe_text import describe
 
 MAX_LENGTH_DIGITS = 9
@@ -24,7 +24,7 @@ _SETTABLE = ("resize_mode", *OPTION_NAMES)
 class BizHawkStream(FramedStream):
     """One connection's parser, and the options that hold for the connection's requests."""
 
-    def __init__(self, **limits: Unpack[Limits]) -> None:
+    def __init__(self, **limits: int) -> None:
         super().__init__(**limits)
         self._digits = b""
         self._resize_mode: ResizeMode = "pad"

@@ -6,7 +6,6 @@ the kernel write the rest of a body straight into its buffer, with `body_buffer`
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TypedDict, Unpack
 
 from gateway.errors import FramingError, RequestError
 from gateway.protocol.arriving import ArrivingBytes
@@ -20,17 +19,6 @@ _WINDOW_BYTES = 512
 LINE_ENDS = b"\r\n"
 
 
-class Limits(TypedDict, total=False):
-    """How long, and how deeply nested, a JSON text may be, and how long an image file."""
-
-    max_header_bytes: int
-    max_header_depth: int
-    max_image_bytes: int
-
-
-_DEFAULTS = Limits(max_header_bytes=65_536, max_header_depth=16, max_image_bytes=32 * 2**20)
-
-
 class Body(ArrivingBytes):
     """A body of `length` bytes on its way; `finish` makes an event of it, or raises a RequestError."""
 
@@ -42,13 +30,17 @@ class Body(ArrivingBytes):
 
 
 class FramedStream(ABC):
-    """One connection's parser: bytes in, events out, in their order."""
+    """One connection's parser: bytes in, events out, in their order.
 
-    def __init__(self, **limits: Unpack[Limits]) -> None:
-        checked = _DEFAULTS | limits
-        self.max_header_bytes = checked["max_header_bytes"]
-        self.max_header_depth = checked["max_header_depth"]
-        self.max_image_bytes = checked["max_image_bytes"]
+    The limits are how long, and how deeply nested, a JSON text may be, and how long an image file.
+    """
+
+    def __init__(
+        self, *, max_header_bytes: int = 2**16, max_header_depth: int = 16, max_image_bytes: int = 2**25
+    ) -> None:
+        self.max_header_bytes = max_header_bytes
+        self.max_header_depth = max_header_depth
+        self.max_image_bytes = max_image_bytes
         self._rest = _NOTHING  # of the chunk that is being received
         self._body: Body | None = None
         self._wrong = 0

@@ -5,7 +5,8 @@ A request is one line of JSON and, for predict, the image's bytes; a reply is on
 
 import re
 from dataclasses import dataclass
-from typing import Unpack, cast
+from functools import partial
+from typing import cast
 
 from contract.tensors import FRAME_BYTES
 from gateway.errors import ForeignError, FramingError, RequestError
@@ -14,7 +15,7 @@ from gateway.protocol.json_format import goes_on_after_object, parse_object, rep
 from gateway.protocol.messages import RESIZE_MODES, Event, ImageFile, RawFrame, Reply, RequestType, ResizeMode
 from gateway.protocol.options import Options, read_hello, read_options
 from gateway.protocol.tcp.foreign_streams import HEAD_BYTES, stranger
-from gateway.protocol.tcp.framed_stream import LINE_ENDS, Body, FramedStream, Limits
+from gateway.protocol.tcp.framed_stream import LINE_ENDS, Body, FramedStream
 from gateway.safe_text import describe
 
 # How much of a chunk is searched for a newline at once: more than an ordinary line has.
@@ -50,9 +51,6 @@ class _Predict:
     def file(self, data: bytearray, *, may_be_raw: bool = True) -> Event:
         return self.error or self.options.request("predict", ImageFile(data, self.resize_mode, may_be_raw))
 
-    def bmp_file(self, data: bytearray) -> Event:
-        return self.file(data, may_be_raw=False)
-
     def raw_frame(self, data: bytearray) -> Event:
         return self.error or self.options.request("predict", RawFrame(data))
 
@@ -60,7 +58,7 @@ class _Predict:
 class JsonStream(FramedStream):
     """One connection's parser: lines of JSON, each followed by its image's bytes."""
 
-    def __init__(self, **limits: Unpack[Limits]) -> None:
+    def __init__(self, **limits: int) -> None:
         super().__init__(**limits)
         self._line = bytearray()
         self._is_first_line = True
@@ -204,7 +202,7 @@ class JsonStream(FramedStream):
                 body = Body(FRAME_BYTES, predict.raw_frame)
                 body.take(self._head)
             else:
-                body = Body(self._image_length(size), predict.bmp_file)
+                body = Body(self._image_length(size), partial(predict.file, may_be_raw=False))
                 body.take(self._head[self._line_ends() :])
         self._unsized = None
         return body

@@ -1,13 +1,11 @@
 """Which format a client of port 5556 speaks: its first byte tells."""
 
-from typing import Unpack
-
 from gateway.protocol.tcp.bizhawk_stream import BizHawkStream
-from gateway.protocol.tcp.framed_stream import FramedStream, Limits
+from gateway.protocol.tcp.framed_stream import FramedStream
 from gateway.protocol.tcp.json_stream import JsonStream
 
 
-def stream_for(first_byte: int, **limits: Unpack[Limits]) -> FramedStream:
+def stream_for(first_byte: int, **limits: int) -> FramedStream:
     """The parser for a connection whose first byte this is: BizHawk's for a digit, else the JSON format's."""
     if ord("0") <= first_byte <= ord("9"):
         return BizHawkStream(**limits)
