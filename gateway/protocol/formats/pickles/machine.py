@@ -46,11 +46,12 @@ class Machine:
     def advance(self, count: int) -> int:
         """Move over `count` bytes that must be there; returns where they start."""
         start = self.position
-        if count > self.size - start:
+        end = start + count
+        if end > self.size:
             raise RequestError(
                 f"the pickle is torn: {count} bytes announced at byte {start}, {self.size - start} remain"
             )
-        self.position = start + count
+        self.position = end
         return start
 
     def line(self, max_bytes: int = MAX_LINE_BYTES) -> bytes:

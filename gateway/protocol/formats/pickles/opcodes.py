@@ -6,7 +6,6 @@ that protocols 0 to 5 write for plain values, numpy arrays and PIL images. What 
 """
 
 import pickle  # for the opcodes' names; nothing is loaded with it
-import struct
 from collections.abc import Callable
 
 from gateway.errors import RequestError
@@ -21,15 +20,18 @@ from gateway.protocol.formats.pickles.info import (
     plain,
 )
 from gateway.protocol.formats.pickles.machine import INTEGER, Machine, Step
-from gateway.protocol.formats.pickles.scalars import SCALAR_STEPS
+from gateway.protocol.formats.pickles.scalars import (
+    SCALAR_STEPS,
+    UINT32,
+    UINT64,
+    constant,
+    counted,
+    counted_by_byte,
+)
 from gateway.protocol.formats.pickles.values import Pending
 
-_KEY_TYPES = frozenset({str, int, bool, type(None)})
 # An integer below this is its own hash, so keys cannot be chosen to collide.
 _MAX_INT_KEY = 2**61 - 1
-
-_uint32 = struct.Struct("<I").unpack_from
-_uint64 = struct.Struct("<Q").unpack_from
 
 
 def _proto(machine: Machine) -> None:
@@ -38,8 +40,7 @@ def _proto(machine: Machine) -> None:
         raise RequestError(f"the pickle has protocol {protocol}; send protocol 5 or lower")
 
 
-def _frame(machine: Machine) -> None:
-    (length,) = _uint64(machine.raw, machine.advance(8))
+def _frame(machine: Machine, length: int) -> None:
     if length > machine.size - machine.position:
         raise RequestError("the pickle is torn: a frame is longer than the message")
 
@@ -63,10 +64,6 @@ def _pop_mark(machine: Machine) -> None:
 
 def _duplicate(machine: Machine) -> None:
     machine.stack.append(machine.stack[-1])
-
-
-def _empty_tuple(machine: Machine) -> None:
-    machine.stack.append(())
 
 
 def _empty_list(machine: Machine) -> None:
@@ -143,10 +140,19 @@ def _set_items(machine: Machine, items: list[object]) -> None:
     if type(target) is not dict or len(items) % 2:
         raise RequestError("the pickle is malformed: SETITEM without a dict, or a key without a value")
     for key, value in zip(items[::2], items[1::2], strict=True):
-        if type(key) in _KEY_TYPES and not (type(key) is int and abs(key) >= _MAX_INT_KEY):
+        if (
+            type(key) is str
+            or (type(key) is int and abs(key) < _MAX_INT_KEY)
+            or key is None
+            or type(key) is bool
+        ):
             target[key] = plain(value)
         elif not machine.state_level:
             raise RequestError("a dict in the pickle has a key that is not text, a small integer or None")
+
+
+def _put(machine: Machine, index: int) -> None:
+    machine.memo[index] = machine.stack[-1]
 
 
 def _memoize(machine: Machine) -> None:
@@ -157,10 +163,6 @@ def _put1(machine: Machine) -> None:
     machine.memo[machine.raw[machine.advance(1)]] = machine.stack[-1]
 
 
-def _put4(machine: Machine) -> None:
-    machine.memo[_uint32(machine.raw, machine.advance(4))[0]] = machine.stack[-1]
-
-
 def _memo_index(machine: Machine) -> int:
     line = machine.line(10)
     if not INTEGER.fullmatch(line):
@@ -169,7 +171,7 @@ def _memo_index(machine: Machine) -> int:
 
 
 def _put_line(machine: Machine) -> None:
-    machine.memo[_memo_index(machine)] = machine.stack[-1]
+    _put(machine, _memo_index(machine))
 
 
 def _get(machine: Machine, index: int) -> None:
@@ -179,14 +181,6 @@ def _get(machine: Machine, index: int) -> None:
     elif type(value) is Inert and not machine.state_level:
         raise value.error()
     machine.stack.append(value)
-
-
-def _get1(machine: Machine) -> None:
-    _get(machine, machine.raw[machine.advance(1)])
-
-
-def _get4(machine: Machine) -> None:
-    _get(machine, _uint32(machine.raw, machine.advance(4))[0])
 
 
 def _get_line(machine: Machine) -> None:
@@ -238,12 +232,12 @@ STEPS: list[Step | None] = [None] * 256
 for _opcode, _step in {
     **SCALAR_STEPS,
     pickle.PROTO: _proto,
-    pickle.FRAME: _frame,
+    pickle.FRAME: counted(_frame, UINT64),
     pickle.MARK: _mark,
     pickle.POP: _pop,
     pickle.POP_MARK: _pop_mark,
     pickle.DUP: _duplicate,
-    pickle.EMPTY_TUPLE: _empty_tuple,
+    pickle.EMPTY_TUPLE: constant(()),
     pickle.EMPTY_LIST: _empty_list,
     pickle.EMPTY_DICT: _empty_dict,
     pickle.TUPLE: _tuple,
@@ -259,10 +253,10 @@ for _opcode, _step in {
     pickle.MEMOIZE: _memoize,
     pickle.PUT: _put_line,
     pickle.BINPUT: _put1,
-    pickle.LONG_BINPUT: _put4,
+    pickle.LONG_BINPUT: counted(_put, UINT32),
     pickle.GET: _get_line,
-    pickle.BINGET: _get1,
-    pickle.LONG_BINGET: _get4,
+    pickle.BINGET: counted_by_byte(_get),
+    pickle.LONG_BINGET: counted(_get, UINT32),
     pickle.GLOBAL: _global_lines,
     pickle.STACK_GLOBAL: _stack_global,
     pickle.REDUCE: _reduce,

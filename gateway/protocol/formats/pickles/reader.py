@@ -9,7 +9,7 @@ import struct
 
 from gateway.errors import RequestError, UnsafePickleError
 from gateway.protocol.formats.pickles.info import INFO_STEPS
-from gateway.protocol.formats.pickles.machine import Machine
+from gateway.protocol.formats.pickles.machine import Machine, Step
 from gateway.protocol.formats.pickles.opcodes import STEPS
 
 MAX_OPCODES = 4_000
@@ -64,11 +64,7 @@ def _run(machine: Machine, max_opcodes: int) -> object:
         machine.position += 1
         if opcode == _STOP:
             break
-        step = STEPS[opcode]
-        if step is None:
-            step = INFO_STEPS.get(opcode) if machine.state_level else None
-        if step is None:
-            raise _refusal(opcode)
+        step = STEPS[opcode] or _step_in_info(machine, opcode)
         step(machine)
     else:
         raise RequestError(
@@ -78,6 +74,14 @@ def _run(machine: Machine, max_opcodes: int) -> object:
     if machine.state_level:
         raise RequestError("the pickle is malformed: it ends inside a PIL image")
     return machine.stack.pop()
+
+
+def _step_in_info(machine: Machine, opcode: int) -> Step:
+    """What runs an opcode that only an image's state may hold; raises the refusal elsewhere."""
+    step = INFO_STEPS.get(opcode) if machine.state_level else None
+    if step is None:
+        raise _refusal(opcode)
+    return step
 
 
 def _refusal(opcode: int) -> RequestError:
