@@ -59,8 +59,8 @@ class Workers:
             for port in PORTS:
                 number = port.number(settings)
                 if number is not None:
-                    reserved = contextlib.closing(_Reserved(settings.host, number, port.flag))
-                    self.port_numbers[port.name] = undo.enter_context(reserved).port
+                    reserved = undo.enter_context(_reserved(settings.host, number, port.flag))
+                    self.port_numbers[port.name] = port_of(reserved)
             self._folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="nitrogen-gateway-")))
             undo.push_async_callback(self._stop_workers)
             ports = {port.field: self.port_numbers[port.name] or None for port in PORTS}
@@ -136,28 +136,22 @@ class Workers:
         return merge_expositions({name: text for name, (_, text) in sorted(pages.items())})
 
 
-class _Reserved:
-    """A port that the workers share. It stays bound here, so that it is kept while none of them runs."""
-
-    def __init__(self, host: str, port: int, flag: str) -> None:
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )[0]
-            with socket.socket(family, kind, protocol) as probe:
-                # Without SO_REUSEPORT, to find out whether another program has the port.
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(address)
-            self._socket = socket.socket(family, kind, protocol)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            self._socket.bind(address)
-        except OSError as error:
-            raise cannot_bind(error, host, port, flag) from error
-        self.port = port_of(self._socket)
-
-    def close(self) -> None:
-        """Give the port back."""
-        self._socket.close()
+def _reserved(host: str, port: int, flag: str) -> socket.socket:
+    """Bind a port that the workers share, so that it is kept while none of them runs."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            # Without SO_REUSEPORT, to find out whether another program has the port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+        reserved = socket.socket(family, kind, protocol)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(address)
+    except OSError as error:
+        raise cannot_bind(error, host, port, flag) from error
+    return reserved
 
 
 async def run_workers(

@@ -29,7 +29,7 @@ def _square(x: int, y: int, half: int = 24) -> _Box:
 
 
 # Where each button is drawn: its box, the text on it, and whether it is round.
-_PLACES: dict[str, tuple[_Box, str, bool]] = {
+PLACES: dict[str, tuple[_Box, str, bool]] = {
     "LEFT_TRIGGER": ((60, 20, 204, 56), "LEFT TRIGGER", False),
     "LEFT_SHOULDER": ((60, 66, 204, 102), "LEFT SHOULDER", False),
     "RIGHT_TRIGGER": ((436, 20, 580, 56), "RIGHT TRIGGER", False),
@@ -72,12 +72,6 @@ def draw_pad(j_left: Sequence[float], j_right: Sequence[float], buttons: Sequenc
     return picture
 
 
-def button_centre(name: str) -> tuple[int, int]:
-    """Return a point (x, y) of a button that no text covers, just inside its left edge."""
-    (left, top, _, bottom), _, _ = _PLACES[name]
-    return left + 4, (top + bottom) // 2
-
-
 def knob_centre(side: str, x: float, y: float) -> tuple[int, int]:
     """Return the point (x, y) where a stick's knob is drawn; `side` is "left" or "right"."""
     centre = _LEFT_STICK if side == "left" else _RIGHT_STICK
@@ -95,7 +89,7 @@ def font(size: int) -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont:
 
 
 def _draw_button(draw: PIL.ImageDraw.ImageDraw, name: str, *, is_pressed: bool) -> None:
-    box, text, is_round = _PLACES[name]
+    box, text, is_round = PLACES[name]
     fill = PRESSED if is_pressed else RELEASED
     if is_round:
         draw.ellipse(box, fill, _EDGE, 2)

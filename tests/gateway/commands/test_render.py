@@ -15,10 +15,10 @@ from contract.tensors import FRAME_SHAPE
 from gateway.commands.film import ERROR_PICTURES, FILM_SIZE, FRAME_BOX, PAD_ORIGIN, pictures
 from gateway.commands.pad_picture import (
     PAD_SIZE,
+    PLACES,
     PRESSED,
     RELEASED,
     STICK,
-    button_centre,
     draw_pad,
     knob_centre,
 )
@@ -62,6 +62,12 @@ def colour(picture: NDArray[np.uint8], point: tuple[int, int]) -> NDArray[np.int
     """The mean colour around a point (x, y); encoding changes single pixels."""
     x, y = point
     return picture[y - 1 : y + 2, x - 1 : x + 2].reshape(-1, 3).mean(axis=0).round().astype(np.int64)
+
+
+def button_centre(name: str) -> tuple[int, int]:
+    """A point (x, y) of a button that no text covers, just inside its left edge."""
+    (left, top, _, bottom), _, _ = PLACES[name]
+    return left + 4, (top + bottom) // 2
 
 
 def on_pad(point: tuple[int, int]) -> tuple[int, int]:
