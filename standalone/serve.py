@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import socket
 import tempfile
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -12,7 +14,6 @@ from gateway.child import GatewayChild, Told
 from gateway.ports.all_ports import PORTS
 from gateway.settings import GatewaySettings
 from standalone.errors import StandaloneError
-from standalone.ports import require_free_port
 from standalone.published import Wanted, publish, published_models
 from standalone.triton_server import HOST, TritonPorts, local_triton
 from standalone.triton_wheel import find_triton_wheel
@@ -98,6 +99,22 @@ def _free_ports(options: ServeOptions) -> TritonPorts:
         if port and named.setdefault(port, flag) != flag:
             raise StandaloneError(f"{named[port]} and {flag} are both {port}: give each its own")
     *_, http, grpc, metrics = (
-        0 if port is None else require_free_port(host, port, flag) for host, port, flag in wanted
+        0 if port is None else _require_free_port(host, port, flag) for host, port, flag in wanted
     )
     return TritonPorts(http, grpc, metrics)
+
+
+def _require_free_port(host: str, port: int, flag: str) -> int:
+    """Return the port when it is free, for 0 one that the system chooses; else raise StandaloneError."""
+    if not 0 <= port <= 65535:
+        raise StandaloneError(f"{flag} is {port}, but a whole number from 0 up to 65535 is needed")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.create_server((host, port), family=family) as probe:
+            chosen: int = probe.getsockname()[1]
+            return chosen
+    except OSError as error:
+        raise StandaloneError(
+            f"port {port} on {host} cannot be used ({os.strerror(error.errno or 0)}): "
+            f"stop what uses it, or choose another with {flag}"
+        ) from error

@@ -16,8 +16,8 @@ import tritonclient.grpc
 
 from benchmarks.gateway.ways import HOST, Endpoints, LoadError, tcp_json
 from standalone import keeper
-from standalone.ports import require_free_port
 from tests.processes import descendants
+from tests.stack import free_port
 
 READY_WITHIN_S = 30
 # All clients come from one address here, and 500 of them at once are one of the measurements.
@@ -97,7 +97,7 @@ def running_gateway(
     Raises:
         LoadError: it does not become ready, or does not do what the variant says.
     """
-    zmq_port, tcp_port, http_port = (require_free_port(HOST, 0, "") for _ in range(3))
+    zmq_port, tcp_port, http_port = (free_port() for _ in range(3))
     command = [
         *(sys.executable, "-m", "gateway", f"--model={model}", f"--host={HOST}", "--log-level=error"),
         f"--triton={','.join(f'{HOST}:{port}' for port in triton_ports)}",

@@ -36,8 +36,8 @@ from benchmarks.gateway.load import running_beside
 from benchmarks.gateway.models import TINY, served_model
 from benchmarks.gateway.process import PLAIN, TWO_WORKERS, running_gateway
 from benchmarks.gateway.ways import HOST, LoadError, predict_pickle
-from standalone.ports import require_free_port
 from tests.processes import descendants
+from tests.stack import free_port
 
 ATTACKS = ("ahead", "takeover")
 _PLAYERS = 8
@@ -250,7 +250,7 @@ def running_standalone() -> Iterator[tuple[int, Callable[[], set[int]]]]:
         LoadError: it does not become ready.
     """
     names = ("zmq", "tcp", "http", "triton-http", "triton-grpc", "triton-metrics")
-    ports = [require_free_port(HOST, 0, "") for _ in names]
+    ports = [free_port() for _ in names]
     flags = [f"--{name}-port={port}" for name, port in zip(names, ports, strict=True)]
     with tempfile.TemporaryDirectory(prefix="strangers-") as folder:
         command = [sys.executable, "-m", "standalone", str(TINY), f"--host={HOST}", *flags]

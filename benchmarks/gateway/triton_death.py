@@ -23,8 +23,8 @@ from benchmarks.gateway.load import running_beside
 from benchmarks.gateway.models import publish_identity_model
 from benchmarks.gateway.process import running_gateway
 from benchmarks.gateway.ways import HOST, Connect, Endpoints, LoadError, tcp_json, zmq_pickle
-from standalone.ports import require_free_port
 from standalone.triton_server import TritonPorts, TritonServer, local_triton
+from tests.stack import free_port
 
 CLIENTS = 16
 _PLAY_S = 2.0
@@ -78,7 +78,7 @@ class _Triton:
 
     def __init__(self, repository: Path, model: str, folder: Path) -> None:
         folder.mkdir()
-        self.ports = TritonPorts(*(require_free_port(HOST, 0, "") for _ in range(3)))
+        self.ports = TritonPorts(*(free_port() for _ in range(3)))
         self._server: TritonServer = local_triton(repository, [model], self.ports, folder)
 
     async def start(self) -> float:

@@ -1,8 +1,10 @@
-"""The sockets of every port: those that listen, and what is set on those of connections."""
+"""The sockets of every port: those that listen, what is set on those of connections, and their TLS."""
 
 import errno
 import socket
+import ssl
 import struct
+from pathlib import Path
 
 from gateway.errors import StartError
 from gateway.settings import GatewaySettings
@@ -62,3 +64,23 @@ def end_by_reset(connected: socket.socket, *, wanted: bool) -> None:
     EmuHawk takes the end of a stream for silence and asks forever; a reset it understands.
     """
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", wanted, 0))
+
+
+def tls_context(certificate: Path | None, key: Path | None, flag: str) -> ssl.SSLContext | None:
+    """Return what a TLS server needs; None without a certificate.
+
+    `flag`: the one that names the certificate, for the error.
+
+    Raises:
+        StartError: the files hold no certificate with its key.
+    """
+    if certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key, password="")  # else it asks on the terminal
+    except (OSError, ssl.SSLError) as error:
+        raise StartError(
+            f"{flag} {certificate} is not a PEM certificate with its key ({error}): check both files"
+        ) from error
+    return context

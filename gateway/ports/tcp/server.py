@@ -9,9 +9,8 @@ from gateway.errors import AccessError
 from gateway.ports.acceptor import Acceptor
 from gateway.ports.open_connections import OpenConnections, wait_until_closed
 from gateway.ports.port import Services
-from gateway.ports.sockets import end_by_reset
+from gateway.ports.sockets import end_by_reset, tls_context
 from gateway.ports.tcp.connection import Shared, TcpConnection
-from gateway.ports.tls import tls_context
 from gateway.ports.token import read_token
 from gateway.ports.watch import watch_connections
 from gateway.protocol.tcp.streams import stream_for
