@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from standalone.ports import require_free_port
-from standalone.triton_server import HOST, TritonPorts, local_triton
+from standalone.triton_server import TritonPorts, local_triton
+from tests.stack import free_port
 
 
 @contextmanager
 def running_triton(folder: Path, models: list[str]) -> Iterator[int]:
     """Serve models of `folder`/repository; the port of Triton's gRPC service on `HOST`."""
-    ports = TritonPorts(*(require_free_port(HOST, 0, "") for _ in range(3)))
+    ports = TritonPorts(*(free_port() for _ in range(3)))
     triton = local_triton(folder / "repository", models, ports, folder)
     with asyncio.Runner() as runner:
         try:

@@ -30,7 +30,7 @@ from tests.processes import triton_pids
 
 _given_out: set[int] = set()
 # A byte for each port, locked by the process that has been given it, until it ends.
-_PORTS_OF_ALL = Path(tempfile.gettempdir(), f"ports-of-tests-{os.getuid()}").open("ab")  # noqa: SIM115 - kept
+_PORTS_OF_ALL = os.open(Path(tempfile.gettempdir(), f"ports-of-tests-{os.getuid()}"), os.O_RDWR | os.O_CREAT)
 
 
 def free_port() -> int:
