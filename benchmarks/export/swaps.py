@@ -26,9 +26,9 @@ from benchmarks.export.make_checkpoint import checkpoint_or_untrained
 from benchmarks.gateway.ways import LoadError
 from export.repository.live import activate
 from export.repository.tritons import connected_tritons
-from standalone.ports import require_free_port
 from standalone.triton_server import HOST, TritonPorts, TritonServer, server_command
 from standalone.triton_wheel import assemble_backends, find_triton_wheel
+from tests.stack import free_port
 
 VARIABLE = "MALLOC_MMAP_THRESHOLD_"
 _UNLOADED_WITHIN_S = 120
@@ -88,7 +88,7 @@ def _with_triton(folder: Path, environment: dict[str, str], options: argparse.Na
         backends = Path(scratch) / "backends"
         wheel = find_triton_wheel()
         assemble_backends(wheel, backends, options.backends)
-        ports = TritonPorts(*(require_free_port(HOST, 0, "") for _ in range(3)))
+        ports = TritonPorts(*(free_port() for _ in range(3)))
         prefix = f"swaps_{os.getpid()}_"
         command = server_command(wheel, backends, repository, [name], ports, prefix)
         log = Path(scratch) / "triton.log"
