@@ -135,7 +135,7 @@ def _running(server: TritonServer) -> Iterator[None]:
 def _wait_until_alone(name: str, port: int) -> None:
     """Wait until the version that was swapped for another is unloaded."""
     give_up = time.monotonic() + _UNLOADED_WITHIN_S
-    with connected_tritons(f"{HOST}:{port}", None) as ((triton,), _):
+    with connected_tritons(f"{HOST}:{port}", None) as (triton,):
         while time.monotonic() < give_up:
             index = triton.stub.RepositoryIndex(service_pb2.RepositoryIndexRequest(), timeout=10).models
             if [model.state for model in index if model.name == name].count("UNAVAILABLE") == 1:

@@ -82,7 +82,7 @@ def test_it_is_told_waited_for_and_serves_the_old_version_again(
         f"Triton at {running.address} ended while it loaded version 2 of nitrogen (its log says more); it "
         "was started again and serves version 1"
     )
-    with connected_tritons(running.address, None) as ((triton,), _):
+    with connected_tritons(running.address, None) as (triton,):
         assert triton.running_version(NAME) == 1
     assert (served_number(running.repository, NAME), history(running.repository, NAME)) == (1, [1])
     assert "Triton ended with exit code 137 (SIGKILL)" in caplog.text
