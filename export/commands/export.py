@@ -60,7 +60,7 @@ def run(words: list[str]) -> None:
     try:
         _run(given)
     except DownloadError:
-        raise  # it says whence the file was to come
+        raise  # it says where the file was to come from
     except (OptionError, CheckpointError, AdapterError) as error:
         if not given.variables:
             raise

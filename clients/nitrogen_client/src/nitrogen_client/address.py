@@ -68,7 +68,7 @@ class Address:
         """Check the host and the port.
 
         Raises:
-            ArgumentError: one of them cannot be meant.
+            ArgumentError: one of them is invalid.
         """
         if not isinstance(self.host, str) or not self.host or any(c in self.host for c in "/ \t\r\n\0"):
             raise ArgumentError(f"host must be a name or an address, without tcp://; it is {self.host!r}")

@@ -27,7 +27,7 @@ class AsyncModelClient(BaseClient):
     On Windows, pyzmq needs asyncio's selector event loop, or the package tornado.
 
     Raises:
-        ArgumentError: an argument cannot be meant.
+        ArgumentError: an argument is invalid.
         KeyFileError: a key file cannot be used.
     """
 

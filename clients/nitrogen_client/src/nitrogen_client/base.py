@@ -6,6 +6,7 @@ import logging
 import os
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Generator
 from typing import Any
 
@@ -21,7 +22,7 @@ from nitrogen_client.options import UNSET, GivenGame, Options, checked_timeout, 
 logger = logging.getLogger(__name__)
 
 
-class BaseClient:
+class BaseClient(ABC):
     """A client's settings and its connection. `ModelClient` says what the arguments are."""
 
     def __init__(
@@ -55,9 +56,9 @@ class BaseClient:
         self._closed = False
         self._start()
 
+    @abstractmethod
     def _start(self) -> None:
         """Make what the waiting needs."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.host!r}, {self.port})"

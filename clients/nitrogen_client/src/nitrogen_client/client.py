@@ -39,7 +39,7 @@ class ModelClient(BaseClient):
     a connection of its own.
 
     Raises:
-        ArgumentError: an argument cannot be meant.
+        ArgumentError: an argument is invalid.
         KeyFileError: a key file cannot be used.
     """
 

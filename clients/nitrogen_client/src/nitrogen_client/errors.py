@@ -1,7 +1,7 @@
 """The client's errors, one class per cause; each message says what was wrong and what to do.
 
     NitrogenError (a RuntimeError)
-    ├── ArgumentError           an argument cannot be meant (also a ValueError)
+    ├── ArgumentError           an argument is invalid (also a ValueError)
     │   ├── ImageError          the image is none that can be sent
     │   └── KeyFileError        a key file cannot be used
     ├── UnsupportedError        the server is of the older kind and does not know what was asked for
@@ -29,7 +29,7 @@ class NitrogenError(RuntimeError):
 
 
 class ArgumentError(NitrogenError, ValueError):
-    """An argument has a value that cannot be meant."""
+    """An argument is invalid."""
 
 
 class ImageError(ArgumentError):

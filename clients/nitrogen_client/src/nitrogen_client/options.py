@@ -49,7 +49,7 @@ class Options:
         """Check what the server would refuse anyway.
 
         Raises:
-            ArgumentError: a value that cannot be meant.
+            ArgumentError: a value is invalid.
         """
         if self.seed is not None and (not is_integer(self.seed) or self.seed < 0):
             raise ArgumentError(f"seed must be an integer of 0 or more, or None; it is {self.seed!r}")
@@ -70,7 +70,7 @@ class Options:
         """Return these options but for those that are given.
 
         Raises:
-            ArgumentError: a value that cannot be meant.
+            ArgumentError: a value is invalid.
         """
         return Options(
             self.seed if seed is UNSET else seed,
