@@ -55,7 +55,7 @@ class DirectCalls:
         return {name: array[0] for name, array in outputs.items()}
 
     def inference_counts(self) -> tuple[int, int]:
-        """How many requests the model has answered, and in how many executions."""
+        """How many requests the model has answered, and in how many executions; counted after the replies."""
         statistics = self._client.get_inference_statistics("nitrogen").model_stats[0]
         return statistics.inference_count, statistics.execution_count
 

@@ -13,7 +13,7 @@ from tests.chain.replies import TOLERANCE, assert_close
 from tests.noise import seeded_noise
 from tests.patience import WITHIN_S
 from tests.pictures import image_file, picture
-from tests.stack import JsonClient, PickleClient, Stack
+from tests.stack import JsonClient, PickleClient, Stack, wait_until
 from tests.stand_ins.bizhawk_agent import BizHawkAgent
 
 CLIENTS, ROUNDS = 8, 6
@@ -85,9 +85,10 @@ def test_each_of_eight_clients_gets_its_own_answers(tiny_stack: Stack, tiny_call
 def test_requests_of_eight_clients_run_in_batches(tiny_stack: Stack, tiny_calls: DirectCalls) -> None:
     requests_before, executions_before = tiny_calls.inference_counts()
     at_once([zmq_player(tiny_stack, number) for number in range(CLIENTS)])
-    requests, executions = tiny_calls.inference_counts()
-    assert requests - requests_before == CLIENTS * ROUNDS
-    assert executions - executions_before < requests - requests_before
+    # Requests that players of earlier tests left behind may be counted, too.
+    sent = CLIENTS * ROUNDS
+    wait_until(lambda: tiny_calls.inference_counts()[0] >= requests_before + sent, "all are counted")
+    assert tiny_calls.inference_counts()[1] - executions_before < sent
 
 
 @pytest.mark.parametrize("ports", [("zmq", "zmq"), ("tcp", "tcp"), ("zmq", "tcp")])

@@ -22,6 +22,7 @@ from export.settings import ModelSettings
 from tests.chain.direct import DirectCalls
 from tests.chain.served_models import triton_serving
 from tests.golden import checkpoint_path
+from tests.stack import wait_until
 
 MODEL = "nitrogen"  # whose statistics DirectCalls reads
 
@@ -73,7 +74,7 @@ def test_requests_of_one_batch_each_get_their_own_actions(calls: DirectCalls, ne
     with ThreadPoolExecutor() as pool:
         replies = list(pool.map(lambda request: calls.batch(MODEL, request), requests))
 
-    assert calls.inference_counts() == (inferences + 4, executions + 1)
+    wait_until(lambda: calls.inference_counts() == (inferences + 4, executions + 1), "one batch is counted")
     for request, reply in zip(requests, replies, strict=True):
         expected = network(*map(torch.from_numpy, request.values()))[-1].numpy()
         np.testing.assert_allclose(reply["actions"], expected, rtol=0, atol=1e-3)
