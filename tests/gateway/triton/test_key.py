@@ -24,6 +24,7 @@ from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
 from gateway.triton.tensors import ModelInputs
 from tests.gateway.ports.zmq.peers import until
+from tests.gateway.triton.opened_model import opened_model
 from tests.pages import page
 from tests.patience import WITHIN_S
 from tests.stack import JsonClient, PickleClient, free_port, wait_until
@@ -155,14 +156,10 @@ async def test_without_the_right_key_it_is_said_which_setting_to_mend(
 
 
 async def test_a_refusal_is_repeated_a_few_times_at_most(triton: TimedTriton) -> None:
-    connection = TritonConnection(parse_endpoint(f"localhost:{triton.port}"))
-    await connection.start()
-    model = TritonModel(connection, "nitrogen")
-    reads = triton.config_reads()
-    with pytest.raises(KeyRefusedError):
-        await model.fresh_facts()
-    await model.close()
-    await connection.close()
+    async with opened_model(f"localhost:{triton.port}") as model:
+        reads = triton.config_reads()
+        with pytest.raises(KeyRefusedError):
+            await model.fresh_facts()
     # As for all that a Triton refuses which has a host name: another of its addresses may know better.
     assert 1 <= triton.config_reads() - reads <= 5
 

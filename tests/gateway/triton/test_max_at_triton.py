@@ -9,12 +9,10 @@ import pytest_asyncio
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from contract.endpoint import parse_endpoint
 from gateway.server import Gateway
-from gateway.triton.connection import TritonConnection
-from gateway.triton.model import TritonModel
 from gateway.triton.tensors import ModelInputs
 from tests.black_frame import FRAME
+from tests.gateway.triton.opened_model import opened_model
 from tests.gateways import running_gateway
 from tests.paths import MODEL_CONFIG
 from tests.stand_ins.timed_triton import GAMES, NEVER, NOISE, TimedTriton, running_triton
@@ -75,10 +73,7 @@ async def test_one_more_than_may_be_there_is_busy_at_once(triton: TimedTriton, g
 async def test_what_is_cancelled_in_the_queue_costs_at_most_the_batches_that_were_ready(
     triton: TimedTriton,
 ) -> None:
-    connection = TritonConnection(parse_endpoint(triton.endpoint))
-    await connection.start()
-    model = TritonModel(connection, "nitrogen")
-    try:
+    async with opened_model(triton.endpoint) as model:
         facts = await model.fresh_facts()
         begun = await triton.begun()
         running = asyncio.create_task(model.infer(facts, ModelInputs([FRAME], NEVER, NOISE), 25))
@@ -93,6 +88,3 @@ async def test_what_is_cancelled_in_the_queue_costs_at_most_the_batches_that_wer
         await model.infer(facts, ModelInputs([FRAME], 0, NOISE), 20)
         # Besides the first and the last.
         assert await triton.begun() - begun - 2 <= 2 * MAX_BATCH_SIZE
-    finally:
-        await model.close()
-        await connection.close()

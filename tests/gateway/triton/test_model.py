@@ -14,6 +14,7 @@ from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
 from gateway.triton.tensors import ModelInputs
 from tests.black_frame import FRAME
+from tests.gateway.triton.opened_model import opened_model
 from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import CONTEXT_LENGTH, NEVER, NOISE, RAISE, TimedTriton
 
@@ -21,12 +22,8 @@ from tests.stand_ins.timed_triton import CONTEXT_LENGTH, NEVER, NOISE, RAISE, Ti
 @pytest_asyncio.fixture
 async def model(timed_triton: TimedTriton) -> AsyncIterator[TritonModel]:
     """A client of the Triton that is always there."""
-    connection = TritonConnection(parse_endpoint(timed_triton.endpoint))
-    await connection.start()
-    model = TritonModel(connection, "nitrogen")
-    yield model
-    await model.close()
-    await connection.close()
+    async with opened_model(timed_triton.endpoint) as model:
+        yield model
 
 
 @pytest_asyncio.fixture

@@ -14,6 +14,7 @@ from gateway.triton.model import TritonModel
 from gateway.triton.rpc import MODEL_INFER
 from gateway.triton.tensors import ModelInputs, RequestTemplate
 from tests.black_frame import FRAME
+from tests.gateway.triton.opened_model import opened_model
 from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import NEVER, NOISE, TimedTriton, running_triton
 
@@ -32,12 +33,8 @@ async def triton(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Time
 
 @pytest_asyncio.fixture
 async def model(triton: TimedTriton) -> AsyncIterator[TritonModel]:
-    connection = TritonConnection(parse_endpoint(triton.endpoint))
-    await connection.start()
-    model = TritonModel(connection, "nitrogen")
-    yield model
-    await model.close()
-    await connection.close()
+    async with opened_model(triton.endpoint) as model:
+        yield model
 
 
 @asynccontextmanager

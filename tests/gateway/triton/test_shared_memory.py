@@ -28,6 +28,7 @@ from gateway.triton.model import TritonModel
 from gateway.triton.shared_memory import FOLDER, MAX_SLOTS, SLOT_FRAMES, SharedFrames
 from gateway.triton.tensors import ModelInputs
 from tests.gateway.ports.zmq.peers import until
+from tests.gateway.triton.opened_model import opened_model
 from tests.gateways import GatewayProcess, gateway_process
 from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import HORIZON, NEVER, TimedTriton, running_triton
@@ -98,21 +99,14 @@ def held(shared: SharedFrames, slot: int = 0) -> bytes:
 
 
 async def test_answers_are_the_same(timed_triton: TimedTriton) -> None:
-    connection = TritonConnection(parse_endpoint(timed_triton.endpoint))
-    await connection.start()
-    plain = TritonModel(connection, "nitrogen")
-    try:
-        async with sharing(timed_triton) as (model, shared):
-            for frames in ([frame(1)], [frame(2), frame(3)], [frame(4), frame(5), frame(6)]):
-                one, other = await infer(model, *frames), await infer(plain, *frames)
-                assert np.array_equal(one.j_left, other.j_left)
-                assert np.array_equal(one.j_right, other.j_right)
-                assert one.j_right[0, 0] == pytest.approx(frames[-1][0] / 255)
-            # They did go this way: the model sees three frames, and earlier ones are in the next slots.
-            assert held(shared, 1).startswith(bytes(FRAME_BYTES) + frame(2) + frame(3))
-    finally:
-        await plain.close()
-        await connection.close()
+    async with opened_model(timed_triton.endpoint) as plain, sharing(timed_triton) as (model, shared):
+        for frames in ([frame(1)], [frame(2), frame(3)], [frame(4), frame(5), frame(6)]):
+            one, other = await infer(model, *frames), await infer(plain, *frames)
+            assert np.array_equal(one.j_left, other.j_left)
+            assert np.array_equal(one.j_right, other.j_right)
+            assert one.j_right[0, 0] == pytest.approx(frames[-1][0] / 255)
+        # They did go this way: the model sees three frames, and earlier ones are in the next slots.
+        assert held(shared, 1).startswith(bytes(FRAME_BYTES) + frame(2) + frame(3))
 
 
 async def test_more_requests_than_slots_are_all_answered(timed_triton: TimedTriton) -> None:

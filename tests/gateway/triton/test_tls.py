@@ -14,7 +14,7 @@ from gateway.command_line import parse_settings
 from gateway.errors import StartError, TritonUnavailableError
 from gateway.triton.connection import TritonConnection
 from gateway.triton.credentials import TlsFiles
-from gateway.triton.model import TritonModel
+from tests.gateway.triton.opened_model import opened_model
 from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import TimedTriton, running_triton
 
@@ -85,14 +85,8 @@ async def mutual_triton(
 
 async def horizon(*endpoints: str, tls: TlsFiles | None) -> int:
     """The horizon that a Triton tells; raises what the gateway's clients would be told."""
-    connection = TritonConnection(*map(parse_endpoint, endpoints), tls=tls)
-    await connection.start()
-    model = TritonModel(connection, "nitrogen")
-    try:
+    async with opened_model(*endpoints, tls=tls) as model:
         return (await model.fresh_facts()).horizon
-    finally:
-        await model.close()
-        await connection.close()
 
 
 async def test_tls_with_an_authority(triton: TimedTriton, trusted: Certificates) -> None:
