@@ -105,7 +105,7 @@ class DataPlane:
             BusyError: as many of the model's requests are at Triton as may be.
             ServerError: Triton could not answer.
         """
-        if request.type == "reset":
+        if request.type in ("reset", "played"):
             return Reply()
         model = await self._models.find(request.model)
         if request.type == "info":

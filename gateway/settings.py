@@ -198,7 +198,8 @@ class GatewaySettings(BaseSettings):
     drain_delay_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
     """Seconds for which /readyz says 503 before the ports close at the end, for a load balancer to notice."""
     record: LocalPath | None = None
-    """Folder in which predicts are recorded, as far as the disk keeps up: image, frame, parameters, reply."""
+    """Folder in which predicts are recorded, as far as the disk keeps up: image, frame, parameters, reply;
+    and what was pressed, where clients tell it."""
     record_max_bytes: Bytes = 10 * 2**30
     """Size of the recordings at which the oldest go."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -11,6 +11,7 @@ from command_line.paths import local_path
 from gateway.commands.film import pictures, write_film
 from gateway.safe_text import listed
 from gateway.telemetry.recording_format import (
+    RecordedPlayed,
     RecordingError,
     client_of,
     is_recording,
@@ -60,9 +61,10 @@ def _frames_per_second(text: str) -> int:
 def _render(folder: Path, client: str | None, output: Path, fps: int) -> int:
     paths = _find(folder, client)
     skipped: list[str] = []
+    shown: list[Path] = []
     under_way = output.with_name(f".{output.name}.part")
     try:
-        count = write_film(under_way, _all_pictures(paths, skipped), fps)
+        count = write_film(under_way, _all_pictures(paths, shown, skipped), fps)
         if count:
             under_way.replace(output)
     except ImportError:
@@ -78,8 +80,7 @@ def _render(folder: Path, client: str | None, output: Path, fps: int) -> int:
         sys.stderr.write(f"nitrogen-gateway render: left out: {problem}\n")
     if count == 0:
         raise RenderError(f"none of the {len(paths)} recordings in {str(folder)!r} can be read")
-    predicts = len(paths) - len(skipped)
-    sys.stdout.write(f"{output}: {predicts} predicts, {count} pictures, {count / fps:.1f} s\n")
+    sys.stdout.write(f"{output}: {len(shown)} predicts, {count} pictures, {count / fps:.1f} s\n")
     return 0
 
 
@@ -103,13 +104,16 @@ def _find(folder: Path, client: str | None) -> list[Path]:
     return [folder / name for name in chosen]
 
 
-def _all_pictures(paths: Sequence[Path], skipped: list[str]) -> Iterator[PIL.Image.Image]:
-    """Yield all predicts' pictures; what cannot be read is noted in `skipped`."""
+def _all_pictures(paths: Sequence[Path], shown: list[Path], skipped: list[str]) -> Iterator[PIL.Image.Image]:
+    """Yield all predicts' pictures; those are noted in `shown`, what cannot be read in `skipped`."""
     for path in paths:
         try:
-            predict = read_recording(path)
+            found = read_recording(path)
         except (RecordingError, OSError) as error:
             # The gateway may just have deleted it to stay below its limit.
             skipped.append(str(error))
             continue
-        yield from pictures(predict)
+        if isinstance(found, RecordedPlayed):
+            continue
+        shown.append(path)
+        yield from pictures(found)

@@ -19,7 +19,10 @@ from gateway.telemetry.recording_format import Exchange
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the gateway gives each of its ports. `record`: takes what a recording holds of each predict."""
+    """What the gateway gives each of its ports.
+
+    `record`: takes what a recording holds of each predict and `played`.
+    """
 
     settings: GatewaySettings
     plane: DataPlane

@@ -16,7 +16,8 @@ from gateway.errors import RequestError
 # Exactly FRAME_BYTES bytes: (256, 256, 3) uint8, row-major RGB. Never changed once it was handed on.
 Frame = bytes | bytearray | memoryview
 
-RequestType = Literal["predict", "reset", "info"]
+RequestType = Literal["predict", "reset", "info", "played"]
+Hand = Literal["model", "human"]
 ResizeMode = Literal["pad", "crop", "stretch"]
 RESIZE_MODES = frozenset({"pad", "crop", "stretch"})
 
@@ -61,12 +62,31 @@ Image = Pixels | RawFrame | ImageFile
 
 
 @dataclass(frozen=True, slots=True)
+class PlayedRow:
+    """The pad during one tick: who held it, 21 buttons of 0 or 1, and the sticks' x and y in [-1, 1]."""
+
+    by: Hand
+    buttons: tuple[int, ...]
+    j_left: tuple[float, float]
+    j_right: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What was really pressed, a row for each of the game's ticks from `tick` on."""
+
+    tick: int
+    rows: tuple[PlayedRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One request of one client.
 
-    `image` is set exactly when `type` is "predict". `seed`: any int >= 0, or None for fresh noise. `game`: a
-    name, an id, None (unconditional) or `UNSET` (the gateway's default game). `timing`: whether the reply
-    carries `Timing`. `model`: the name of a model in Triton, or None for the gateway's default model.
+    `image` is set exactly when `type` is "predict", `played` when it is "played". `seed`: any int >= 0, or
+    None for fresh noise. `game`: a name, an id, None (unconditional) or `UNSET` (the gateway's default game).
+    `timing`: whether the reply carries `Timing`. `model`: the name of a model in Triton, or None for the
+    gateway's default model.
     """
 
     type: RequestType
@@ -75,6 +95,7 @@ class Request:
     game: str | int | Unset | None = UNSET
     timing: bool = False
     model: str | None = None
+    played: Played | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +128,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One reply: an error message, or ok with a chunk (predict), facts (info) or nothing (reset).
+    """One reply: an error message, or ok with a chunk (predict), facts (info) or nothing (reset, played).
 
     `cause`: of an error, a word for programs where the message is for people.
     """

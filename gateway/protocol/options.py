@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from numbers import Integral
 
 from gateway.errors import RequestError
-from gateway.protocol.messages import UNSET, Hello, Image, Request, RequestType, Unset
+from gateway.protocol.messages import UNSET, Hello, Image, Played, Request, RequestType, Unset
 from gateway.safe_text import describe
 
 OPTION_NAMES = ("seed", "game", "timing", "model")
@@ -24,9 +24,11 @@ class Options:
     timing: bool = False
     model: str | None = None
 
-    def request(self, type_: RequestType, image: Image | None = None) -> Request:
+    def request(
+        self, type_: RequestType, image: Image | None = None, played: Played | None = None
+    ) -> Request:
         """The request of this type that has these options."""
-        return Request(type_, image, self.seed, self.game, self.timing, self.model)
+        return Request(type_, image, self.seed, self.game, self.timing, self.model, played)
 
 
 def read_options(fields: Mapping[str, object]) -> Options:

@@ -39,7 +39,7 @@ class PortService:
 
     `admission`: the limit of all clients together. `deadline_s`: seconds from a request's arrival to its
     reply, at the latest. `at_triton`: requests of one client that are at Triton at once. `record`: takes what
-    a recording holds of each predict.
+    a recording holds of each predict and `played`.
     """
 
     plane: DataPlane
@@ -239,8 +239,8 @@ class Session:
             self.metrics.model_answered(*self._plane.counted_as(request.model), outcome)
             if outcome == "ok":
                 self.metrics.stages(pending.stages(now))
-            if self._service.record is not None:
-                self._service.record(pending.exchange(self.metrics.port, self.client))
+        if self._service.record is not None and kind in ("predict", "played"):
+            self._service.record(pending.exchange(self.metrics.port, self.client))
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s: %s", kind, outcome, extra=pending.tags(self.client))
 

@@ -1,4 +1,4 @@
-"""Recording predicts on disk, beside the event loop: what cannot be written in time is left out.
+"""Recording requests on disk, beside the event loop: what cannot be written in time is left out.
 
 A recording may be missing, never late: handing one over takes microseconds, a disk that is slow or full costs
 recordings and nothing else.
@@ -20,10 +20,11 @@ logger = logging.getLogger(__name__)
 # What may wait for the disk: some seconds of many players.
 _MAX_WAITING_BYTES = 64 * 2**20
 _MAX_WAITING = 512
+_ROW_BYTES = 1024  # of what was pressed, in memory
 
 
 class Recorder:
-    """Writes predicts into a folder, of which the oldest go once all have `max_bytes`.
+    """Writes exchanges into a folder, of which the oldest go once all have `max_bytes`.
 
     `counts`: the metrics' figures. `writers`: how many processes write into the folder.
 
@@ -51,7 +52,7 @@ class Recorder:
         self._thread.start()
 
     def record(self, exchange: Exchange) -> None:
-        """Take a predict to write; never waits, drops it when too much waits already. For one thread."""
+        """Take an exchange to write; never waits, drops it when too much waits already. For one thread."""
         size = _size(exchange)
         waiting_bytes = self._taken_in_bytes - self._done_bytes
         if (
@@ -61,7 +62,7 @@ class Recorder:
         ):
             self._counts.dropped += 1
             logger.warning(
-                "a predict was not recorded: %d are waiting for the disk", self._taken_in - self._done
+                "a request was not recorded: %d are waiting for the disk", self._taken_in - self._done
             )
             return
         self._taken_in += 1
@@ -78,7 +79,7 @@ class Recorder:
         if self._thread.is_alive():
             self._abandoned = True
             logger.warning(
-                "%d predicts were not recorded: the disk took longer than %g s",
+                "%d requests were not recorded: the disk took longer than %g s",
                 self._taken_in - self._done,
                 timeout_s,
             )
@@ -105,10 +106,10 @@ class Recorder:
             size = self._kept.write(recording_name(exchange), pack(exchange))
         except OSError as error:
             counts.failed += 1
-            logger.warning("a predict could not be recorded in %s: %s", self._folder, error)
+            logger.warning("a request could not be recorded in %s: %s", self._folder, error)
         except Exception:
             counts.failed += 1
-            logger.exception("a predict could not be recorded, in a way that was not foreseen")
+            logger.exception("a request could not be recorded, in a way that was not foreseen")
         else:
             counts.written += 1
             counts.written_bytes += size
@@ -117,8 +118,10 @@ class Recorder:
 
 def _size(exchange: Exchange) -> int:
     """Return about how many bytes an exchange holds in memory."""
-    image = exchange.request.image
+    image, played = exchange.request.image, exchange.request.played
     held = 4096 if exchange.frame is None else 4096 + len(exchange.frame)
+    if played is not None:
+        return held + _ROW_BYTES * len(played.rows)
     if image is None:
         return held
     return held + (image.rgb.nbytes if hasattr(image, "rgb") else len(image.data))

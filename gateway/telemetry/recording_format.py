@@ -1,5 +1,7 @@
 """A recorded predict as a file: a tar of the received image, the frame that the model saw, and a JSON text.
 
+What was really pressed is such a file, too, of a JSON text alone (played.json).
+
     20261122T142734.123456Z_tcp_192.168.1.20-51123_3fa9c1-2b.tar
         predict.json    who, when, parameters, reply
         image.png       the image file as it came (image.ppm: pixels; none when they were the frame itself)
@@ -13,7 +15,7 @@ import io
 import json
 import re
 import tarfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from numpy.typing import NDArray
 
 from contract.gamepad import CHUNK_WIDTHS
 from contract.tensors import FRAME_BYTES, FRAME_SHAPE, FRAME_SIDE
-from gateway.protocol.messages import ActionChunk, Image, ImageFile, Pixels, Reply, Request, Unset
+from gateway.protocol.messages import ActionChunk, Image, ImageFile, Pixels, Played, Reply, Request, Unset
 
 Part = bytes | bytearray | memoryview
 
@@ -51,11 +53,12 @@ class RecordingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One predict: what came in, what the model saw, what went out.
+    """One predict, or one `played`: what came in, what the model saw, what went out.
 
     `began`: seconds since the epoch, when its last byte came. `port`: its name. `client`: the address
     or identity, safe to print. `request_id`: the one in logs and at Triton. `frame`: (256, 256, 3) uint8
-    bytes, None when the image could not be used. `total_s`: seconds from its last byte to its reply.
+    bytes, None when the image could not be used or there is none. `total_s`: seconds from its last byte to
+    its reply.
     """
 
     began: float
@@ -81,6 +84,18 @@ class RecordedPredict:
     frame: NDArray[np.uint8] | None
     chunk: ActionChunk | None
     error: str | None
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedPlayed:
+    """What a client said was really pressed, read from its file.
+
+    `began`: when its last byte came. `fields`: all that played.json holds, `tick` and `rows` among it.
+    """
+
+    began: datetime
+    client: str
     fields: dict[str, Any]
 
 
@@ -111,12 +126,16 @@ def client_of(name: str) -> str:
 
 def pack(exchange: Exchange) -> list[Part]:
     """Return the file's bytes in parts, most of which are the exchange's own."""
-    image_name, image = _image_member(exchange.request.image, exchange.frame)
-    members: list[tuple[str, list[Part]]] = [("predict.json", [_predict_json(exchange, image_name)])]
-    if image:
-        members.append((image_name, image))
-    if exchange.frame is not None:
-        members.append(("frame.ppm", [_FRAME_HEAD, exchange.frame]))
+    members: list[tuple[str, list[Part]]]
+    if exchange.request.played is not None:
+        members = [("played.json", [_played_json(exchange, exchange.request.played)])]
+    else:
+        image_name, image = _image_member(exchange.request.image, exchange.frame)
+        members = [("predict.json", [_predict_json(exchange, image_name)])]
+        if image:
+            members.append((image_name, image))
+        if exchange.frame is not None:
+            members.append(("frame.ppm", [_FRAME_HEAD, exchange.frame]))
     parts: list[Part] = []
     for name, contents in members:
         entry = tarfile.TarInfo(name)
@@ -129,8 +148,8 @@ def pack(exchange: Exchange) -> list[Part]:
     return parts
 
 
-def read_recording(path: Path) -> RecordedPredict:
-    """Return the predict in a file.
+def read_recording(path: Path) -> RecordedPredict | RecordedPlayed:
+    """Return the predict, or what was pressed, in a file.
 
     Raises:
         RecordingError: it is no recording.
@@ -139,6 +158,8 @@ def read_recording(path: Path) -> RecordedPredict:
     try:
         with tarfile.open(fileobj=io.BytesIO(path.read_bytes()), mode="r:") as archive:
             members = {entry.name: entry for entry in archive if entry.isfile()}
+            if "played.json" in members:
+                return _read_played(json.loads(_content(archive, members["played.json"])))
             fields = json.loads(_content(archive, members["predict.json"]))
             frame = _content(archive, members["frame.ppm"]) if "frame.ppm" in members else None
         reply = fields["reply"]
@@ -164,16 +185,26 @@ def read_recording(path: Path) -> RecordedPredict:
         raise RecordingError(f"{path.name} is no recording that can be read ({error})") from error
 
 
-def _predict_json(exchange: Exchange, image_name: str) -> bytes:
-    request = exchange.request
+def _head(exchange: Exchange) -> dict[str, object]:
+    """Return the fields that every recording begins with: who and when."""
     began = datetime.fromtimestamp(exchange.began, UTC)
-    fields: dict[str, object] = {
+    return {
         "format": 1,
         "began": began.isoformat(timespec="microseconds"),
         "port": exchange.port,
         "client": exchange.client,
         "request_id": exchange.request_id,
         "total_ms": round(exchange.total_s * 1000, 3),
+    }
+
+
+def _played_json(exchange: Exchange, played: Played) -> bytes:
+    return json.dumps(_head(exchange) | asdict(played)).encode()
+
+
+def _predict_json(exchange: Exchange, image_name: str) -> bytes:
+    request = exchange.request
+    fields = _head(exchange) | {
         "image": image_name or None,
         "model": request.model,
         "seed": request.seed,
@@ -206,6 +237,10 @@ def _image_member(image: Image | None, frame: bytes | None) -> tuple[str, list[P
         height, width, _ = image.rgb.shape
         return "image.ppm", [_PPM_HEAD % (width, height), np.ascontiguousarray(image.rgb).data.cast("B")]
     return ("", []) if image is None or frame is None else ("frame.ppm", [])
+
+
+def _read_played(fields: dict[str, Any]) -> RecordedPlayed:
+    return RecordedPlayed(datetime.fromisoformat(fields["began"]), str(fields["client"]), fields)
 
 
 def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:

@@ -16,9 +16,9 @@ from gateway.protocol.formats.request_fields import WANTED_PIXELS, fields_of, pi
 from gateway.protocol.messages import RESIZE_MODES, Image, ImageFile, RawFrame, Reply, Request, ResizeMode
 from gateway.safe_text import describe
 
-# Far above what a request needs. An empty list takes 56 bytes of memory and 1 of the message, so their number
-# is bounded too: what remains is the data itself.
-MAX_CONTAINERS = 100
+# What the longest `played` needs, a map and three lists a row, and some more. An empty list takes 56 bytes of
+# memory and 1 of the message, so their number is bounded too: what remains is the data itself.
+MAX_CONTAINERS = 300
 MAX_CONTAINER_ITEMS = 64
 MAX_TEXT_BYTES = 4096
 

@@ -2,20 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.gamepad import CHUNK_WIDTHS
 from gateway.errors import ImageError, RequestError
-from gateway.protocol.messages import Image, Pixels, Reply, Request
+from gateway.protocol.messages import Image, Pixels, Reply, Request, RequestType
 from gateway.protocol.options import read_options
+from gateway.protocol.played import read_played
 from gateway.safe_text import describe
 
 WANTED_PIXELS = "send uint8 RGB pixels of shape (H, W, 3)"
 
-_TYPES = ("predict", "reset", "info")
+_TYPES = get_args(RequestType)
 
 
 def request_of(fields: object, read_image: Callable[[object], Image]) -> Request:
@@ -34,7 +35,8 @@ def request_of(fields: object, read_image: Callable[[object], Image]) -> Request
     if type_ == "predict" and "image" not in fields:
         raise ImageError(f"a predict request needs an image; {WANTED_PIXELS}")
     image = read_image(fields["image"]) if type_ == "predict" else None
-    return options.request(type_, image)  # type: ignore[arg-type]  # in _TYPES
+    played = read_played(fields) if type_ == "played" else None
+    return options.request(cast(RequestType, type_), image, played)
 
 
 def pixels_of(array: NDArray[np.generic]) -> Pixels:

@@ -11,6 +11,7 @@ from gateway.errors import FramingError, RequestError
 from gateway.protocol.json_format import parse_object, reply_json
 from gateway.protocol.messages import RESIZE_MODES, Event, ImageFile, Reply, RequestType, ResizeMode
 from gateway.protocol.options import OPTION_NAMES, Options, read_hello, read_options
+from gateway.protocol.played import read_played
 from gateway.protocol.tcp.framed_stream import LINE_ENDS, Body, FramedStream
 from gateway.safe_text import describe
 
@@ -92,6 +93,8 @@ class BizHawkStream(FramedStream):
             case "reset" | "info" as type_:
                 options = read_options({**self._fields, **fields})
                 return options.request(cast(RequestType, type_))
+            case "played":
+                return Options().request("played", played=read_played(fields))
             case "predict":
                 raise RequestError(
                     "a predict is the screenshot itself, as a frame of its own; set its options before with "

@@ -6,7 +6,7 @@ A request is one line of JSON and, for predict, the image's bytes; a reply is on
 import re
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import cast, get_args
 
 from contract.tensors import FRAME_BYTES
 from gateway.errors import ForeignError, FramingError, RequestError
@@ -14,6 +14,7 @@ from gateway.protocol.bmp import NEED_MORE_BYTES, bmp_size
 from gateway.protocol.json_format import goes_on_after_object, parse_object, reply_line
 from gateway.protocol.messages import RESIZE_MODES, Event, ImageFile, RawFrame, Reply, RequestType, ResizeMode
 from gateway.protocol.options import Options, read_hello, read_options
+from gateway.protocol.played import read_played
 from gateway.protocol.tcp.foreign_streams import HEAD_BYTES, stranger
 from gateway.protocol.tcp.framed_stream import LINE_ENDS, Body, FramedStream
 from gateway.safe_text import describe
@@ -155,11 +156,12 @@ class JsonStream(FramedStream):
         type_ = fields.get("type")
         if type_ == "hello":
             return read_hello(fields)
-        if not isinstance(type_, str) or type_ not in ("predict", "reset", "info"):
+        if not isinstance(type_, str) or type_ not in get_args(RequestType):
             raise FramingError(f'unknown request type {describe(type_)}; send "predict", "reset" or "info"')
-        options, problem = Options(), None
+        options, played, problem = Options(), None, None
         try:
             options = read_options(fields)
+            played = read_played(fields) if type_ == "played" else None
         except RequestError as wrong:
             problem = wrong
         if type_ == "predict":
@@ -169,7 +171,7 @@ class JsonStream(FramedStream):
             resize_mode = mode if isinstance(mode, str) and mode in RESIZE_MODES else "pad"
             length = self._image_length(fields["len"]) if "len" in fields else 0
             return _Predict(cast(ResizeMode, resize_mode), options, problem, length)
-        return problem or options.request(cast(RequestType, type_))
+        return problem or options.request(cast(RequestType, type_), played=played)
 
     def _image_length(self, length: object) -> int:
         if isinstance(length, float) and length.is_integer():

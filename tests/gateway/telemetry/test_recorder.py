@@ -340,7 +340,7 @@ def test_a_folder_that_became_a_file_costs_recordings_and_a_warning(
         recorder.record(exchange(number=2))
         recorder.close()
     assert (counts.written, counts.failed) == (1, 1)
-    assert f"a predict could not be recorded in {folder}" in caplog.text
+    assert f"a request could not be recorded in {folder}" in caplog.text
 
 
 def test_one_larger_than_the_limit_is_not_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

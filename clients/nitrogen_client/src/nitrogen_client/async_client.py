@@ -13,6 +13,7 @@ from nitrogen_client.errors import NitrogenError, ReplyTimeoutError
 from nitrogen_client.exchange import Answer, Request
 from nitrogen_client.images import GivenImage, read_image
 from nitrogen_client.options import UNSET, GivenGame, GivenModel, GivenSeed, Options, Unset
+from nitrogen_client.played import Rows, played_fields
 from nitrogen_client.prediction import Prediction
 from nitrogen_client.replies import read_info, read_prediction
 
@@ -68,6 +69,14 @@ class AsyncModelClient(BaseClient):
         """
         options = Options(model=self._options.model).replaced(model=model)
         return read_info(await self._call(Request("info", options), timeout_s))
+
+    async def played(self, tick: int, rows: Rows, *, timeout_s: float | None = None) -> None:
+        """Tell the server what was really pressed, as `ModelClient.played` does.
+
+        Raises:
+            NitrogenError: as for `ModelClient.played`.
+        """
+        await self._call(Request("played", Options(), played=played_fields(tick, rows)), timeout_s)
 
     async def close(self) -> None:
         """Close the connection, after a request that is under way. A closed client cannot be used again."""

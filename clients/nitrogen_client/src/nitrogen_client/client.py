@@ -14,6 +14,7 @@ from nitrogen_client.errors import ReplyTimeoutError
 from nitrogen_client.exchange import Answer, Request
 from nitrogen_client.images import GivenImage, read_image
 from nitrogen_client.options import UNSET, GivenGame, GivenModel, GivenSeed, Options, Unset
+from nitrogen_client.played import Rows, played_fields
 from nitrogen_client.prediction import Prediction
 from nitrogen_client.replies import read_info, read_prediction
 
@@ -96,6 +97,19 @@ class ModelClient(BaseClient):
         """
         options = Options(model=self._options.model).replaced(model=model)
         return read_info(self._call(Request("info", options), timeout_s))
+
+    def played(self, tick: int, rows: Rows, *, timeout_s: float | None = None) -> None:
+        """Tell the server what was really pressed, for its recordings and its live page.
+
+        `tick`: the game's tick of the first row; each further row is that of the next tick. `rows`: 1 to 64
+        dicts with `by` ("model" or "human"), `buttons` (21 of 0 or 1), `j_left` and `j_right` (x and y from
+        -1 to 1).
+
+        Raises:
+            ArgumentError: the tick or a row is invalid.
+            NitrogenError: as for `predict`.
+        """
+        self._call(Request("played", Options(), played=played_fields(tick, rows)), timeout_s)
 
     def close(self) -> None:
         """Close the connection; waits for another thread's request. A closed client cannot be used again."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from nitrogen_client.connection import Connection, Wait
@@ -35,15 +35,16 @@ _LONGEST_PAUSE_S = 1.0
 
 @dataclass(frozen=True)
 class Request:
-    """A request, in no format yet. `type`: "predict", "reset" or "info"."""
+    """A request, in no format yet. `type`: "predict", "reset", "info" or "played"; `played`: its fields."""
 
     type: str
     options: Options
     image: Image | None = None
+    played: Mapping[str, object] = field(default_factory=dict)
 
     def fields(self) -> dict[str, object]:
         """Return its fields but for the image."""
-        return {"type": self.type, **self.options.fields()}
+        return {"type": self.type, **self.options.fields(), **self.played}
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,19 @@ class Peer:
         logger.info("the server at %s speaks %s", self.where, format_.name)
         self.format = format_
 
-    def check_supports(self, options: Options) -> None:
-        """Refuse what the server would silently ignore.
+    def check_supports(self, request: Request) -> None:
+        """Refuse what the server would silently ignore, and a request that it does not know.
 
         Raises:
-            UnsupportedError: the server is of the older kind, and the request has a seed, game or model.
+            UnsupportedError: the server is of the older kind, and the request is a `played` one, or has a
+                seed, game or model.
         """
         if self._protocol == "auto" and self.format is PICKLE:
-            ignored = [name for name in options.fields() if name != "timing"]
+            if request.type == "played":
+                raise UnsupportedError(
+                    f"the server at {self.where} is of the older kind and does not take what was played"
+                )
+            ignored = [name for name in request.options.fields() if name != "timing"]
             if ignored:
                 raise UnsupportedError(
                     f"the server at {self.where} is of the older kind and would ignore {', '.join(ignored)}: "
@@ -117,7 +123,7 @@ def exchange(
             if peer.format is None:
                 peer.learn(format_of((yield from connection.ask(QUESTION, timeout_s, deadline))))
             assert peer.format is not None  # noqa: S101 - for the type checker
-            peer.check_supports(request.options)
+            peer.check_supports(request)
             message = peer.format.encode(request.fields(), request.image)
             times_sent += 1
             begun = time.monotonic()
