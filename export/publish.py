@@ -70,8 +70,8 @@ def export_source(options: ExportOptions, source: KeptFile) -> list[Version]:
     settings = options.settings
     formats = [FORMATS[name] for name in settings.formats]
     for form in formats:
-        if settings.precision != "auto" and settings.precision in form.refused:
-            raise OptionError(form.refused[settings.precision])
+        if settings.precision != "auto" and settings.precision in form.gpu_only and not _is_for_gpu(settings):
+            raise OptionError(form.gpu_only[settings.precision])
     for form in formats:
         require_writable_model(options.repository, options.name + form.suffix)
     weights_bytes = source.path.stat().st_size
@@ -154,7 +154,7 @@ def _precisions(settings: ModelSettings, form: Format) -> tuple[Precision, ...]:
     if settings.precision != "auto":
         return (settings.precision,)
     on_gpu = _is_for_gpu(settings)
-    if "bf16" not in form.refused and (_gpu_has_bf16_units() if on_gpu else has_bf16_units()):
+    if "bf16" not in form.gpu_only and (_gpu_has_bf16_units() if on_gpu else has_bf16_units()):
         logger.info("%s multiplies bf16 in hardware: trying it first", "the GPU" if on_gpu else "this CPU")
         return ("bf16", "fp32")
     return ("fp32",)

@@ -28,15 +28,15 @@ class Format:
     """One format: `<name><suffix>/<version>/<file_name>` in a repository.
 
     `suffix`: of a model's name, so that the formats of one export are models of their own. `writer`: imports
-    what it needs when it is called, because torch takes seconds. `refused`: the precisions that the format
-    cannot have, each with the reason and what to do.
+    what it needs when it is called, because torch takes seconds. `gpu_only`: the precisions that this format
+    has on GPUs alone, each with the reason and what to do.
     """
 
     name: FormatName
     suffix: str
     file_name: str
     writer: Callable[[], Writer]
-    refused: Mapping[Precision, str] = field(default_factory=dict)
+    gpu_only: Mapping[Precision, str] = field(default_factory=dict)
 
     @property
     def original(self) -> Path:
@@ -64,8 +64,8 @@ FORMATS: dict[FormatName, Format] = {
         "model.onnx",
         _onnx,
         {
-            "bf16": "ONNX Runtime has no bf16 products on CPUs: use --precision fp16 or fp32 for ONNX, "
-            "or --format torchscript"
+            "bf16": "ONNX Runtime runs bf16 on GPUs only: export it with --device-kind gpu for one, "
+            "or use --precision fp32 or --format torchscript"
         },
     ),
 }

@@ -18,6 +18,7 @@ from contract.tensors import INPUT_NAMES, OUTPUT_NAMES, input_tensors, output_te
 from export.errors import RepositoryError, VerificationError
 from export.formats.onnx_network import network_graph
 from export.formats.onnx_nodes import ONNX_TYPES
+from export.formats.onnx_on_cpu import graph_for_cpu
 from export.formats.self_check import Graph, Inputs, Outputs
 from export.network.model import NitroGen
 
@@ -33,12 +34,14 @@ ONE_FILE_BYTES = 256 << 20
 # Smaller weights stay inside; each of the others begins on a page, to be mapped from there.
 _PAGE_BYTES = 4096
 
+_WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
+
 
 def save_onnx(model: NitroGen, path: Path, *, one_file_bytes: int = ONE_FILE_BYTES) -> None:
     """Write the model to `path`, down to the disk, and check what was written.
 
     Args:
-        model: the network, its matrix products in float32 or float16.
+        model: the network, its matrix products in any precision.
         path: the file; Triton looks for `<version>/model.onnx`.
         one_file_bytes: if all weights are more than this, the large ones go to `<path>.data`, which has to
             stay beside it.
@@ -101,7 +104,8 @@ def load_onnx(path: Path) -> Graph:
     options = onnxruntime.SessionOptions()
     # Threads that spin while they wait take the cores from torch's.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    options.add_session_config_entry(_WEIGHTS_FOLDER, str(path.parent))  # for a graph from memory
+    session = onnxruntime.InferenceSession(graph_for_cpu(path), options, providers=["CPUExecutionProvider"])
 
     def run(inputs: Inputs) -> Outputs:
         arrays = {name: tensor.numpy() for name, tensor in zip(INPUT_NAMES, inputs, strict=True)}

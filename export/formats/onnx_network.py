@@ -166,8 +166,9 @@ def _encode(graph: GraphBuilder, model: NitroGen, x: str, step: int) -> str:
     bias = F.linear(time, of_time.float(), encoder.w2.bias.float()).to(graph.dtype)
     h = graph.linear(graph.lowered(x), "action_encoder.w1", encoder.w1)
     weight_name = graph.weight("action_encoder.w2.weight", of_actions)
-    h = graph.product(h, weight_name, graph.weight(f"action_encoder.w2.bias.{step}", bias))
-    h = graph.linear(graph.node("Mul", h, graph.node("Sigmoid", h)), "action_encoder.w3", encoder.w3)
+    h = graph.raised(graph.product(h, weight_name, graph.weight(f"action_encoder.w2.bias.{step}", bias)))
+    h = graph.lowered(graph.node("Mul", h, graph.node("Sigmoid", h)))
+    h = graph.linear(h, "action_encoder.w3", encoder.w3)
     return graph.add_rows(graph.raised(h), "action_encoder.positions", encoder.positions)
 
 

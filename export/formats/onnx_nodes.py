@@ -13,6 +13,7 @@ from torch import Tensor, nn
 ONNX_TYPES = {
     torch.float32: TensorProto.FLOAT,
     torch.float16: TensorProto.FLOAT16,
+    torch.bfloat16: TensorProto.BFLOAT16,
     torch.int64: TensorProto.INT64,
 }
 
@@ -109,8 +110,9 @@ class GraphBuilder:
 
     def add_feed_forward(self, x: str, h: str, name: str, up: nn.Linear, down: nn.Linear) -> str:
         """A residual stream x plus linear, tanh-approximated GELU and linear of h, which is float32 too."""
-        h = self.linear(self.lowered(h), f"{name}.up", up)
-        return self.add_linear(x, self.node("Gelu", h, approximate="tanh"), f"{name}.down", down)
+        h = self.raised(self.linear(self.lowered(h), f"{name}.up", up))
+        h = self.lowered(self.node("Gelu", h, approximate="tanh"))
+        return self.add_linear(x, h, f"{name}.down", down)
 
     def heads(self, x: str, tokens: int, heads: int, width: int, *, transposed: bool = False) -> str:
         """(B x T, D) to (B, heads, T, head_dim), or transposed to (B, heads, head_dim, T)."""

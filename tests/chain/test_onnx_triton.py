@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import tritonclient.grpc as triton
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
@@ -15,6 +16,7 @@ from export.checkpoint.reader import read_checkpoint
 from export.formats.format import FORMATS
 from export.formats.onnx_graph import save_onnx
 from export.network.model import NitroGen
+from export.network.precision import lower_precision
 from export.network.weights import load_model
 from export.publish import choose_sampling
 from export.repository.triton_config import read_config, write_config
@@ -27,12 +29,15 @@ from tests.stack import wait_until
 MODEL = "nitrogen"  # whose statistics DirectCalls reads
 
 
-@pytest.fixture(scope="module")
-def network() -> NitroGen:
+def new_network() -> NitroGen:
     path = checkpoint_path("tiny-ctx")
     checkpoint = read_checkpoint(path, path.parent)
-    sampling = choose_sampling(checkpoint, ModelSettings())
-    return load_model(checkpoint, sampling)
+    return load_model(checkpoint, choose_sampling(checkpoint, ModelSettings()))
+
+
+@pytest.fixture(scope="module")
+def network() -> NitroGen:
+    return new_network()
 
 
 def publish(network: NitroGen, folder: Path) -> None:
@@ -49,10 +54,20 @@ def publish(network: NitroGen, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def calls(tmp_path_factory: pytest.TempPathFactory, network: NitroGen) -> Iterator[DirectCalls]:
-    folder = tmp_path_factory.mktemp("onnx")
-    publish(network, folder / "models" / MODEL)
-    with triton_serving(folder / "models", [MODEL], folder) as grpc_port, DirectCalls(grpc_port) as calls:
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("onnx") / "models"
+
+
+@pytest.fixture(scope="module")
+def grpc_port(models: Path, network: NitroGen) -> Iterator[int]:
+    publish(network, models / MODEL)
+    with triton_serving(models, [MODEL], models.parent) as grpc_port:
+        yield grpc_port
+
+
+@pytest.fixture(scope="module")
+def calls(grpc_port: int) -> Iterator[DirectCalls]:
+    with DirectCalls(grpc_port) as calls:
         yield calls
 
 
@@ -93,3 +108,17 @@ def test_a_batch_that_fails_fails_for_each_of_its_requests_and_for_no_other(
 
     assert all("Got invalid dimensions for input: noise" in message for message in errors)
     assert calls.batch(MODEL, samples(4, horizon=18))["actions"].shape == (4, 18, 25)
+
+
+@pytest.mark.python_stub
+def test_bf16_on_a_cpu_is_said_in_a_sentence(models: Path, grpc_port: int) -> None:
+    network = new_network()
+    lower_precision(network, "bf16")
+    publish(network, models / "half")
+
+    with triton.InferenceServerClient(f"127.0.0.1:{grpc_port}") as client:
+        sentence = (
+            "half needs operators .* bf16 does on CPUs: export with --precision fp32, or .*onnxruntime-gpu"
+        )
+        with pytest.raises(InferenceServerException, match=sentence):
+            client.load_model("half")

@@ -103,6 +103,19 @@ def test_auto_falls_back_to_float32(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert "bf16 graph is off by more than it may be" in caplog.text
 
 
-def test_bf16_is_not_offered_for_onnx(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="ONNX Runtime has no bf16"):
-        export(checkpoint_path("tiny"), tmp_path, precision="bf16", formats=("onnx",))
+def test_bf16_for_onnx_is_for_gpus(tmp_path: Path) -> None:
+    checkpoint = checkpoint_path("tiny")
+    with pytest.raises(OptionError, match=r"ONNX Runtime runs bf16 on GPUs only: .* --device-kind gpu"):
+        export(checkpoint, tmp_path, precision="bf16", formats=("onnx",), device_kind="cpu")
+    assert list(tmp_path.iterdir()) == []
+
+    of_a_gpu = export(checkpoint, tmp_path, precision="bf16", formats=("onnx",), device_kind="gpu")
+
+    assert of_a_gpu.facts.precision == "bf16"
+    assert 1e-3 < of_a_gpu.facts.accuracy.mean_difference <= BOUNDS["bf16"].mean_difference
+
+
+def test_auto_is_what_every_onnx_runtime_has(tmp_path: Path) -> None:
+    of_a_gpu = export(checkpoint_path("tiny"), tmp_path, formats=("onnx",), device_kind="gpu")
+
+    assert of_a_gpu.facts.precision == "fp32"

@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 import triton_python_backend_utils as pb_utils
 from onnxruntime.capi.onnxruntime_pybind11_state import EPFail, Fail, InvalidArgument, RuntimeException
+from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernelError
 
 # Below this size of its files, a model's operations are too short for a second thread to pay for its waking.
 _ONE_THREAD_BYTES = 64 << 20
@@ -34,7 +35,14 @@ class TritonPythonModel:
         )
         size = sum(file.stat().st_size for file in path.parent.glob(f"{file_name}*"))
         options.intra_op_num_threads = threads or (1 if size < _ONE_THREAD_BYTES else 0)
-        self.session = onnxruntime.InferenceSession(str(path), options, providers=_providers(args))
+        providers = _providers(args)
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        except NoKernelError as error:
+            raise pb_utils.TritonModelException(
+                f"{args['model_name']} needs operators that this onnxruntime does not have, as bf16 does on "
+                f"CPUs: export with --precision fp32, or run it on a GPU with onnxruntime-gpu ({error})"
+            ) from error
         self.input_names = [tensor["name"] for tensor in config["input"]]
         self.output_names = [tensor["name"] for tensor in config["output"]]
 
