@@ -1,63 +1,83 @@
 """A Python-based Triton backend named `pytorch`: serves the TorchScript models of the C++ libtorch backend.
 
-Triton loads this file in a stub process for every model whose config says `backend: "pytorch"`. Each dynamic
-batch arrives as one list of requests and runs as one call of the model.
+Triton loads this file in a stub process for every instance of a model whose config says `backend: "pytorch"`.
+Each dynamic batch arrives as one list of requests and runs as one call of the model, on a GPU inside a CUDA
+graph. NITROGEN_CUDA_GRAPHS=off turns the graphs off; `stand-in` runs all but CUDA's own part on a CPU.
 """
 
 import json
+import os
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import triton_python_backend_utils as pb_utils
 from torch.utils.dlpack import from_dlpack
 
+if TYPE_CHECKING:
+    from standalone.backends.pytorch.graph_engine.engine import DirectEngine, Engine, GraphEngine
+    from standalone.backends.pytorch.graph_engine.metrics import GraphMetrics
+    from standalone.backends.pytorch.graph_engine.recorders import CudaGraphs, Forward, Recorder, StandIn
+else:
+    # Triton has this file's folder on the path.
+    from graph_engine.engine import DirectEngine, GraphEngine
+    from graph_engine.metrics import GraphMetrics
+    from graph_engine.recorders import CudaGraphs, StandIn
+
 # Below this size of its file, a model's operations are too short for a second thread to pay for its waking.
 _ONE_THREAD_BYTES = 64 << 20
+_TYPES = {"TYPE_UINT8": torch.uint8, "TYPE_INT64": torch.int64, "TYPE_FP32": torch.float32}
 
 
 class TritonPythonModel:
     """One instance of one version of a model, as Triton's Python backend wants it."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load `<model folder>/<version>/model.pt` on the instance's device."""
+        """Load `<model folder>/<version>/model.pt` on the instance's device, and record its graphs."""
         config = json.loads(args["model_config"])
         device = _device(args)
         file_name = config.get("default_model_filename") or "model.pt"
         path = Path(args["model_repository"], args["model_version"], file_name)
         if path.stat().st_size < _ONE_THREAD_BYTES:
             torch.set_num_threads(1)
-        self.model = torch.jit.load(str(path), map_location=device).eval()
-        self.device = device
         self.input_names = [tensor["name"] for tensor in config["input"]]
         self.output_names = [tensor["name"] for tensor in config["output"]]
         # The C++ backend's parameter of this name does the same.
         unoptimized = config["parameters"].get("DISABLE_OPTIMIZED_EXECUTION", {"string_value": "false"})
         self.optimized = unoptimized["string_value"] != "true"
+        model = torch.jit.load(str(path), map_location=device).eval()
+        recorder = _recorder(device)
+        self.engine: Engine
+        self.metrics: GraphMetrics | None = None
+        if recorder is None:
+            self.engine = DirectEngine(model, device)
+        else:
+            self.engine = self._recorded(model, device, recorder, config, args)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer a dynamic batch: concatenate, run the model once, split.
+        """Answer a dynamic batch: run the model once, split what it gave.
 
         Like the C++ backend: if the model raises, every request of the batch gets the error.
         """
         # DLPack, because the stub's numpy bridge gives empty tensors under numpy 2.
-        batches = {
+        batch = {
             name: [
                 from_dlpack(pb_utils.get_input_tensor_by_name(request, name).to_dlpack())
                 for request in requests
             ]
             for name in self.input_names
         }
-        sizes = [tensor.size(0) for tensor in batches[self.input_names[0]]]
+        sizes = [tensor.size(0) for tensor in batch[self.input_names[0]]]
         try:
-            with torch.inference_mode(), torch.jit.optimized_execution(self.optimized):  # type: ignore[attr-defined] # untyped
-                outputs = self.model(
-                    **{name: torch.cat(parts).to(self.device) for name, parts in batches.items()}
-                )
+            with torch.jit.optimized_execution(self.optimized):  # type: ignore[attr-defined] # untyped
+                run = self.engine.run(batch)
         except RuntimeError as error:
             # A response of its own for each: a shared one loses its message after the first.
             return [pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error))) for _ in requests]
-        split = [output.to("cpu").split(sizes) for output in outputs]
+        if self.metrics is not None:
+            self.metrics.count(run)
+        split = [output.split(sizes) for output in run.outputs]
         return [
             pb_utils.InferenceResponse(
                 [
@@ -67,6 +87,55 @@ class TritonPythonModel:
             )
             for index in range(len(requests))
         ]
+
+    def _recorded(
+        self,
+        model: "Forward",
+        device: torch.device,
+        recorder: "Recorder",
+        config: dict[str, Any],
+        args: dict[str, str],
+    ) -> "GraphEngine":
+        """Record the graphs, and say what came of it."""
+        sample = {
+            tensor["name"]: torch.zeros((1, *map(int, tensor["dims"])), dtype=_TYPES[tensor["data_type"]])
+            for tensor in config["input"]
+        }
+        start = time.monotonic()
+        with torch.jit.optimized_execution(self.optimized):  # type: ignore[attr-defined] # untyped
+            engine = GraphEngine(model, device, sample, config["max_batch_size"], recorder)
+        name, version = args["model_name"], args["model_version"]
+        recorded = [bucket for bucket in engine.buckets if bucket not in engine.failures]
+        memory = ", ".join(f"{size}: {engine.memory_bytes[size] / 2**20:.0f}" for size in recorded)
+        pb_utils.Logger.log_info(
+            f"{name} version {version} on {device}: {len(recorded)} graphs recorded in "
+            f"{time.monotonic() - start:.1f} s; MiB of memory by batch size: {memory or 'none'}"
+        )
+        if engine.failures:
+            pb_utils.Logger.log_warn(
+                f"{name} version {version} on {device} serves batches of {_list(engine.failures)} without a "
+                f"graph: {next(iter(engine.failures.values()))}"
+            )
+        self.metrics = GraphMetrics(engine, {"model": name, "version": version, "device": str(device)})
+        return engine
+
+
+def _list(sizes: "dict[int, str]") -> str:
+    return ", ".join(map(str, sorted(sizes)))
+
+
+def _recorder(device: torch.device) -> "Recorder | None":
+    """What NITROGEN_CUDA_GRAPHS asks for on this device; None for no graphs."""
+    setting = os.environ.get("NITROGEN_CUDA_GRAPHS") or "auto"
+    match setting:
+        case "stand-in":
+            return StandIn()
+        case "auto" if device.type == "cuda":
+            return CudaGraphs(device)
+        case "auto" | "off":
+            return None
+        case _:
+            raise ValueError(f"NITROGEN_CUDA_GRAPHS is {setting!r}: give auto, off or stand-in")
 
 
 def _device(args: dict[str, str]) -> torch.device:
