@@ -18,8 +18,9 @@ from export.errors import OptionError, VerificationError
 from export.formats.format import FORMATS, Format, Writer
 from export.formats.largest_batch import run_largest_batch
 from export.formats.self_check import Reference, check_graph, reference_answers
+from export.machine import bf16_units
 from export.network.model import Sampling
-from export.network.precision import has_bf16_units, lower_precision
+from export.network.precision import lower_precision
 from export.network.weights import load_model
 from export.progress import duration, size
 from export.repository.manifest import GraphFile, Manifest, Source, write_manifest
@@ -73,7 +74,7 @@ def export_source(options: ExportOptions, source: KeptFile) -> list[Version]:
         if settings.precision != "auto" and settings.precision in form.gpu_only and not _is_for_gpu(settings):
             raise OptionError(form.gpu_only[settings.precision])
     for form in formats:
-        require_writable_model(options.repository, options.name + form.suffix)
+        require_writable_model(options.repository, form.model_name(options))
     weights_bytes = source.path.stat().st_size
     largest_batch = settings.max_batch_size or (16 if _is_for_gpu(settings) else 8)
     form_s = (_S_PER_BYTE + _S_PER_BYTE_AND_SAMPLE * largest_batch) * weights_bytes
@@ -117,7 +118,7 @@ def choose_sampling(checkpoint: Checkpoint, settings: ModelSettings) -> Sampling
 
 def _publish(form: Format, options: ExportOptions, material: Material) -> Version:
     """Publish one format."""
-    name = options.name + form.suffix
+    name = form.model_name(options)
     asked = replace(options.settings, formats=(form.name,))
     with new_version(
         options.repository, name, options.version, force=options.force, keep=options.keep
@@ -154,7 +155,7 @@ def _precisions(settings: ModelSettings, form: Format) -> tuple[Precision, ...]:
     if settings.precision != "auto":
         return (settings.precision,)
     on_gpu = _is_for_gpu(settings)
-    if "bf16" not in form.gpu_only and (_gpu_has_bf16_units() if on_gpu else has_bf16_units()):
+    if "bf16" not in form.gpu_only and (_gpu_has_bf16_units() if on_gpu else bf16_units()):
         logger.info("%s multiplies bf16 in hardware: trying it first", "the GPU" if on_gpu else "this CPU")
         return ("bf16", "fp32")
     return ("fp32",)

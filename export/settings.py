@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from export.flags import finite, model_path, positive, whole
+from export.machine import BF16_UNITS, Machine, this_machine
 
 FormatName = Literal["torchscript", "onnx"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -50,6 +51,7 @@ class ExportOptions:
     """What to publish, and where.
 
     `checkpoint`: a file, a folder or a Hugging Face id, kept in `models_dir`. `name`: of the Triton model.
+    `plain_name`: whether its one format is published under just that name, without the format's suffix.
     `version`: None for the one after the newest. `keep`: versions that stay, 0 for all. `force`: whether
     `version` may be replaced.
     """
@@ -59,32 +61,61 @@ class ExportOptions:
     settings: ModelSettings = field(default_factory=ModelSettings)
     models_dir: Path = Path("models")
     name: str = DEFAULT_NAME
+    plain_name: bool = False
     version: int | None = None
     keep: int = 2
     force: bool = False
 
 
-def export_options(values: Mapping[str, Any]) -> ExportOptions:
-    """The options in a parsed command line, whose values have the names of the fields."""
-    formats = get_args(FormatName) if values["format"] == "both" else (values["format"],)
-    given = {**values, "formats": formats}
+def export_options(values: Mapping[str, Any]) -> tuple[ExportOptions, str]:
+    """The options in a parsed command line, whose values have the names of the fields.
+
+    Returns:
+        Them, and why "auto" is the format that it is here; "" where the command line names one.
+    """
+    formats, why = (values["format"],), ""
+    if values["format"] == "both":
+        formats = get_args(FormatName)
+    elif values["format"] == "auto":
+        name, why = fastest_format(values["precision"], values["device_kind"], this_machine())
+        formats = (name,)
+    given = {**values, "formats": formats, "plain_name": values["format"] == "auto"}
     settings = ModelSettings(**{name: given[name] for name in SETTINGS})
     others = {option.name for option in fields(ExportOptions)} - {"settings"}
-    return ExportOptions(settings=settings, **{name: given[name] for name in others})
+    return ExportOptions(settings=settings, **{name: given[name] for name in others}), why
+
+
+def fastest_format(
+    precision: Precision | Literal["auto"], device_kind: DeviceKind, machine: Machine
+) -> tuple[FormatName, str]:
+    """The format that answers fastest in a precision, and why (docs/formats.md has the figures)."""
+    if device_kind == "gpu":
+        return "torchscript", "because it is for a GPU"
+    if device_kind == "auto" and machine.gpu:
+        return "torchscript", "because this machine has an NVIDIA GPU"
+    if precision in {"bf16", "fp16"}:
+        return "torchscript", f"because --precision is {precision}, and ONNX on CPUs is fp32"
+    if precision == "fp32":
+        return "onnx", "the faster one in fp32 on CPUs"
+    if machine.bf16_units:
+        return "torchscript", f"because this CPU multiplies bf16 ({', '.join(machine.bf16_units)})"
+    return "onnx", f"because this CPU has no bf16 units ({' or '.join(BF16_UNITS)})"
 
 
 def add_model_flags(parser: argparse.ArgumentParser, *, for_serving: bool = False) -> list[argparse.Action]:
     """Add what says which model is made.
 
-    `for_serving`: in one format, and without `--precision` in whichever is published.
+    `for_serving`: in one format, by default the fastest here, and without `--precision` in whichever is
+    published.
     """
     own = "the checkpoint's own"
     return [
         parser.add_argument(
             "--format",
-            choices=[*get_args(FormatName), *([] if for_serving else ["both"])],
-            default="torchscript",
-            help="onnx is published as NAME-onnx",
+            choices=["auto", *get_args(FormatName), *([] if for_serving else ["both"])],
+            default="auto" if for_serving else "torchscript",
+            help="onnx is published as NAME-onnx; auto: as NAME, what is fastest here: torchscript on NVIDIA "
+            "GPUs and on CPUs with bf16 units, else onnx",
         ),
         parser.add_argument(
             "--precision",

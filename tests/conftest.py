@@ -53,6 +53,11 @@ def context_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def _stack_of(name: str, folder: Path) -> Iterator[Stack]:
     repository = folder / "repository"
-    arguments = (str(checkpoint_path(name)), f"--repository={repository}", "--precision=fp32")
+    arguments = (
+        str(checkpoint_path(name)),
+        f"--repository={repository}",
+        "--format=torchscript",
+        "--precision=fp32",
+    )
     with running_stack(*arguments, cwd=folder) as stack:
         yield stack

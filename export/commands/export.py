@@ -72,13 +72,15 @@ def _run(given: Given) -> None:
     reuse, triton = values["reuse"], values["triton"]
     _refuse_contradictions(given)
     key = None if triton is None else key_of(values["triton_key_file"])
-    options = export_options(values)
+    options, why = export_options(values)
     if given.variables:
         logger.info("from the environment: %s", given)
+    if why:
+        logger.info("--format auto: %s, %s", options.settings.formats[0], why)
     if options.checkpoint == DEMO:
         logger.warning(DEMO_NOTICE)
     for name in options.settings.formats:
-        model = options.name + FORMATS[name].suffix
+        model = FORMATS[name].model_name(options)
         if not (reuse and versions(options.repository, model)):
             require_writable_model(options.repository, model)
     logger.info("1 of 3: the checkpoint %s", options.checkpoint)

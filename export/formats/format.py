@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.settings import DEFAULT_NAME, FormatName, Precision
+from export.settings import DEFAULT_NAME, ExportOptions, FormatName, Precision
 
 if TYPE_CHECKING:
     from export.formats.self_check import Graph
@@ -37,6 +37,10 @@ class Format:
     file_name: str
     writer: Callable[[], Writer]
     gpu_only: Mapping[Precision, str] = field(default_factory=dict)
+
+    def model_name(self, options: ExportOptions) -> str:
+        """Name of the Triton model as which an export publishes this format."""
+        return options.name + ("" if options.plain_name else self.suffix)
 
     @property
     def original(self) -> Path:

@@ -5,8 +5,6 @@ residual streams, normalisations, time tables, x, the noise and the Euler sum st
 outputs of the graph are float32 in every precision.
 """
 
-from pathlib import Path
-
 import torch
 from torch import nn
 
@@ -19,22 +17,9 @@ DTYPES: dict[Precision, torch.dtype] = {
     "fp16": torch.float16,
 }
 
-# Instruction sets with bfloat16 products; without one of them bfloat16 is slower than float32.
-_BF16_UNITS = frozenset({"amx_bf16", "avx512_bf16"})
-
 
 def lower_precision(model: nn.Module, precision: Precision) -> None:
     """Turn the weights of all matrix products into `precision`, in place; float32 is left as it is."""
     for module in model.modules():
         if isinstance(module, Linear | PatchEmbedding):
             module.to(DTYPES[precision])
-
-
-def has_bf16_units() -> bool:
-    """Whether this machine's CPU multiplies bfloat16 matrices in hardware."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return False
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    return not _BF16_UNITS.isdisjoint(flags.split())

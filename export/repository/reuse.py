@@ -34,10 +34,11 @@ def find_published(
         adapter_sha256: of the LoRA adapter, "" without one.
         but_for: those of `DIFFERENCES` that do not matter; without the name, the usual one comes first.
     """
+    usual_name = form.model_name(replace(options, name=DEFAULT_NAME))
     fitting = [
         version
         for version in all_versions(options.repository)
-        if ("name" in but_for or version.model_name == options.name + form.suffix)
+        if ("name" in but_for or version.model_name == form.model_name(options))
         and version.facts.checkpoint_sha256 == checkpoint_sha256
         and version.facts.adapter_sha256 == adapter_sha256
         and version.manifest.made.formats == (form.name,)
@@ -46,7 +47,7 @@ def find_published(
     ]
     return max(
         fitting,
-        key=lambda version: (version.model_name == DEFAULT_NAME + form.suffix, version.number),
+        key=lambda version: (version.model_name == usual_name, version.number),
         default=None,
     )
 

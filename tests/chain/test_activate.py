@@ -3,12 +3,19 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from contract.tensors import OUTPUT_NAMES
 from export.errors import ActivationError, RepositoryError
+from export.publish import export_checkpoint
 from export.repository.live import activate, rollback
 from export.repository.served import history, served_number
+from export.settings import ExportOptions, ModelSettings
 from tests.chain.served_models import Repository, Served, running_triton
+from tests.golden import checkpoint_path
+from tests.noise import seeded_noise
+from tests.pictures import picture
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +61,27 @@ def test_rollback_goes_to_what_triton_served_before_not_to_what_was_published(
     assert served_number(repository.folder, "nitrogen") == 1
     with pytest.raises(RepositoryError, match="no earlier version of nitrogen"):
         rollback(repository.folder, "nitrogen", served.endpoint)
+
+
+def test_a_running_triton_moves_to_the_other_format_and_back(repository: Repository, served: Served) -> None:
+    """As when `--format auto` chooses otherwise than the export before it."""
+    settings = ModelSettings(formats=("onnx",), steps=1, precision="fp32")
+    export_checkpoint(
+        ExportOptions(checkpoint_path("tiny"), repository.folder, settings, plain_name=True, keep=0)
+    )
+    shown, noise = [picture(1)], seeded_noise(1, 16)
+    answers = [served.answer("nitrogen", shown, noise, context=1, game_id=0)]
+
+    activate(repository.folder, "nitrogen", 2, served.endpoint)
+    assert served.version("nitrogen") == 2
+    answers.append(served.answer("nitrogen", shown, noise, context=1, game_id=0))
+    assert rollback(repository.folder, "nitrogen", served.endpoint) == 1
+    assert served.version("nitrogen") == 1
+    answers.append(served.answer("nitrogen", shown, noise, context=1, game_id=0))
+
+    for tensor in OUTPUT_NAMES:
+        np.testing.assert_allclose(answers[1][tensor], answers[0][tensor], rtol=0, atol=1e-4)
+        np.testing.assert_array_equal(answers[2][tensor], answers[0][tensor])
 
 
 def test_a_triton_of_another_repository_is_noticed(

@@ -10,7 +10,7 @@ import torch
 from export.errors import OptionError, VerificationError
 from export.formats.self_check import BOUNDS
 from export.formats.torchscript import load_torchscript
-from export.network.precision import has_bf16_units
+from export.machine import bf16_units
 from export.publish import export_checkpoint
 from export.repository.versions import Version
 from export.settings import Precision
@@ -74,7 +74,7 @@ def test_auto_takes_bf16_where_the_device_multiplies_it(tmp_path: Path) -> None:
     on_this_cpu = export(checkpoint_path("tiny"), tmp_path, device_kind="cpu")
     on_a_gpu = export(checkpoint_path("tiny"), tmp_path, device_kind="gpu")
 
-    assert on_this_cpu.facts.precision == ("bf16" if has_bf16_units() else "fp32")
+    assert on_this_cpu.facts.precision == ("bf16" if bf16_units() else "fp32")
     assert on_a_gpu.facts.precision == "bf16"
 
 

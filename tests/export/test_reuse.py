@@ -151,6 +151,24 @@ def test_only_the_form_that_is_missing_is_exported(
     ]
 
 
+def test_a_format_that_auto_chose_is_published_under_the_plain_name(
+    repository: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Beside the format that was there; and an operator's own choice finds that one again."""
+    caplog.set_level("INFO")
+    publish_light(repository, 1)
+    for format_ in ("auto", "auto", "torchscript", "auto"):
+        run(repository, f"--format={format_}", "--device-kind=cpu", "--any=device_kind")
+
+    made, other = repository / "nitrogen" / "2", repository / "nitrogen" / "1"
+    assert capsys.readouterr().out.splitlines() == [
+        *(f"published {made}", f"reused {made}", f"reused {other}", f"reused {made}")
+    ]
+    assert (made / "model.onnx").is_file()
+    assert served_number(repository, "nitrogen") == 2
+    assert caplog.text.count("--format auto: onnx, the faster one in fp32 on CPUs\n") == 3
+
+
 def test_a_version_whose_graph_is_not_whole_is_not_reused(repository: Path) -> None:
     publish_light(repository, 1)
     graph = repository / "nitrogen" / "1" / "model.py"

@@ -102,6 +102,11 @@ def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
     assert "nowhere/ng.pt" in failed_start(tmp_path, "nowhere/ng.pt")
 
 
+def serving(repository: Path) -> tuple[str, str]:
+    """Flags that serve what a repository holds."""
+    return f"--repository={repository}", "--format=torchscript"
+
+
 def corrupted(repository: Path) -> Path:
     path = repository / "nitrogen" / "1" / "model.pt"
     content = path.read_bytes()
@@ -111,7 +116,7 @@ def corrupted(repository: Path) -> Path:
 
 
 def test_corrupt_model_is_reported_in_tritons_words(tmp_path: Path, tiny_repository: Path) -> None:
-    sentence = failed_start(tmp_path, CHECKPOINT, f"--repository={corrupted(tiny_repository)}")
+    sentence = failed_start(tmp_path, CHECKPOINT, *serving(corrupted(tiny_repository)))
     assert "nitrogen" in sentence.removeprefix("nitrogen-serve: ")
     assert "PytorchStreamReader" in sentence
 
@@ -133,7 +138,7 @@ def test_a_failing_warm_up_is_reported_by_its_cause(tmp_path: Path, tiny_reposit
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
     for _ in range(5):
-        sentence = failed_start(tmp_path, CHECKPOINT, f"--repository={tiny_repository}")
+        sentence = failed_start(tmp_path, CHECKPOINT, *serving(tiny_repository))
         # This Triton now and then ends over a failed warm-up (docs/export.md), before it has told the cause.
         if "SIGSEGV" not in sentence:
             break
@@ -143,7 +148,7 @@ def test_a_failing_warm_up_is_reported_by_its_cause(tmp_path: Path, tiny_reposit
 
 
 def test_log_that_the_sentence_names_is_there_to_be_read(tmp_path: Path, tiny_repository: Path) -> None:
-    sentence = failed_start(tmp_path, CHECKPOINT, f"--repository={corrupted(tiny_repository)}")
+    sentence = failed_start(tmp_path, CHECKPOINT, *serving(corrupted(tiny_repository)))
     named = re.findall(r"/\S+\.log", sentence)
     assert [path for path in named if not Path(path).is_file()] == []
 
@@ -242,7 +247,7 @@ def test_without_a_network_the_first_line_says_what_is_wanted_and_that_the_demo_
 
 def test_wrong_variable_is_named_with_what_is_allowed(tmp_path: Path) -> None:
     sentence = failed_start(tmp_path, env={**os.environ, "NITROGEN_FORMAT": "both"})
-    assert "NITROGEN_FORMAT is 'both', but one of torchscript, onnx is needed" in sentence
+    assert "NITROGEN_FORMAT is 'both', but one of auto, torchscript, onnx is needed" in sentence
 
 
 def test_several_workers_are_not_for_the_standalone(tmp_path: Path) -> None:

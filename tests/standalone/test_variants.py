@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 
 def arguments(repository: Path, *more: str) -> tuple[str, ...]:
-    return (str(checkpoint_path("tiny")), f"--repository={repository}", *more)
+    return (str(checkpoint_path("tiny")), f"--repository={repository}", "--format=torchscript", *more)
 
 
 def steps(stack: Stack, **fields: object) -> int:
@@ -92,6 +92,22 @@ def test_onnx_is_served_by_the_same_chain(tiny_repository: Path, tmp_path: Path)
             assert client.request(type="info")["info"]["model"].endswith(
                 {"torchscript": "nitrogen", "onnx": "nitrogen-onnx"}[form]
             )
+    for part in ("j_left", "j_right", "buttons"):
+        np.testing.assert_allclose(preds[0][part], preds[1][part], rtol=0, atol=1e-4)
+
+
+def test_the_fastest_format_is_served_under_the_usual_name(tiny_repository: Path, tmp_path: Path) -> None:
+    """ONNX, because the precision is fp32; the repository holds TorchScript, which stays there."""
+    preds = []
+    for format_ in ("torchscript", "auto"):
+        flags = arguments(tiny_repository, f"--format={format_}", "--precision=fp32")
+        with running_stack(*flags, cwd=tmp_path) as stack, PickleClient(stack.zmq_port) as client:
+            preds.append(client.request(type="predict", image=picture(1), seed=1)["pred"])
+            assert client.request(type="info")["info"]["model"] == "nitrogen"
+        assert any("--format auto: onnx" in line for line in stack.lines) is (format_ == "auto")
+
+    made = [version.manifest.made.formats for version in versions(tiny_repository, "nitrogen")]
+    assert made == [("torchscript",), ("onnx",)]
     for part in ("j_left", "j_right", "buttons"):
         np.testing.assert_allclose(preds[0][part], preds[1][part], rtol=0, atol=1e-4)
 
