@@ -1,11 +1,12 @@
 """Asking the server in a thread of its own, so that the game goes on and Ctrl-C is heard."""
 
+import logging
 import queue
 import re
 import threading
 import time
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import nitrogen_client
 
@@ -13,6 +14,8 @@ from nitrogen_play.errors import PlayError, ServerError
 from nitrogen_play.frames import model_frame
 from nitrogen_play.interfaces import Picture
 from nitrogen_play.pad import PadState, pad_states
+
+logger = logging.getLogger(__name__)
 
 # What may be over in a moment; all other errors stop the game.
 _PASSING = (
@@ -56,6 +59,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class _Told:
+    """Rows that were played, from a tick on."""
+
+    tick: int
+    rows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class _Question:
     frame: Picture
     tick: int
@@ -74,7 +85,10 @@ class Asker:
         self._allow_menu = allow_menu
         self._resize_mode = resize_mode
         self._with_timing = True
-        self._questions: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
+        # Whether the server takes what was played, and was there when it was last asked.
+        self._is_told = True
+        self._is_there = True
+        self._questions: queue.SimpleQueue[_Question | _Told | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[tuple[int, Answer | PlayError]] = queue.SimpleQueue()
         self._resets = 0
         self._resets_done = 0
@@ -91,6 +105,10 @@ class Asker:
         """Ask for the chunk that answers a picture."""
         self._pending += 1
         self._questions.put(_Question(frame, tick, self._resets))
+
+    def tell(self, tick: int, rows: list[dict[str, Any]]) -> None:
+        """Tell the server what was played from a tick on, behind what was asked; nobody waits for it."""
+        self._questions.put(_Told(tick, rows))
 
     def answer(self, timeout_s: float) -> Answer | None:
         """Return the answer, None if there is none yet.
@@ -131,7 +149,23 @@ class Asker:
     def _work(self) -> None:
         with self._client:
             while (question := self._questions.get()) is not None:
-                self._answers.put((question.resets, self._answered(question)))
+                if isinstance(question, _Told):
+                    self._tell(question)
+                    continue
+                answer = self._answered(question)
+                self._is_there = isinstance(answer, Answer) and answer.states is not None
+                self._answers.put((question.resets, answer))
+
+    def _tell(self, told: _Told) -> None:
+        if not (self._is_told and self._is_there):
+            return
+        try:
+            self._client.played(told.tick, told.rows)
+        except (nitrogen_client.BadRequestError, nitrogen_client.UnsupportedError):
+            # An older gateway, or a server of the older kind.
+            self._is_told = False
+        except nitrogen_client.NitrogenError as error:
+            logger.info("the server was not told what was played: %s", error)
 
     def _answered(self, question: _Question) -> Answer | PlayError:
         began = time.monotonic()

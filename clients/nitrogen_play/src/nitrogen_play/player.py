@@ -10,6 +10,7 @@ from nitrogen_play.errors import ServerError
 from nitrogen_play.interfaces import Game
 from nitrogen_play.meter import Meter
 from nitrogen_play.pad import NEUTRAL, PadState
+from nitrogen_play.played_rows import PlayedRows
 from nitrogen_play.recording.actions_file import RecordedStep
 from nitrogen_play.recording.recorder import Recorder
 from nitrogen_play.schedule import ChunkSchedule
@@ -72,6 +73,7 @@ class Player:
         self._say = say
         self._stop = stop
         self._away_since: float | None = None
+        self._played = PlayedRows()
 
     def play(self) -> None:
         """Play.
@@ -86,6 +88,7 @@ class Player:
                 self._play_in_turns()
         finally:
             self._game.gamepad.release()
+            self._tell_played()
 
     def _play_in_turns(self) -> None:
         """Ask, play the chunk, ask again."""
@@ -108,6 +111,7 @@ class Player:
         is_holding = not clock.stands_still
         while True:
             self._asker.ask(self._game.screen.capture(), clock.now())
+            self._tell_played()
             answer = None
             while answer is None:
                 if self._stop.is_set():
@@ -146,6 +150,7 @@ class Player:
                 not_before = time.monotonic() + _BETWEEN_TRIES_S
             if not self._asker.is_busy and time.monotonic() >= not_before and schedule.wants_chunk(now):
                 self._asker.ask(self._game.screen.capture(), now)
+                self._tell_played()
             due = schedule.due(now)
             if self._hold(due.state, due.chunk, due.index, is_fresh=due.is_fresh):
                 schedule.clear()
@@ -173,14 +178,22 @@ class Player:
             held += 1
         if recorder is not None:
             recorder.add_step(RecordedStep(state, chunk, index, first_tick, held))
+        self._played.hold(state, first_tick, first_tick + held)
         if began_anew:
             self._asker.forget()
         return began_anew
 
+    def _tell_played(self) -> None:
+        """Tell the server what was played since it was last told."""
+        for tick, rows in self._played.take():
+            self._asker.tell(tick, rows)
+
     def _release(self, chunk: int) -> None:
         self._game.gamepad.release()
+        now = self._game.clock.now()
+        self._played.hold(NEUTRAL, now, now)
         if self._recorder is not None:
-            self._recorder.add_step(RecordedStep(NEUTRAL, chunk, 0, self._game.clock.now(), 0))
+            self._recorder.add_step(RecordedStep(NEUTRAL, chunk, 0, now, 0))
 
     def _count(self, answer: Answer) -> None:
         if self._away_since is not None:
