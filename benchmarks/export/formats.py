@@ -121,14 +121,14 @@ def unhoisted(network: NitroGen, checkpoint: Checkpoint, inputs: Inputs) -> Tens
     frames, frame_count, game_id, x = inputs
     config = checkpoint.config.model_cfg
     sequence = network.tokens(frames, frame_count, game_id)
-    for bucket in time_buckets(network.steps, config.num_timestep_buckets):
+    for step, bucket in enumerate(time_buckets(network.steps, config.num_timestep_buckets)):
         keys_values = network.dit.attend_to(network.mix(sequence))
         tables = time_tables(
             checkpoint.tensors, [bucket], config.diffusion_model_cfg.num_layers, config.hidden_size
         )
-        hidden = network.action_encoder(x, tables["tau"][0])
+        hidden = network.action_encoder(x, step)
         hidden = network.dit(hidden, keys_values, tables["block_adaln"][0], tables["out_adaln"][0])
-        x = x + network.action_decoder(hidden) / network.steps
+        x = x + network.action_decoder(hidden)
     return decode(x, network.old_layout)[-1]
 
 

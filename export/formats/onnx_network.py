@@ -1,15 +1,14 @@
 """The network once more, in ONNX's operators: `NitroGen.forward`, node by node.
 
 Written out, not left to PyTorch's exporters (docs/decisions.md). That it computes the same is proven at each
-export (`self_check`). Weights have their names in `NitroGen`; those that are made here for one sampler step
-end in the step's number.
+export (`self_check`). Weights have their names in `NitroGen`; those of one sampler step end in the step's
+number.
 """
 
 from collections.abc import Iterable
 from typing import cast
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documentation gives it
 from onnx import TensorProto
 from torch import Tensor
 
@@ -35,8 +34,7 @@ def network_graph(model: NitroGen) -> GraphBuilder:
     keys_values = _keys_values(graph, model.dit, _mix(graph, model, sequence, tokens), tokens)
     x = graph.reshape("noise", -1, ACTION_WIDTH)
     for step in range(model.steps):
-        v = _velocity(graph, model, x, step, keys_values)
-        x = graph.node("Add", x, graph.node("Div", v, graph.number(float(model.steps))))
+        x = graph.node("Add", x, _increment(graph, model, x, step, keys_values))
     _decode(graph, x, model.horizon, old_layout=model.old_layout)
     return graph
 
@@ -123,17 +121,17 @@ def _keys_values(graph: GraphBuilder, dit: DiT, context: str, tokens: int) -> Cr
     ]
 
 
-def _velocity(graph: GraphBuilder, model: NitroGen, x: str, step: int, keys_values: CrossKeysValues) -> str:
-    """v(x, t) at a sampler step: (B x H, 25) to (B x H, 25)."""
+def _increment(graph: GraphBuilder, model: NitroGen, x: str, step: int, keys_values: CrossKeysValues) -> str:
+    """What a sampler step adds to x, v(x, t) / N: (B x H, 25) to (B x H, 25)."""
     if model.is_guided:
         x = graph.node("Concat", x, x, axis=0)
     h = _encode(graph, model, x, step)
     for index, block in enumerate(cast("Iterable[DiTBlock]", model.dit.blocks)):
         name, width = f"dit.blocks.{index}", model.dit.out.in_features
         scale, shift = model.block_adaln[step, index]
-        normed = graph.scaled_norm(h, block.norm1, f"{name}.norm1.{step}", 1 + scale, shift)
+        normed = graph.scaled_norm(h, f"{name}.norm1.{step}", scale, shift, block.norm1.eps)
         if block.has_positions:
-            normed = graph.add_rows(normed, f"{name}.positions", block.positions[: model.horizon])
+            normed = graph.add_rows(normed, f"{name}.positions", block.positions)
         normed = graph.lowered(normed)
         if block.is_self_attention:
             attended = graph.self_attention(
@@ -146,27 +144,25 @@ def _velocity(graph: GraphBuilder, model: NitroGen, x: str, step: int, keys_valu
             attended = graph.attention(queries, keys, values, block.heads, width)
         h = _after_attention(graph, block, name, h, attended)
     scale, shift = model.out_adaln[step]
-    h = graph.scaled_norm(h, model.dit.norm_out, f"dit.norm_out.{step}", 1 + scale, shift)
+    h = graph.scaled_norm(h, f"dit.norm_out.{step}", scale, shift, model.dit.norm_out.eps)
     h = graph.linear(graph.lowered(h), "dit.out", model.dit.out)
     h = graph.node("Relu", graph.linear(h, "action_decoder.layer1", model.action_decoder.layer1))
-    v = graph.raised(graph.linear(h, "action_decoder.layer2", model.action_decoder.layer2))
+    increment = graph.raised(graph.linear(h, "action_decoder.layer2", model.action_decoder.layer2))
     if model.is_guided:
-        conditional, unconditional = graph.split(v, 2, axis=0)
+        conditional, unconditional = graph.split(increment, 2, axis=0)
         change = graph.node("Sub", conditional, unconditional)
-        v = graph.node("Add", conditional, graph.node("Mul", change, graph.number(float(model.cfg_scale))))
-    return v
+        change = graph.node("Mul", change, graph.number(float(model.cfg_scale)))
+        increment = graph.node("Add", conditional, change)
+    return increment
 
 
 def _encode(graph: GraphBuilder, model: NitroGen, x: str, step: int) -> str:
     """Action encoder: (B x H, 25) to (B x H, D)."""
     encoder = model.action_encoder
-    of_actions, of_time = encoder.w2.weight.chunk(2, dim=1)
-    # The time's half of the product is the same in each row, so that it can be part of the bias.
-    time = model.tau[step].to(graph.dtype).float()
-    bias = F.linear(time, of_time.float(), encoder.w2.bias.float()).to(graph.dtype)
     h = graph.linear(graph.lowered(x), "action_encoder.w1", encoder.w1)
-    weight_name = graph.weight("action_encoder.w2.weight", of_actions)
-    h = graph.raised(graph.product(h, weight_name, graph.weight(f"action_encoder.w2.bias.{step}", bias)))
+    weight = graph.weight("action_encoder.w2.weight", encoder.w2.weight)
+    bias = graph.weight(f"action_encoder.w2.bias.{step}", encoder.w2.bias[step])
+    h = graph.raised(graph.product(h, weight, bias))
     h = graph.lowered(graph.node("Mul", h, graph.node("Sigmoid", h)))
     h = graph.linear(h, "action_encoder.w3", encoder.w3)
     return graph.add_rows(graph.raised(h), "action_encoder.positions", encoder.positions)

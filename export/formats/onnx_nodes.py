@@ -89,14 +89,14 @@ class GraphBuilder:
     def layer_norm(self, x: str, name: str, layer: nn.LayerNorm) -> str:
         """Normalised rows, times the layer's weight plus its bias if it has them."""
         if layer.elementwise_affine:
-            return self.scaled_norm(x, layer, name, layer.weight, layer.bias)
+            return self.scaled_norm(x, name, layer.weight, layer.bias, layer.eps)
         width = layer.normalized_shape[0]
-        return self.scaled_norm(x, layer, f"no affine {width}", torch.ones(width), torch.zeros(width))
+        return self.scaled_norm(x, f"no affine {width}", torch.ones(width), torch.zeros(width), layer.eps)
 
-    def scaled_norm(self, x: str, layer: nn.LayerNorm, name: str, scale: Tensor, shift: Tensor) -> str:
+    def scaled_norm(self, x: str, name: str, scale: Tensor, shift: Tensor, eps: float) -> str:
         """Normalised rows, times `scale` plus `shift`, both (D,) and named after `name`."""
         scale_name, shift_name = self.weight(f"{name}.weight", scale), self.weight(f"{name}.bias", shift)
-        return self.node("LayerNormalization", x, scale_name, shift_name, axis=-1, epsilon=layer.eps)
+        return self.node("LayerNormalization", x, scale_name, shift_name, axis=-1, epsilon=eps)
 
     def add_rows(self, x: str, name: str, rows: Tensor) -> str:
         """(B x T, D) plus (T, D) for each sample."""

@@ -5,30 +5,31 @@ import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documenta
 from torch import Tensor, nn
 
 from contract.gamepad import ACTION_WIDTH
-from export.network.layers import Linear
+from export.network.layers import Linear, SteppedLinear
 
 
 class ActionEncoder(nn.Module):
-    """Noisy actions and a time step to DiT tokens."""
+    """Noisy actions and a sampler step to DiT tokens.
+
+    The second linear's time half depends on the step only: it is part of that linear's biases.
+    """
 
     positions: Tensor
 
-    def __init__(self, width: int, horizon: int) -> None:
+    def __init__(self, width: int, horizon: int, steps: int) -> None:
         super().__init__()
         self.w1 = Linear(ACTION_WIDTH, width)
-        self.w2 = Linear(2 * width, width)
+        self.w2 = SteppedLinear(width, width, steps)
         self.w3 = Linear(width, width)
         self.register_buffer("positions", torch.empty(horizon, width))
 
-    def forward(self, x: Tensor, time_features: Tensor) -> Tensor:
-        """(B, T, 25) actions and (D,) time features to (B, T, D)."""
-        a = self.w1(x)
-        tau = time_features.expand(a.size(0), a.size(1), -1)
-        return self.w3(F.silu(self.w2(torch.cat([a, tau], dim=-1)))) + self.positions
+    def forward(self, x: Tensor, step: int) -> Tensor:
+        """(B, T, 25) actions to (B, T, D)."""
+        return self.w3(F.silu(self.w2(self.w1(x), step))) + self.positions
 
 
 class ActionDecoder(nn.Module):
-    """DiT output to velocity."""
+    """DiT output to what a sampler step adds to x, v / N: the last linear's weights are divided by N."""
 
     def __init__(self, in_width: int, width: int) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ None declares `__constants__`: TorchScript writes several in an order that chang
 and the same model shall give the same file.
 """
 
+import torch
 import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documentation gives it
 from torch import Tensor, nn
 
@@ -16,6 +17,19 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) to (..., out) of the weights' type."""
         return F.linear(x.to(self.weight.dtype), self.weight, self.bias)
+
+
+class SteppedLinear(nn.Module):
+    """A linear map in its weights' type whose bias is another one in each sampler step."""
+
+    def __init__(self, in_width: int, out_width: int, steps: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_width, in_width))
+        self.bias = nn.Parameter(torch.empty(steps, out_width))
+
+    def forward(self, x: Tensor, step: int) -> Tensor:
+        """(..., in) to (..., out) of the weights' type."""
+        return F.linear(x.to(self.weight.dtype), self.weight, self.bias[step])
 
 
 class PatchEmbedding(nn.Conv2d):
@@ -40,3 +54,15 @@ class LayerNorm(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         """(..., D) float32 to (..., D) float32."""
         return F.layer_norm(x, [x.size(-1)], self.weight, self.bias, self.eps)
+
+
+class AdaptiveLayerNorm(nn.Module):
+    """Layer normalisation of the last dimension, in float32, whose scale and shift are given at each call."""
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """(..., D) to (..., D), normalised times scale plus shift, both (D,); all float32."""
+        return F.layer_norm(x, [x.size(-1)], scale, shift, self.eps)

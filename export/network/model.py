@@ -34,7 +34,6 @@ class NitroGen(nn.Module):
 
     block_adaln: Tensor
     out_adaln: Tensor
-    tau: Tensor
     game_rows: Tensor
 
     def __init__(
@@ -58,13 +57,12 @@ class NitroGen(nn.Module):
         self.mixer = nn.ModuleList(
             MixerBlock(model.vl_self_attention_cfg) for _ in range(model.vl_self_attention_cfg.num_layers)
         )
-        self.dit = DiT(dit)
-        self.action_encoder = ActionEncoder(width, model.action_horizon)
+        self.dit = DiT(dit, model.action_horizon)
+        self.action_encoder = ActionEncoder(width, model.action_horizon, steps)
         self.action_decoder = ActionDecoder(dit.output_dim, width)
         self.register_buffer("game_rows", torch.empty(num_games, model.vision_hidden_size))
         self.register_buffer("block_adaln", torch.empty(steps, dit.num_layers, 2, width))
         self.register_buffer("out_adaln", torch.empty(steps, 2, width))
-        self.register_buffer("tau", torch.empty(steps, width))
 
     def forward(
         self, frames: Tensor, frame_count: Tensor, game_id: Tensor, noise: Tensor
@@ -83,7 +81,7 @@ class NitroGen(nn.Module):
         keys_values = self.dit.attend_to(self.mix(self.tokens(frames, frame_count, game_id)))
         x = noise
         for step in range(self.steps):
-            x = x + self.velocity(x, step, keys_values) / self.steps
+            x = x + self.increment(x, step, keys_values)
         return decode(x, self.old_layout)
 
     def tokens(self, frames: Tensor, frame_count: Tensor, game_id: Tensor) -> Tensor:
@@ -113,17 +111,18 @@ class NitroGen(nn.Module):
             sequence = block(sequence)
         return sequence
 
-    def velocity(self, x: Tensor, step: int, keys_values: Tensor) -> Tensor:
-        """v(x, t) at a sampler step, with guidance if there is any: (B, H, 25) to (B, H, 25)."""
+    def increment(self, x: Tensor, step: int, keys_values: list[Tensor]) -> Tensor:
+        """What a sampler step adds to x, v(x, t) / N, guidance included: (B, H, 25) to (B, H, 25)."""
         if self.is_guided:
             x = torch.cat([x, x])
-        hidden = self.action_encoder(x, self.tau[step])
+        hidden = self.action_encoder(x, step)
         hidden = self.dit(hidden, keys_values, self.block_adaln[step], self.out_adaln[step])
-        v = self.action_decoder(hidden).to(x.dtype)
+        increment: Tensor = self.action_decoder(hidden)
         if self.is_guided:
-            conditional, unconditional = v.chunk(2)
-            v = conditional + self.cfg_scale * (conditional - unconditional)
-        return v
+            conditional, unconditional = increment.to(x.dtype).chunk(2)
+            # In the other order: c + s (c - u) as u + (1 + s) (c - u).
+            increment = torch.lerp(unconditional, conditional, 1 + self.cfg_scale)
+        return increment
 
 
 def decode(actions: Tensor, old_layout: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:

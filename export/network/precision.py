@@ -8,7 +8,7 @@ outputs of the graph are float32 in every precision.
 import torch
 from torch import nn
 
-from export.network.layers import Linear, PatchEmbedding
+from export.network.layers import Linear, PatchEmbedding, SteppedLinear
 from export.settings import Precision
 
 DTYPES: dict[Precision, torch.dtype] = {
@@ -21,5 +21,5 @@ DTYPES: dict[Precision, torch.dtype] = {
 def lower_precision(model: nn.Module, precision: Precision) -> None:
     """Turn the weights of all matrix products into `precision`, in place; float32 is left as it is."""
     for module in model.modules():
-        if isinstance(module, Linear | PatchEmbedding):
+        if isinstance(module, Linear | SteppedLinear | PatchEmbedding):
             module.to(DTYPES[precision])

@@ -1,7 +1,7 @@
 """Everything of the sampler that depends on the time step only, computed once at export.
 
 Source: docs/model.md, "Transformer blocks" (DiT time embedding, AdaLN) and "Action encoder and decoder"
-(tau). One step at a time and in float32, as the reference does: the products are the same bit for bit.
+(tau). One step at a time and in float32, as the reference does.
 """
 
 import math
@@ -24,20 +24,24 @@ def time_buckets(steps: int, num_buckets: int) -> list[int]:
 def time_tables(
     tensors: Mapping[str, Tensor], buckets: list[int], num_blocks: int, width: int
 ) -> dict[str, Tensor]:
-    """Tables for the given integer times, one row for each, by the names of `NitroGen`'s buffers.
+    """Tables for the given integer times, one row for each, by their names in `NitroGen`.
 
     Args:
-        tensors: the checkpoint's float32 state_dict; reads `model.timestep_encoder.*`, `norm1.linear` of each
-            block and `proj_out_1`.
+        tensors: the checkpoint's state_dict; reads `model.timestep_encoder.*`, `norm1.linear` of each block,
+            `proj_out_1` and `action_encoder.W2`.
         buckets: `time_buckets`.
         num_blocks: DiT blocks.
         width: D.
 
     Returns:
-        `block_adaln`: (steps, blocks, 2, D), scale and shift of each DiT block; `out_adaln`: (steps, 2, D),
-        scale and shift of the output norm; `tau`: (steps, D), the action encoder's time features.
+        `block_adaln`: (steps, blocks, 2, D), 1 + scale and shift of each DiT block; `out_adaln`:
+        (steps, 2, D), 1 + scale and shift of the output norm; `action_encoder.w2.bias`: (steps, D), the bias
+        of the action encoder's second linear with the product of its time half.
     """
-    block_rows, out_rows, tau_rows = [], [], []
+    # Of (embodiment, in, out); the time features are the second half of what goes in.
+    time_weight = tensors["action_encoder.W2.W"][0, width:].float().t()
+    time_bias = tensors["action_encoder.W2.b"][0].float()
+    block_rows, out_rows, bias_rows = [], [], []
     for bucket in buckets:
         activated = F.silu(_time_embedding(tensors, bucket))
         of_blocks = [
@@ -49,9 +53,15 @@ def time_tables(
         block_rows.append(torch.stack(of_blocks))
         # The output norm's halves come in the other order: shift, then scale.
         out_rows.append(_linear(tensors, "model.proj_out_1", activated).unflatten(0, [2, -1]).flip(0))
-        tau_rows.append(_encoder_features(bucket, width))
-    tables = {"block_adaln": block_rows, "out_adaln": out_rows, "tau": tau_rows}
-    return {name: torch.stack(rows) for name, rows in tables.items()}
+        bias_rows.append(F.linear(_encoder_features(bucket, width), time_weight, time_bias))
+    block_adaln, out_adaln = torch.stack(block_rows), torch.stack(out_rows)
+    block_adaln[:, :, 0] += 1
+    out_adaln[:, 0] += 1
+    return {
+        "block_adaln": block_adaln,
+        "out_adaln": out_adaln,
+        "action_encoder.w2.bias": torch.stack(bias_rows),
+    }
 
 
 def _linear(tensors: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:

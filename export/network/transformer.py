@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documenta
 from torch import Tensor, nn
 
 from export.checkpoint.config import DiTConfig, TransformerConfig
-from export.network.layers import LayerNorm, Linear
+from export.network.layers import AdaptiveLayerNorm, LayerNorm, Linear
 
 NORM_EPS = 1e-5
 OUTPUT_NORM_EPS = 1e-6
@@ -34,8 +34,8 @@ def attend_to_itself(projected: Tensor, heads: int) -> Tensor:
     Returns:
         (B, T, heads x head_dim).
     """
-    queries, keys, values = projected.chunk(3, dim=-1)
-    return attend(split_heads(queries, heads), split_heads(keys, heads), split_heads(values, heads))
+    queries, keys, values = projected.unflatten(-1, [3, heads, -1]).permute(2, 0, 3, 1, 4).unbind(0)
+    return attend(queries, keys, values)
 
 
 class FeedForward(nn.Module):
@@ -81,13 +81,13 @@ class DiTBlock(nn.Module):
 
     positions: Tensor
 
-    def __init__(self, config: DiTConfig, index: int) -> None:
+    def __init__(self, config: DiTConfig, index: int, horizon: int) -> None:
         super().__init__()
         self.heads = config.num_attention_heads
         self.has_positions = config.position_rows > 0
         self.is_self_attention = config.is_self_attention(index)
-        self.register_buffer("positions", torch.empty(config.position_rows, config.width))
-        self.norm1 = LayerNorm(config.width, eps=NORM_EPS, elementwise_affine=False)
+        self.register_buffer("positions", torch.empty(horizon if self.has_positions else 0, config.width))
+        self.norm1 = AdaptiveLayerNorm(NORM_EPS)
         self.projection = Linear(config.width, (3 if self.is_self_attention else 1) * config.width)
         self.out = Linear(config.width, config.width)
         self.norm3 = LayerNorm(config.width, eps=NORM_EPS, elementwise_affine=False)
@@ -98,17 +98,17 @@ class DiTBlock(nn.Module):
 
         Args:
             x: (B, T, D).
-            scale: (D,), AdaLN's row for the current time step.
-            shift: (D,), likewise.
+            scale: (D,), AdaLN's 1 + scale at the current time step.
+            shift: (D,), AdaLN's shift, likewise.
             keys: (B, heads, S, head_dim) of the frames; a self-attention block has no use for them.
             values: likewise.
 
         Returns:
             (B, T, D).
         """
-        h = self.norm1(x) * (1 + scale) + shift
+        h = self.norm1(x, scale, shift)
         if self.has_positions:
-            h = h + self.positions[: x.size(1)]
+            h = h + self.positions
         if self.is_self_attention:
             attended = attend_to_itself(self.projection(h), self.heads)
         else:
@@ -124,45 +124,46 @@ class DiT(nn.Module):
     products come in as tables (`time_tables`).
     """
 
-    def __init__(self, config: DiTConfig) -> None:
+    def __init__(self, config: DiTConfig, horizon: int) -> None:
         super().__init__()
         self.heads = config.num_attention_heads
-        self.blocks = nn.ModuleList(DiTBlock(config, index) for index in range(config.num_layers))
+        self.blocks = nn.ModuleList(DiTBlock(config, index, horizon) for index in range(config.num_layers))
         self.cross_blocks = sum(not config.is_self_attention(index) for index in range(config.num_layers))
         # Which keys and values a block reads; a self-attention block is given some, and ignores them.
         stride = 2 if config.interleave_self_attention else 1
         self.cross_index = [index // stride for index in range(config.num_layers)]
         self.keys_values = Linear(config.context_width, self.cross_blocks * 2 * config.width)
-        self.norm_out = LayerNorm(config.width, eps=OUTPUT_NORM_EPS, elementwise_affine=False)
+        self.norm_out = AdaptiveLayerNorm(OUTPUT_NORM_EPS)
         self.out = Linear(config.width, config.output_dim)
 
-    def attend_to(self, context: Tensor) -> Tensor:
+    def attend_to(self, context: Tensor) -> list[Tensor]:
         """Keys and values of all cross-attention blocks, in one product.
 
         Args:
             context: (B, S, C), the mixed vision-language tokens.
 
         Returns:
-            (cross blocks, 2, B, heads, S, head_dim).
+            Keys and values in turns, of one block after the other, each (B, heads, S, head_dim).
         """
-        both = self.keys_values(context).unflatten(-1, [self.cross_blocks, 2, self.heads, -1])
-        return both.permute(2, 3, 0, 4, 1, 5)
+        both = self.keys_values(context).unflatten(-1, [2 * self.cross_blocks, self.heads, -1])
+        return both.permute(2, 0, 3, 1, 4).unbind(0)
 
-    def forward(self, x: Tensor, keys_values: Tensor, block_adaln: Tensor, out_adaln: Tensor) -> Tensor:
+    def forward(self, x: Tensor, keys_values: list[Tensor], block_adaln: Tensor, out_adaln: Tensor) -> Tensor:
         """One pass at one time step.
 
         Args:
             x: (B, T, D), encoded actions.
             keys_values: what `attend_to` gave.
-            block_adaln: (blocks, 2, D), scale and shift of every block at this time step.
-            out_adaln: (2, D), scale and shift of the output norm at this time step.
+            block_adaln: (blocks, 2, D), 1 + scale and shift of every block at this time step.
+            out_adaln: (2, D), 1 + scale and shift of the output norm at this time step.
 
         Returns:
             (B, T, output_dim).
         """
+        adaln = block_adaln.flatten(0, 1).unbind(0)
         for index, block in enumerate(self.blocks):
-            scale, shift = block_adaln[index].unbind(0)
-            keys, values = keys_values[self.cross_index[index]].unbind(0)
-            x = block(x, scale, shift, keys, values)
+            of_block, of_context = 2 * index, 2 * self.cross_index[index]
+            keys, values = keys_values[of_context], keys_values[of_context + 1]
+            x = block(x, adaln[of_block], adaln[of_block + 1], keys, values)
         scale, shift = out_adaln.unbind(0)
-        return self.out(self.norm_out(x) * (1 + scale) + shift)
+        return self.out(self.norm_out(x, scale, shift))

@@ -36,7 +36,7 @@ def _mapped(checkpoint: Checkpoint, sampling: Sampling) -> dict[str, Tensor]:
         **time_tables(tensors, buckets, dit.num_layers, model.hidden_size),
         "game_rows": tensors["game_embedding.weight"] if checkpoint.games else no_games,
         **_vision(tensors, checkpoint.vision),
-        **_actions(tensors, checkpoint.config),
+        **_actions(tensors, checkpoint.config, sampling.steps),
     }
     for index in range(model.vl_self_attention_cfg.num_layers):
         source, target = f"vl_self_attention_model.transformer_blocks.{index}", f"mixer.{index}"
@@ -59,6 +59,7 @@ def _mapped(checkpoint: Checkpoint, sampling: Sampling) -> dict[str, Tensor]:
         parts = "qkv" if dit.is_self_attention(index) else "q"
         mapped |= _stacked(tensors, [f"{source}.attn1.to_{part}" for part in parts], f"{target}.projection")
         mapped |= _block_rest(tensors, source, target, dit.width)
+        mapped[f"{target}.positions"] = mapped[f"{target}.positions"][: model.action_horizon].clone()
     mapped |= _same(tensors, "model.proj_out_2", "dit.out")
     return mapped
 
@@ -106,12 +107,11 @@ def _vision(tensors: Mapping[str, Tensor], vision: VisionConfig) -> dict[str, Te
     return mapped
 
 
-def _actions(tensors: Mapping[str, Tensor], config: CheckpointConfig) -> dict[str, Tensor]:
+def _actions(tensors: Mapping[str, Tensor], config: CheckpointConfig, steps: int) -> dict[str, Tensor]:
     model = config.model_cfg
     mapped = {}
     for theirs, ours in [
         ("action_encoder.W1", "action_encoder.w1"),
-        ("action_encoder.W2", "action_encoder.w2"),
         ("action_encoder.W3", "action_encoder.w3"),
         ("action_decoder.layer1", "action_decoder.layer1"),
         ("action_decoder.layer2", "action_decoder.layer2"),
@@ -119,6 +119,11 @@ def _actions(tensors: Mapping[str, Tensor], config: CheckpointConfig) -> dict[st
         # Stored as (embodiment, in, out); a linear wants (out, in).
         mapped[f"{ours}.weight"] = tensors[f"{theirs}.W"][0].t().contiguous()
         mapped[f"{ours}.bias"] = tensors[f"{theirs}.b"][0]
+    # The time half is in the biases that `time_tables` makes.
+    of_actions = tensors["action_encoder.W2.W"][0, : model.hidden_size]
+    mapped["action_encoder.w2.weight"] = of_actions.t().contiguous()
+    for kind in ("weight", "bias"):
+        mapped[f"action_decoder.layer2.{kind}"] = mapped[f"action_decoder.layer2.{kind}"].float() / steps
     if model.add_pos_embed:
         mapped["action_encoder.positions"] = tensors["position_embedding.weight"][: model.action_horizon]
     else:

@@ -70,10 +70,10 @@ def test_intermediates_of_the_first_case(name: str) -> None:
     vision = nitrogen.vision(frames[:, -1])
     sequence = nitrogen.tokens(frames, count, game)
     mixed = nitrogen.mix(sequence)
-    encoded = nitrogen.action_encoder(noise, nitrogen.tau[step])
+    encoded = nitrogen.action_encoder(noise, step)
     keys_values = nitrogen.dit.attend_to(mixed)
     denoised = nitrogen.dit(encoded, keys_values, nitrogen.block_adaln[step], nitrogen.out_adaln[step])
-    velocity = nitrogen.velocity(noise, step, keys_values)
+    velocity = nitrogen.increment(noise, step, keys_values) * nitrogen.steps
 
     for found, key in [
         (vision[0, ::16], "i_vision_last"),
