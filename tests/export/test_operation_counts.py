@@ -89,10 +89,10 @@ def test_operations_that_compute_and_views_are_no_more(
     ("name", "precision", "frame", "step"),
     [
         ("tiny", "fp32", 200, 70),
-        ("tiny", "fp16", 235, 86),
-        ("tiny-ctx", "fp16", 256, 95),
+        ("tiny", "fp16", 251, 94),
+        ("tiny-ctx", "fp16", 272, 103),
         ("demo", "fp32", 836, 170),
-        ("demo", "fp16", 987, 206),
+        ("demo", "fp16", 1061, 224),
     ],
 )
 def test_nodes_of_the_onnx_graph_are_no_more(
