@@ -15,6 +15,7 @@ from pathlib import Path
 import uvloop
 
 from gateway.errors import StartError
+from gateway.memory import keep_memory_for_frames
 from gateway.server import Gateway, run
 from gateway.settings import GatewaySettings
 from gateway.telemetry.logs import configure_logging
@@ -24,6 +25,7 @@ def main(http_socket: Path | None) -> int:
     """Run the worker; 0, or 1 when it cannot start, with the reason as JSON on stdout."""
     settings = GatewaySettings.model_validate_json(sys.stdin.buffer.readline())
     configure_logging(settings.log_level, settings.log_format)
+    keep_memory_for_frames()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(settings, http_socket))

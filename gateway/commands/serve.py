@@ -9,6 +9,7 @@ import uvloop
 
 from gateway.command_line import allow_many_connections, parse_settings
 from gateway.errors import StartError
+from gateway.memory import keep_memory_for_frames
 from gateway.ports.all_ports import PORTS
 from gateway.server import Gateway, run
 from gateway.settings import GatewaySettings
@@ -28,6 +29,7 @@ def main(words: Sequence[str]) -> int:
         return 2
     configure_logging(settings.log_level, settings.log_format)
     allow_many_connections()
+    keep_memory_for_frames()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run_until_signal(settings))
