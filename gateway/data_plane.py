@@ -137,10 +137,12 @@ class DataPlane:
         return None
 
     def _inputs(self, request: Request, frames: tuple[Frame, ...], facts: ModelFacts) -> ModelInputs:
-        if isinstance(request.game, Unset):
-            game_id = self._default_game.id(facts)
-        else:
+        if not isinstance(request.game, Unset):
             game_id = facts.game_id(request.game)
+        elif request.prompt is not None and request.prompt in facts.games:
+            game_id = facts.game_id(request.prompt)
+        else:
+            game_id = self._default_game.id(facts)
         return ModelInputs(frames[-facts.context_length :], game_id, self._noise(request.seed, facts.horizon))
 
     async def _facts_for_info(self, model: TritonModel) -> ModelFacts:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -69,6 +70,27 @@ PortOrOff = Annotated[
 
 def _parse_networks(value: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(part.strip()) for part in value.split(","))
+
+
+def _parse_origins(value: str) -> tuple[str, ...]:
+    """Return origins as browsers send them: scheme, name, and the port where it is not the scheme's own."""
+    return tuple(parse_origin(part.strip()) for part in value.split(","))
+
+
+def parse_origin(text: str) -> str:
+    """Return an origin in the form that browsers send; raises ValueError for what is none."""
+    parts = urlsplit(text)
+    host, port = parts.hostname, parts.port
+    if (
+        parts.scheme not in ("http", "https")
+        or not host
+        or text.count("/") > 3
+        or parts.path not in ("", "/")
+    ):
+        raise ValueError(f"{text!r} is not an origin")
+    name = f"[{host}]" if ":" in host else host
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{name}" if port in (None, usual) else f"{parts.scheme}://{name}:{port}"
 
 
 def _read_by(parse: Callable[[str], object]) -> AfterValidator:
@@ -132,6 +154,8 @@ class GatewaySettings(BaseSettings):
     """Port for Python clients: ZeroMQ with pickle or msgpack (0: the system chooses; off: none)."""
     tcp_port: PortOrOff = 5556
     """Port for BizHawk and other languages: TCP, JSON and image bytes (0: the system chooses; off: none)."""
+    web_port: PortOrOff = 5557
+    """Port for browsers and openpi's clients: pages and WebSockets (0: the system chooses; off: none)."""
     http_port: PortNumber = 8080
     """Port for /healthz, /readyz and /metrics (0: the system chooses)."""
     workers: Annotated[int, Field(gt=0, le=256)] = 1
@@ -140,7 +164,7 @@ class GatewaySettings(BaseSettings):
         Annotated[str, _read_by(_parse_networks)] | None,
         Takes("networks are needed, such as 192.168.1.0/24, with commas between"),
     ] = None
-    """Networks whose clients may use the two ports, such as 192.168.1.0/24,10.0.0.7; all by default."""
+    """Networks whose players may use the gateway, such as 192.168.1.0/24,10.0.0.7; all by default."""
     curve_keys: LocalPath | None = None
     """ZeroMQ port: folder made by `nitrogen-gateway keys`; clients then need a key that lies there."""
     pickle: bool = True
@@ -151,18 +175,33 @@ class GatewaySettings(BaseSettings):
     """TCP port: PEM file with a certificate; the port then speaks TLS only."""
     tcp_tls_key: Annotated[FileOrNone, Needs("tcp_tls_cert")] = None
     """TCP port: PEM file with the key of --tcp-tls-cert, if that file does not hold it."""
+    web_token_file: FileOrNone = None
+    """Web port: file with a token that every WebSocket has to bring, as a header or as ?token=."""
+    web_tls_cert: FileOrNone = None
+    """Web port: PEM file with a certificate; the port then speaks TLS only."""
+    web_tls_key: Annotated[FileOrNone, Needs("web_tls_cert")] = None
+    """Web port: PEM file with the key of --web-tls-cert, if that file does not hold it."""
+    web_origins: Annotated[
+        Annotated[str, _read_by(_parse_origins)] | None,
+        Takes("origins are needed, such as https://play.example.com, with commas between"),
+    ] = None
+    """Web port: origins of pages that may play, such as https://play.example.com, besides the port's own page
+    when it is opened by an address or by a name of the local network."""
     zmq_deadline_s: Seconds = 25.0
     """Seconds after which a request on the ZeroMQ port gets an error reply."""
     tcp_deadline_s: Seconds = 4.0
     """Seconds after which a request on the TCP port gets an error reply."""
+    web_deadline_s: Seconds = 25.0
+    """Seconds after which a request on the web port gets an error reply."""
     max_message_bytes: Bytes = 64 * 2**20
-    """ZeroMQ port: larger messages get an error reply; four times larger ones lose their connection."""
+    """ZeroMQ port: larger messages get an error reply; four times larger ones lose their connection. A larger
+    one of an openpi client ends its connection."""
     max_header_bytes: Bytes = 64 * 2**10
-    """TCP port: longest JSON line."""
+    """TCP and web port: longest JSON line."""
     max_header_depth: Count = 16
-    """TCP port: deepest nesting of a JSON line."""
+    """TCP and web port: deepest nesting of a JSON line."""
     max_image_bytes: Bytes = 32 * 2**20
-    """TCP port: largest image file."""
+    """TCP port: largest image file; the web port's pages, too."""
     max_image_pixels: Annotated[int, Field(ge=65536, le=2**30)] = 2**25
     """Largest image, in pixels; a file that would decode to more is refused before it is decoded."""
     header_timeout_s: Seconds = 5.0
@@ -176,16 +215,16 @@ class GatewaySettings(BaseSettings):
     first_request_timeout_s: Seconds = 120.0
     """ZeroMQ port: seconds without a first request after which a connection is closed."""
     max_clients: Count = 2000
-    """Connections on each of the two ports, and of each worker; further ones are refused."""
+    """Connections on each of the players' ports, and of each worker; further ones are refused."""
     max_connections_per_address: Count = 256
-    """Connections from one address on each of the two ports, and of each worker; further ones are refused. Of
-    the clients behind a ZeroMQ broker as many keep a frame context."""
+    """Connections from one address on each of the players' ports, and of each worker; further ones are
+    refused. Of the clients behind a ZeroMQ broker as many keep a frame context."""
     max_in_flight: Count = 512
     """Requests worked on at once by each worker; the second half is for clients that have no other, and no
     address gets more than half."""
     max_in_flight_per_client: Annotated[int, Field(gt=0, le=10_000)] = 16
     """Requests of one client that are worked on at once; beyond them ZeroMQ clients get an error reply, and
-    TCP clients are not read."""
+    clients of the other ports are not read."""
     max_at_triton_per_client: Annotated[int, Field(gt=0, le=10_000)] = 2
     """Requests of one client that are at Triton at once; its others wait, so that it takes nobody's turn."""
     max_at_triton: Count = 256
@@ -216,3 +255,8 @@ class GatewaySettings(BaseSettings):
     def networks(self) -> tuple[Network, ...] | None:
         """The networks that may use the clients' ports; None for all."""
         return None if self.allow is None else _parse_networks(self.allow)
+
+    @cached_property
+    def origins(self) -> tuple[str, ...]:
+        """The origins of pages elsewhere that may use the web port."""
+        return () if self.web_origins is None else _parse_origins(self.web_origins)

@@ -19,7 +19,7 @@ NO_TRITON = "127.0.0.1:1"
 
 def local_settings(**settings: Any) -> GatewaySettings:  # noqa: ANN401
     """Settings for this machine, with ports that the kernel chooses and no Triton unless they are named."""
-    ports = {"zmq_port": 0, "tcp_port": 0, "http_port": 0, "host": "127.0.0.1"}
+    ports = {"zmq_port": 0, "tcp_port": 0, "web_port": 0, "http_port": 0, "host": "127.0.0.1"}
     return GatewaySettings(**{"triton": NO_TRITON, **ports, **settings})
 
 
@@ -41,6 +41,7 @@ class GatewayProcess:
     process: subprocess.Popen[str]
     zmq: int
     tcp: int
+    web: int
     http: int
     first_line: str
 
@@ -55,7 +56,8 @@ def gateway_process(
     triton: str, *flags: str, zmq: int | None = None, tcp: int | None = None
 ) -> Iterator[GatewayProcess]:
     """Start a gateway and wait until its ports are open; it is terminated at the end, where it still runs."""
-    ports = {"zmq": zmq or free_port(), "tcp": tcp or free_port(), "http": free_port()}
+    ports = {"zmq": zmq or free_port(), "tcp": tcp or free_port()}
+    ports |= {"web": free_port(), "http": free_port()}
     command = [sys.executable, "-m", "gateway", "--host=127.0.0.1", f"--triton={triton}"]
     command += [f"--{name}-port={port}" for name, port in ports.items()]
     with subprocess.Popen([*command, *flags], stdout=subprocess.PIPE, text=True) as process:

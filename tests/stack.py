@@ -58,6 +58,7 @@ class Stack:
     process: subprocess.Popen[str]
     zmq_port: int
     tcp_port: int
+    web_port: int
     http_port: int
     triton_http_port: int
     triton_grpc_port: int
@@ -88,8 +89,8 @@ def running_stack(
 
     `stderr`: a file for it, so that `lines` holds nothing but stdout.
     """
-    ports = [free_port() for _ in range(6)]
-    names = ("zmq", "tcp", "http", "triton-http", "triton-grpc", "triton-metrics")
+    ports = [free_port() for _ in range(7)]
+    names = ("zmq", "tcp", "web", "http", "triton-http", "triton-grpc", "triton-metrics")
     flags = [f"--{name}-port={port}" for name, port in zip(names, ports, strict=True)]
     with stderr.open("w") if stderr else nullcontext(subprocess.STDOUT) as error_output:
         process = subprocess.Popen(

@@ -101,7 +101,7 @@ def running_gateway(
     command = [
         *(sys.executable, "-m", "gateway", f"--model={model}", f"--host={HOST}", "--log-level=error"),
         f"--triton={','.join(f'{HOST}:{port}' for port in triton_ports)}",
-        *(f"--zmq-port={zmq_port}", f"--tcp-port={tcp_port}", f"--http-port={http_port}"),
+        *(f"--zmq-port={zmq_port}", f"--tcp-port={tcp_port}", "--web-port=off", f"--http-port={http_port}"),
         *(*_MANY_CLIENTS, *variant.flags, *flags),
     ]
     keeping = [sys.executable, keeper.__file__, f"nitrogen_gateway_{os.getpid()}_", "", "5"]

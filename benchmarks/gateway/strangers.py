@@ -249,7 +249,7 @@ def running_standalone() -> Iterator[tuple[int, Callable[[], set[int]]]]:
     Raises:
         LoadError: it does not become ready.
     """
-    names = ("zmq", "tcp", "http", "triton-http", "triton-grpc", "triton-metrics")
+    names = ("zmq", "tcp", "web", "http", "triton-http", "triton-grpc", "triton-metrics")
     ports = [free_port() for _ in names]
     flags = [f"--{name}-port={port}" for name, port in zip(names, ports, strict=True)]
     with tempfile.TemporaryDirectory(prefix="strangers-") as folder:

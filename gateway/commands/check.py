@@ -12,7 +12,7 @@ from typing import Protocol
 from command_line.paths import local_path
 from contract.endpoint import Endpoint, parse_endpoint
 from contract.triton_key import TritonKey
-from gateway.commands import check_http, check_tcp, check_zmq
+from gateway.commands import check_http, check_tcp, check_web, check_zmq
 from gateway.commands.check_triton import check_triton
 from gateway.commands.probing import (
     PORT_NAMES,
@@ -47,7 +47,7 @@ class PortCheck(Protocol):
 
 
 # By the names of the gateway's ports.
-CHECKS: dict[str, PortCheck] = {"zmq": check_zmq, "tcp": check_tcp, "http": check_http}
+CHECKS: dict[str, PortCheck] = {"zmq": check_zmq, "tcp": check_tcp, "web": check_web, "http": check_http}
 
 
 def main(words: Sequence[str]) -> int:

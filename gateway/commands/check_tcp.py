@@ -5,15 +5,12 @@ import json
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from command_line.paths import local_path
+from gateway.commands.access import Access, add_access_flags, read_access
 from gateway.commands.probing import (
     Finding,
-    FlagError,
     ForeignError,
     Place,
     ProbeError,
@@ -33,20 +30,9 @@ _MAX_DIGITS = 9
 _SILENCE_S = 0.4
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class TcpAccess:
-    """How a client gets in: the token, if there is one, and the TLS settings, if the port speaks it."""
-
-    token: str | None = None
-    tls: ssl.SSLContext | None = None
-
-
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say how TCP clients get in."""
-    parser.add_argument("--tcp-token-file", type=local_path, help="file with the TCP port's token")
-    parser.add_argument(
-        "--tcp-tls-ca", type=local_path, help="PEM file with the TCP port's authority: speak TLS"
-    )
+    add_access_flags("tcp", parser)
 
 
 def prepare(arguments: argparse.Namespace) -> Callable[[Place], Iterator[Finding]]:
@@ -55,10 +41,10 @@ def prepare(arguments: argparse.Namespace) -> Callable[[Place], Iterator[Finding
     Raises:
         FlagError: a file does not hold what its flag says.
     """
-    return partial(_check, access=_access(arguments.tcp_token_file, arguments.tcp_tls_ca))
+    return partial(_check, access=read_access("tcp", arguments))
 
 
-def _check(place: Place, access: TcpAccess) -> Iterator[Finding]:
+def _check(place: Place, access: Access) -> Iterator[Finding]:
     """Yield what works on the TCP port and what does not.
 
     Raises:
@@ -76,23 +62,6 @@ def _check(place: Place, access: TcpAccess) -> Iterator[Finding]:
     yield finding(where, "BizHawk's sockets", lambda: _predicts(place, access, _Framed, framed_png))
 
 
-def _access(token_file: Path | None, authority: Path | None) -> TcpAccess:
-    token = None
-    if token_file is not None:
-        try:
-            token = token_file.read_text().strip()
-        except (OSError, ValueError):
-            token = ""
-        if not token:
-            raise FlagError(f"--tcp-token-file is {str(token_file)!r}, which is no file with a token")
-    if authority is None:
-        return TcpAccess(token)
-    try:
-        return TcpAccess(token, ssl.create_default_context(cafile=str(authority)))
-    except (OSError, ValueError):
-        raise FlagError(f"--tcp-tls-ca is {str(authority)!r}, which is not a readable PEM file") from None
-
-
 def _check_silence(place: Place) -> None:
     """Look whether the port speaks first, as ZeroMQ's do and a gateway's TCP port does not."""
     with connect(place) as connection:
@@ -105,13 +74,13 @@ def _check_silence(place: Place) -> None:
         raise foreign(place, first, "tcp")
 
 
-def _info(place: Place, access: TcpAccess) -> str:
+def _info(place: Place, access: Access) -> str:
     with _Line(place, access) as connection:
         return model_in(connection.ask(b'{"type": "info"}\n'))
 
 
 def _predicts(
-    place: Place, access: TcpAccess, connect_as: Callable[[Place, TcpAccess], "_Line"], request: bytes
+    place: Place, access: Access, connect_as: Callable[[Place, Access], "_Line"], request: bytes
 ) -> str:
     with connect_as(place, access) as connection:
         return median_of_predicts(lambda: connection.ask(request))
@@ -120,7 +89,7 @@ def _predicts(
 class _Line:
     """A connection that speaks the JSON format: a reply is a line."""
 
-    def __init__(self, place: Place, access: TcpAccess) -> None:
+    def __init__(self, place: Place, access: Access) -> None:
         self._place = place
         self._received = b""
         plain = connect(place)

@@ -22,7 +22,7 @@ from gateway.safe_text import one_line, shortened
 REQUESTS = 5
 _MAX_CHARACTERS = 300
 
-PORT_NAMES = {"zmq": "ZeroMQ", "tcp": "TCP", "http": "HTTP"}
+PORT_NAMES = {"zmq": "ZeroMQ", "tcp": "TCP", "web": "web", "http": "HTTP"}
 # How the answers of a gateway's ports begin, whatever they were asked.
 _ANSWERS = (
     (re.compile(rb"\xff.{8}\x7f", re.DOTALL), "zmq", "in ZeroMQ"),

@@ -2,6 +2,7 @@
 
 from gateway.ports.port import Port
 from gateway.ports.tcp.server import TcpServer
+from gateway.ports.web.server import WebServer
 from gateway.ports.zmq.server import ZmqServer
 
 PORTS = (
@@ -11,5 +12,11 @@ PORTS = (
         "BizHawk and other languages: TCP, a JSON line and image bytes",
         "Simple TCP Server (JSON+Bytes) running on port {}",
         TcpServer,
+    ),
+    Port(
+        "web",
+        "browsers: a page that plays; openpi's clients: WebSocket",
+        "Web server (page, WebSocket) running on port {}",
+        WebServer,
     ),
 )

@@ -75,11 +75,11 @@ def reply_line(reply: Reply) -> bytes:
     return reply_json(reply) + b"\n"
 
 
-def reply_json(reply: Reply) -> bytes:
+def reply_json(reply: Reply, max_horizon: float = MAX_HORIZON) -> bytes:
     """The reply as a JSON object, without blanks and newlines between its parts.
 
     A chunk's object has at most 70 + 76 x T bytes (1,438 for T = 18): the deployed Lua agent reads 4,096
-    bytes once and takes no exponents. Longer horizons than MAX_HORIZON become an error; errors are cut to
+    bytes once and takes no exponents. Longer horizons than `max_horizon` become an error; errors are cut to
     MAX_ERROR_BYTES.
     """
     if reply.error is not None:
@@ -87,9 +87,9 @@ def reply_json(reply: Reply) -> bytes:
     parts = [b'{"status":"ok"']
     if reply.chunk is not None:
         horizon = len(reply.chunk.buttons)
-        if horizon > MAX_HORIZON:
+        if horizon > max_horizon:
             return _error(
-                f"the model's action horizon of {horizon} steps exceeds the {MAX_HORIZON} that this port "
+                f"the model's action horizon of {horizon} steps exceeds the {max_horizon} that this port "
                 "can answer with; use port 5555"
             )
         parts.append(b',"pred":' + _pred(reply.chunk) + b',"repeat":1')

@@ -1,6 +1,6 @@
-"""What both ports speak, once the bytes are gone: one request type, one reply type.
+"""What all ports speak, once the bytes are gone: one request type, one reply type.
 
-The formats (`formats`, `tcp`) turn bytes into a `Request` and a `Reply` into bytes; the data plane
+The formats (`formats`, `tcp`, `web`) turn bytes into a `Request` and a `Reply` into bytes; the data plane
 knows nothing but these two.
 """
 
@@ -87,6 +87,7 @@ class Request:
     None for fresh noise. `game`: a name, an id, None (unconditional) or `UNSET` (the gateway's default game).
     `timing`: whether the reply carries `Timing`. `model`: the name of a model in Triton, or None for the
     gateway's default model.
+    `prompt`: a text that stands for the game where it is a game's name and `game` is not set.
     """
 
     type: RequestType
@@ -96,6 +97,7 @@ class Request:
     timing: bool = False
     model: str | None = None
     played: Played | None = None
+    prompt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

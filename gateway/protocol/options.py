@@ -1,4 +1,4 @@
-"""The optional fields of a request that both ports share: seed, game, timing, model."""
+"""The optional fields of a request that all ports share: seed, game, timing, model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -45,14 +45,15 @@ def check(capsys: pytest.CaptureFixture[str]) -> Callable[..., Checked]:
 
 def on_port(port: int, *, only: str) -> list[str]:
     """The words that check one port, and leave the others out."""
-    flags = dict.fromkeys(("zmq", "tcp", "http"), "off") | {only: str(port)}
+    flags = dict.fromkeys(("zmq", "tcp", "web", "http"), "off") | {only: str(port)}
     return [word for name, value in flags.items() for word in (f"--{name}-port", value)]
 
 
 def stack_words(stack: Stack) -> list[str]:
     return [
         *("--zmq-port", str(stack.zmq_port), "--tcp-port", str(stack.tcp_port)),
-        *("--http-port", str(stack.http_port), "--triton", f"127.0.0.1:{stack.triton_grpc_port}"),
+        *("--web-port", str(stack.web_port), "--http-port", str(stack.http_port)),
+        *("--triton", f"127.0.0.1:{stack.triton_grpc_port}"),
     ]
 
 
@@ -67,6 +68,7 @@ def test_all_works_on_a_running_stack(tiny_stack: Stack, check: Callable[..., Ch
 
 def test_swapped_ports_are_said_to_be_swapped(tiny_stack: Stack, check: Callable[..., Checked]) -> None:
     ports = {"zmq": tiny_stack.tcp_port, "tcp": tiny_stack.zmq_port, "http": tiny_stack.http_port}
+    ports["web"] = tiny_stack.web_port
     code, findings, said = check(*(word for name in ports for word in (f"--{name}-port", str(ports[name]))))
     assert code == 1
     assert (
@@ -102,7 +104,7 @@ def test_a_model_that_triton_does_not_serve_is_named(
 
 
 def test_without_a_gateway_each_port_is_said_to_be_closed(check: Callable[..., Checked]) -> None:
-    ports = {name: free_port() for name in ("zmq", "tcp", "http")}
+    ports = {name: free_port() for name in ("zmq", "tcp", "web", "http")}
     code, findings, _ = check(*(word for name in ports for word in (f"--{name}-port", str(ports[name]))))
     assert code == 1
     for line, (name, port) in zip(findings, ports.items(), strict=False):
@@ -130,7 +132,8 @@ def test_an_unknown_name_is_said_to_be_one(capsys: pytest.CaptureFixture[str]) -
 
 def test_a_gateway_without_triton_tells_its_own_reasons(check: Callable[..., Checked]) -> None:
     with gateway_process(NO_TRITON) as ports:
-        words = ("--zmq-port", ports.zmq, "--tcp-port", ports.tcp, "--http-port", ports.http)
+        words = ("--zmq-port", ports.zmq, "--tcp-port", ports.tcp, "--web-port", ports.web)
+        words += ("--http-port", ports.http)
         code, findings, _ = check(*map(str, words))
     assert code == 1
     failed = [line for line in findings if line.startswith("FAIL")]
@@ -304,7 +307,8 @@ def guarded(tiny_stack: Stack, tmp_path: Path) -> Iterator[tuple[GatewayProcess,
         f"--tcp-tls-cert={tmp_path / 'tls.pem'}",
     )
     with gateway_process(tiny_stack.triton_endpoint, *flags) as ports:
-        words = ("--zmq-port", ports.zmq, "--tcp-port", ports.tcp, "--http-port", ports.http)
+        words = ("--zmq-port", ports.zmq, "--tcp-port", ports.tcp, "--web-port", ports.web)
+        words += ("--http-port", ports.http)
         yield ports, list(map(str, words))
 
 

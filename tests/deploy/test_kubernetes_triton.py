@@ -160,7 +160,12 @@ def test_a_gateway_with_the_manifests_settings_serves_and_drains(running: Runnin
         "NITROGEN_DRAIN_DELAY_S": "1",
         "NITROGEN_HOST": HOST,
     }
-    flags = [f"--zmq-port={free_port()}", f"--tcp-port={free_port()}", f"--http-port={http_port}"]
+    flags = [
+        f"--zmq-port={free_port()}",
+        f"--tcp-port={free_port()}",
+        "--web-port=0",
+        f"--http-port={http_port}",
+    ]
     gateway = rendered("overlays/gpu").pods_of("gateway").main()
     ready = gateway["readinessProbe"]["httpGet"]["path"]
     live = gateway["livenessProbe"]["httpGet"]["path"]

@@ -117,6 +117,6 @@ async def test_a_port_in_use_leaves_nothing_open(
 
 async def start_gateway_on(triton: str, zmq_port: int, http_port: int) -> None:
     settings = GatewaySettings(
-        triton=triton, host="127.0.0.1", zmq_port=zmq_port, tcp_port=0, http_port=http_port
+        triton=triton, host="127.0.0.1", zmq_port=zmq_port, tcp_port=0, web_port=0, http_port=http_port
     )
     await Gateway(settings).start()

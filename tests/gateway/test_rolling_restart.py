@@ -40,7 +40,7 @@ class Member:
         """Start the gateway and wait until it is ready."""
         self.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway", f"--triton={triton}", "--host=127.0.0.1"),
-            *(f"--zmq-port={self.zmq}", f"--tcp-port={self.tcp}", f"--http-port={self.http}"),
+            *(f"--zmq-port={self.zmq}", f"--tcp-port={self.tcp}", "--web-port=0", f"--http-port={self.http}"),
             *(f"--drain-delay-s={DRAIN_DELAY_S}", "--log-level=warning"),
             stdout=asyncio.subprocess.DEVNULL,
         )

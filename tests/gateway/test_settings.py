@@ -16,8 +16,10 @@ def _no_variables_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_defaults() -> None:
     settings = parse_settings([])
     assert (settings.triton, settings.model, settings.game) == ("127.0.0.1:8001", "nitrogen", None)
-    assert (settings.zmq_port, settings.tcp_port, settings.http_port) == (5555, 5556, 8080)
-    assert (settings.zmq_deadline_s, settings.tcp_deadline_s) == (25.0, 4.0)
+    assert (settings.zmq_port, settings.tcp_port, settings.web_port) == (5555, 5556, 5557)
+    assert settings.http_port == 8080
+    deadlines = (settings.zmq_deadline_s, settings.tcp_deadline_s, settings.web_deadline_s)
+    assert deadlines == (25.0, 4.0, 25.0)
 
 
 def test_flag_wins_over_variable_wins_over_default(monkeypatch: pytest.MonkeyPatch) -> None:

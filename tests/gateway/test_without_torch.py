@@ -43,6 +43,7 @@ def test_the_installed_command_serves(binaries: Path, tmp_path: Path) -> None:
     ports = [
         "--zmq-port=0",
         "--tcp-port=0",
+        "--web-port=0",
         f"--http-port={port}",
         "--host=127.0.0.1",
         "--triton=127.0.0.1:9",

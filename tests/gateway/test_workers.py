@@ -112,11 +112,11 @@ def _words_of(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/cmdline").read_text().strip("\0").split("\0")
 
 
-@pytest.mark.parametrize("flag", ["--zmq-port", "--tcp-port"])
+@pytest.mark.parametrize("flag", ["--zmq-port", "--tcp-port", "--web-port"])
 def test_a_port_in_use_is_one_sentence(gateway: GatewayProcess, flag: str) -> None:
-    port = {"--zmq-port": gateway.zmq, "--tcp-port": gateway.tcp}[flag]
+    port = {"--zmq-port": gateway.zmq, "--tcp-port": gateway.tcp, "--web-port": gateway.web}[flag]
     command = [sys.executable, "-m", "gateway", "--host=127.0.0.1", "--workers=2", "--zmq-port=0"]
-    command += ["--tcp-port=0", "--http-port=0", f"{flag}={port}"]
+    command += ["--tcp-port=0", "--web-port=0", "--http-port=0", f"{flag}={port}"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert ended.returncode == 1
     assert f"port {port} is in use" in ended.stderr
@@ -126,7 +126,7 @@ def test_what_stops_a_worker_stops_the_start(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("")
     command = [sys.executable, "-m", "gateway", "--host=127.0.0.1", "--workers=2", "--zmq-port=0"]
-    command += ["--tcp-port=0", "--http-port=0", f"--tcp-token-file={token}"]
+    command += ["--tcp-port=0", "--web-port=0", "--http-port=0", f"--tcp-token-file={token}"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert ended.returncode == 1
     assert "is empty" in ended.stderr

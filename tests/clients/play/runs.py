@@ -79,7 +79,8 @@ class RestartedGateway:
 
     def __init__(self, triton_port: int) -> None:
         self.port = free_port()
-        ports = (f"--zmq-port={self.port}", f"--tcp-port={free_port()}", f"--http-port={free_port()}")
+        ports = (f"--zmq-port={self.port}", f"--tcp-port={free_port()}", "--web-port=0")
+        ports += (f"--http-port={free_port()}",)
         self._command = [
             sys.executable,
             "-m",

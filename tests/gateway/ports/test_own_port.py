@@ -129,7 +129,13 @@ LINE = Port("line", "tests: a word a line", "Line server running on port {}", Li
 
 @pytest_asyncio.fixture
 async def gateway(timed_triton: TimedTriton, tmp_path: Path) -> AsyncIterator[Gateway]:
-    settings: dict[str, Any] = {"zmq_port": None, "tcp_port": 0, "http_port": 0, "record": tmp_path}
+    settings: dict[str, Any] = {
+        "zmq_port": None,
+        "tcp_port": 0,
+        "web_port": 0,
+        "http_port": 0,
+        "record": tmp_path,
+    }
     gateway = Gateway(
         LineSettings(
             host="127.0.0.1", triton=timed_triton.endpoint, max_connections_per_address=2, **settings
@@ -205,16 +211,17 @@ async def test_it_can_be_off(timed_triton: TimedTriton) -> None:
         triton=timed_triton.endpoint,
         zmq_port=0,
         tcp_port=None,
+        web_port=None,
         http_port=0,
         line_port="off",
     )
     gateway = Gateway(settings, ports=(*PORTS, LINE))
     await gateway.start()
-    assert gateway.port_numbers == {"zmq": gateway.port_numbers["zmq"], "tcp": 0, "line": 0}
+    assert gateway.port_numbers == {"zmq": gateway.port_numbers["zmq"], "tcp": 0, "web": 0, "line": 0}
     await gateway.stop()
 
 
 def test_every_port_of_the_gateway_has_its_settings_and_its_check() -> None:
     assert list(check.CHECKS) == [*(port.name for port in PORTS), "http"]
     for port in PORTS:
-        assert port.number(GatewaySettings()) == {"zmq": 5555, "tcp": 5556}[port.name]
+        assert port.number(GatewaySettings()) == {"zmq": 5555, "tcp": 5556, "web": 5557}[port.name]

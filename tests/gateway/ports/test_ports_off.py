@@ -32,9 +32,9 @@ def test_a_port_is_left_out_by_a_word(word: str, monkeypatch: pytest.MonkeyPatch
     assert (options.gateway.zmq_port, options.gateway.tcp_port) == (None, 5556)
 
 
-def test_both_ports_are_not_left_out() -> None:
-    with pytest.raises(StartError, match="both off, so nobody could play"):
-        parse_settings(["--zmq-port=off", "--tcp-port=off"])
+def test_all_ports_are_not_left_out() -> None:
+    with pytest.raises(StartError, match="all off, so nobody could play"):
+        parse_settings(["--zmq-port=off", "--tcp-port=off", "--web-port=off"])
 
 
 async def test_without_the_tcp_port_the_other_is_served() -> None:
@@ -61,7 +61,7 @@ def reset_by_tcp(port: int) -> bytes:
 def test_a_gateway_says_which_ports_are_open(workers: int) -> None:
     tcp, http = free_port(), free_port()
     command = [sys.executable, "-m", "gateway", "--host=127.0.0.1", "--triton=127.0.0.1:1", "--zmq-port=off"]
-    command += [f"--workers={workers}", f"--tcp-port={tcp}", f"--http-port={http}"]
+    command += [f"--workers={workers}", f"--tcp-port={tcp}", "--web-port=off", f"--http-port={http}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process, contextlib.ExitStack() as ending:
         ending.callback(process.kill)
         assert process.stdout is not None

@@ -213,9 +213,9 @@ def command(*flags: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("flag", ["--zmq-port", "--tcp-port", "--http-port"])
+@pytest.mark.parametrize("flag", ["--zmq-port", "--tcp-port", "--web-port", "--http-port"])
 def test_a_port_in_use_is_one_sentence(flag: str) -> None:
-    ports = {"--zmq-port": "0", "--tcp-port": "0", "--http-port": "0"}
+    ports = {"--zmq-port": "0", "--tcp-port": "0", "--web-port": "0", "--http-port": "0"}
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         ports[flag] = str(occupied.getsockname()[1])
         code, said = command(*[word for pair in ports.items() for word in pair], "--log-level", "error")

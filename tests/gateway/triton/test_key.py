@@ -286,7 +286,7 @@ def test_the_key_is_seen_nowhere_be_it_wrong_or_right(triton: TimedTriton, tmp_p
 def checked(endpoint: str, *words: str) -> list[str]:
     return [
         "127.0.0.1",
-        *("--zmq-port", "0", "--tcp-port", "0", "--http-port", "0"),
+        *("--zmq-port", "0", "--tcp-port", "0", "--web-port", "0", "--http-port", "0"),
         "--triton",
         endpoint,
         *words,

@@ -1,0 +1,50 @@
+"""How a check gets into a port that wants a token, or speaks TLS."""
+
+import argparse
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from command_line.paths import local_path
+from gateway.commands.probing import PORT_NAMES, FlagError
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Access:
+    """How a client gets in: the token, if there is one, and the TLS settings, if the port speaks it."""
+
+    token: str | None = None
+    tls: ssl.SSLContext | None = None
+
+
+def add_access_flags(port: str, parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how a port's clients get in; `port`: its name."""
+    name = PORT_NAMES[port]
+    parser.add_argument(f"--{port}-token-file", type=local_path, help=f"file with the {name} port's token")
+    parser.add_argument(
+        f"--{port}-tls-ca", type=local_path, help=f"PEM file with the {name} port's authority: speak TLS"
+    )
+
+
+def read_access(port: str, arguments: argparse.Namespace) -> Access:
+    """Return what those flags say.
+
+    Raises:
+        FlagError: a file does not hold what its flag says.
+    """
+    token_file: Path | None = getattr(arguments, f"{port}_token_file")
+    authority: Path | None = getattr(arguments, f"{port}_tls_ca")
+    token = None
+    if token_file is not None:
+        try:
+            token = token_file.read_text().strip()
+        except (OSError, ValueError):
+            token = ""
+        if not token:
+            raise FlagError(f"--{port}-token-file is {str(token_file)!r}, which is no file with a token")
+    if authority is None:
+        return Access(token)
+    try:
+        return Access(token, ssl.create_default_context(cafile=str(authority)))
+    except (OSError, ValueError):
+        raise FlagError(f"--{port}-tls-ca is {str(authority)!r}, which is not a readable PEM file") from None

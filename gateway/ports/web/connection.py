@@ -1,0 +1,137 @@
+"""One TCP connection of the web port: HTTP until it becomes a WebSocket, with the times of both."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import cast
+
+from gateway.ports.open_connections import Refusal
+from gateway.ports.sockets import set_up
+from gateway.ports.times import ConnectionTimes
+from gateway.ports.web.player import Player
+from gateway.settings import GatewaySettings
+from gateway.telemetry.port_metrics import PortMetrics
+
+logger = logging.getLogger(__name__)
+
+
+class WebConnection(asyncio.Protocol):
+    """Hands everything on to `handler`, which speaks HTTP and WebSocket, and looks at the clock.
+
+    `address`, `port`: the client's. `refusal`: why it may not use the gateway, which its first request is
+    told. `player`: who plays over it, once it is a WebSocket. `on_closed`: told of its end.
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(
+        self,
+        handler: asyncio.Protocol,
+        settings: GatewaySettings,
+        metrics: PortMetrics,
+        address: str,
+        port: int,
+        refusal: Refusal | None,
+        on_closed: Callable[["WebConnection"], None],
+    ) -> None:
+        self.closed = asyncio.Event()
+        self.handler = handler
+        self.address = address
+        self.port = port
+        self.refusal = refusal
+        self.player: Player | None = None
+        self.times = ConnectionTimes(settings)
+        self.held_bytes = 0
+        self.is_open = False
+        self._settings = settings
+        self._metrics = metrics
+        self._on_closed = on_closed
+        # Since when a whole request is waited for; None while one is answered.
+        self._waits_since: float | None = time.perf_counter()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Set the socket's options, and begin."""
+        self.transport = cast(asyncio.Transport, transport)
+        self.is_open = True
+        self._waits_since = time.perf_counter()
+        set_up(transport.get_extra_info("socket"))
+        self.handler.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Note that a request or message arrives, and hand its bytes on."""
+        now = self.times.active = time.perf_counter()
+        if self.times.began is None:
+            self.times.began = now
+        self.held_bytes += len(data)
+        self.handler.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Hand on that the client sends no more."""
+        return self.handler.eof_received()
+
+    def pause_writing(self) -> None:
+        """Take no more requests from a client that does not read its replies."""
+        self.handler.pause_writing()
+        if self.player is not None:
+            self.player.pause(wanted=True)
+
+    def resume_writing(self) -> None:
+        """Go on: the client reads again."""
+        self.handler.resume_writing()
+        if self.player is not None:
+            self.player.pause(wanted=False)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Drop the client's requests: nobody waits for them."""
+        self.is_open = False
+        self.handler.connection_lost(exc)
+        if self.player is not None:
+            self.player.lost()
+        self._on_closed(self)
+        self.closed.set()
+
+    def request_came(self) -> None:
+        """Note that a whole HTTP request has come, which is answered now."""
+        self._waits_since = None
+        self.message_came()
+
+    def request_answered(self) -> None:
+        """Note that the next request may come."""
+        self._waits_since = time.perf_counter()
+
+    def message_came(self) -> float:
+        """Note that a request is whole; return when its first byte came."""
+        began = time.perf_counter() if self.times.began is None else self.times.began
+        self.times.began = None
+        self.held_bytes = 0
+        return began
+
+    def stop(self) -> None:
+        """Take no more requests; close when the last reply is out."""
+        if self.player is not None:
+            self.player.stop()
+        else:
+            self.transport.abort()
+
+    def abandon(self) -> None:
+        """Answer what still waits with an error, and close."""
+        if self.player is not None:
+            self.player.abandon()
+
+    def cut(self) -> None:
+        """End the connection, whose unfinished message holds most of the memory."""
+        logger.warning("%s is cut: unfinished messages take too much memory", self.address)
+        self._metrics.refused("memory")
+        self.transport.abort()
+
+    def check_times(self, now: float) -> None:
+        """End a connection that is too slow, silent for too long, or does not take what it asked for."""
+        if self.times.is_stuck(self.transport.get_write_buffer_size(), now):
+            logger.info("%s:%d does not take its replies: dropped", self.address, self.port)
+            self._metrics.refused("slow_reader")
+            self.transport.abort()
+        elif self.player is not None:
+            self.player.check_times(now)
+        elif self._waits_since is not None and now - self._waits_since > self._settings.header_timeout_s:
+            self.transport.abort()

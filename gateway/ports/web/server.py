@@ -1,0 +1,193 @@
+"""Port 5557: the play page and WebSockets, who may connect, how many, and for how long."""
+
+import asyncio
+import hmac
+import http
+import logging
+import socket
+
+from aiohttp import hdrs, web
+
+from gateway.ports.acceptor import Acceptor
+from gateway.ports.open_connections import OpenConnections, wait_until_closed
+from gateway.ports.port import Services
+from gateway.ports.sockets import end_by_reset, tls_context
+from gateway.ports.static_files import PAGES, StaticFiles
+from gateway.ports.token import read_token
+from gateway.ports.watch import watch_connections
+from gateway.ports.web.connection import WebConnection
+from gateway.ports.web.origins import Origins
+from gateway.ports.web.player import Messages, Player
+from gateway.protocol.web.openpi import PolicyMessages
+from gateway.protocol.web.play import PlayMessages
+
+logger = logging.getLogger(__name__)
+
+PLAY = "/play"
+HEALTHZ = "/healthz"
+
+_MOST_REFUSED = 64
+_MOST_ARRIVING_BYTES = 2**30
+_LAST_WORDS_S = 0.6
+_SCHEMES = ("api-key", "bearer")
+
+
+class WebServer:
+    """Serves browsers and openpi's clients; each WebSocket has its own session and frame context."""
+
+    def __init__(self, services: Services) -> None:
+        self.settings = settings = services.settings
+        self._token = read_token(settings.web_token_file, "--web-token-file")
+        self.metrics = services.metrics.port("web", "anonymous" if self._token is None else "authorised")
+        self._service = services.of_port(self.metrics, settings.web_deadline_s)
+        self._tls = tls_context(settings.web_tls_cert, settings.web_tls_key, "--web-tls-cert")
+        self._origins = Origins(settings.origins)
+        self._pages = StaticFiles({"": PAGES / "play", "/common": PAGES / "common"})
+        self._connections: OpenConnections[WebConnection] = OpenConnections(settings)
+        self._refused: set[WebConnection] = set()
+        self._by_handler: dict[object, WebConnection] = {}
+        self.metrics.count_clients_by(lambda: sum(one.player is not None for one in self._connections))
+
+    async def start(self, listener: socket.socket) -> None:
+        """Begin to serve who connects to a socket that listens, in the running event loop."""
+        settings = self.settings
+        self._http = web.Server(self._handle, access_log=None, lingering_time=0)
+        self._acceptor = Acceptor(
+            listener, self._enter, self._not_opened, tls=self._tls, handshake_s=settings.header_timeout_s
+        )
+        self._watch = asyncio.create_task(watch_connections(self._open, settings, _MOST_ARRIVING_BYTES))
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more requests, give those in flight `grace_s` seconds, answer the rest with an error."""
+        self._watch.cancel()
+        await asyncio.gather(self._watch, self._acceptor.close(), return_exceptions=True)
+        connections = self._open()
+        for connection in connections:
+            connection.stop()
+        closed = [connection.closed for connection in connections]
+        await wait_until_closed(closed, grace_s)
+        for connection in connections:
+            connection.abandon()
+        await wait_until_closed(closed, _LAST_WORDS_S)
+        for connection in self._open():
+            connection.transport.abort()
+        await self._http.shutdown(0)
+
+    def _enter(self, accepted: socket.socket, address: str, port: int) -> WebConnection | None:
+        refusal = self._connections.refusal(address)
+        if refusal is not None:
+            self.metrics.refused(refusal.reason)
+            logger.info("a connection from %s is refused: %s", address, refusal.sentence)
+            if self._tls is not None or len(self._refused) >= _MOST_REFUSED:
+                end_by_reset(accepted, wanted=True)
+                return None
+        connection = WebConnection(
+            self._http(), self.settings, self.metrics, address, port, refusal, self._closed
+        )
+        if refusal is None:
+            self._connections.add(connection, address)
+        else:
+            self._refused.add(connection)
+        self._by_handler[connection.handler] = connection
+        return connection
+
+    def _not_opened(self, connection: WebConnection, error: OSError) -> None:
+        if self._tls is None:
+            logger.info("a connection from %s could not be opened: %s", connection.address, error)
+        else:
+            logger.info("%s did not speak TLS: %r", connection.address, error)
+            self.metrics.refused("tls")
+        self._closed(connection)
+
+    def _closed(self, connection: WebConnection) -> None:
+        """Count a connection as closed."""
+        self._by_handler.pop(connection.handler, None)
+        self._refused.discard(connection)
+        self._connections.remove(connection)
+
+    def _open(self) -> list[WebConnection]:
+        """Return all connections, but those whose handshake is not over."""
+        return [one for one in (*self._connections, *self._refused) if one.is_open]
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one HTTP request, which may become a WebSocket."""
+        connection = self._by_handler.get(request.protocol)
+        if connection is None:
+            raise ConnectionResetError
+        connection.request_came()
+        try:
+            return await self._answer(request, connection)
+        finally:
+            connection.request_answered()
+
+    async def _answer(self, request: web.BaseRequest, connection: WebConnection) -> web.StreamResponse:
+        if connection.refusal is not None:
+            return _told(http.HTTPStatus.FORBIDDEN, connection.refusal.sentence)
+        if request.path == HEALTHZ:
+            return web.Response(text="OK\n")
+        is_websocket = request.headers.get(hdrs.UPGRADE, "").strip().lower() == "websocket"
+        if (told := self._objection(request, is_websocket=is_websocket)) is not None:
+            return told
+        if not is_websocket:
+            if request.path == PLAY:
+                return _told(http.HTTPStatus.UPGRADE_REQUIRED, "this is for WebSockets: open / in a browser")
+            return self._pages.response(request)
+        settings = self.settings
+        messages: Messages
+        if request.path == PLAY:
+            messages = PlayMessages(
+                max_header_bytes=settings.max_header_bytes,
+                max_header_depth=settings.max_header_depth,
+                max_image_bytes=settings.max_image_bytes,
+            )
+        else:
+            messages = PolicyMessages(settings.max_message_bytes)
+        connection.player = Player(
+            self._service,
+            settings,
+            messages,
+            connection.times,
+            connection.message_came,
+            address=connection.address,
+            client=f"{connection.address}:{connection.port}",
+        )
+        return await connection.player.play(request)
+
+    def _objection(self, request: web.BaseRequest, *, is_websocket: bool) -> web.Response | None:
+        """Return the answer to who may not have what it asks for, None for others."""
+        host = request.headers.get(hdrs.HOST, "")
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is not None:
+            problem, reason = self._origins.origin_problem(origin, host), "origin"
+        else:
+            # No browser opens a WebSocket without an origin.
+            problem, reason = None if is_websocket else self._origins.host_problem(host), "host"
+        if problem is not None:
+            self.metrics.refused(reason)
+            logger.info("%s is refused: %s", request.remote, problem)
+            return _told(http.HTTPStatus.FORBIDDEN, problem)
+        if (is_websocket or request.path == PLAY) and not self._has_token(request):
+            self.metrics.refused("token")
+            return _told(
+                http.HTTPStatus.UNAUTHORIZED,
+                "this port wants a token: send the header `Authorization: Bearer ...` or `Api-Key ...`, or "
+                "open the page with ?token=...; its operator has the token",
+            )
+        return None
+
+    def _has_token(self, request: web.BaseRequest) -> bool:
+        if self._token is None:
+            return True
+        scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+        candidates = [given.strip()] if scheme.lower() in _SCHEMES else []
+        candidates += request.query.getall("token", [])
+        return any(
+            hmac.compare_digest(one.encode("utf-8", "surrogatepass"), self._token) for one in candidates
+        )
+
+
+def _told(status: http.HTTPStatus, sentence: str) -> web.Response:
+    """Return a refusal, after which the connection is closed."""
+    response = web.Response(status=status, text=f"{sentence}\n")
+    response.force_close()
+    return response

@@ -1,0 +1,1 @@
+"""What the web port's WebSockets carry: messages to requests, and replies to messages, without a socket."""

@@ -1,0 +1,243 @@
+"""openpi's policy protocol: observations in msgpack to requests, replies to msgpack.
+
+An array is a map of bytes keys: `__ndarray__`, `data`, `dtype` (as numpy writes it: "|u1", "<f4") and
+`shape`; a numpy scalar is one with `__npgeneric__`. An error is a text message. (openpi-client 0.1.2.)
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from math import prod
+from typing import Any, cast
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.gamepad import BUTTONS, CHUNK_WIDTHS
+from contract.tensors import FRAME_SHAPE
+from gateway.errors import ImageError, RequestError
+from gateway.protocol.formats.request_fields import pixels_of
+from gateway.protocol.messages import ActionChunk, Image, ImageFile, Pixels, RawFrame, Reply, Request
+from gateway.protocol.options import read_options
+from gateway.protocol.web.messages import Incoming, Message
+from gateway.safe_text import describe, listed
+
+# An observation may hold a robot's arrays and lists of numbers beside its picture; none of them is looked at.
+MAX_CONTAINERS = 256
+MAX_CONTAINER_ITEMS = 4096
+MAX_TEXT_BYTES = 4096
+
+# The columns of `actions`.
+ACTION_NAMES = (*BUTTONS, "J_LEFT_X", "J_LEFT_Y", "J_RIGHT_X", "J_RIGHT_Y")
+
+_UINT8 = frozenset({"|u1", "u1", "<u1", "uint8"})
+_NAME_OF_PICTURE = "image"
+_WANTED = "send one uint8 array of shape (H, W, 3) or (3, H, W) under the key 'image'"
+_CONTROL = "__ctrl__"
+
+
+@dataclass(frozen=True, slots=True)
+class _Array:
+    """An array as it came: nothing of it is checked before it is used."""
+
+    dtype: object
+    shape: object
+    data: object
+
+    def is_picture(self) -> bool:
+        """Whether it looks like (H, W, 3) or (3, H, W) uint8."""
+        shape = self.shape
+        has_colours = isinstance(shape, list) and len(shape) == 3 and 3 in (shape[0], shape[2])
+        return isinstance(self.dtype, str) and self.dtype in _UINT8 and has_colours
+
+
+class PolicyMessages:
+    """One connection's messages to requests, in openpi's format. `max_bytes`: of one message."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        # What the reply before this one took, from its observation's last byte on.
+        self._previous_ms: float | None = None
+
+    def opening(self) -> Incoming:
+        """What the server says first: a map of what `info` tells, and the names of the actions."""
+        return Incoming(Request("info"), _metadata)
+
+    def receive(self, data: bytes, *, is_text: bool) -> list[Incoming]:
+        """What a message means: always one thing."""
+        try:
+            if is_text:
+                raise RequestError("observations come as msgpack in binary messages, not as text")
+            return [self._observation(_read(data))]
+        except RequestError as error:
+            return [Incoming(error, _sentence)]
+
+    def _observation(self, fields: dict[Any, object]) -> Incoming:
+        if _CONTROL in fields:
+            return _control(fields[_CONTROL])
+        options = read_options(fields)
+        prompt = fields.get("prompt")
+        request = replace(
+            options.request("predict", _image(fields)),
+            prompt=prompt if isinstance(prompt, str) else None,
+            timing=True,  # for `server_timing`
+        )
+        return Incoming(request, partial(self._encode, options.timing))
+
+    def _encode(self, asked_timing: bool, reply: Reply) -> Message:
+        if reply.chunk is None or reply.timing is None:
+            return _sentence(reply)
+        parts = {name: _array(getattr(reply.chunk, name)) for name in CHUNK_WIDTHS}
+        server_timing = {"infer_ms": reply.timing.infer_ms}
+        if self._previous_ms is not None:
+            server_timing["prev_total_ms"] = self._previous_ms
+        self._previous_ms = reply.timing.total_ms
+        fields = {"actions": _array(_actions(reply.chunk)), **parts, "server_timing": server_timing}
+        if asked_timing:
+            fields["timing"] = {
+                "decode_ms": reply.timing.decode_ms,
+                "infer_ms": reply.timing.infer_ms,
+                "total_ms": reply.timing.total_ms,
+            }
+        return Message(msgpack.packb(fields), is_text=False)
+
+
+def _control(name: object) -> Incoming:
+    """An episode's beginning forgets the frames before it; other controls change nothing."""
+    known = name in ("episode_start", "episode_end")
+    acknowledged = partial(_acknowledged, name if known else "ignored")
+    return Incoming(Request("reset") if name == "episode_start" else Reply(), acknowledged)
+
+
+def _acknowledged(name: object, reply: Reply) -> Message:
+    return (
+        _sentence(reply)
+        if reply.error is not None
+        else Message(msgpack.packb({"__ack__": name}), is_text=False)
+    )
+
+
+def _sentence(reply: Reply) -> Message:
+    """An error, for which openpi's clients take every text."""
+    return Message((reply.error or "no actions came").encode(errors="backslashreplace"), is_text=True)
+
+
+def _metadata(reply: Reply) -> Message:
+    """The facts of the model, as far as they are known: clients expect a map, and no error, at first."""
+    fields = {**(reply.info or {}), "action_names": ACTION_NAMES}
+    return Message(msgpack.packb(fields), is_text=False)
+
+
+def _actions(chunk: ActionChunk) -> NDArray[np.float32]:
+    """All that is pressed, (T, 25), in the order of `ACTION_NAMES`."""
+    return np.concatenate([chunk.buttons, chunk.j_left, chunk.j_right], axis=1)
+
+
+def _array(array: NDArray[np.float32]) -> dict[bytes, object]:
+    contiguous = np.ascontiguousarray(array, dtype="<f4")
+    return {b"__ndarray__": True, b"data": contiguous.tobytes(), b"dtype": "<f4", b"shape": array.shape}
+
+
+def _read(data: bytes) -> dict[Any, object]:
+    containers = 0
+
+    def count(container: Any) -> Any:  # noqa: ANN401 - whatever the message holds
+        nonlocal containers
+        containers += 1
+        if containers > MAX_CONTAINERS:
+            raise ValueError(f"more than {MAX_CONTAINERS} maps and arrays")
+        return container
+
+    def mapped(fields: dict[Any, Any]) -> object:
+        count(fields)
+        if b"__ndarray__" in fields:
+            return _Array(fields.get(b"dtype"), fields.get(b"shape"), fields.get(b"data"))
+        if b"__npgeneric__" in fields:
+            return fields.get(b"data")
+        return fields
+
+    try:
+        fields = msgpack.unpackb(
+            data,
+            raw=False,
+            strict_map_key=True,
+            object_hook=mapped,
+            list_hook=count,
+            max_bin_len=len(data),
+            max_str_len=MAX_TEXT_BYTES,
+            max_array_len=MAX_CONTAINER_ITEMS,
+            max_map_len=MAX_CONTAINER_ITEMS,
+            max_ext_len=0,
+        )
+    except ValueError as error:  # msgpack's own errors, and text that is no UTF-8
+        shown = str(error)[:200] or type(error).__name__
+        raise RequestError(f"the observation is no msgpack that is taken ({shown}); send one map") from error
+    if not isinstance(fields, dict):
+        raise RequestError(f"an observation is a map of names to values, not {describe(fields)}")
+    return fields
+
+
+def _image(fields: dict[Any, object]) -> Image:
+    """The observation's picture: under `image`, else under a name that ends in it, else the only one."""
+    if _NAME_OF_PICTURE in fields:
+        return _picture(_NAME_OF_PICTURE, fields[_NAME_OF_PICTURE])
+    named = dict(_leaves(fields))
+    found = [name for name in named if name.replace(".", "/").rpartition("/")[2] == _NAME_OF_PICTURE]
+    if not found:
+        found = [name for name, value in named.items() if isinstance(value, _Array) and value.is_picture()]
+    if len(found) == 1:
+        return _picture(found[0], named[found[0]])
+    if found:
+        raise ImageError(
+            f"the observation has {len(found)} pictures ({listed(list(map(describe, found)))}): {_WANTED}"
+        )
+    shown = listed([describe(name) for name in named])
+    raise ImageError(
+        f"the observation has no picture, only {shown}: {_WANTED}"
+        if named
+        else f"the observation has nothing in it: {_WANTED}"
+    )
+
+
+def _leaves(fields: Mapping[Any, object], above: str = "") -> Iterator[tuple[str, object]]:
+    """Each value with its name; those of a map in a map have both names, with a slash between."""
+    for key, value in fields.items():
+        name = f"{above}{key}" if isinstance(key, str) else f"{above}{key!r}"
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{name}/")
+        else:
+            yield name, value
+
+
+def _picture(name: str, value: object) -> Image:
+    if isinstance(value, bytes):
+        return ImageFile(value)
+    if not isinstance(value, _Array):
+        raise ImageError(f"{describe(name)} is {describe(value)}: {_WANTED}")
+    dtype, shape, data = value.dtype, value.shape, value.data
+    if not isinstance(dtype, str) or dtype not in _UINT8:
+        raise ImageError(f"{describe(name)} has dtype {describe(dtype)}: {_WANTED}")
+    if not isinstance(data, bytes):
+        raise ImageError(f"the data of {describe(name)} is {describe(data)}: {_WANTED}")
+    sizes = _sizes(name, shape)
+    if prod(sizes) != len(data):
+        raise ImageError(
+            f"{describe(name)} of shape {sizes} needs {prod(sizes)} bytes, not {len(data)}: {_WANTED}"
+        )
+    if sizes == FRAME_SHAPE:
+        return RawFrame(data)
+    pixels = np.frombuffer(data, np.uint8).reshape(sizes)
+    if len(sizes) == 3 and sizes[0] == 3 and sizes[2] not in (3, 4):
+        return Pixels(np.moveaxis(pixels, 0, 2))
+    return pixels_of(pixels)
+
+
+def _sizes(name: str, shape: object) -> tuple[int, ...]:
+    if not isinstance(shape, list) or not all(type(size) is int and 0 <= size < 2**31 for size in shape):
+        raise ImageError(
+            f"the shape of {describe(name)} must be a list of its sizes, not {describe(shape)}: {_WANTED}"
+        )
+    if len(shape) not in (2, 3):
+        raise ImageError(f"{describe(name)} has {len(shape)} dimensions: {_WANTED}")
+    return tuple(cast(list[int], shape))

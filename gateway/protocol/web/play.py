@@ -1,0 +1,194 @@
+"""The browser's format, WebSocket `/play`: port 5556's JSON objects as text, pictures as binary messages.
+
+A predict is a text message and the binary message of its picture; every other request is one text message.
+Each gets one text message back, in order, with the request's own `id` if it has one.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import cast, get_args
+
+import numpy as np
+import orjson
+
+from contract.tensors import FRAME_BYTES, FRAME_SIDE
+from gateway.errors import ImageError, RequestError
+from gateway.protocol.json_format import parse_object, reply_json
+from gateway.protocol.messages import (
+    RESIZE_MODES,
+    Event,
+    Image,
+    ImageFile,
+    Pixels,
+    RawFrame,
+    Reply,
+    RequestType,
+    ResizeMode,
+)
+from gateway.protocol.options import Options, read_hello, read_options
+from gateway.protocol.played import read_played
+from gateway.protocol.web.messages import Incoming, Message
+from gateway.safe_text import describe
+
+MAX_ID_CHARACTERS = 64
+# Whole numbers beyond it are not the same in JavaScript and elsewhere.
+_MAX_ID = 2**53
+
+# Halves of surrogate pairs, which are not UTF-8.
+_HALVES = re.compile("[\ud800-\udfff]")
+
+_RGBA_SHAPE = (FRAME_SIDE, FRAME_SIDE, 4)
+_RGBA_BYTES = math.prod(_RGBA_SHAPE)
+_FORMATS = ("file", "rgb", "rgba")
+_PICTURE_NEXT = "send its picture as the next message, in binary"
+
+
+@dataclass(frozen=True, slots=True)
+class _Predict:
+    """A predict whose picture has still to come; `error` is what was wrong with its text message."""
+
+    options: Options
+    image: Callable[[bytes], Image]
+    encode: Callable[[Reply], Message]
+    error: RequestError | None
+
+
+class PlayMessages:
+    """One connection's messages to requests. The limits are as of port 5556's JSON format."""
+
+    def __init__(self, *, max_header_bytes: int, max_header_depth: int, max_image_bytes: int) -> None:
+        self.max_bytes = max(max_header_bytes, max_image_bytes)
+        self._max_header_bytes = max_header_bytes
+        self._max_header_depth = max_header_depth
+        self._max_image_bytes = max_image_bytes
+        self._waiting: _Predict | None = None
+
+    def opening(self) -> Incoming | None:
+        """What the server says first: nothing."""
+        return None
+
+    def receive(self, data: bytes, *, is_text: bool) -> list[Incoming]:
+        """What a message means; nothing yet for the first one of a predict."""
+        if not is_text:
+            return [self._picture(data)]
+        found = (
+            []
+            if self._waiting is None
+            else [_failed(self._waiting, f"a predict has no picture: {_PICTURE_NEXT}")]
+        )
+        self._waiting = None
+        request = self._text(data)
+        if isinstance(request, Incoming):
+            return [*found, request]
+        self._waiting = request
+        return found
+
+    def _text(self, data: bytes) -> Incoming | _Predict:
+        encode = partial(_encode, None)
+        try:
+            if len(data) > self._max_header_bytes:
+                raise RequestError(f"the text has {len(data)} bytes: send at most {self._max_header_bytes}")
+            fields = parse_object(data, self._max_header_depth)
+            id_ = _id(fields.get("id"))
+        except RequestError as error:
+            return Incoming(error, encode)
+        encode = partial(_encode, id_)
+        type_ = fields.get("type")
+        if type_ != "predict":
+            return Incoming(_request(type_, fields), encode)
+        try:
+            return _Predict(read_options(fields), _image_reader(fields), encode, None)
+        except RequestError as error:
+            return _Predict(Options(), RawFrame, encode, error)
+
+    def _picture(self, data: bytes) -> Incoming:
+        predict, self._waiting = self._waiting, None
+        if predict is None:
+            lost = 'a picture came without its request: send {"type": "predict"} as text before it'
+            return Incoming(RequestError(lost), partial(_encode, None))
+        if predict.error is not None:
+            return Incoming(predict.error, predict.encode)
+        if len(data) > self._max_image_bytes:
+            return _failed(
+                predict, f"the picture has {len(data)} bytes: send at most {self._max_image_bytes}"
+            )
+        try:
+            return Incoming(predict.options.request("predict", predict.image(data)), predict.encode)
+        except ImageError as error:
+            return Incoming(error, predict.encode)
+
+
+def _failed(predict: _Predict, why: str) -> Incoming:
+    return Incoming(predict.error or RequestError(why), predict.encode)
+
+
+def _request(type_: object, fields: dict[str, object]) -> Event:
+    """The request that is whole with its text message."""
+    try:
+        if type_ == "hello":
+            return read_hello(fields)
+        if not isinstance(type_, str) or type_ not in get_args(RequestType):
+            raise RequestError(f'unknown request type {describe(type_)}; send "predict", "reset" or "info"')
+        played = read_played(fields) if type_ == "played" else None
+        return read_options(fields).request(cast(RequestType, type_), played=played)
+    except RequestError as error:
+        return error
+
+
+def _image_reader(fields: dict[str, object]) -> Callable[[bytes], Image]:
+    """What makes an image of the picture's bytes, as the request's fields describe them."""
+    format_ = fields.get("format", "file")
+    if not isinstance(format_, str) or format_ not in _FORMATS:
+        raise RequestError(f"format is {describe(format_)}; send one of {', '.join(_FORMATS)}")
+    mode = fields.get("resize_mode", "pad")
+    if not isinstance(mode, str) or mode not in RESIZE_MODES:
+        raise RequestError(f"resize_mode is {describe(mode)}; send one of {', '.join(sorted(RESIZE_MODES))}")
+    length = fields.get("len")
+    return partial(_image, format_, cast(ResizeMode, mode), length)
+
+
+def _image(format_: str, mode: ResizeMode, length: object, data: bytes) -> Image:
+    if length is not None and length != len(data):
+        raise ImageError(
+            f"len is {describe(length)}, but the picture has {len(data)} bytes: send that number, or no len"
+        )
+    match format_:
+        case "rgba":
+            _check_length(format_, data, _RGBA_BYTES)
+            return Pixels(np.frombuffer(data, np.uint8).reshape(_RGBA_SHAPE)[:, :, :3])
+        case "rgb":
+            _check_length(format_, data, FRAME_BYTES)
+            return RawFrame(data)
+        case _:
+            return ImageFile(data, mode)
+
+
+def _check_length(format_: str, data: bytes, wanted: int) -> None:
+    if len(data) != wanted:
+        raise ImageError(
+            f"the picture has {len(data)} bytes: {format_} needs the {wanted} of "
+            f"{FRAME_SIDE}x{FRAME_SIDE} pixels"
+        )
+
+
+def _id(value: object) -> str | int | float | None:
+    if value is None:
+        return None
+    if isinstance(value, str) and len(value) <= MAX_ID_CHARACTERS and not _HALVES.search(value):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MAX_ID:
+        return value
+    raise RequestError(
+        f"id is {describe(value)}: send a number up to 2**53, or a text of at most {MAX_ID_CHARACTERS} "
+        "characters"
+    )
+
+
+def _encode(id_: str | float | None, reply: Reply) -> Message:
+    text = reply_json(reply, math.inf)
+    if id_ is not None:
+        text = b'{"id":%b,%b' % (orjson.dumps(id_), text[1:])
+    return Message(text, is_text=True)
