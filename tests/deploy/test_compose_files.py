@@ -22,7 +22,7 @@ from tests.paths import ROOT
 
 # Settings that the compose file decides: what they name lies in the container.
 FIXED = {
-    *("triton", "triton_key_file", "host", "zmq_port", "tcp_port", "http_port"),
+    *("triton", "triton_key_file", "host", "zmq_port", "tcp_port", "web_port", "http_port"),
     # Triton is in a container of its own, on a network of their own.
     *("triton_tls", "triton_tls_ca", "triton_tls_cert", "triton_tls_key", "triton_shared_memory"),
 }
