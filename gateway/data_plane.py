@@ -8,6 +8,7 @@ import asyncio
 import logging
 import math
 import os
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -26,6 +27,7 @@ from gateway.protocol.messages import (
     Request,
     Unset,
 )
+from gateway.real_time import RealTime
 from gateway.triton.dispatcher import Dispatcher
 from gateway.triton.facts import ModelFacts
 from gateway.triton.model import TritonModel
@@ -57,6 +59,7 @@ class DataPlane:
         self._default_game = DefaultGame(default_game, models.default.name)
         models.default.on_new_facts = self._check_default_game
         self._dispatcher = Dispatcher(max_at_triton, on_dispatch)
+        self._real_time = RealTime()
         self._max_image_pixels = max_image_pixels
         self._random = np.random.default_rng()
         self.decoders = DecoderThreads(min(4, os.cpu_count() or 1))
@@ -112,9 +115,12 @@ class DataPlane:
             facts = await self._facts_for_info(model)
             models = sorted({*self._models.served, model.name})
             return Reply(info=facts.info(self._default_game.name(facts)) | {"models": models})
+        begun = time.perf_counter()
         chunk = await self._dispatcher.predict(
             model, lambda facts: self._inputs(request, frames, facts), deadline, request_id
         )
+        if model.known_facts is not None:
+            self._real_time.answered(model.known_facts, time.perf_counter() - begun)
         return Reply(chunk=chunk)
 
     def counted_as(self, name: str | None) -> tuple[str, int]:

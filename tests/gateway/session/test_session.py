@@ -107,6 +107,18 @@ async def test_replies_come_in_the_order_of_the_requests(plane: DataPlane) -> No
     assert client.session.in_flight == 0
 
 
+async def test_a_model_too_slow_for_real_time_is_told_once(
+    plane: DataPlane, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = Client(plane)
+    for _ in range(20):
+        client.predict(raw(1), game=40)
+    await client.session.drain()
+    told = [message for message in caplog.messages if "real-time" in message]
+    assert len(told) == 1
+    assert "its 18 actions last 0.30 s at 60 a second: it is too slow for real-time play" in told[0]
+
+
 async def test_frames_count_in_order_of_arrival_however_long_they_take_to_decode(plane: DataPlane) -> None:
     client = Client(plane)
     for value in range(1, 13):
