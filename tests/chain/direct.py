@@ -1,5 +1,6 @@
 """Calls that go straight to the stack's Triton, past the gateway: what its replies are compared with."""
 
+import queue
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,10 +9,20 @@ import tritonclient.grpc as triton
 from numpy.typing import NDArray
 
 from contract.tensors import OUTPUT_NAMES
+from tests.patience import WITHIN_S
 
 _TYPES = {"uint8": "UINT8", "int64": "INT64", "float32": "FP32"}
 
 Outputs = dict[str, NDArray[np.float32]]
+
+
+def _tensors(inputs: dict[str, NDArray[Any]]) -> list[triton.InferInput]:
+    sent = []
+    for name, array in inputs.items():
+        tensor = triton.InferInput(name, list(array.shape), _TYPES[str(array.dtype)])
+        tensor.set_data_from_numpy(np.ascontiguousarray(array))
+        sent.append(tensor)
+    return sent
 
 
 class DirectCalls:
@@ -22,14 +33,31 @@ class DirectCalls:
 
     def batch(self, model: str, inputs: dict[str, NDArray[Any]]) -> Outputs:
         """The outputs for inputs that have the batch dimension."""
-        sent = []
-        for name, array in inputs.items():
-            tensor = triton.InferInput(name, list(array.shape), _TYPES[str(array.dtype)])
-            tensor.set_data_from_numpy(np.ascontiguousarray(array))
-            sent.append(tensor)
         wanted = [triton.InferRequestedOutput(name) for name in OUTPUT_NAMES]
-        result = self._client.infer(model, sent, outputs=wanted)
+        result = self._client.infer(model, _tensors(inputs), outputs=wanted)
         return {name: result.as_numpy(name) for name in OUTPUT_NAMES}
+
+    def streamed(self, model: str, requests: Sequence[dict[str, NDArray[Any]]]) -> list[Outputs]:
+        """The outputs of requests that Triton gets in this order, without waiting for one's answer."""
+        answers: queue.Queue[tuple[Any, Exception | None]] = queue.Queue()
+        wanted = [triton.InferRequestedOutput(name) for name in OUTPUT_NAMES]
+        self._client.start_stream(lambda result, error: answers.put((result, error)))
+        try:
+            for index, request in enumerate(requests):
+                self._client.async_stream_infer(
+                    model, _tensors(request), outputs=wanted, request_id=str(index)
+                )
+            outputs: dict[int, Outputs] = {}
+            for _ in requests:
+                result, error = answers.get(timeout=WITHIN_S)
+                if error is not None:
+                    raise error
+                outputs[int(result.get_response().id)] = {
+                    name: result.as_numpy(name) for name in OUTPUT_NAMES
+                }
+        finally:
+            self._client.stop_stream()
+        return [outputs[index] for index in range(len(requests))]
 
     def predict(
         self,
