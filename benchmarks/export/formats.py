@@ -2,7 +2,8 @@
 
 TorchScript, ONNX and low precision, each a model of one Triton, against the same network without hoists in
 this process: VL self-attention, cross-attention keys and values, time embedding and AdaLN in every sampler
-step, as the reference does. All take turns, so that a change of the machine's speed meets all of them.
+step, as the reference does. `--against COMMIT` takes that commit's exports for it. All take turns, so that a
+change of the machine's speed meets all of them.
 
 Without a CHECKPOINT, an untrained one of the released size is made (1.97 GB; it takes minutes and 16 GB of
 memory); "demo" stands for the demo's small one.
@@ -15,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,13 +47,15 @@ FORMS: dict[str, tuple[FormatName, str]] = {
     "TorchScript bf16": ("torchscript", "bf16"),
 }
 WITHOUT_HOISTS = "without hoists"
+_CHECKOUT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
 class Published:
-    """An exported form, and what the export took."""
+    """An exported form, what it is compared with, and what the export took."""
 
     version: Version
+    baseline: str
     seconds: float
     highest_bytes: int
 
@@ -65,11 +69,12 @@ def main() -> None:
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--forms", nargs="+", choices=list(FORMS), default=list(FORMS))
+    parser.add_argument("--against", metavar="COMMIT", help="compare with what that commit exports")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         folder = Path(name)
         path = checkpoint_or_untrained(options.checkpoint, folder)
-        models = {form: _publish(form, path, folder, max(options.batch_sizes)) for form in options.forms}
+        models = _publish_all(options, path, folder)
         checkpoint = read_checkpoint(path, folder)
         network = load_model(checkpoint, choose_sampling(checkpoint, ModelSettings()))
         with running_triton(folder, [each.version.model_name for each in models.values()]) as port:
@@ -84,34 +89,36 @@ def _compare(
     port: int,
 ) -> None:
     print(f"{options.rounds} rounds; {os.cpu_count()} cores; {torch.get_num_threads()} threads")
-    print(f"{'batch':>5}  {'form':<18} {'median ms':>10} {'ratio':>6} {'per frame':>10} {'mean diff':>10}")
+    print(f"{'batch':>5}  {'form':<30} {'median ms':>10} {'ratio':>6} {'per frame':>10} {'mean diff':>10}")
     per_frame: dict[str, float] = {}
     with tritonclient.grpc.InferenceServerClient(f"{HOST}:{port}") as client, torch.inference_mode():
         for batch in options.batch_sizes:
             inputs = check_inputs(network, batch, seed=batch)
-            ways: dict[str, Callable[[], Tensor]] = {
-                WITHOUT_HOISTS: lambda inputs=inputs: unhoisted(network, checkpoint, inputs)
-            }
+            ways: dict[str, Callable[[], Tensor]] = {}
+            if options.against is None:
+                ways[WITHOUT_HOISTS] = lambda inputs=inputs: unhoisted(network, checkpoint, inputs)
             for form, published in models.items():
                 name = published.version.model_name
                 ways[form] = lambda inputs=inputs, name=name: infer(client, name, inputs)
             seconds, answers = _in_turns(ways, options.rounds)
             for way in ways:
                 cost = seconds[way] / batch
-                difference = (answers[way] - answers[WITHOUT_HOISTS]).abs().mean().item()
+                baseline = models[way].baseline if way in models else way
+                difference = (answers[way] - answers[baseline]).abs().mean().item()
                 print(
-                    f"{batch:>5}  {way:<18} {seconds[way] * 1e3:>10.1f} "
-                    f"{seconds[way] / seconds[WITHOUT_HOISTS]:>6.2f} "
+                    f"{batch:>5}  {way:<30} {seconds[way] * 1e3:>10.1f} "
+                    f"{seconds[way] / seconds[baseline]:>6.2f} "
                     f"{cost / per_frame.setdefault(way, cost):>10.2f} {difference:>10.1e}",
                     flush=True,
                 )
-    print("ratio: to the network without hoists; per frame: to the first batch size; difference: of x(1)")
-    print(f"{'form':<18} {'export s':>9} {'highest MB':>11} {'file MB':>8} {'serving MB':>11} {'highest':>8}")
+    baseline = "the network without hoists" if options.against is None else f"the form at {options.against}"
+    print(f"ratio: to {baseline}; per frame: to the first batch size; difference: of x(1)")
+    print(f"{'form':<30} {'export s':>9} {'highest MB':>11} {'file MB':>8} {'serving MB':>11} {'highest':>8}")
     for form, published in models.items():
         size = sum(file.bytes for file in published.version.manifest.files.values())
         resident, highest = _memory_bytes(published.version.model_name)
         print(
-            f"{form:<18} {published.seconds:>9.0f} {published.highest_bytes / 1e6:>11.0f} {size / 1e6:>8.0f} "
+            f"{form:<30} {published.seconds:>9.0f} {published.highest_bytes / 1e6:>11.0f} {size / 1e6:>8.0f} "
             f"{resident / 1e6:>11.0f} {highest / 1e6:>8.0f}"
         )
 
@@ -132,10 +139,41 @@ def unhoisted(network: NitroGen, checkpoint: Checkpoint, inputs: Inputs) -> Tens
     return decode(x, network.old_layout)[-1]
 
 
-def _publish(form: str, checkpoint: Path, folder: Path, max_batch_size: int) -> Published:
+def _publish_all(options: argparse.Namespace, checkpoint: Path, folder: Path) -> dict[str, Published]:
+    """All forms that are compared, by their names in the tables; each after its baseline."""
+    if options.against is None:
+        return {form: _publish(options, form, checkpoint, folder) for form in options.forms}
+    models = {}
+    with _checkout(options.against, folder / "checkout") as code:
+        for form in options.forms:
+            earlier = f"{form} at {options.against}"
+            models[earlier] = _publish(options, form, checkpoint, folder, earlier, code)
+            models[form] = _publish(options, form, checkpoint, folder, earlier)
+    return models
+
+
+@contextmanager
+def _checkout(commit: str, folder: Path) -> Iterator[Path]:
+    """The code of a commit, in a folder of its own."""
+    git = ["git", "-C", str(_CHECKOUT), "worktree"]
+    subprocess.run([*git, "add", "--quiet", "--detach", str(folder), commit], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run([*git, "remove", "--force", str(folder)], check=True)
+
+
+def _publish(
+    options: argparse.Namespace,
+    form: str,
+    checkpoint: Path,
+    folder: Path,
+    baseline: str = WITHOUT_HOISTS,
+    code: Path = _CHECKOUT,
+) -> Published:
     """Export in a process of its own, whose memory and time are measured."""
     format_, precision = FORMS[form]
-    repository, name = folder / "repository", f"benchmark-{precision}"
+    repository, name = folder / "repository", f"{'benchmark' if code == _CHECKOUT else 'earlier'}-{precision}"
     command = [
         sys.executable,
         "-m",
@@ -144,15 +182,16 @@ def _publish(form: str, checkpoint: Path, folder: Path, max_batch_size: int) -> 
         f"--repository={repository}",
         f"--name={name}",
     ]
-    command += [f"--format={format_}", f"--precision={precision}", f"--max-batch-size={max_batch_size}"]
+    command += [f"--format={format_}", f"--precision={precision}"]
+    command += [f"--max-batch-size={max(options.batch_sizes)}"]
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=code, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{form} cannot be exported: see above")
     [version] = versions(repository, name + FORMATS[format_].suffix)
-    return Published(version, time.perf_counter() - started, usage.ru_maxrss * 1024)
+    return Published(version, baseline, time.perf_counter() - started, usage.ru_maxrss * 1024)
 
 
 def _in_turns(
