@@ -15,6 +15,7 @@ import numpy as np
 from gateway.commands.access import Access, add_access_flags, read_access
 from gateway.commands.probing import (
     Finding,
+    ForeignError,
     Place,
     ProbeError,
     connect,
@@ -26,6 +27,8 @@ from gateway.commands.probing import (
 )
 
 T = TypeVar("T")
+
+_TLS_ENDS_S = 0.1
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -57,11 +60,16 @@ def _check(place: Place, access: Access) -> Iterator[Finding]:
 
 
 def _page(place: Place, access: Access) -> str:
-    with _Client(place, access) as client:
-        status, kind, text = client.get("/")
+    try:
+        with _Client(place, access) as client:
+            status, kind, text = client.get("/")
+    except ProbeError as problem:
+        # Nothing else is worth trying.
+        raise ForeignError(str(problem)) from None
     if status != http.HTTPStatus.OK or not kind.startswith("text/html"):
-        raise ProbeError(
-            f"status {status}, and no page ({shown(text.strip())}): does another program listen there?"
+        raise ForeignError(
+            f"status {status}, and no page ({shown(text[:80].strip())}): is it the gateway's HTTP port, or "
+            "another program's?"
         )
     return f"{len(text)} characters"
 
@@ -142,7 +150,7 @@ class _Client:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._runner.run(self._session.close())
+        self._runner.run(self._end())
         self._runner.close()
 
     def get(self, path: str) -> tuple[int, str, str]:
@@ -184,6 +192,11 @@ class _Client:
             )
         found: str | bytes = message.data
         return found
+
+    async def _end(self) -> None:
+        await self._session.close()
+        # aiohttp does not say when connections are gone whose TLS has to end first.
+        await asyncio.sleep(_TLS_ENDS_S if self._tls is not None else 0)
 
     async def _new_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession()

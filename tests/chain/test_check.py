@@ -25,6 +25,7 @@ from tests.stand_ins.brokers import broker
 KINDS = [
     *("pickle, PIL image", "pickle, numpy array", "msgpack"),
     *("JSON, raw frame", "JSON, PNG file", "BizHawk's sockets"),
+    *("/play, RGBA", "openpi"),
 ]
 
 Checked = tuple[int, list[str], str]
@@ -61,7 +62,7 @@ def test_all_works_on_a_running_stack(tiny_stack: Stack, check: Callable[..., Ch
     code, findings, said = check(*stack_words(tiny_stack))
     assert code == 0, said
     assert said.endswith("all works\n")
-    assert [line.split()[0] for line in findings] == ["ok"] * 13
+    assert [line.split()[0] for line in findings] == ["ok"] * 17
     predicts = [line.split("  ") for line in findings if line.endswith(" ms, 16 steps")]
     assert [[part for part in words if part][2].strip() for words in predicts] == KINDS
 
@@ -84,6 +85,8 @@ def test_the_http_port_taken_for_another_is_named(tiny_stack: Stack, check: Call
         _, findings, said = check(*on_port(tiny_stack.http_port, only=name))
         assert "it answers in HTTP" in findings[0]
         assert "swapped" not in said
+    _, findings, _ = check(*on_port(tiny_stack.http_port, only="web"))
+    assert "is it the gateway's HTTP port" in findings[0]
 
 
 def test_a_gateway_behind_a_broker_works(tiny_stack: Stack, check: Callable[..., Checked]) -> None:
@@ -198,7 +201,7 @@ class Closing(socketserver.BaseRequestHandler):
     """Closes each connection at once."""
 
 
-@pytest.mark.parametrize("port_name", ["zmq", "tcp", "http", "triton"])
+@pytest.mark.parametrize("port_name", ["zmq", "tcp", "web", "http", "triton"])
 @pytest.mark.parametrize("handler", [Pages, Silent, Trickle, Echo, Closing])
 def test_another_program_on_a_port_is_told_and_never_waited_for(
     port_name: str, handler: type[socketserver.BaseRequestHandler], check: Callable[..., Checked]
@@ -214,14 +217,15 @@ def test_another_program_on_a_port_is_told_and_never_waited_for(
     assert time.monotonic() - began < 30
 
 
-def test_a_token_is_never_shown(tmp_path: Path, check: Callable[..., Checked]) -> None:
+@pytest.mark.parametrize("port_name", ["tcp", "web"])
+def test_a_token_is_never_shown(port_name: str, tmp_path: Path, check: Callable[..., Checked]) -> None:
     """Not even when the program on the port repeats what it is sent."""
     token = tmp_path / "token"
     token.write_text("correct horse battery\n")
     for handler in (Echo, Pages):
         with serving(handler) as port:
-            words = on_port(port, only="tcp")
-            code, _, said = check(*words, "--tcp-token-file", str(token), "--timeout", "1")
+            words = on_port(port, only=port_name)
+            code, _, said = check(*words, f"--{port_name}-token-file", str(token), "--timeout", "1")
         assert code == 1
         assert "corr" not in said
 
@@ -305,6 +309,8 @@ def guarded(tiny_stack: Stack, tmp_path: Path) -> Iterator[tuple[GatewayProcess,
         f"--curve-keys={tmp_path / 'keys'}",
         f"--tcp-token-file={tmp_path / 'token'}",
         f"--tcp-tls-cert={tmp_path / 'tls.pem'}",
+        f"--web-token-file={tmp_path / 'token'}",
+        f"--web-tls-cert={tmp_path / 'tls.pem'}",
     )
     with gateway_process(tiny_stack.triton_endpoint, *flags) as ports:
         words = ("--zmq-port", ports.zmq, "--tcp-port", ports.tcp, "--web-port", ports.web)
@@ -319,6 +325,7 @@ def test_whoever_has_keys_token_and_authority_gets_in(
     credentials = [
         *("--client-key", keep / "secrets" / "checker.key_secret", "--server-key", keep / "server.key"),
         *("--tcp-token-file", tmp_path / "token", "--tcp-tls-ca", tmp_path / "ca.pem"),
+        *("--web-token-file", tmp_path / "token", "--web-tls-ca", tmp_path / "ca.pem"),
     ]
     code, _, said = check(*guarded[1], *map(str, credentials))
     assert code == 0, said
@@ -331,8 +338,14 @@ def test_whoever_has_none_is_told_what_to_give(
     assert code == 1
     assert "give --client-key and --server-key" in findings[0]
     assert "--tcp-tls-ca" in findings[1]
-    _, findings, _ = check(*guarded[1], "--timeout", "2", "--tcp-tls-ca", str(tmp_path / "ca.pem"))
+    assert "--web-tls-ca" in next(line for line in findings if line.startswith("FAIL  web"))
+    authority = str(tmp_path / "ca.pem")
+    trusting = ("--tcp-tls-ca", authority, "--web-tls-ca", authority)
+    _, findings, _ = check(*guarded[1], "--timeout", "2", *trusting)
     assert "--tcp-token-file" in findings[1]
+    page, *others = [line for line in findings if "  web " in line]
+    assert page.startswith("ok")
+    assert all("--web-token-file" in line for line in others)
 
 
 def test_a_key_that_is_not_allowed_is_told(
@@ -360,6 +373,7 @@ def test_a_key_that_is_not_allowed_is_told(
         (["--client-key", "missing", "--server-key", "missing"], "no file of CURVE keys"),
         (["--tcp-token-file", "missing"], "no file with a token"),
         (["--tcp-tls-ca", "missing"], "not a readable PEM file"),
+        (["--web-token-file", "missing"], "no file with a token"),
     ],
 )
 def test_wrong_flags_are_one_sentence(
