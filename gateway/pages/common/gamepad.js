@@ -14,6 +14,7 @@ export const BUTTONS = [
 export const MENU_BUTTONS = ["BACK", "GUIDE", "START"];
 
 const PRESSED_FROM = 0.5;
+const STICK_FROM = 0.5;
 const COLUMNS = new Map(BUTTONS.map((name, column) => [name, column]));
 
 /** A row of these buttons (an iterable of names) and sticks. */
@@ -23,9 +24,16 @@ export function row(pressed = [], left = [0, 0], right = [0, 0]) {
   return { buttons, j_left: left, j_right: right };
 }
 
-/** Whether a row presses the button of this name. */
-export function isPressed(pad, name) {
-  return pad.buttons[COLUMNS.get(name)] > PRESSED_FROM;
+/** The names of what a row holds down: its buttons, and the sticks as crosses, such as LEFT_STICK_UP. */
+export function held(pad) {
+  const names = BUTTONS.filter((_, column) => pad.buttons[column] > PRESSED_FROM);
+  for (const [side, [x, y]] of [["LEFT", pad.j_left], ["RIGHT", pad.j_right]]) {
+    if (x <= -STICK_FROM) names.push(`${side}_STICK_LEFT`);
+    if (x >= STICK_FROM) names.push(`${side}_STICK_RIGHT`);
+    if (y <= -STICK_FROM) names.push(`${side}_STICK_UP`);
+    if (y >= STICK_FROM) names.push(`${side}_STICK_DOWN`);
+  }
+  return new Set(names);
 }
 
 /** The rows of a reply's `pred`, without the buttons named in `without`. */

@@ -2,13 +2,11 @@
 
 import { BadRomError, NesGame, NoEmulatorError, emulator } from "./games/nes.js";
 import { RunnerGame } from "./games/runner/runner.js";
-import { NoWindowsError, sharedWindow } from "./games/shared_window.js";
+import { NoWindowError, checkSharing, sharedWindow } from "./games/shared_window.js";
 
 const id = (name) => document.getElementById(name);
-const NO_EMULATOR =
-  "This server has no NES emulator. Whoever runs it fetches one with: make web (the container image has it).";
-const NO_WINDOWS =
-  "This browser gives a page a window only over HTTPS, or from this machine (localhost).";
+// What may be missing, or wrong with a file; the messages are for the player.
+const KNOWN = [BadRomError, NoEmulatorError, NoWindowError];
 // No cartridge was larger.
 const LARGEST_ROM = 8 * 2 ** 20;
 
@@ -30,18 +28,8 @@ export class GameChooser {
     id("share").hidden = kind !== "window";
     this.say(null);
     if (kind === "runner") this.play(new RunnerGame(this.seed === null ? undefined : Number(this.seed)));
-    else if (kind === "nes") await this.loadEmulator();
-    else if (!navigator.mediaDevices?.getDisplayMedia) this.say(NO_WINDOWS);
-  }
-
-  async loadEmulator() {
-    try {
-      return await emulator();
-    } catch (error) {
-      if (!(error instanceof NoEmulatorError)) throw error;
-      this.say(NO_EMULATOR);
-      return null;
-    }
+    else if (kind === "nes") await this.saying(emulator);
+    else await this.saying(checkSharing);
   }
 
   async openRom(file) {
@@ -49,29 +37,29 @@ export class GameChooser {
       this.say(`${file.name} has ${file.size} bytes, more than any NES game: choose another file.`);
       return;
     }
-    const jsnes = await this.loadEmulator();
-    if (jsnes === null) return;
-    try {
-      const rom = new Uint8Array(await file.arrayBuffer());
-      this.play(new NesGame(jsnes, rom, file.name));
-      this.say(null);
-    } catch (error) {
-      if (!(error instanceof BadRomError)) throw error;
-      this.say(`${file.name} cannot be played: ${error.message} Choose another file.`);
-    }
+    const rom = new Uint8Array(await file.arrayBuffer());
+    const game = await this.saying(async () => new NesGame(await emulator(), rom, file.name));
+    if (game) this.play(game);
   }
 
   async share() {
+    const game = await this.saying(() => sharedWindow(() => this.choose("runner")));
+    if (game) this.play(game);
+  }
+
+  /** What `open` gives; null when it cannot be had, of which the player is told. */
+  async saying(open) {
     try {
-      const game = await sharedWindow(() => this.choose("runner"));
-      if (game !== null) this.play(game);
+      return await open();
     } catch (error) {
-      if (!(error instanceof NoWindowsError)) throw error;
-      this.say(NO_WINDOWS);
+      if (!KNOWN.some((kind) => error instanceof kind)) throw error;
+      this.say(error.message);
+      return null;
     }
   }
 
   play(game) {
+    this.say(null);
     this.player.play(game);
     id("game-title").textContent = game.title;
     id("hand").hidden = !game.canPress;

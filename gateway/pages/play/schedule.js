@@ -32,6 +32,7 @@ export class ChunkSchedule {
   /** Forget the chunk, as when the game begins again. */
   clear() {
     this.rows = [];
+    this.first = 0;
   }
 
   /** The row for a tick and its index in the chunk, -1 when it is not the chunk's own. */

@@ -1,19 +1,25 @@
 // NES games by the emulator jsnes, which `make web` fetches.
 
-import { isPressed, row } from "../../common/gamepad.js";
+import { held, row } from "../../common/gamepad.js";
 import { Sound } from "./sound.js";
 
 const WIDTH = 256;
 const HEIGHT = 240;
-const STICK_FROM = 0.5;
-// Each of the console's buttons by the emulator's number, and what of the pad presses it: clients/consoles.toml.
-const BUTTONS = [
-  [0, ["SOUTH"]], [1, ["EAST", "WEST"]], [2, ["BACK"]], [3, ["START"]],
-  [4, ["DPAD_UP"], (x, y) => y <= -STICK_FROM], [5, ["DPAD_DOWN"], (x, y) => y >= STICK_FROM],
-  [6, ["DPAD_LEFT"], (x) => x <= -STICK_FROM], [7, ["DPAD_RIGHT"], (x) => x >= STICK_FROM],
+// Each of the console's buttons, the emulator's number for it, and what of the pad presses it: clients/consoles.toml.
+export const BUTTONS = [
+  ["A", 0, ["SOUTH"]],
+  ["B", 1, ["EAST", "WEST"]],
+  ["Select", 2, ["BACK"]],
+  ["Start", 3, ["START"]],
+  ["Up", 4, ["DPAD_UP", "LEFT_STICK_UP"]],
+  ["Down", 5, ["DPAD_DOWN", "LEFT_STICK_DOWN"]],
+  ["Left", 6, ["DPAD_LEFT", "LEFT_STICK_LEFT"]],
+  ["Right", 7, ["DPAD_RIGHT", "LEFT_STICK_RIGHT"]],
 ];
 
-/** The emulator is not part of this installation. */
+const NO_EMULATOR = "This server has no NES emulator. Whoever runs it fetches one with `make web`, and restarts it.";
+
+/** The server does not have the emulator. */
 export class NoEmulatorError extends Error {}
 
 /** A game's file that the emulator does not take. */
@@ -28,7 +34,7 @@ export function emulator() {
     script.addEventListener("load", () => resolve(globalThis.jsnes));
     script.addEventListener("error", () => {
       script.remove();
-      reject(new NoEmulatorError());
+      reject(new NoEmulatorError(NO_EMULATOR));
     });
     document.head.append(script);
   });
@@ -69,10 +75,9 @@ export class NesGame {
   }
 
   step() {
-    const [x, y] = this.pad.j_left;
-    for (const [number, names, isPushed] of BUTTONS) {
-      const isDown = names.some((name) => isPressed(this.pad, name)) || Boolean(isPushed?.(x, y));
-      if (isDown) this.nes.buttonDown(1, number);
+    const pressed = held(this.pad);
+    for (const [, number, names] of BUTTONS) {
+      if (names.some((name) => pressed.has(name))) this.nes.buttonDown(1, number);
       else this.nes.buttonUp(1, number);
     }
     this.nes.frame();
@@ -84,7 +89,7 @@ export class NesGame {
     try {
       this.nes.loadROM(this.rom);
     } catch (error) {
-      throw new BadRomError(error.message);
+      throw new BadRomError(`${this.title} cannot be played: ${error.message} Choose another file.`);
     }
     this.nes.frame();
   }

@@ -1,7 +1,9 @@
 // A window or tab that the player shares. A page cannot press anything in it: it shows what the model would press.
 
-/** The browser does not let this page ask for a window. */
-export class NoWindowsError extends Error {}
+/** The browser shares nothing with this page; its message says why. */
+export class NoWindowError extends Error {}
+
+const NOT_ALLOWED = "A browser shares a window with a page only over HTTPS, or from this machine (localhost).";
 
 export class SharedWindow {
   resizeMode = "stretch";
@@ -41,15 +43,20 @@ export class SharedWindow {
   }
 }
 
+/** Throw an error where the browser shares nothing with this page. */
+export function checkSharing() {
+  if (!navigator.mediaDevices?.getDisplayMedia) throw new NoWindowError(NOT_ALLOWED);
+}
+
 /** Ask the player for a window; null when he shares none. `ended`: called when he ends it. */
 export async function sharedWindow(ended) {
-  if (!navigator.mediaDevices?.getDisplayMedia) throw new NoWindowsError();
+  checkSharing();
   let stream;
   try {
     stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: 30 }, audio: false });
   } catch (error) {
     if (error.name === "NotAllowedError") return null;
-    throw error;
+    throw new NoWindowError(`The browser cannot share that window: ${error.message}.`);
   }
   const game = new SharedWindow(stream, ended);
   await game.video.play();

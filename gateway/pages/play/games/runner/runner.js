@@ -1,6 +1,6 @@
 // The sample game: run to the right, jump over gaps and on slimes, take the coins.
 
-import { isPressed, row } from "../../../common/gamepad.js";
+import { held, row } from "../../../common/gamepad.js";
 import { HERO_HEIGHT, HERO_WIDTH, Hero } from "./hero.js";
 import { Level, TILE } from "./level.js";
 import { Scene } from "./scene.js";
@@ -8,7 +8,6 @@ import { Scene } from "./scene.js";
 const WIDTH = 256;
 const HEIGHT = 240;
 const HEARTS = 3;
-const STICK_FROM = 0.5;
 // Steps: without harm after a blow, and the words at the end.
 const SAFE = 90;
 const PAUSE = 90;
@@ -77,12 +76,12 @@ export class RunnerGame {
   }
 
   wanted() {
-    const [x] = this.pad.j_left;
+    const pressed = held(this.pad);
     return {
-      left: isPressed(this.pad, "DPAD_LEFT") || x <= -STICK_FROM,
-      right: isPressed(this.pad, "DPAD_RIGHT") || x >= STICK_FROM,
-      jump: isPressed(this.pad, "SOUTH"),
-      dash: isPressed(this.pad, "WEST") || isPressed(this.pad, "EAST"),
+      left: pressed.has("DPAD_LEFT") || pressed.has("LEFT_STICK_LEFT"),
+      right: pressed.has("DPAD_RIGHT") || pressed.has("LEFT_STICK_RIGHT"),
+      jump: pressed.has("SOUTH"),
+      dash: pressed.has("WEST") || pressed.has("EAST"),
     };
   }
 

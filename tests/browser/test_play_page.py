@@ -1,0 +1,284 @@
+"""The play page in a real Chromium, in front of the real chain."""
+
+import os
+import signal
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from contract.gamepad import BUTTONS
+from tests.browser.chromium import Browser, OpenPage, open_page, without_lost_connections
+from tests.browser.square_rom import square_rom
+from tests.browser.traffic import MENU, WATCH_PAD, Traffic, pressed, shown_pads
+from tests.gateways import gateway_process
+from tests.paths import ROOT
+from tests.stack import JsonClient, Stack, free_port
+
+pytestmark = pytest.mark.slow
+
+PAGES = ROOT / "gateway" / "pages"
+SMALL = {"viewport": {"width": 360, "height": 740}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def emulator() -> None:
+    """The NES emulator, where it has not been fetched yet."""
+    subprocess.run(["make", "--silent", "web"], cwd=ROOT, check=True, timeout=120)
+
+
+@contextmanager
+def playing(
+    browser: Browser, port: int, query: str = "", context: dict[str, Any] | None = None
+) -> Iterator[tuple[OpenPage, Traffic]]:
+    """The page, once the model has answered, and what it and the server say to each other."""
+    with open_page(browser, context) as opened:
+        opened.page.add_init_script(WATCH_PAD)
+        traffic = Traffic(opened.page)
+        opened.page.goto(f"http://127.0.0.1:{port}/{query}")
+        opened.wait_for_text("#model-ms", r"\d ms")
+        yield opened, traffic
+
+
+def asked_directly(stack: Stack, traffic: Traffic, request: int) -> dict[str, Any]:
+    """What port 5556 answers to the picture and the seed that the page sent with one of its requests."""
+    rgba = np.frombuffer(traffic.pictures[request], np.uint8).reshape(256, 256, 4)
+    header = {"type": "predict", "seed": traffic.predicts[request]["seed"]}
+    with JsonClient(stack.tcp_port) as client:
+        pred: dict[str, Any] = client.request(header, rgba[..., :3].tobytes())["pred"]
+        return pred
+
+
+def test_sample_game_is_played_without_a_word_in_the_console(browser: Browser, stack: Stack) -> None:
+    with playing(browser, stack.web_port) as (opened, _):
+        opened.wait_until_picture_changes()
+        opened.wait_until_picture_changes("#seen")
+        assert opened.text("#connection") == "Connected"
+        assert opened.text("#by") == "The model plays"
+        assert opened.text("#problem") == ""
+        assert "nitrogen, version 1" in opened.text("#facts")
+        # Answers within milliseconds: there is no need for turns.
+        opened.wait_for_text("#pace", "^real time$")
+        assert opened.said == []
+
+
+def test_pad_and_every_row_follow_what_the_server_answered(browser: Browser, stack: Stack) -> None:
+    with playing(browser, stack.web_port, "?seed=7") as (opened, traffic):
+        opened.wait_until(lambda: len(traffic.chunks) > 3, "the model answers")
+        shown = shown_pads(opened.page)
+        answered = traffic.pads()
+        assert shown <= answered | {"[]"}
+        assert len(shown) > 3
+        first = min(traffic.chunks)
+        assert asked_directly(stack, traffic, first) == traffic.chunks[first]
+
+
+def test_eight_pages_get_their_own_answers(browser: Browser, stack: Stack) -> None:
+    with ExitStack() as pages:
+        all_traffic = [
+            pages.enter_context(playing(browser, stack.web_port, f"?seed={seed}", SMALL)) for seed in range(8)
+        ]
+        for opened, traffic in all_traffic:
+            opened.wait_until(lambda traffic=traffic: len(traffic.chunks) > 1, "an answer")
+        for opened, traffic in all_traffic:
+            request = max(traffic.chunks)
+            assert asked_directly(stack, traffic, request) == traffic.chunks[request]
+            assert opened.said == []
+
+
+def test_player_takes_over_with_a_key_and_gives_back_with_another(browser: Browser, stack: Stack) -> None:
+    with playing(browser, stack.web_port) as (opened, traffic):
+        opened.page.keyboard.down("ArrowRight")
+        opened.wait_for_text("#by", "You play")
+        assert opened.page.locator("[data-button].pressed").get_attribute("data-button") == "DPAD_RIGHT"
+        opened.page.keyboard.up("ArrowRight")
+        opened.wait_until(
+            lambda: any(row["by"] == "human" for row in traffic.played),
+            "the server is told what the player pressed",
+        )
+        opened.page.keyboard.press("Escape")
+        opened.wait_for_text("#by", "The model plays")
+        row = next(row for row in traffic.played if row["by"] == "human")
+        assert pressed(row["buttons"]) == ["DPAD_RIGHT"]
+        opened.wait_until_picture_changes()
+        assert opened.said == []
+
+
+def test_menu_buttons_are_pressed_only_where_they_are_switched_on(browser: Browser, stack: Stack) -> None:
+    with playing(browser, stack.web_port) as (opened, traffic):
+
+        def menus() -> set[str]:
+            rows = [row["buttons"] for row in traffic.played]
+            return {name for row in rows for name, value in zip(BUTTONS, row, strict=True) if value} & MENU
+
+        def wished() -> bool:
+            rows = [row for pred in traffic.chunks.values() for row in pred["buttons"]]
+            return any(row[BUTTONS.index(name)] for row in rows for name in MENU)
+
+        opened.wait_until(wished, "the model would press one")
+        assert menus() == set()
+        opened.page.check("#menu")
+        opened.wait_until(menus, "the model presses one")
+
+
+def square_at(opened: OpenPage) -> list[int]:
+    """Where the test ROM's white square is on the game's screen."""
+    found: list[int] = opened.page.evaluate(
+        """() => {
+            const canvas = new OffscreenCanvas(256, 240);
+            const context = canvas.getContext("2d", { willReadFrequently: true });
+            context.drawImage(document.getElementById("screen"), 0, 0);
+            const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+            for (let pixel = 0; pixel < data.length; pixel += 4) {
+                if (data[pixel] > 200) return [(pixel / 4) % 256, Math.floor(pixel / 1024)];
+            }
+            return [-1, -1];
+        }"""
+    )
+    return found
+
+
+def test_a_rom_from_a_file_is_played_by_the_model_and_by_the_player(
+    browser: Browser, stack: Stack, tmp_path: Path
+) -> None:
+    rom = tmp_path / "square.nes"
+    rom.write_bytes(square_rom())
+    with playing(browser, stack.web_port) as (opened, _):
+        opened.page.select_option("#game", "nes")
+        opened.page.set_input_files("#rom", rom)
+        opened.wait_for_text("#game-title", "square.nes")
+        opened.wait_until_picture_changes()
+        opened.page.focus("#stage")
+        opened.page.keyboard.down("ArrowLeft")
+        opened.wait_for_text("#by", "You play")
+        x, y = square_at(opened)
+        assert (x, y) != (-1, -1)
+        opened.wait_until(lambda: square_at(opened)[0] < x, "it moves left")
+        opened.page.keyboard.up("ArrowLeft")
+        assert square_at(opened)[1] == y
+        assert opened.text("#sound") == "Sound on"
+        assert opened.said == []
+
+
+def test_a_file_that_is_no_rom_is_told_and_the_game_goes_on(
+    browser: Browser, stack: Stack, tmp_path: Path
+) -> None:
+    text = tmp_path / "<b>notes.nes"
+    text.write_text("shopping list")
+    with playing(browser, stack.web_port) as (opened, _):
+        opened.page.select_option("#game", "nes")
+        opened.page.set_input_files("#rom", text)
+        opened.wait_for_text("#problem", "notes.*Not a valid NES ROM.*another file")
+        assert opened.page.locator("#problem b").count() == 0
+        opened.wait_until_picture_changes()
+
+
+def test_a_server_without_the_emulator_says_how_to_get_it(browser: Browser, stack: Stack) -> None:
+    with playing(browser, stack.web_port) as (opened, _):
+        opened.page.route("**/emulator/*", lambda route: route.abort())
+        opened.page.select_option("#game", "nes")
+        opened.wait_for_text("#problem", "make web")
+        opened.wait_until_picture_changes()
+
+
+def test_a_shared_screen_shows_what_the_model_would_press(browser: Browser, stack: Stack) -> None:
+    with playing(browser, stack.web_port) as (opened, _):
+        opened.page.select_option("#game", "window")
+        opened.page.click("#share")
+        opened.page.wait_for_function("() => document.getElementById('hand').hidden")
+        opened.wait_until_picture_changes("#seen")
+        opened.page.keyboard.press("ArrowRight")
+        assert opened.text("#by") == "The model plays"
+        assert opened.said == []
+
+
+def test_triton_killed_and_back_is_told_and_the_page_goes_on(browser: Browser, stack: Stack) -> None:
+    with playing(browser, stack.web_port) as (opened, _):
+        opened.page.select_option("#time", "turns")
+        os.kill(stack.triton_pid(), signal.SIGKILL)
+        opened.wait_for_text("#problem", "The server says: .*Trying again")
+        opened.wait_for_text("#problem", "^$")
+        opened.wait_until_picture_changes()
+        assert opened.said == []
+
+
+def test_a_gateway_that_restarts_is_told_and_the_page_goes_on(browser: Browser, stack: Stack) -> None:
+    port = free_port()
+    with ExitStack() as first:
+        gateway = first.enter_context(gateway_process(stack.triton_endpoint, web=port))
+        opened, _ = first.enter_context(playing(browser, port))
+        gateway.kill()
+        opened.wait_for_text("#problem", r"No connection to 127\.0\.0\.1:\d+\. Trying again\.")
+        assert opened.text("#connection") == "Not connected"
+        with gateway_process(stack.triton_endpoint, web=port):
+            opened.wait_for_text("#problem", "^$")
+            assert opened.text("#connection") == "Connected"
+            opened.wait_until_picture_changes()
+            opened.wait_until_picture_changes("#seen")
+        assert without_lost_connections(opened.said) == []
+
+
+def test_a_page_of_another_origin_is_refused(browser: Browser, stack: Stack) -> None:
+    script = """port => new Promise((resolve) => {
+        const socket = new WebSocket(`ws://127.0.0.1:${port}/play`);
+        socket.onopen = () => resolve("opened");
+        socket.onerror = () => resolve("refused");
+    })"""
+    with open_page(browser) as opened:
+        opened.page.goto(f"http://127.0.0.1:{stack.http_port}/healthz")
+        assert opened.page.evaluate(script, stack.web_port) == "refused"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser: Browser, stack: Stack, axe: str, scheme: str) -> None:
+    with playing(browser, stack.web_port, context={"color_scheme": scheme}) as (opened, _):
+        opened.page.evaluate(axe)
+        found = opened.page.evaluate("axe.run().then(({ violations }) => violations)")
+        assert [f"{one['id']}: {one['nodes'][0]['html']}" for one in found] == []
+
+
+def test_page_fits_a_narrow_screen(browser: Browser, stack: Stack) -> None:
+    with playing(browser, stack.web_port, context=SMALL) as (opened, _):
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert opened.page.locator("#screen").bounding_box()["width"] > 280  # type: ignore[index]  # it is shown
+
+
+def test_every_control_is_reached_by_keyboard(browser: Browser, stack: Stack) -> None:
+    with playing(browser, stack.web_port) as (opened, _):
+        keyboard = opened.page.keyboard
+        reached = []
+        for _ in range(8):
+            reached.append(opened.page.evaluate("document.activeElement.id"))
+            keyboard.press("Tab")
+        assert reached[:7] == ["stage", "hand", "pause", "restart", "game", "time", "menu"]
+        opened.page.focus("#pause")
+        keyboard.press("Space")
+        assert opened.text("#pause") == "Go on"
+        assert opened.text("#by") == "The model plays"
+        opened.page.focus("#game")
+        keyboard.press("ArrowDown")
+        opened.page.wait_for_selector("#rom", state="visible")
+        assert opened.text("#by") == "The model plays"
+
+
+def test_pages_tables_are_those_of_the_rest(browser: Browser, stack: Stack) -> None:
+    consoles = tomllib.loads((ROOT / "clients" / "consoles.toml").read_text())
+    with playing(browser, stack.web_port) as (opened, _):
+        assert opened.page.evaluate("import('/common/gamepad.js').then((found) => found.BUTTONS)") == [
+            *BUTTONS
+        ]
+        nes = opened.page.evaluate(
+            """import('/games/nes.js').then(({ BUTTONS }) => Object.fromEntries(
+                BUTTONS.map(([name, number, held]) => [name, held])))"""
+        )
+        assert nes == {name: button["pad"] for name, button in consoles["nes"]["buttons"].items()}
+
+
+def test_page_is_small() -> None:
+    files = [path for folder in ("play", "common") for path in (PAGES / folder).rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files if "emulator" not in path.parts) < 150_000

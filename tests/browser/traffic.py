@@ -1,0 +1,67 @@
+"""What the play page and the gateway say to each other, and what the page shows of it."""
+
+import json
+from typing import Any
+
+from playwright.sync_api import Page, WebSocket
+
+from contract.gamepad import BUTTONS
+
+MENU = {"BACK", "GUIDE", "START"}
+# Collects each set of buttons that the drawn pad shows as pressed.
+WATCH_PAD = """
+    window.shownPads = new Set();
+    const look = () => {
+        const pressed = [...document.querySelectorAll("[data-button].pressed")];
+        window.shownPads.add(JSON.stringify(pressed.map((button) => button.dataset.button)));
+        requestAnimationFrame(look);
+    };
+    look();
+"""
+
+
+class Traffic:
+    """What a page's WebSocket carries: each `predict` with its picture, each chunk, all rows of `played`."""
+
+    def __init__(self, page: Page) -> None:
+        self.pictures: dict[int, bytes] = {}
+        self.predicts: dict[int, dict[str, Any]] = {}
+        self.chunks: dict[int, dict[str, Any]] = {}
+        self.played: list[dict[str, Any]] = []
+        self._last = 0
+        page.on("websocket", self._watch)
+
+    def _watch(self, socket: WebSocket) -> None:
+        socket.on("framesent", self._sent)
+        socket.on("framereceived", self._received)
+
+    def _sent(self, payload: str | bytes) -> None:
+        if isinstance(payload, bytes):
+            self.pictures[self._last] = payload
+            return
+        fields = json.loads(payload)
+        if fields["type"] == "predict":
+            self._last = fields["id"]
+            self.predicts[self._last] = fields
+        elif fields["type"] == "played":
+            self.played += fields["rows"]
+
+    def _received(self, payload: str | bytes) -> None:
+        reply = json.loads(payload)
+        if "pred" in reply:
+            self.chunks[reply["id"]] = reply["pred"]
+
+    def pads(self) -> set[str]:
+        """All sets of buttons that the chunks press, without the menu's, as `shown_pads` has them."""
+        rows = [row for chunk in self.chunks.values() for row in chunk["buttons"]]
+        return {json.dumps(pressed(row), separators=(",", ":")) for row in rows}
+
+
+def pressed(row: list[int]) -> list[str]:
+    """The names of the buttons of a row, without the menu's."""
+    return [name for name, value in zip(BUTTONS, row, strict=True) if value and name not in MENU]
+
+
+def shown_pads(page: Page) -> set[str]:
+    """Each set of buttons that the page has shown as pressed."""
+    return set(page.evaluate("[...window.shownPads]"))
