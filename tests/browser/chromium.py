@@ -21,7 +21,9 @@ _SHARES_A_SCREEN = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-med
 def open_browser() -> Iterator[Browser]:
     """A Chromium without a window."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *_SHARES_A_SCREEN])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", *_SHARES_A_SCREEN]
+        )
         yield browser
         browser.close()
 
