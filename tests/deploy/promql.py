@@ -22,7 +22,7 @@ _VARIABLES = {
     "$model": ".*",
     "$steps": "18",
 }
-_METRIC = re.compile(r"\b(?:nitrogen_gateway|nv|process)_[a-z_]+\b")
+_METRIC = re.compile(r"\b(?:nitrogen_gateway|nitrogen_graph|nv|process)_[a-z_]+\b")
 _RECORDED = re.compile(r"\b[a-z_]+:[a-z_]+:[a-z0-9_]+\b")
 
 

@@ -19,7 +19,7 @@ def triton() -> Dashboard:
     )
     board = board.with_variable(choice("triton", "Triton", 'label_values(up{job="triton"}, instance)'))
     board = board.with_variable(choice("model", "Model", "label_values(nv_inference_count, model)"))
-    for add in (_at_a_glance, _load, _time, _gpu, _machine):
+    for add in (_at_a_glance, _load, _time, _gpu, _graphs, _machine):
         board = add(board)
     return board
 
@@ -232,6 +232,52 @@ def _gpu(board: Dashboard) -> Dashboard:
             (each("nv_gpu_power_usage"), "{{instance}} {{gpu_uuid}}"),
             (each("nv_gpu_power_limit"), "{{instance}} {{gpu_uuid}} limit"),
             unit="watt",
+        ),
+    )
+
+
+def _graphs(board: Dashboard) -> Dashboard:
+    def per_model(metric: str) -> str:
+        return f"sum by (instance, model) ({_rate(metric)})"
+
+    padding = per_model("nitrogen_graph_padding_total")
+    return add_row(
+        board,
+        "CUDA graphs (empty without the graph engine)",
+        chart(
+            "Batches by graph",
+            "Batches per second, by the batch size of the graph that ran them.",
+            (f"sum by (model, bucket) ({_rate('nitrogen_graph_runs_total')})", "{{model}} {{bucket}}"),
+            unit="ops",
+            stacked=True,
+            width=6,
+        ),
+        chart(
+            "Padding",
+            "Share of the rows that repeat a batch's last sample, to fill the graph that runs it.",
+            (f"{padding} / ({padding} + {per_model('nv_inference_count')})", "{{instance}} {{model}}"),
+            unit="percentunit",
+            highest=1,
+            width=6,
+        ),
+        chart(
+            "Without a graph",
+            "Batches per second that ran without a graph, because theirs could not be recorded: Triton's log "
+            "says why.",
+            (per_model("nitrogen_graph_missing_total"), "{{instance}} {{model}}"),
+            unit="ops",
+            width=6,
+        ),
+        chart(
+            "Memory of the graphs",
+            "GPU memory that recording each batch size took. The largest brings what the others share.",
+            (
+                f"sum by (instance, model, bucket) (nitrogen_graph_memory_bytes{{{_OF}}})",
+                "{{instance}} {{model}} {{bucket}}",
+            ),
+            unit="bytes",
+            stacked=True,
+            width=6,
         ),
     )
 
