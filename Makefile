@@ -81,6 +81,7 @@ lint: $(DEVELOPING)
 	    set -ex; \
 	    docker compose --profile monitoring config --quiet; \
 	    docker compose -f docker-compose.yml -f docker-compose.cpu.yml config --quiet; \
+	    docker compose -f docker-compose.yml -f docker-compose.graphs.yml config --quiet; \
 	    docker compose -f docker-compose.yml -f docker-compose.scale.yml config --quiet; \
 	else echo "Docker Compose is not installed: the compose files were not read by it (the tests check their form)"; fi
 	@if command -v luacheck >/dev/null; then \
@@ -106,6 +107,7 @@ lock: $(DEVELOPING)
 	export CUSTOM_COMPILE_COMMAND="make lock"; \
 	$(LOCK) --upgrade --output-file deploy/locks/build.txt deploy/locks/build.in && \
 	$(LOCK) --upgrade --output-file deploy/locks/triton-cpu.txt deploy/locks/triton-cpu.in && \
+	$(LOCK) --upgrade --output-file deploy/locks/triton-graphs.txt deploy/locks/triton-graphs.in && \
 	$(LOCK) --upgrade --output-file deploy/locks/gateway.txt --extra gateway --extra tracing pyproject.toml && \
 	$(LOCK) --upgrade --output-file deploy/locks/export.txt --extra export pyproject.toml
 	@if docker buildx version >/dev/null 2>&1; then $(BIN)/python -m deploy.locks.images; \
@@ -119,6 +121,7 @@ publish:
 	$(PUBLISH) --platform linux/amd64,linux/arm64 --file Dockerfile.gateway --tag $(REGISTRY)/nitrogen-gateway:$(VERSION) .
 	$(PUBLISH) --platform linux/amd64 --file Dockerfile.export --tag $(REGISTRY)/nitrogen-export:$(VERSION) .
 	$(PUBLISH) --platform linux/amd64 --file Dockerfile.triton-cpu --tag $(REGISTRY)/nitrogen-triton-cpu:$(VERSION) .
+	$(PUBLISH) --platform linux/amd64 --file Dockerfile.triton-graphs --tag $(REGISTRY)/nitrogen-triton-graphs:$(VERSION) .
 
 $(VENV): $(SERVING)
 

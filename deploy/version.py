@@ -11,11 +11,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FOLLOWERS = (
     ".env.example",
-    *(f"Dockerfile.{image}" for image in ("export", "gateway", "triton-cpu")),
+    *(f"Dockerfile.{image}" for image in ("export", "gateway", "triton-cpu", "triton-graphs")),
     *(f"clients/{name}/src/{name}/__init__.py" for name in ("nitrogen_client", "nitrogen_play")),
     "deploy/kubernetes/base/kustomization.yaml",
     "deploy/kubernetes/overlays/cpu/kustomization.yaml",
+    "deploy/kubernetes/overlays/gpu-graphs/kustomization.yaml",
     "docker-compose.cpu.yml",
+    "docker-compose.graphs.yml",
     "docker-compose.yml",
     "docs/kubernetes.md",
     "docs/operations.md",

@@ -1,10 +1,12 @@
-"""The wheel's Triton as a container's program: `python -m standalone.triton_container FLAGS...`.
+"""Triton as a container's program: `python -m standalone.triton_container FLAGS...`.
 
-The flags are tritonserver's own. Its backends are added here, in the temporary folder, which must allow
-programs to run. It runs under the keeper, which ends it when one of its stubs has died, so that the container
-is started again.
+The flags are tritonserver's own. It is the wheel's, whose backends are added here, in the temporary folder,
+which must allow programs to run; or an image's own, with its backends where they are, if the variable
+NITROGEN_TRITONSERVER names it. It runs under the keeper, which ends it when one of its stubs has died, so
+that the container is started again.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -22,25 +24,26 @@ _GRACE_S = 15.0
 
 def main() -> int:
     """Run tritonserver until it ends or SIGTERM comes; its exit code, or 1 after one sentence on stderr."""
-    try:
-        wheel = find_triton_wheel()
-    except StandaloneError as error:
-        sys.stderr.write(f"tritonserver: {error}\n")
-        return 1
     # Not in the image: Triton sets the stub's mode, which a read-only file system refuses.
     scratch = Path(tempfile.mkdtemp(prefix="nitrogen-"))
-    backends = scratch / "backends"
-    assemble_backends(wheel, backends)
-    command = [
-        str(wheel.server),
-        *sys.argv[1:],
-        f"--backend-directory={backends}",
-        f"--backend-config=python,shm-region-prefix-name={_SHM_PREFIX}",
-    ]
+    environment = dict(os.environ)
+    if images_own := os.environ.get("NITROGEN_TRITONSERVER"):
+        command = [images_own, *sys.argv[1:]]
+    else:
+        try:
+            wheel = find_triton_wheel()
+        except StandaloneError as error:
+            sys.stderr.write(f"tritonserver: {error}\n")
+            return 1
+        backends = scratch / "backends"
+        assemble_backends(wheel, backends)
+        command = [str(wheel.server), *sys.argv[1:], f"--backend-directory={backends}"]
+        environment = wheel.environment()
+    command.append(f"--backend-config=python,shm-region-prefix-name={_SHM_PREFIX}")
     kept = subprocess.Popen(  # noqa: S603 - the command is the operator's own
         [sys.executable, keeper.__file__, _SHM_PREFIX, str(scratch), str(_GRACE_S), *command],
         stdin=subprocess.PIPE,
-        env=wheel.environment(),
+        env=environment,
     )
 
     def stop(*_: object) -> None:

@@ -6,7 +6,12 @@ import yaml
 
 from tests.paths import ROOT
 
-FILES = ("docker-compose.yml", "docker-compose.cpu.yml", "docker-compose.scale.yml")
+FILES = (
+    "docker-compose.yml",
+    "docker-compose.cpu.yml",
+    "docker-compose.graphs.yml",
+    "docker-compose.scale.yml",
+)
 
 
 class _Loader(yaml.SafeLoader):

