@@ -96,7 +96,7 @@ def _allowed(field: str) -> str:
     info = GatewaySettings.model_fields[field]
     if field in (told := dict(_marked(Takes))):
         return told[field].words
-    if info.annotation is bool:
+    if info.annotation in (bool, bool | None):
         return "true or false is needed"
     if get_origin(info.annotation) is Literal:
         return f"one of {', '.join(get_args(info.annotation))} is needed"

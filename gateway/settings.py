@@ -137,8 +137,9 @@ class GatewaySettings(BaseSettings):
     """PEM file with the key of --triton-tls-cert."""
     triton_key_file: FileOrNone = None
     """File with the line NAME=VALUE, the key of a Triton with restricted protocols."""
-    triton_shared_memory: bool = False
-    """Hand frames to a Triton on this host through shared memory instead of the connection."""
+    triton_shared_memory: bool | None = None
+    """Hand frames to a Triton on this host through shared memory; by default where --triton is one address
+    of this host and that Triton takes it."""
     otlp_endpoint: Annotated[
         Annotated[str, _read_by(parse_endpoint)] | None,
         Takes("HOST:PORT is needed, such as 127.0.0.1:4317"),

@@ -17,10 +17,20 @@ from benchmarks.gateway.rates import ALL_WAYS, DIRECT, Gateways, Way, running_ga
 
 @dataclass(frozen=True)
 class Added:
-    """A way's median latency and what it has beyond direct gRPC's, in each of the rounds, in milliseconds."""
+    """A way's median latency in each of the rounds, in milliseconds, and direct gRPC's beside it."""
 
     p50_ms: Sequence[float]
-    added_ms: Sequence[float]
+    direct_p50_ms: Sequence[float]
+
+    @property
+    def added_ms(self) -> list[float]:
+        """What the way has beyond direct gRPC, in each of the rounds."""
+        return [own - direct for own, direct in zip(self.p50_ms, self.direct_p50_ms, strict=True)]
+
+    @property
+    def ratios(self) -> list[float]:
+        """The way's latency relative to direct gRPC's, in each of the rounds."""
+        return [own / direct for own, direct in zip(self.p50_ms, self.direct_p50_ms, strict=True)]
 
     def median_ms(self) -> float:
         """Return the median over the rounds of what is added."""
@@ -51,7 +61,7 @@ def measure_added_latency(
     """
     answered, failures = usable(gateways, [way for way in ways if way is not DIRECT])
     p50s: dict[Way, list[float]] = {way: [] for way in answered}
-    added: dict[Way, list[float]] = {way: [] for way in answered}
+    beside: dict[Way, list[float]] = {way: [] for way in answered}
     direct: list[float] = []
     with LoadClients(1 + len(answered)) as load:
         clients = {
@@ -64,11 +74,11 @@ def measure_added_latency(
                 own = clients[way].measure(seconds).p50_ms
                 after = clients[DIRECT].measure(seconds).p50_ms
                 p50s[way].append(own)
-                added[way].append(own - (before + after) / 2)
+                beside[way].append((before + after) / 2)
                 direct.append(after)
                 before = after
     return AddedLatency(
-        statistics.median(direct), {way: Added(p50s[way], added[way]) for way in answered}, failures
+        statistics.median(direct), {way: Added(p50s[way], beside[way]) for way in answered}, failures
     )
 
 
@@ -77,16 +87,21 @@ def main() -> int:
     parser = measurement_options(__doc__)
     parser.add_argument("--seconds", type=float, default=0.3, help="length of a slice")
     parser.add_argument("--rounds", type=int, default=12, help="slices of each way, two at least")
+    parser.add_argument(
+        "--only", default="", metavar="WORD", help="measure only the ways whose name holds this"
+    )
     options = parser.parse_args()
     use_cores(options.cores)
-    with served_model(None) as served, running_gateways(served, ALL_WAYS) as gateways:
-        latency = measure_added_latency(gateways, ALL_WAYS, options.rounds, options.seconds)
+    ways = [way for way in ALL_WAYS if way is DIRECT or options.only in way.name]
+    with served_model(None) as served, running_gateways(served, ways) as gateways:
+        latency = measure_added_latency(gateways, ways, options.rounds, options.seconds)
     print(f"direct gRPC: p50 {latency.direct_p50_ms:.3f} ms")
-    print(f"{'way':<32}{'p50 ms':>8}{'added ms':>10}{'middle half':>18}")
+    print(f"{'way':<37}{'p50 ms':>8}{'ratio':>7}{'added ms':>10}{'middle half':>18}")
     for way, added in latency.ways.items():
         low, high = added.quartiles_ms()
         print(
-            f"{way.name:<32}{statistics.median(added.p50_ms):>8.3f}{added.median_ms():>10.3f}"
+            f"{way.name:<37}{statistics.median(added.p50_ms):>8.3f}{statistics.median(added.ratios):>7.2f}"
+            f"{added.median_ms():>10.3f}"
             f"{f'{low:.3f} to {high:.3f}':>18}"
         )
     for way, problem in latency.failures.items():

@@ -107,12 +107,13 @@ def _throughput_row(throughput: Throughput, way: Way) -> list[str]:
 def _latency_part(latency: AddedLatency | Failed) -> list[str]:
     if isinstance(latency, Failed):
         return []
-    rows = [["direct gRPC", f"{latency.direct_p50_ms:.2f}", "", ""]]
+    rows = [["direct gRPC", f"{latency.direct_p50_ms:.2f}", "1.00", "", ""]]
     for way, added in latency.ways.items():
         low, high = added.quartiles_ms()
         middle = f"{low:+.2f} to {high:+.2f}"
-        rows.append([way.name, f"{statistics.median(added.p50_ms):.2f}", f"{added.median_ms():+.2f}", middle])
-    table = _table("way, p50 ms, beyond direct gRPC: ms, middle half of the rounds", rows)
+        p50_ms, ratio = statistics.median(added.p50_ms), statistics.median(added.ratios)
+        rows.append([way.name, f"{p50_ms:.2f}", f"{ratio:.2f}", f"{added.median_ms():+.2f}", middle])
+    table = _table("way, p50 ms, relative, beyond direct gRPC: ms, middle half of the rounds", rows)
     return ["## What one client waits for", _LATENCY, table]
 
 

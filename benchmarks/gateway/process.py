@@ -37,8 +37,10 @@ class Variant:
     shares_memory: bool = False
 
 
+# In front of one Triton on this host, which gets frames through shared memory then.
 PLAIN = Variant("")
-SHARED_MEMORY = Variant("shared memory", ("--triton-shared-memory",), shares_memory=True)
+SHARING = Variant("", shares_memory=True)
+OVER_CONNECTION = Variant("over the connection", ("--no-triton-shared-memory",))
 TWO_WORKERS = Variant("2 workers", ("--workers=2",), processes=2)
 
 
@@ -144,6 +146,9 @@ def _require(variant: Variant, gateway: RunningGateway) -> None:
     if len(gateway.pids()) < variant.processes:
         raise LoadError(f"the gateway has {len(gateway.pids())} process(es) with {variant.flags}")
     if variant.shares_memory:
+        give_up = time.monotonic() + READY_WITHIN_S
         with tritonclient.grpc.InferenceServerClient(f"{HOST}:{gateway.endpoints.triton}") as client:
-            if not client.get_system_shared_memory_status().regions:
-                raise LoadError(f"Triton knows of no shared memory with {variant.flags}")
+            while not client.get_system_shared_memory_status().regions:
+                if time.monotonic() > give_up:
+                    raise LoadError("Triton knows of no shared memory of the gateway's")
+                time.sleep(0.05)

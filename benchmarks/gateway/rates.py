@@ -1,9 +1,10 @@
 """`python -m benchmarks.gateway.rates [--checkpoint PATH]`: what the way through the gateway costs.
 
-Requests/s and latencies through the gateway's two ports against gRPC straight to the same Triton. All ways
-take turns, so that a change of the machine's speed meets all of them. Triton, the gateways and every client
-are processes of their own, on the same cores. Without a checkpoint, Triton serves a model that answers at
-once; with one, the exported checkpoint.
+Requests/s and latencies through the gateway's ports against gRPC straight to the same Triton. The gateway
+hands it frames through shared memory, or over the connection where a way says so. All ways take turns, so
+that a change of the machine's speed meets all of them. Triton, the gateways and every client are processes of
+their own, on the same cores. Without a checkpoint, Triton serves a model that answers at once; with one, the
+exported checkpoint.
 """
 
 import os
@@ -19,8 +20,8 @@ from benchmarks.command import measurement_options, progress, rotated, run_comma
 from benchmarks.gateway.load import LoadClients
 from benchmarks.gateway.models import Served, served_model
 from benchmarks.gateway.process import (
-    PLAIN,
-    SHARED_MEMORY,
+    OVER_CONNECTION,
+    SHARING,
     TWO_WORKERS,
     RunningGateway,
     Variant,
@@ -44,7 +45,7 @@ class Way:
 
     name: str
     connect: Connect
-    variant: Variant = PLAIN
+    variant: Variant = SHARING
     goes_direct: bool = False
 
 
@@ -56,8 +57,9 @@ TCP_JSON = Way("TCP, JSON + raw", tcp_json)
 TCP_BIZHAWK = Way("TCP, BizHawk's PNG", tcp_bizhawk)
 ALL_WAYS = (
     *(DIRECT, PREBUILT, ZMQ_PICKLE, ZMQ_MSGPACK, TCP_JSON, TCP_BIZHAWK),
-    Way("ZMQ, pickle, shared memory", zmq_pickle, SHARED_MEMORY),
-    Way("TCP, JSON + raw, shared memory", tcp_json, SHARED_MEMORY),
+    Way("ZMQ, pickle, over the connection", zmq_pickle, OVER_CONNECTION),
+    Way("ZMQ, msgpack, over the connection", zmq_msgpack, OVER_CONNECTION),
+    Way("TCP, JSON + raw, over the connection", tcp_json, OVER_CONNECTION),
     Way("ZMQ, pickle, 2 workers", zmq_pickle, TWO_WORKERS),
     Way("TCP, JSON + raw, 2 workers", tcp_json, TWO_WORKERS),
 )
@@ -194,7 +196,7 @@ def main() -> int:
     print(
         f"model: {options.checkpoint or 'identity'}; {options.rounds} rounds of {options.seconds:g} s; "
         f"{cores} cores; load average before: {load_average:.1f}\n"
-        f"{'clients':>7}  {'way':<32}{'requests/s':>11}{'ratio':>7}{'spread':>8}"
+        f"{'clients':>7}  {'way':<37}{'requests/s':>11}{'ratio':>7}{'spread':>8}"
         f"{'p50 ms':>8}{'ratio':>7}{'p99 ms':>8}{'ratio':>7}{'gateway CPU ms':>16}"
     )
     failures: dict[Way, str] = {}
@@ -222,7 +224,7 @@ def _row(throughput: Throughput, way: Way) -> str:
         return f"{throughput.median(way, figure):{form}}{throughput.ratio(way, figure):>7.2f}"
 
     return (
-        f"{throughput.clients:>7}  {way.name:<32}"
+        f"{throughput.clients:>7}  {way.name:<37}"
         f"{both(lambda one: one.requests_per_s, '>11.1f')}{throughput.spread(way):>8.0%}"
         f"{both(lambda one: one.p50_ms, '>8.2f')}{both(lambda one: one.p99_ms, '>8.2f')}"
         f"{'' if way.goes_direct else f'{throughput.median(way, lambda one: one.gateway_cpu_ms):.2f}':>16}"

@@ -21,8 +21,9 @@ from gateway.triton.key import KeyFile
 from gateway.triton.liveness import Liveness, watch
 from gateway.triton.look_up import LookUp
 from gateway.triton.rpc import RequestT, ResponseT, Rpc
-from gateway.triton.shared_memory import SharedFrames, require_local
+from gateway.triton.shared_memory import SharedFrames
 from gateway.triton.target import Options, channel_options, is_address, target_of
+from gateway.triton.this_host import may_share, require_local
 from gateway.triton.tracing import Metadata, start_tracing
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,8 @@ class TritonConnection:
 
     `endpoints`: those of the gRPC services. `tls`: for TLS. `key_file`: for restricted protocols.
     `otlp_endpoint`: HOST:PORT of a collector of traces. `shared_slots`: how many requests' frames go through
-    shared memory at a time; 0 for none. `start` and `close` run in the event loop that uses it.
+    shared memory at a time; 0 for none. `must_share`: whether it is an error where they cannot. `start` and
+    `close` run in the event loop that uses it.
 
     Raises:
         StartError: TLS files, tracing or shared memory cannot be used as they are set.
@@ -53,6 +55,7 @@ class TritonConnection:
         key_file: KeyFile | None = None,
         otlp_endpoint: str | None = None,
         shared_slots: int = 0,
+        must_share: bool = True,
     ) -> None:
         self.endpoint = ",".join(map(str, endpoints))
         # Whether another Triton may answer a call that one refused: a single address has no other.
@@ -68,9 +71,11 @@ class TritonConnection:
         self._lost = asyncio.Event()
         self._tracer = None if otlp_endpoint is None else start_tracing(otlp_endpoint)
         self.shared_frames: SharedFrames | None = None
-        if shared_slots:
+        self._must_share = must_share
+        if shared_slots and must_share:
             require_local(endpoints)
-            self.shared_frames = SharedFrames(self.call, shared_slots)
+        if shared_slots and (must_share or may_share(endpoints)):
+            self.shared_frames = SharedFrames(self.call, shared_slots, is_required=must_share)
 
     @classmethod
     def from_settings(cls, settings: GatewaySettings) -> Self:
@@ -81,7 +86,8 @@ class TritonConnection:
             tls=files if settings.triton_tls else None,
             key_file=None if settings.triton_key_file is None else KeyFile(settings.triton_key_file),
             otlp_endpoint=settings.otlp_endpoint,
-            shared_slots=settings.max_in_flight if settings.triton_shared_memory else 0,
+            shared_slots=0 if settings.triton_shared_memory is False else settings.max_in_flight,
+            must_share=settings.triton_shared_memory is True,
         )
 
     async def start(self) -> None:
@@ -93,7 +99,7 @@ class TritonConnection:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_UP_TIMEOUT_S):
                 await self._names.refresh()
-        if self.shared_frames is not None:
+        if self.shared_frames is not None and self._must_share:
             self.shared_frames.open()
         self._open()
         self._closing: set[asyncio.Task[None]] = set()

@@ -3,6 +3,9 @@
 One region for each gateway process, registered with Triton whenever that has (re)started. A request takes a
 free slot of it; where there is none, or the region is not registered yet, its frames go over the connection.
 
+Where nobody asked for it, the region is made once a Triton on this host answers, if it leaves as much room as
+it takes, and is removed when Triton refuses it, such as one in a container, which sees another /dev/shm.
+
 A slot is free again once Triton has answered. After a request that was cancelled or timed out, Triton may
 still read the slot: it is left alone until the connection is lost or `_QUARANTINE_S` have passed, which no
 request outlives in Triton's queue.
@@ -13,12 +16,10 @@ next one that starts can tell, removes the file, and has Triton forget it.
 
 import asyncio
 import fcntl
-import ipaddress
 import logging
 import mmap
 import os
 import secrets
-import socket
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -27,11 +28,18 @@ from typing import Protocol
 
 from tritonclient.grpc import service_pb2
 
-from contract.endpoint import Endpoint
 from contract.tensors import FRAME_BYTES
-from gateway.errors import BusyError, ModelError, NotServedError, ServerError, StartError
+from gateway.errors import (
+    BusyError,
+    DeadlineError,
+    ModelError,
+    NotServedError,
+    ServerError,
+    StartError,
+    TritonUnavailableError,
+)
 from gateway.protocol.messages import Frame
-from gateway.triton.failures import SharedMemoryLostError
+from gateway.triton.failures import KeyRefusedError, SharedMemoryLostError
 from gateway.triton.rpc import (
     SHARED_MEMORY_REGISTER,
     SHARED_MEMORY_STATUS,
@@ -53,40 +61,13 @@ _SLOT_BYTES = SLOT_FRAMES * FRAME_BYTES
 _QUARANTINE_S = 60.0
 _CALL_TIMEOUT_S = 2.0
 _RETRY_S = 0.5
+# Refusals in a row after which a region that nobody asked for is given up until there is another Triton. One
+# alone may be over a killed gateway's region that a request still uses.
+_REFUSALS = 5
 _POLL_S = 0.05
 _SUBJECT = "shared memory"
 # After these Triton has answered a request, so that it no longer reads its slot.
 _ANSWERS = (ModelError, NotServedError, BusyError)
-
-
-def require_local(endpoints: Sequence[Endpoint]) -> None:
-    """Raise StartError unless there is one endpoint, and it is on this host."""
-    if len(endpoints) != 1:
-        raise StartError(
-            f"--triton-shared-memory needs one Triton, and --triton names {len(endpoints)}: leave one of the "
-            "two settings out"
-        )
-    try:
-        addresses = {entry[4] for entry in socket.getaddrinfo(*endpoints[0])}
-    except OSError:
-        addresses = set()
-    if not addresses or not all(_is_local(str(address[0])) for address in addresses):
-        raise StartError(
-            f"--triton-shared-memory needs a Triton on this host, and --triton is {str(endpoints[0])!r}: "
-            "name it by an address of this host, such as 127.0.0.1:8001, or leave the setting out"
-        )
-
-
-def _is_local(address: str) -> bool:
-    if ipaddress.ip_address(address).is_loopback:
-        return True
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((address, 0))  # works for addresses of this host only
-        except OSError:
-            return False
-    return True
 
 
 class Slot:
@@ -125,19 +106,23 @@ class SharedFrames:
     """The shared memory of one gateway.
 
     `call`: calls its Triton. `wanted`: how many requests there may be at once; the region has no more than
-    `MAX_SLOTS` slots.
+    `MAX_SLOTS` slots. `is_required`: whether it was asked for; else it gives way to whatever is in its way.
     """
 
-    def __init__(self, call: Call, wanted: int) -> None:
+    def __init__(self, call: Call, wanted: int, *, is_required: bool = True) -> None:
         self.name = ""
         self._call = call
-        self._slots = min(wanted, MAX_SLOTS)
-        self._free = deque(range(self._slots))
+        slots = min(wanted, MAX_SLOTS)
+        self._size = slots * _SLOT_BYTES
+        self._is_required = is_required
+        self._memory: mmap.mmap | None = None
+        self._free = deque(range(slots))
         self._left: deque[tuple[float, int]] = deque()
         # How often Triton may have forgotten the region, and how often it had when it was last told of it.
         self._losses = 1
         self._losses_when_told = 0
         self._unregistered = asyncio.Event()
+        self._unregistered.set()
 
     def open(self) -> None:
         """Make the region, after removing those of gateways that were killed.
@@ -145,36 +130,45 @@ class SharedFrames:
         Raises:
             StartError: there is no room for it.
         """
-        remove_left_overs()
-        size = self._slots * _SLOT_BYTES
         try:
-            self._file, self.name = _locked_file()
-            try:
-                # Reserved now: a write to memory that is not there would end the process.
-                os.posix_fallocate(self._file, 0, size)
-                self._memory = mmap.mmap(self._file, size)
-            except OSError:
-                (FOLDER / self.name).unlink()
-                os.close(self._file)
-                raise
+            self._make()
         except OSError as error:
             raise StartError(
-                f"--triton-shared-memory needs {size} bytes in {FOLDER}: {error.strerror}; make it larger "
-                "(in Docker --shm-size), or leave the setting out"
+                f"--triton-shared-memory needs {self._size} bytes in {FOLDER}: {error.strerror}; make it "
+                "larger (in Docker --shm-size), or leave the setting out"
             ) from None
-        self._unregistered.set()
+
+    def _make(self) -> None:
+        remove_left_overs()
+        self._file, self.name = _locked_file()
+        try:
+            # Reserved now: a write to memory that is not there would end the process.
+            os.posix_fallocate(self._file, 0, self._size)
+            self._memory = mmap.mmap(self._file, self._size)
+        except OSError:
+            (FOLDER / self.name).unlink()
+            os.close(self._file)
+            raise
 
     async def close(self) -> None:
         """Have Triton forget the region, and remove it."""
-        (FOLDER / self.name).unlink(missing_ok=True)
-        if self._is_registered:
-            await self._forget()
-        self._memory.close()
-        os.close(self._file)
+        if self._memory is not None:
+            (FOLDER / self.name).unlink(missing_ok=True)
+            if self._is_registered:
+                await self._forget()
+            self._remove()
+
+    def _remove(self) -> None:
+        if self._memory is not None:
+            (FOLDER / self.name).unlink(missing_ok=True)
+            self._memory.close()
+            self._memory = None
+            os.close(self._file)
 
     def take(self, frames: Sequence[Frame]) -> Slot | None:
         """Return a slot that holds the frames one after the other; None when they must go another way."""
-        if not self._is_registered:
+        memory = self._memory
+        if memory is None or not self._is_registered:
             return None
         while self._left and time.monotonic() - self._left[0][0] > _QUARANTINE_S:
             self._free.append(self._left.popleft()[1])
@@ -183,7 +177,7 @@ class SharedFrames:
         slot = Slot(self, self.name, self._free.popleft())
         place = slot.offset
         for frame in frames:
-            self._memory[place : place + FRAME_BYTES] = frame
+            memory[place : place + FRAME_BYTES] = frame
             place += FRAME_BYTES
         return slot
 
@@ -206,22 +200,28 @@ class SharedFrames:
 
     async def keep_registered(self) -> None:
         """Tell Triton of the region, again whenever it does not know it; runs until cancelled."""
-        reported = ""
+        reported, refusals = "", 0
         while True:
             await self._unregistered.wait()
             self._unregistered.clear()
             losses = self._losses
             try:
                 await self._register()
-            except ServerError as error:
-                if str(error) != reported:
+            except (ServerError, OSError) as error:
+                refusals += _is_refusal(error)
+                if not self._is_required and refusals == _REFUSALS:
+                    logger.info("frames go to Triton over the connection, not through memory: %s", error)
+                    self._remove()
+                    refusals = 0
+                    continue
+                if self._is_required and str(error) != reported:
                     logger.warning("frames go to Triton over the connection for now: %s", error)
                 reported = str(error)
                 await asyncio.sleep(_RETRY_S)
                 self._unregistered.set()
                 continue
             logger.info("frames go to Triton through the shared memory %s", self.name)
-            reported = ""
+            reported, refusals = "", 0
             self._losses_when_told = losses
             # Nothing of the connection's former life reads them any more.
             while self._left:
@@ -237,9 +237,14 @@ class SharedFrames:
         for name in status.regions:
             if name.startswith(PREFIX) and not (FOLDER / name).exists():
                 await self._unregister(name)
+        if self._memory is None:
+            free = _free_bytes()
+            if free < 2 * self._size:
+                raise OSError(f"{FOLDER} has {free} bytes free, and {2 * self._size} would be needed")
+            self._make()
         if self.name not in status.regions:
             request = service_pb2.SystemSharedMemoryRegisterRequest(
-                name=self.name, key=f"/{self.name}", offset=0, byte_size=self._slots * _SLOT_BYTES
+                name=self.name, key=f"/{self.name}", offset=0, byte_size=self._size
             )
             await self._call(SHARED_MEMORY_REGISTER, request, _CALL_TIMEOUT_S, _SUBJECT)
 
@@ -258,6 +263,18 @@ class SharedFrames:
     async def _unregister(self, name: str) -> None:
         request = service_pb2.SystemSharedMemoryUnregisterRequest(name=name)
         await self._call(SHARED_MEMORY_UNREGISTER, request, _CALL_TIMEOUT_S, _SUBJECT)
+
+
+def _is_refusal(error: ServerError | OSError) -> bool:
+    """Whether Triton, or the system, said no; else Triton could not be asked."""
+    if isinstance(error, KeyRefusedError | NotServedError):
+        return True
+    return not isinstance(error, DeadlineError | TritonUnavailableError)
+
+
+def _free_bytes() -> int:
+    room = os.statvfs(FOLDER)
+    return room.f_bavail * room.f_frsize
 
 
 def remove_left_overs() -> None:

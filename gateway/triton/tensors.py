@@ -51,7 +51,7 @@ class RequestTemplate:
         self._frames, *others = input_tensors(facts.horizon, facts.context_length)
         self._head = head.SerializeToString()
         self._other_inputs = service_pb2.ModelInferRequest(inputs=map(_input, others)).SerializeToString()
-        self._shared_inputs: dict[int, bytes] = {}
+        self._shared_inputs: dict[tuple[str, int], bytes] = {}
         self._frames_input = _field(_INPUT, _input(self._frames).SerializeToString())
         self._frames_tag, self._count_tag, self._game_tag, self._noise_tag = (
             _RAW_INPUT + _varint(tensor.size_bytes) for tensor in (self._frames, *others)
@@ -96,13 +96,14 @@ class RequestTemplate:
 
     def _shared_input(self, slot: Slot) -> bytes:
         """Return the input that refers to a slot; there are only so many."""
-        if slot.number not in self._shared_inputs:
+        place = slot.region, slot.number
+        if place not in self._shared_inputs:
             tensor = _input(self._frames)
             tensor.parameters["shared_memory_region"].string_param = slot.region
             tensor.parameters["shared_memory_offset"].int64_param = slot.offset
             tensor.parameters["shared_memory_byte_size"].int64_param = self._frames.size_bytes
-            self._shared_inputs[slot.number] = _field(_INPUT, tensor.SerializeToString())
-        return self._shared_inputs[slot.number]
+            self._shared_inputs[place] = _field(_INPUT, tensor.SerializeToString())
+        return self._shared_inputs[place]
 
 
 def _input(tensor: Tensor) -> service_pb2.ModelInferRequest.InferInputTensor:

@@ -1,7 +1,6 @@
 """Frames through system shared memory to a real Triton: the same answers, and nothing left behind.
 
-All tests that share memory are in this file, so that none runs beside another in a second test process: a
-gateway that starts removes what a killed one has left, whoever that was.
+A gateway that starts removes what a killed one has left, whoever that was, in another test process too.
 """
 
 import asyncio
@@ -21,6 +20,7 @@ from contract.endpoint import parse_endpoint
 from contract.tensors import FRAME_BYTES
 from gateway.errors import StartError
 from gateway.protocol.messages import ActionChunk
+from gateway.settings import GatewaySettings
 from gateway.triton import shared_memory
 from gateway.triton.connection import TritonConnection
 from gateway.triton.key import KeyFile
@@ -29,7 +29,7 @@ from gateway.triton.shared_memory import FOLDER, MAX_SLOTS, SLOT_FRAMES, SharedF
 from gateway.triton.tensors import ModelInputs
 from tests.gateway.ports.zmq.peers import until
 from tests.gateway.triton.opened_model import opened_model
-from tests.gateways import GatewayProcess, gateway_process
+from tests.gateways import GatewayProcess, gateway_process, running_gateway
 from tests.patience import WITHIN_S
 from tests.stand_ins.timed_triton import HORIZON, NEVER, TimedTriton, running_triton
 
@@ -216,7 +216,6 @@ async def test_a_killed_gateway_leaves_nothing_after_the_next_start(timed_triton
         left = await region_of(timed_triton, killed)
         await play(killed.tcp)
         killed.kill()
-    assert (FOLDER / left).exists()
     with gateway_process(timed_triton.endpoint, "--triton-shared-memory") as stopped:
         own = await region_of(timed_triton, stopped)
         await play(stopped.tcp)
@@ -245,3 +244,74 @@ async def test_the_region_of_a_gateway_that_lives_is_left_alone(timed_triton: Ti
 def test_only_one_triton_on_this_host_can_share(endpoints: tuple[str, ...], said: str) -> None:
     with pytest.raises(StartError, match=said):
         TritonConnection(*map(parse_endpoint, endpoints), shared_slots=1)
+
+
+async def test_a_triton_on_this_host_gets_frames_by_itself(
+    timed_triton: TimedTriton, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        async with running_gateway(triton=timed_triton.endpoint) as gateway:
+            await until(lambda: "through the shared memory" in caplog.text, "it is registered")
+            await play(gateway.port_numbers["tcp"])
+            shared = gateway.model._connection.shared_frames
+            assert shared is not None
+            assert held(shared).startswith(bytes(2 * FRAME_BYTES) + frame(1))
+    assert shared.name not in await regions(timed_triton)
+
+
+async def test_a_triton_that_sees_other_memory_gets_frames_over_the_connection(
+    timed_triton: TimedTriton,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shared_memory, "FOLDER", tmp_path)
+    with caplog.at_level("INFO"):
+        async with running_gateway(triton=timed_triton.endpoint) as gateway:
+            await until(lambda: "not through memory" in caplog.text, "it has given up")
+            await play(gateway.port_numbers["tcp"])
+            assert not list(tmp_path.iterdir())  # noqa: ASYNC240 - a folder of the test's own
+    assert "Unable to open shared memory region" in caplog.text
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
+async def test_a_triton_that_restricts_it_gets_frames_over_the_connection(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    flag = "--grpc-restricted-protocol=shared-memory:nitrogen=a-secret"
+    async with running_triton(TimedTriton(tmp_path, instances=1, flags=[flag])) as triton:
+        with caplog.at_level("INFO"):
+            async with running_gateway(triton=triton.endpoint) as gateway:
+                await until(lambda: "refuses shared memory: it wants a key" in caplog.text, "it has given up")
+                await play(gateway.port_numbers["tcp"])
+
+
+async def test_too_little_room_is_left_to_others(
+    timed_triton: TimedTriton, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_memory, "MAX_SLOTS", 2**40)
+    connection = TritonConnection(parse_endpoint(timed_triton.endpoint), shared_slots=2**18, must_share=False)
+    model = TritonModel(connection, "nitrogen")
+    with caplog.at_level("INFO"):
+        await connection.start()
+        await until(lambda: "would be needed" in caplog.text, "it has given up")
+        assert (await infer(model, frame(2))).j_right[0, 0] == pytest.approx(2 / 255)
+        await model.close()
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("triton", "flags", "shares"),
+    [
+        ("127.0.0.1:8001", {}, True),
+        ("localhost:8001", {}, True),
+        ("[::1]:8001", {}, True),
+        ("127.0.0.1:8001", {"triton_shared_memory": False}, False),
+        ("127.0.0.1:8001,127.0.0.1:8002", {}, False),
+        ("192.0.2.1:8001", {}, False),
+        ("triton:8001", {}, False),
+    ],
+)
+def test_it_is_tried_where_triton_is_on_this_host(triton: str, flags: dict[str, bool], shares: bool) -> None:
+    connection = TritonConnection.from_settings(GatewaySettings(triton=triton, **flags))
+    assert (connection.shared_frames is not None) is shares
