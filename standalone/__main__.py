@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from command_line.output import print_every_text
@@ -27,10 +28,11 @@ with required_packages("standalone"):
     from export.settings import add_model_flags
     from gateway.child import Told
     from gateway.command_line import allow_many_connections, parse_settings
+    from gateway.commands.ready import from_this_machine
     from gateway.commands.serve import announcement
     from gateway.errors import StartError
     from gateway.ports.all_ports import PORTS
-    from gateway.settings import OFF
+    from gateway.settings import OFF, GatewaySettings
     from gateway.telemetry.logs import configure_logging
     from standalone.errors import StandaloneError
     from standalone.published import Wanted
@@ -57,7 +59,7 @@ async def _serve_until_signal(options: ServeOptions) -> None:
     if options.wanted.checkpoint == DEMO:
         sys.stdout.write(f"\n{DEMO_NOTICE}\n")
         sys.stdout.flush()
-    serving = asyncio.create_task(serve(options, _announce))
+    serving = asyncio.create_task(serve(options, partial(_announce, options.gateway)))
     stopping = asyncio.Event()
 
     def stop() -> None:
@@ -75,10 +77,14 @@ async def _serve_until_signal(options: ServeOptions) -> None:
             raise
 
 
-def _announce(gateway: Told) -> None:
+def _announce(settings: GatewaySettings, gateway: Told) -> None:
     """Say on stdout that all is up, also in the words of the server that this one replaces."""
+    page = ""
+    if gateway.ports["web"]:
+        scheme = "http" if settings.web_tls_cert is None else "https"
+        page = f"play page: {scheme}://{from_this_machine(settings.host, gateway.ports['web'])}/\n"
     players = "".join(f"{name} {number or OFF}, " for name, number in gateway.ports.items())
-    sys.stdout.write(f"{announcement(gateway.ports)}ready: {players}http {gateway.http_port}\n")
+    sys.stdout.write(f"{announcement(gateway.ports)}{page}ready: {players}http {gateway.http_port}\n")
     sys.stdout.flush()
 
 

@@ -35,11 +35,16 @@ def main(words: Sequence[str]) -> int:
     return 0 if is_ready else 1
 
 
-def _default() -> str:
-    host = os.environ.get("NITROGEN_HOST", "")
+def from_this_machine(host: str, port: int | str) -> str:
+    """Return the HOST:PORT under which this machine reaches a server that listens on `host`."""
     host = _LOOPBACK.get(host, host)
-    port = os.environ.get("NITROGEN_HTTP_PORT") or 8080
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _default() -> str:
+    return from_this_machine(
+        os.environ.get("NITROGEN_HOST", ""), os.environ.get("NITROGEN_HTTP_PORT") or 8080
+    )
 
 
 def _ask(endpoint: str) -> tuple[bool, str]:

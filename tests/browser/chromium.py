@@ -77,5 +77,6 @@ def open_page(browser: Browser, context: dict[str, Any] | None = None) -> Iterat
 
 
 def without_lost_connections(said: list[str]) -> list[str]:
-    """Messages of a console, without the browser's own about WebSockets that could not connect."""
-    return [text for text in said if not re.match("WebSocket connection to .* failed", text)]
+    """Messages of a console, without the browser's own about a server that could not be reached."""
+    unreached = "WebSocket connection to .* failed|Failed to load resource: net::ERR_CONNECTION"
+    return [text for text in said if not re.match(unreached, text)]

@@ -223,6 +223,22 @@ def test_a_gateway_that_restarts_is_told_and_the_page_goes_on(browser: Browser, 
         assert without_lost_connections(opened.said) == []
 
 
+def test_a_page_without_the_token_says_so_and_one_with_it_plays(
+    browser: Browser, stack: Stack, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("sesame opens")
+    with (
+        gateway_process(stack.triton_endpoint, f"--web-token-file={token}") as gateway,
+        open_page(browser) as opened,
+    ):
+        opened.page.goto(f"http://127.0.0.1:{gateway.web}/")
+        opened.wait_for_text("#problem", r"The server says: .*wants a token.*Trying again\.")
+        opened.page.goto(f"http://127.0.0.1:{gateway.web}/?token=sesame+opens")
+        opened.wait_for_text("#model-ms", r"\d ms")
+        assert opened.text("#problem") == ""
+
+
 def test_a_page_of_another_origin_is_refused(browser: Browser, stack: Stack) -> None:
     script = """port => new Promise((resolve) => {
         const socket = new WebSocket(`ws://127.0.0.1:${port}/play`);

@@ -28,7 +28,7 @@ class Start:
     log: str
     info: dict[str, Any]
     pred: dict[str, Any]
-    ports: tuple[int, int, int]
+    ports: tuple[int, int, int, int]
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def start(folder: Path, *arguments: str) -> Start:
     with started(folder, *arguments) as stack, PickleClient(stack.zmq_port) as client:
         info = client.request(type="info")["info"]
         pred = client.request(type="predict", image=picture(1), seed=1)["pred"]
-    ports = (stack.zmq_port, stack.tcp_port, stack.http_port)
+    ports = (stack.zmq_port, stack.tcp_port, stack.web_port, stack.http_port)
     return Start(stack.lines, (folder / "log").read_text(), info, pred, ports)
 
 
@@ -78,11 +78,13 @@ def history(tmp_path_factory: pytest.TempPathFactory, other_weights: Path) -> di
 
 
 def test_stdout_is_the_announcement_and_nothing_else(history: dict[str, Start]) -> None:
-    zmq, tcp, http = history["A"].ports
+    zmq, tcp, web, http = history["A"].ports
     assert history["A"].stdout == [
         f"ZMQ Server running on port {zmq}",
         f"Simple TCP Server (JSON+Bytes) running on port {tcp}",
-        f"ready: zmq {zmq}, tcp {tcp}, http {http}",
+        f"Web server (page, WebSocket) running on port {web}",
+        f"play page: http://127.0.0.1:{web}/",
+        f"ready: zmq {zmq}, tcp {tcp}, web {web}, http {http}",
     ]
 
 

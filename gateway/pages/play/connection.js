@@ -8,7 +8,13 @@ const SILENCE_MS = 40_000;
 /** The connection ended before the reply was there. */
 export class ConnectionLostError extends Error {}
 
-/** `address`: of the WebSocket; `changed(isOpen)`: called when it opens, and when it ends or does not open. */
+// What the gateway answers to whom it does not let in, with a sentence.
+const REFUSALS = [401, 403];
+
+/**
+ * `address`: of the WebSocket. `changed(isOpen, why)`: called when it opens, and when it ends or does not open;
+ * `why`: the gateway's sentence where it refuses this page.
+ */
 export class Connection {
   constructor(address, changed) {
     this.address = address;
@@ -38,13 +44,15 @@ export class Connection {
   }
 
   open() {
+    let wasOpen = false;
     this.socket = new WebSocket(this.address);
     this.socket.addEventListener("open", () => {
+      wasOpen = true;
       this.wait = FIRST_WAIT_MS;
       this.changed(true);
     });
     this.socket.addEventListener("message", ({ data }) => this.receive(JSON.parse(data)));
-    this.socket.addEventListener("close", () => this.lost());
+    this.socket.addEventListener("close", () => this.lost(wasOpen));
   }
 
   receive(reply) {
@@ -55,14 +63,26 @@ export class Connection {
     asked.resolve(reply);
   }
 
-  lost() {
+  async lost(wasOpen) {
     for (const { reject, timer } of this.waiting.values()) {
       clearTimeout(timer);
       reject(new ConnectionLostError());
     }
     this.waiting.clear();
-    this.changed(false);
+    this.changed(false, wasOpen ? null : await refusal(this.address));
     setTimeout(() => this.open(), this.wait);
     this.wait = Math.min(2 * this.wait, LONGEST_WAIT_MS);
+  }
+}
+
+/** Why the gateway refuses this page, or null: a browser does not tell what became of a WebSocket. */
+async function refusal(address) {
+  const url = new URL(address);
+  url.protocol = url.protocol.replace("ws", "http");
+  try {
+    const response = await fetch(url);
+    return REFUSALS.includes(response.status) ? (await response.text()).trim() : null;
+  } catch {
+    return null;
   }
 }

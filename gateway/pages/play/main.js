@@ -28,10 +28,11 @@ function problem(about, sentence) {
   if (id("problem").textContent !== text) id("problem").textContent = text;
 }
 
-const connection = new Connection(address(), (isOpen) => {
+const connection = new Connection(address(), (isOpen, why) => {
   id("connection").textContent = isOpen ? "Connected" : "Not connected";
   id("connection").className = `pill ${isOpen ? "open" : "lost"}`;
-  problem("connection", isOpen ? null : `No connection to ${location.host}. Trying again.`);
+  const lost = why === null ? `No connection to ${location.host}` : `The server says: ${why}`;
+  problem("connection", isOpen ? null : `${lost}. Trying again.`);
   if (!isOpen) return;
   player.begin();
   model.ask();
