@@ -9,6 +9,7 @@ from typing import cast
 from gateway.ports.open_connections import Refusal
 from gateway.ports.sockets import set_up
 from gateway.ports.times import ConnectionTimes
+from gateway.ports.web.arrival import Arrival
 from gateway.ports.web.player import Player
 from gateway.settings import GatewaySettings
 from gateway.telemetry.port_metrics import PortMetrics
@@ -42,13 +43,18 @@ class WebConnection(asyncio.Protocol):
         self.refusal = refusal
         self.player: Player | None = None
         self.times = ConnectionTimes(settings)
-        self.held_bytes = 0
+        self.arrival = Arrival(self.times)
         self.is_open = False
         self._settings = settings
         self._metrics = metrics
         self._on_closed = on_closed
         # Since when a whole request is waited for; None while one is answered.
         self._waits_since: float | None = time.perf_counter()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the message that is arriving."""
+        return self.arrival.held_bytes
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Set the socket's options, and begin."""
@@ -60,10 +66,7 @@ class WebConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Note that a request or message arrives, and hand its bytes on."""
-        now = self.times.active = time.perf_counter()
-        if self.times.began is None:
-            self.times.began = now
-        self.held_bytes += len(data)
+        self.arrival.received(len(data))
         self.handler.data_received(data)
 
     def eof_received(self) -> bool | None:
@@ -94,18 +97,11 @@ class WebConnection(asyncio.Protocol):
     def request_came(self) -> None:
         """Note that a whole HTTP request has come, which is answered now."""
         self._waits_since = None
-        self.message_came()
+        self.arrival.whole()
 
     def request_answered(self) -> None:
         """Note that the next request may come."""
         self._waits_since = time.perf_counter()
-
-    def message_came(self) -> float:
-        """Note that a request is whole; return when its first byte came."""
-        began = time.perf_counter() if self.times.began is None else self.times.began
-        self.times.began = None
-        self.held_bytes = 0
-        return began
 
     def stop(self) -> None:
         """Take no more requests; close when the last reply is out."""

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from typing import Protocol
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -11,6 +10,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from gateway.contexts import FrameContext
 from gateway.errors import GatewayError, RequestError, StoppingError
 from gateway.ports.times import ConnectionTimes
+from gateway.ports.web.arrival import Arrival
 from gateway.protocol.messages import Hello, Reply, Request
 from gateway.protocol.web.messages import Incoming, frame_of
 from gateway.safe_text import shortened
@@ -41,10 +41,7 @@ class Messages(Protocol):
 
 
 class Player:
-    """One client; its session answers in order.
-
-    `message_came`: called when a message is whole; returns when its first byte came.
-    """
+    """One client; its session answers in order."""
 
     def __init__(
         self,
@@ -52,7 +49,7 @@ class Player:
         settings: GatewaySettings,
         messages: Messages,
         times: ConnectionTimes,
-        message_came: Callable[[], float],
+        arrival: Arrival,
         *,
         address: str,
         client: str,
@@ -60,7 +57,7 @@ class Player:
         self._settings = settings
         self._messages = messages
         self._times = times
-        self._message_came = message_came
+        self._arrival = arrival
         self._session = Session(
             service, FrameContext(), address=address, client=client, on_progress=self._look_for_room
         )
@@ -128,15 +125,18 @@ class Player:
     async def _take(self) -> bool:
         """Take the next message; return whether there may be another."""
         message = await self._socket.receive()
-        began = self._message_came()
         match message.type:
             case WSMsgType.TEXT | WSMsgType.BINARY if not self._is_ending:
+                began = self._arrival.whole()
                 is_text = message.type is WSMsgType.TEXT
                 data = message.data.encode() if is_text else message.data
                 for incoming in self._messages.receive(data, is_text=is_text):
                     self._submit(incoming, len(data), began)
             case WSMsgType.PING if not self._is_ending:
+                self._arrival.control(len(message.data))
                 await self._socket.pong(message.data)
+            case WSMsgType.PONG:
+                self._arrival.control(len(message.data))
             case WSMsgType.ERROR:
                 self._metrics.refused("framing")
                 logger.info("%s is cut: %s", self._session.client, message.data)

@@ -29,6 +29,9 @@ HEALTHZ = "/healthz"
 _MOST_REFUSED = 64
 _MOST_ARRIVING_BYTES = 2**30
 _LAST_WORDS_S = 0.6
+# What aiohttp says of requests that are none holds their bytes, which may be a token.
+_SILENT = logging.getLogger(f"{__name__}.aiohttp")
+_SILENT.setLevel(logging.CRITICAL + 1)
 _SCHEMES = ("api-key", "bearer")
 
 
@@ -51,7 +54,7 @@ class WebServer:
     async def start(self, listener: socket.socket) -> None:
         """Begin to serve who connects to a socket that listens, in the running event loop."""
         settings = self.settings
-        self._http = web.Server(self._handle, access_log=None, lingering_time=0)
+        self._http = web.Server(self._handle, access_log=None, logger=_SILENT, lingering_time=0)
         self._acceptor = Acceptor(
             listener, self._enter, self._not_opened, tls=self._tls, handshake_s=settings.header_timeout_s
         )
@@ -117,12 +120,19 @@ class WebServer:
         connection.request_came()
         try:
             return await self._answer(request, connection)
+        except (ConnectionError, web.HTTPException):
+            raise
+        except Exception:
+            logger.exception("a request failed in a way that was not foreseen")
+            return _told(http.HTTPStatus.INTERNAL_SERVER_ERROR, "internal error: the gateway's log has more")
         finally:
             connection.request_answered()
 
     async def _answer(self, request: web.BaseRequest, connection: WebConnection) -> web.StreamResponse:
         if connection.refusal is not None:
-            return _told(http.HTTPStatus.FORBIDDEN, connection.refusal.sentence)
+            is_stranger = connection.refusal.reason == "network"
+            status = http.HTTPStatus.FORBIDDEN if is_stranger else http.HTTPStatus.SERVICE_UNAVAILABLE
+            return _told(status, connection.refusal.sentence)
         if request.path == HEALTHZ:
             return web.Response(text="OK\n")
         is_websocket = request.headers.get(hdrs.UPGRADE, "").strip().lower() == "websocket"
@@ -147,7 +157,7 @@ class WebServer:
             settings,
             messages,
             connection.times,
-            connection.message_came,
+            connection.arrival,
             address=connection.address,
             client=f"{connection.address}:{connection.port}",
         )

@@ -20,13 +20,17 @@ def address(gateway: Gateway, path: str = "/play", scheme: str = "ws") -> str:
 
 
 @asynccontextmanager
-async def browser(gateway: Gateway, path: str = "/play", **options: Any) -> AsyncIterator[ClientConnection]:  # noqa: ANN401
-    """A WebSocket without compression, of a page of the port itself."""
-    origin = address(gateway, "", "http")
-    options = {"origin": origin, "compression": None, "max_size": None, **options}
-    async with connect(
-        address(gateway, path), open_timeout=WITHIN_S, ping_interval=None, **options
-    ) as socket:
+async def browser(
+    gateway: Gateway,
+    path: str = "/play",
+    name: str = "127.0.0.1",
+    **options: Any,  # noqa: ANN401
+) -> AsyncIterator[ClientConnection]:
+    """A WebSocket without compression, of a page of the port itself; `name`: the server's, for it."""
+    port = gateway.port_numbers["web"]
+    options = {"origin": address(gateway, "", "http"), "compression": None, "max_size": None, **options}
+    options |= {"host": "127.0.0.1", "port": port, "open_timeout": WITHIN_S, "ping_interval": None}
+    async with connect(f"ws://{name}:{port}{path}", **options) as socket:
         yield socket
 
 
