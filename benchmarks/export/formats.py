@@ -11,7 +11,6 @@ memory); "demo" stands for the demo's small one.
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,12 +28,13 @@ from torch import Tensor
 
 from benchmarks.direct import infer
 from benchmarks.export.make_checkpoint import checkpoint_or_untrained
+from benchmarks.export.unhoisted import unhoisted
 from benchmarks.triton import running_triton
+from benchmarks.turns import in_turns
 from export.checkpoint.reader import Checkpoint, read_checkpoint
 from export.formats.format import FORMATS
-from export.formats.self_check import Inputs, check_inputs
-from export.network.model import NitroGen, decode
-from export.network.time_tables import time_buckets, time_tables
+from export.formats.self_check import check_inputs
+from export.network.model import NitroGen
 from export.network.weights import load_model
 from export.publish import choose_sampling
 from export.repository.versions import Version, versions
@@ -100,7 +100,7 @@ def _compare(
             for form, published in models.items():
                 name = published.version.model_name
                 ways[form] = lambda inputs=inputs, name=name: infer(client, name, inputs)
-            seconds, answers = _in_turns(ways, options.rounds)
+            seconds, answers = in_turns(ways, options.rounds)
             for way in ways:
                 cost = seconds[way] / batch
                 baseline = models[way].baseline if way in models else way
@@ -121,22 +121,6 @@ def _compare(
             f"{form:<30} {published.seconds:>9.0f} {published.highest_bytes / 1e6:>11.0f} {size / 1e6:>8.0f} "
             f"{resident / 1e6:>11.0f} {highest / 1e6:>8.0f}"
         )
-
-
-def unhoisted(network: NitroGen, checkpoint: Checkpoint, inputs: Inputs) -> Tensor:
-    """x(1) with everything but the vision tower computed again in every step."""
-    frames, frame_count, game_id, x = inputs
-    config = checkpoint.config.model_cfg
-    sequence = network.tokens(frames, frame_count, game_id)
-    for step, bucket in enumerate(time_buckets(network.steps, config.num_timestep_buckets)):
-        keys_values = network.dit.attend_to(network.mix(sequence))
-        tables = time_tables(
-            checkpoint.tensors, [bucket], config.diffusion_model_cfg.num_layers, config.hidden_size
-        )
-        hidden = network.action_encoder(x, step)
-        hidden = network.dit(hidden, keys_values, tables["block_adaln"][0], tables["out_adaln"][0])
-        x = x + network.action_decoder(hidden)
-    return decode(x, network.old_layout)[-1]
 
 
 def _publish_all(options: argparse.Namespace, checkpoint: Path, folder: Path) -> dict[str, Published]:
@@ -192,21 +176,6 @@ def _publish(
         sys.exit(f"{form} cannot be exported: see above")
     [version] = versions(repository, name + FORMATS[format_].suffix)
     return Published(version, baseline, time.perf_counter() - started, usage.ru_maxrss * 1024)
-
-
-def _in_turns(
-    ways: dict[str, Callable[[], Tensor]], rounds: int
-) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """Median seconds and the answer of each way, all taking turns after a first call that does not count."""
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    answers = {}
-    for turn in range(rounds + 1):
-        for way, call in ways.items():
-            started = time.perf_counter()
-            answers[way] = call()
-            if turn:
-                seconds[way].append(time.perf_counter() - started)
-    return {way: statistics.median(times) for way, times in seconds.items()}, answers
 
 
 def _memory_bytes(model: str) -> tuple[int, int]:

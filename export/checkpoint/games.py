@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-import pyarrow
-import pyarrow.parquet
-
 from export.checkpoint.config import GameMappingConfig
 from export.errors import CheckpointError
 
@@ -26,6 +23,10 @@ def read_games(mapping: GameMappingConfig | None, folder: Path) -> tuple[str | N
     """
     if mapping is None:
         return ()
+    # A checkpoint without games does without.
+    import pyarrow  # noqa: PLC0415
+    import pyarrow.parquet  # noqa: PLC0415
+
     labels: set[str] = set()
     for source in mapping.src_files:
         path = folder / source

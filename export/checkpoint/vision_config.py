@@ -9,8 +9,6 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from export.checkpoint.hub import DEFAULT_REVISION, is_repository_id
-from export.checkpoint.kept_file import kept_file
 from export.errors import CheckpointError
 
 _MAX_BYTES = 1 << 20  # of a config.json from the hub
@@ -73,6 +71,10 @@ def find_vision_config(name: str, checkpoint_folder: Path, models_dir: Path) -> 
         CheckpointError: when no place knows the tower, or its `config.json` is unusable.
         DownloadError: when the hub cannot give it.
     """
+    # The network itself needs PyTorch and numpy alone.
+    from export.checkpoint.hub import DEFAULT_REVISION, is_repository_id  # noqa: PLC0415
+    from export.checkpoint.kept_file import kept_file  # noqa: PLC0415
+
     if not is_repository_id(name):  # which keeps it inside the two folders, too
         raise CheckpointError(f"the checkpoint's vision tower {name[:100]!r} is no Hugging Face id")
     beside = checkpoint_folder / name / "config.json"

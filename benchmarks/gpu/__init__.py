@@ -1,0 +1,1 @@
+"""What a GPU makes of the exported network. Needs PyTorch, numpy and the checkout, and nothing else."""

@@ -1,0 +1,74 @@
+"""The parts of a frame: what each takes launched one operation at a time, and in a graph of its own."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from benchmarks.turns import in_turns
+from export.network.model import NitroGen
+from standalone.backends.pytorch.graph_engine.recorders import CudaGraphs, StandIn
+
+Part = tuple[Callable[..., Sequence[Tensor]], Mapping[str, Tensor]]
+ONE_BY_ONE, IN_A_GRAPH = "one by one", "in a graph"
+
+
+def parts(network: NitroGen, inputs: Mapping[str, Tensor]) -> dict[str, Part]:
+    """Return each part as a function and what it is given; `inputs` are on the network's device."""
+
+    def vision(**given: Tensor) -> Sequence[Tensor]:
+        return (network.tokens(**given),)
+
+    def mixer(sequence: Tensor) -> Sequence[Tensor]:
+        return network.dit.attend_to(network.mix(sequence))
+
+    def sampler(noise: Tensor, **keys_values: Tensor) -> Sequence[Tensor]:
+        x, cross = noise, list(keys_values.values())
+        for step in range(network.steps):
+            x = x + network.increment(x, step, cross)
+        return (x,)
+
+    seen = {name: inputs[name] for name in ("frames", "frame_count", "game_id")}
+    (sequence,) = vision(**seen)
+    cross = {f"keys_values_{index}": tensor for index, tensor in enumerate(mixer(sequence))}
+    return {
+        "vision tower": (vision, seen),
+        "mixer, keys and values": (mixer, {"sequence": sequence}),
+        "sampler": (sampler, {"noise": inputs["noise"], **cross}),
+    }
+
+
+@torch.inference_mode()
+def part_seconds(
+    network: NitroGen, inputs: Mapping[str, Tensor], rounds: int, at_most_s: float
+) -> dict[str, dict[str, float]]:
+    """Return the median seconds of each part, `ONE_BY_ONE` and `IN_A_GRAPH`."""
+    device = inputs["noise"].device
+    return {
+        name: _seconds(part, given, device, rounds, at_most_s)
+        for name, (part, given) in parts(network, inputs).items()
+    }
+
+
+def _seconds(
+    part: Callable[..., Sequence[Tensor]],
+    given: Mapping[str, Tensor],
+    device: torch.device,
+    rounds: int,
+    at_most_s: float,
+) -> dict[str, float]:
+    recorder = CudaGraphs(device) if device.type == "cuda" else StandIn()
+    own = {name: tensor.clone() for name, tensor in given.items()}
+    recording = recorder.record(part, own)
+
+    def waited(call: Callable[[], object]) -> Callable[[], None]:
+        def run() -> None:
+            call()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+
+        return run
+
+    ways = {ONE_BY_ONE: waited(lambda: part(**given)), IN_A_GRAPH: waited(recording.replay)}
+    seconds, _ = in_turns(ways, rounds, at_most_s)
+    return seconds

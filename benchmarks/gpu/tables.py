@@ -1,0 +1,118 @@
+"""The tables, as Markdown to paste."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from benchmarks.gpu.compiled import compiled_engine
+from benchmarks.gpu.launches import count_launches
+from benchmarks.gpu.parts import IN_A_GRAPH, ONE_BY_ONE, part_seconds
+from benchmarks.gpu.requests import batch, request
+from benchmarks.gpu.subject import GRAPHS, TORCHSCRIPT, Subject
+from benchmarks.turns import in_turns
+from standalone.backends.pytorch.graph_engine.engine import Engine, Run
+
+Row = list[str]
+
+
+def print_table(header: Sequence[str], rows: Iterator[Row]) -> None:
+    """Print a table, each row when it is known."""
+    print(f"\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
+    for row in rows:
+        print(f"| {' | '.join(row)} |", flush=True)
+
+
+def ways_table(subject: Subject, sizes: Sequence[int], rounds: int, at_most_s: float) -> None:
+    """Every way and batch size; a frame's way begins and ends in the CPU's memory, as in a backend."""
+    launches = "launches" if subject.device.type == "cuda" else "operations"
+    header = ["batch", "way", "ms", "to TorchScript", "ms a frame", launches, "kernels", "mean difference"]
+
+    def rows() -> Iterator[Row]:
+        for size in sizes:
+            calls = _calls(subject, size, subject.ways)
+            seconds, runs = in_turns(calls, rounds, at_most_s / len(sizes))
+            for way, call in calls.items():
+                sent = count_launches(call, subject.device)
+                off = (runs[way].outputs[-1] - runs[TORCHSCRIPT].outputs[-1]).abs().mean().item()
+                yield [
+                    str(size),
+                    way,
+                    _ms(seconds[way]),
+                    f"{seconds[way] / seconds[TORCHSCRIPT]:.2f}",
+                    _ms(seconds[way] / size),
+                    str(sent.by_cpu),
+                    "" if sent.kernels is None else str(sent.kernels),
+                    f"{off:.1e}",
+                ]
+
+    print_table(header, rows())
+
+
+def parts_table(subject: Subject, sizes: Sequence[int], rounds: int, at_most_s: float) -> None:
+    """Each part of a frame by itself, launched one operation at a time and in a graph of its own."""
+
+    def rows() -> Iterator[Row]:
+        for size in sizes:
+            given = request(subject.scripted, size, seed=0)
+            inputs = {name: tensor.to(subject.device) for name, tensor in given.items()}
+            parts = part_seconds(subject.scripted, inputs, rounds, at_most_s / len(sizes))
+            whole = sum(seconds[IN_A_GRAPH] for seconds in parts.values())
+            for part, seconds in parts.items():
+                yield [
+                    str(size),
+                    part,
+                    _ms(seconds[ONE_BY_ONE]),
+                    _ms(seconds[IN_A_GRAPH]),
+                    f"{seconds[IN_A_GRAPH] / seconds[ONE_BY_ONE]:.2f}",
+                    f"{100 * seconds[IN_A_GRAPH] / whole:.0f} %",
+                ]
+
+    print_table(["batch", "part", f"ms {ONE_BY_ONE}", f"ms {IN_A_GRAPH}", "ratio", "share in graphs"], rows())
+
+
+def memory_table(subject: Subject) -> None:
+    """What recording each graph took of the device's memory, in the order in which they were recorded."""
+    graphs = subject.graphs
+    rows = (
+        [str(bucket), f"{graphs.memory_bytes[bucket] / 2**20:.1f}", graphs.failures.get(bucket, "recorded")]
+        for bucket in reversed(graphs.buckets)
+    )
+    print_table(["graph's batch", "MiB more", "state"], rows)
+
+
+def compiled_table(
+    subject: Subject, sizes: Sequence[int], rounds: int, left_s: Callable[[], float], needed_s: float
+) -> None:
+    """The graph engine with the DiT's blocks compiled; a size is left out if less than `needed_s` is left."""
+
+    def rows() -> Iterator[Row]:
+        network = subject.on.with_compiled_blocks()
+        for size in sizes:
+            if left_s() < needed_s:
+                yield [str(size), "", "", "", "left out: no time"]
+                continue
+            started = time.perf_counter()
+            try:
+                engine = compiled_engine(network, subject.device, size)
+            except RuntimeError as error:
+                yield [str(size), "", "", "", f"failed: {str(error).splitlines()[0][:100]}"]
+                continue
+            compiling_s = time.perf_counter() - started
+            engines: dict[str, Engine] = {GRAPHS: subject.graphs, "compiled": engine}
+            seconds, runs = in_turns(_calls(subject, size, engines), rounds, left_s() / 4)
+            off = (runs["compiled"].outputs[-1] - runs[GRAPHS].outputs[-1]).abs().mean().item()
+            ratio = seconds["compiled"] / seconds[GRAPHS]
+            yield [str(size), _ms(seconds["compiled"]), f"{ratio:.2f}", f"{compiling_s:.0f}", f"{off:.1e}"]
+
+    header = ["batch", "ms with compiled blocks", f"to the {GRAPHS}", "s to compile", "mean difference"]
+    print_table(header, rows())
+
+
+def _calls(subject: Subject, size: int, engines: dict[str, Engine]) -> dict[str, Callable[[], Run]]:
+    """One batch of `size` players' requests for each of the engines."""
+    given = batch([request(subject.scripted, 1, seed) for seed in range(size)])
+    return {way: partial(engine.run, given) for way, engine in engines.items()}
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.2f}"
