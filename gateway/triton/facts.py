@@ -62,6 +62,7 @@ class ModelFacts(Facts):
             "horizon": self.horizon,
             "games": list(self.games),
             "inference_steps": self.inference_steps,
+            "precision": self.precision,
         }
 
 

@@ -8,13 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from tests.patience import WITHIN_S
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # Instead of the picker of windows and tabs, which wants a player: a screen with a moving picture.
 _SHARES_A_SCREEN = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+# What Chromium makes of every request when an interface comes or goes.
+_NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
+_TRIES = 10
 
 
 @contextmanager
@@ -34,6 +37,31 @@ class OpenPage:
 
     page: Page
     said: list[str] = field(default_factory=list)
+    _has_network_changed: bool = False
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda message: self._hear(message.text))
+        self.page.on("pageerror", lambda error: self._hear(str(error)))
+
+    def goto(self, url: str) -> None:
+        """Open a URL, again where the machine's network interfaces changed meanwhile: a container's, say."""
+        for _ in range(_TRIES):
+            self._has_network_changed = False
+            try:
+                self.page.goto(url, wait_until="load")
+            except Error as error:
+                self._hear(str(error))
+                if not self._has_network_changed:
+                    raise
+            if not self._has_network_changed:
+                return
+            self.said.clear()
+
+    def _hear(self, text: str) -> None:
+        if _NETWORK_CHANGED in text:
+            self._has_network_changed = True
+        else:
+            self.said.append(text)
 
     def text(self, selector: str) -> str:
         """The text of an element as it is shown."""
@@ -69,11 +97,7 @@ def open_page(browser: Browser, context: dict[str, Any] | None = None) -> Iterat
     """An empty page in a context of its own; `context`: Playwright's options, such as `color_scheme`."""
     with browser.new_context(**(context or {})) as own:
         own.set_default_timeout(WITHIN_S * 1000)
-        page = own.new_page()
-        opened = OpenPage(page)
-        page.on("console", lambda message: opened.said.append(message.text))
-        page.on("pageerror", lambda error: opened.said.append(str(error)))
-        yield opened
+        yield OpenPage(own.new_page())
 
 
 def without_lost_connections(said: list[str]) -> list[str]:

@@ -40,7 +40,7 @@ def playing(
     with open_page(browser, context) as opened:
         opened.page.add_init_script(WATCH_PAD)
         traffic = Traffic(opened.page)
-        opened.page.goto(f"http://127.0.0.1:{port}/{query}")
+        opened.goto(f"http://127.0.0.1:{port}/{query}")
         opened.wait_for_text("#model-ms", r"\d ms")
         yield opened, traffic
 
@@ -61,7 +61,13 @@ def test_sample_game_is_played_without_a_word_in_the_console(browser: Browser, s
         assert opened.text("#connection") == "Connected"
         assert opened.text("#by") == "The model plays"
         assert opened.text("#problem") == ""
-        assert "nitrogen, version 1" in opened.text("#facts")
+        facts = opened.text("#facts").splitlines()
+        told = dict(zip(facts[::2], facts[1::2], strict=True))
+        assert (told["Model"], told["Precision"], told["Chunk"]) == (
+            "nitrogen, version 1",
+            "fp32",
+            "16 actions",
+        )
         # Answers within milliseconds: there is no need for turns.
         opened.wait_for_text("#pace", "^real time$")
         assert opened.said == []
@@ -232,9 +238,9 @@ def test_a_page_without_the_token_says_so_and_one_with_it_plays(
         gateway_process(stack.triton_endpoint, f"--web-token-file={token}") as gateway,
         open_page(browser) as opened,
     ):
-        opened.page.goto(f"http://127.0.0.1:{gateway.web}/")
+        opened.goto(f"http://127.0.0.1:{gateway.web}/")
         opened.wait_for_text("#problem", r"The server says: .*wants a token.*Trying again\.")
-        opened.page.goto(f"http://127.0.0.1:{gateway.web}/?token=sesame+opens")
+        opened.goto(f"http://127.0.0.1:{gateway.web}/?token=sesame+opens")
         opened.wait_for_text("#model-ms", r"\d ms")
         assert opened.text("#problem") == ""
 
@@ -246,7 +252,7 @@ def test_a_page_of_another_origin_is_refused(browser: Browser, stack: Stack) -> 
         socket.onerror = () => resolve("refused");
     })"""
     with open_page(browser) as opened:
-        opened.page.goto(f"http://127.0.0.1:{stack.http_port}/healthz")
+        opened.goto(f"http://127.0.0.1:{stack.http_port}/healthz")
         assert opened.page.evaluate(script, stack.web_port) == "refused"
 
 

@@ -73,8 +73,16 @@ export class ChunkStrip {
   labels(context, lines) {
     context.font = "11px system-ui, sans-serif";
     context.textBaseline = "middle";
+    STICKS.forEach(([, text], number) => {
+      const y = (number + 0.5) * STICK_HEIGHT;
+      context.fillStyle = colour("--muted");
+      context.fillText(text, 0, y);
+      context.fillStyle = colour("--stick-x");
+      context.fillText("x", LABELS_WIDTH - 20, y);
+      context.fillStyle = colour("--stick-y");
+      context.fillText("y", LABELS_WIDTH - 10, y);
+    });
     context.fillStyle = colour("--muted");
-    STICKS.forEach(([, text], number) => context.fillText(text, 0, (number + 0.5) * STICK_HEIGHT));
     lines.forEach((column, number) => context.fillText(label(BUTTONS[column]), 0, this.top(number) + 6));
   }
 

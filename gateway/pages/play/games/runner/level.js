@@ -2,7 +2,7 @@
 
 export const TILE = 16;
 export const ROWS = 15;
-const START_COLUMNS = 10;
+const START_COLUMNS = 9;
 
 /** Numbers from 0 to 1 that a seed determines (mulberry32). */
 export function random(seed) {
@@ -24,6 +24,7 @@ export class Level {
     this.slimes = []; // {x, y} of its feet, {left, right}: how far it walks
     this.ground = 3;
     this.flat(START_COLUMNS);
+    for (const column of [6, 7, 8]) this.coin(column, this.surface(column) - 2);
   }
 
   /** Whether a tile is solid. Above the picture nothing is. */
@@ -88,6 +89,8 @@ export class Level {
     const first = this.columns.length;
     const count = this.whole(7, 10);
     this.flat(count);
+    this.coin(first + 3, this.surface(first) - 3);
+    this.coin(first + 4, this.surface(first) - 3);
     this.slimes.push({
       x: (first + count - 2) * TILE,
       y: this.surface(first) * TILE,
