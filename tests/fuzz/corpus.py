@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "corpus"
-TARGETS = ("unpickler", "msgpack", "bmp", "json_stream", "bizhawk_stream", "zmtp", "images")
+TARGETS = ("unpickler", "msgpack", "bmp", "json_stream", "bizhawk_stream", "zmtp", "images", "openpi", "play")
 
 _ANY_DATE = (1980, 1, 1, 0, 0, 0)
 
