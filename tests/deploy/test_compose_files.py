@@ -103,9 +103,16 @@ def test_the_lines_for_env_make_the_stacks_that_the_pages_say(tmp_path: Path) ->
     page = (ROOT / "docs" / "compose.md").read_text()
     lines = re.findall(r"^\| `(COMPOSE_FILE=\S+)`", page, re.MULTILINE)
     assert lines[0] in (ROOT / "README.md").read_text()
-    gpu, (cpu, scale, both) = read(), map(read, lines)
+    gpu, (cpu, scale, both, graphs) = read(), map(read, lines)
     tritons = [stack["services"]["triton"]["image"] for stack in (gpu, cpu, scale, both)]
     assert ["tritonserver" in image for image in tritons] == [True, False, True, False]
+    assert "nitrogen-triton-graphs" in graphs["services"]["triton"]["image"]
+    asked_for = [
+        stack["services"]["triton"]["deploy"]["resources"]["reservations"] for stack in (gpu, graphs)
+    ]
+    assert asked_for[0] == asked_for[1]
+    release = graphs["services"]["triton"]["build"]["args"]["BASE_IMAGE"]
+    assert release == gpu["services"]["triton"]["image"]
     assert ["balancer" in stack["services"] for stack in (gpu, cpu, scale, both)] == [
         False,
         False,

@@ -90,6 +90,21 @@ def test_answers_are_those_without_a_graph(rows: tuple[int, ...]) -> None:
         assert torch.equal(output, answer)
 
 
+def test_the_networks_answers_are_bit_for_bit_those_of_a_batch_of_the_buckets_size() -> None:
+    network = golden_network("tiny", steps=2)
+    names = ("frames", "frame_count", "game_id", "noise")
+    inputs = dict(zip(names, check_inputs(network, 6, seed=0), strict=True))
+    engine = GraphEngine(network, CPU, {name: tensor[:1] for name, tensor in inputs.items()}, 6, StandIn())
+    batch = {name: tensor[:5].split(1) for name, tensor in inputs.items()}
+    filled = [torch.cat([tensor[:5], tensor[4:5]]) for tensor in inputs.values()]
+
+    with torch.inference_mode():
+        expected = network(*filled)
+
+    for output, answer in zip(engine.run(batch).outputs, expected, strict=True):
+        assert torch.equal(output, answer[:5])
+
+
 def test_answers_stay_what_they_were_after_other_batches() -> None:
     engine = engine_of(Squares())
     run = engine.run(requests(2, 1))
