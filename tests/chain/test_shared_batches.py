@@ -100,14 +100,15 @@ def publish(form: FormatName, models: Path) -> None:
         write_config(config, folder)
 
 
-def publish_one_that_reads_a_value(models: Path) -> None:
-    folder = models / "reads"
+def publish_one_that_reads_a_value(models: Path, name: str = "reads", horizon: int = 18) -> None:
+    folder = models / name
     (folder / "1").mkdir(parents=True)
     torch.jit.script(ReadsAValue()).save(str(folder / "1" / "model.pt"))
     config = read_config(FORMATS["torchscript"].original)
     config.name = folder.name
     config.max_batch_size = 4
     config.input[0].dims[0] = CONTEXT
+    config.input[3].dims[0] = horizon
     write_config(config, folder)
 
 
@@ -127,7 +128,8 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         if form == "graphs":
             patch.setenv("NITROGEN_CUDA_GRAPHS", "stand-in")
             publish_one_that_reads_a_value(folder / "models")
-            names.append("reads")
+            publish_one_that_reads_a_value(folder / "models", "loose", horizon=-1)
+            names += ["reads", "loose"]
         with triton_serving(folder / "models", names, folder) as port, DirectCalls(port) as calls:
             yield Served(form, calls, folder / "triton.log")
 
@@ -242,6 +244,15 @@ def test_batches_that_cannot_be_recorded_are_served_without_a_graph_and_said_onc
     said = [line for line in served.log.read_text().splitlines() if "without a graph" in line]
     assert len(said) == 1
     assert "reads version 1 on cpu serves batches of 3, 4 without a graph" in said[0]
+
+
+@graphs_only
+def test_a_model_without_fixed_shapes_is_served_without_graphs(
+    served: Served, crowd: list[tuple[Samples, NDArray[np.float32]]]
+) -> None:
+    request = {**crowd[0][0], "noise": np.ones((1, 7, 25), np.float32)}
+    np.testing.assert_array_equal(served.calls.batch("loose", request)["actions"], request["noise"])
+    assert "loose is served without CUDA graphs" in served.log.read_text()
 
 
 @graphs_only

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import triton_python_backend_utils as pb_utils
 from torch.utils.dlpack import from_dlpack
@@ -27,7 +28,6 @@ else:
 
 # Below this size of its file, a model's operations are too short for a second thread to pay for its waking.
 _ONE_THREAD_BYTES = 64 << 20
-_TYPES = {"TYPE_UINT8": torch.uint8, "TYPE_INT64": torch.int64, "TYPE_FP32": torch.float32}
 
 
 class TritonPythonModel:
@@ -48,6 +48,11 @@ class TritonPythonModel:
         self.optimized = unoptimized["string_value"] != "true"
         model = torch.jit.load(str(path), map_location=device).eval()
         recorder = _recorder(device)
+        if recorder is not None and not _has_fixed_shapes(config):
+            pb_utils.Logger.log_warn(
+                f"{args['model_name']} is served without CUDA graphs, which take batches of fixed dims only"
+            )
+            recorder = None
         self.engine: Engine
         self.metrics: GraphMetrics | None = None
         if recorder is None:
@@ -98,7 +103,9 @@ class TritonPythonModel:
     ) -> "GraphEngine":
         """Record the graphs, and say what came of it."""
         sample = {
-            tensor["name"]: torch.zeros((1, *map(int, tensor["dims"])), dtype=_TYPES[tensor["data_type"]])
+            tensor["name"]: torch.from_numpy(
+                np.zeros((1, *map(int, tensor["dims"])), pb_utils.triton_string_to_numpy(tensor["data_type"]))
+            )
             for tensor in config["input"]
         }
         start = time.monotonic()
@@ -118,6 +125,12 @@ class TritonPythonModel:
             )
         self.metrics = GraphMetrics(engine, {"model": name, "version": version, "device": str(device)})
         return engine
+
+
+def _has_fixed_shapes(config: dict[str, Any]) -> bool:
+    return config["max_batch_size"] > 0 and all(
+        int(dim) > 0 for tensor in config["input"] for dim in tensor["dims"]
+    )
 
 
 def _list(sizes: "dict[int, str]") -> str:

@@ -86,7 +86,8 @@ class StandIn:
 
     def record(self, forward: Forward, inputs: Mapping[str, Tensor]) -> Recording:
         """Run once under the rules of a capture."""
-        with _CaptureRules():
+        # In inference mode an operation that is made of others would arrive as a whole.
+        with torch.inference_mode(mode=False), torch.no_grad(), _CaptureRules():
             made = forward(**inputs)
         self._pool = self._pool or [torch.empty_like(output) for output in made]
         outputs = [pool[: output.size(0)] for pool, output in zip(self._pool, made, strict=True)]
@@ -109,6 +110,11 @@ class StandIn:
 class _CaptureRules(TorchDispatchMode):
     """Raises for operations that wait for the device, as CUDA does during a capture."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Without PyTorch's compiler, whose import takes a second."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: OpOverload,
@@ -118,10 +124,7 @@ class _CaptureRules(TorchDispatchMode):
     ) -> object:
         if _waits(func, args):
             raise RuntimeError(f"{func} cannot be captured: it waits for a value on the device")
-        # In inference mode an operation that is made of others arrives as a whole.
-        with self:
-            parts = func.decompose(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {})) if parts is NotImplemented else parts
+        return func(*args, **(kwargs or {}))
 
 
 def _waits(func: OpOverload, args: Sequence[object]) -> bool:
