@@ -1,11 +1,16 @@
 """Players of a stack in containers: one request at a time, or until they are stopped."""
 
+import json
 import threading
+from typing import Any
 
 import numpy as np
 import zmq
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
 
 from tests.deploy.compose_stack import ComposeStack
+from tests.patience import WITHIN_S
 from tests.stack import JsonClient, PickleClient
 
 FRAME = np.arange(256 * 256 * 3, dtype=np.uint8).reshape(256, 256, 3)
@@ -23,11 +28,21 @@ def play_json(stack: ComposeStack) -> dict[str, object]:
         return client.request({"type": "predict", "width": 256, "height": 256}, FRAME.tobytes())
 
 
+def play_web(stack: ComposeStack) -> dict[str, Any]:
+    """One predict on the web port, of its own page."""
+    place = f"127.0.0.1:{stack.web_port}"
+    with connect(f"ws://{place}/play", origin=f"http://{place}", compression=None) as socket:  # type: ignore[arg-type] # an origin is a str
+        socket.send(json.dumps({"type": "predict", "format": "rgba"}))
+        socket.send(bytes(256 * 256 * 4))
+        reply: dict[str, Any] = json.loads(socket.recv(WITHIN_S))
+        return reply
+
+
 def plays(stack: ComposeStack) -> bool:
-    """Whether both ports answer with actions."""
+    """Whether each port answers with actions."""
     try:
-        return play(stack)["status"] == "ok" and "pred" in play_json(stack)
-    except (OSError, ValueError, zmq.ZMQError):
+        return play(stack)["status"] == "ok" and all("pred" in one(stack) for one in (play_json, play_web))
+    except (OSError, ValueError, WebSocketException, zmq.ZMQError):
         return False
 
 

@@ -32,14 +32,14 @@ class ComposeStack:
 
     def __init__(self, folder: Path, files: Sequence[Path] = (), **settings: str) -> None:
         self.project = f"nitrogen-{uuid.uuid4().hex[:8]}"
-        self.zmq_port, self.tcp_port, self.http_port, self.metrics_port, self.prometheus_port = (
-            free_port() for _ in range(5)
-        )
+        self.zmq_port, self.tcp_port, self.web_port = (free_port() for _ in range(3))
+        self.http_port, self.metrics_port, self.prometheus_port = (free_port() for _ in range(3))
         self.settings = {
             # Not the operator's images, should there be one on this machine.
             "NITROGEN_VERSION": "test",
             "NITROGEN_ZMQ_PORT": str(self.zmq_port),
             "NITROGEN_TCP_PORT": str(self.tcp_port),
+            "NITROGEN_WEB_PORT": str(self.web_port),
             "NITROGEN_HTTP_PORT": str(self.http_port),
             "NITROGEN_TRITON_METRICS_PORT": str(self.metrics_port),
             "NITROGEN_PROMETHEUS_PORT": str(self.prometheus_port),

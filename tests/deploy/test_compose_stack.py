@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deploy.compose_players import Player, play, play_json, plays
+from tests.deploy.compose_players import Player, play, play_json, play_web, plays
 from tests.deploy.compose_stack import ComposeStack, compose_stack, monitoring_settings
 from tests.deploy.prometheus_container import Prometheus
 from tests.docker_engine import docker
@@ -45,13 +45,14 @@ def inferences(stack: ComposeStack) -> float:
     )
 
 
-def test_players_on_both_ports_are_answered_and_triton_counts_them(stack: ComposeStack) -> None:
+def test_players_on_each_port_are_answered_and_triton_counts_them(stack: ComposeStack) -> None:
     before = inferences(stack)
     reply = play(stack)
     assert reply["status"] == "ok"
     assert reply["pred"]["buttons"].shape == (18, 21)  # type: ignore[index]
     assert len(play_json(stack)["pred"]["buttons"]) == 18  # type: ignore[index]
-    wait_until(lambda: inferences(stack) >= before + 2, "Triton's counters grow")
+    assert len(play_web(stack)["pred"]["buttons"]) == 18
+    wait_until(lambda: inferences(stack) >= before + 3, "Triton's counters grow")
 
 
 def test_the_export_says_where_it_is(stack: ComposeStack) -> None:
@@ -86,6 +87,7 @@ def test_only_the_players_ports_are_open_to_the_network(stack: ComposeStack) -> 
     assert published == {
         ("gateway", "5555/tcp"): {""},
         ("gateway", "5556/tcp"): {""},
+        ("gateway", "5557/tcp"): {""},
         ("gateway", "8080/tcp"): {"127.0.0.1"},
         ("triton", "8002/tcp"): {"127.0.0.1"},
         ("prometheus", "9090/tcp"): {"127.0.0.1"},
@@ -98,6 +100,7 @@ def test_another_machine_need_not_reach_the_ports_that_are_not_for_it(stack: Com
     said = docker(
         *("run", "--rm", "nitrogen-gateway:test", "check", host),
         *(f"--zmq-port={stack.zmq_port}", f"--tcp-port={stack.tcp_port}"),
+        f"--web-port={stack.web_port}",
     )
     assert f"not reached at {host}:8080" in said
     assert said.endswith("all works\n")

@@ -8,6 +8,7 @@ import pytest
 from tests.deploy.kubernetes_manifests import APPLIED, Manifests, Pods, rendered
 
 GPU = "nvidia.com/gpu"
+PLAYERS = [5555, 5556, 5557]
 # The kinds of volumes that Pod Security's level "restricted" allows and that are used here.
 VOLUMES = {"persistentVolumeClaim", "secret", "projected", "emptyDir"}
 
@@ -127,20 +128,20 @@ def test_who_may_speak_to_whom(manifests: Manifests) -> None:
         (source.name, target.name, port)
         for source in (gateway, triton, export)
         for target in (gateway, triton, export)
-        for port in (5555, 5556, 8000, 8001, 8002, 8080)
+        for port in (*PLAYERS, 8000, 8001, 8002, 8080)
         if _leaves(manifests, source, target, port) and _enters(manifests, source, target, port)
     }
     assert speaks == {("gateway", "triton", 8001), ("export", "triton", 8001)}
 
 
-def test_players_reach_their_two_ports_only(manifests: Manifests) -> None:
+def test_players_reach_their_own_ports_only(manifests: Manifests) -> None:
     reached = {
         (target.name, port)
         for target in manifests.pods()
-        for port in (5555, 5556, 8000, 8001, 8002, 8080)
+        for port in (*PLAYERS, 8000, 8001, 8002, 8080)
         if _enters(manifests, None, target, port)
     }
-    assert reached == {("gateway", 5555), ("gateway", 5556)}
+    assert reached == {("gateway", port) for port in PLAYERS}
 
 
 def test_only_export_leaves_the_cluster(manifests: Manifests) -> None:
@@ -179,7 +180,7 @@ def test_balancers_keep_the_addresses_of_players() -> None:
             if service["spec"].get("type") == "LoadBalancer":
                 assert service["metadata"]["name"] == "gateway"
                 assert service["spec"]["externalTrafficPolicy"] == "Local"
-                assert [port["port"] for port in service["spec"]["ports"]] == [5555, 5556]
+                assert [port["port"] for port in service["spec"]["ports"]] == PLAYERS
 
 
 def test_one_address_may_have_many_connections_only_where_addresses_are_hidden(manifests: Manifests) -> None:

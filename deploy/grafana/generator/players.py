@@ -60,7 +60,7 @@ def _at_a_glance(board: Dashboard) -> Dashboard:
         ),
         figure(
             "Actions",
-            "Gamepad actions handed out each second, on both ports: predicts times their model's horizon. "
+            "Gamepad actions handed out each second, on all ports: predicts times their model's horizon. "
             "A client may play fewer of them.",
             f"sum({_ACTIONS})",
             unit="ops",
@@ -112,7 +112,7 @@ def _play(board: Dashboard) -> Dashboard:
         ),
         chart(
             "Actions per second",
-            "Predicts with actions times their model's horizon, on both ports.",
+            "Predicts with actions times their model's horizon, on all ports.",
             (_ACTIONS, "{{model}} {{version}}"),
             unit="ops",
             stacked=True,
