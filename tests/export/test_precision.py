@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from export.errors import OptionError, VerificationError
+from export.formats.format import FORMATS, Format
 from export.formats.self_check import BOUNDS
-from export.formats.torchscript import load_torchscript
 from export.machine import bf16_units
 from export.publish import export_checkpoint
 from export.repository.versions import Version
@@ -23,11 +23,15 @@ def export(checkpoint: Path, repository: Path, **changes: object) -> Version:
     return version
 
 
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("name", CHECKPOINTS)
-def test_golden_cases_are_within_the_stated_bound(tmp_path: Path, name: str, precision: Precision) -> None:
-    version = export(checkpoint_path(name), tmp_path, precision=precision)
-    graph = load_torchscript(version.folder / "model.pt")
+def test_golden_cases_are_within_the_stated_bound(
+    tmp_path: Path, name: str, precision: Precision, form: Format
+) -> None:
+    wanted = {"precision": precision, "formats": (form.name,), "device_kind": "gpu"}
+    version = export(checkpoint_path(name), tmp_path, **wanted)
+    graph = form.writer().load(version.folder / form.file_name)
 
     differences, flips = [], []
     for case in golden_cases(name):
