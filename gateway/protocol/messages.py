@@ -43,7 +43,7 @@ class Pixels:
 class RawFrame:
     """A frame as it is: exactly `FRAME_BYTES` bytes of row-major RGB."""
 
-    data: bytes | bytearray
+    data: Frame
 
 
 @dataclass(frozen=True, slots=True)

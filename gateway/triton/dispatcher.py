@@ -7,9 +7,7 @@ but its answer.
 
 import asyncio
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from gateway.errors import BusyError, ModelError, NotServedError, RequestError
 from gateway.protocol.messages import ActionChunk
@@ -39,7 +37,7 @@ class Dispatcher:
     ) -> None:
         self._max_at_triton = max_at_triton
         self._on_dispatch = on_dispatch
-        self._at_triton: Counter[str] = Counter()
+        self._at_triton: dict[str, int] = {}
 
     async def predict(
         self,
@@ -66,8 +64,11 @@ class Dispatcher:
                 if facts is None:
                     facts = await model.fresh_facts()
                 inputs = inputs_for(facts)
-                with self._one_more_at_triton(model.name):
+                self._one_more_at_triton(model.name)
+                try:
                     return await model.infer(facts, inputs, deadline - clock(), request_id)
+                finally:
+                    self._one_less_at_triton(model.name)
             except (RequestError, NotServedError, ModelError) as error:
                 if facts is None and not model.is_balanced:
                     raise
@@ -81,22 +82,23 @@ class Dispatcher:
                 else:
                     facts, swaps = newer, swaps + 1
 
-    @contextmanager
-    def _one_more_at_triton(self, model: str) -> Iterator[None]:
-        if self._at_triton[model] >= self._max_at_triton:
+    def _one_more_at_triton(self, model: str) -> None:
+        there = self._at_triton.get(model, 0)
+        if there >= self._max_at_triton:
             raise BusyError(
                 f"Triton has {self._max_at_triton} of the gateway's requests, the most: "
                 "send the request again later"
             )
-        self._at_triton[model] += 1
-        try:
-            if self._on_dispatch is not None:
-                self._on_dispatch(model, self._at_triton[model])
-            yield
-        finally:
-            self._at_triton[model] -= 1
-            if not self._at_triton[model]:
-                del self._at_triton[model]
+        self._at_triton[model] = there + 1
+        if self._on_dispatch is not None:
+            self._on_dispatch(model, there + 1)
+
+    def _one_less_at_triton(self, model: str) -> None:
+        there = self._at_triton[model] - 1
+        if there:
+            self._at_triton[model] = there
+        else:
+            del self._at_triton[model]
 
 
 async def _facts_after(error: Exception, model: TritonModel, facts: ModelFacts | None) -> ModelFacts | None:

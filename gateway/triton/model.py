@@ -8,8 +8,7 @@ so a Triton that has swapped it for another meanwhile refuses the request instea
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Awaitable, Callable
 
 from tritonclient.grpc import service_pb2
 
@@ -19,8 +18,7 @@ from gateway.triton.connection import TritonConnection
 from gateway.triton.facts import ModelFacts, facts_from_config
 from gateway.triton.failures import SharedMemoryLostError
 from gateway.triton.rpc import MODEL_CONFIG, MODEL_INFER, MODEL_READY
-from gateway.triton.shared_memory import Slot
-from gateway.triton.tensors import ModelInputs, RequestTemplate, action_chunk
+from gateway.triton.tensors import ModelInputs, RequestTemplate, ResponseReader
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +37,8 @@ class TritonModel:
         self._connection = connection
         self._subject = f"the model {name!r}"
         self._facts: ModelFacts | None = None
-        self._template: RequestTemplate | None = None
+        # Of the facts that the last request was made for.
+        self._messages: tuple[RequestTemplate, ResponseReader] | None = None
         # Facts are fresh in the connection's epoch of their reading, until a call fails. Then only a reading
         # that begins later will do, so they are numbered.
         self._facts_epoch = -1
@@ -97,19 +96,24 @@ class TritonModel:
             ModelError: the model failed, or gave an output that is unusable.
         """
         epoch = self._connection.epoch
-        if self._template is None or self._template.facts is not facts:
-            self._template = RequestTemplate(facts)
-        message = partial(
-            self._template.message,
-            inputs,
-            request_id=request_id,
-            # Should Triton never hear of a cancellation, it still drops the request in time.
-            timeout_us=max(1, int(timeout_s * 1e6)),
-        )
+        if self._messages is None or self._messages[0].facts is not facts:
+            self._messages = RequestTemplate(facts), ResponseReader(facts)
+        template, reader = self._messages
+        # Should Triton never hear of a cancellation, it still drops the request in time.
+        timeout_us = max(1, int(timeout_s * 1e6))
         shared = self._connection.shared_frames
-        slot = None if shared is None else shared.take(self._template.stacked(inputs.frames))
+        slot = None if shared is None else shared.take(template.stacked(inputs.frames))
         try:
-            chunk = action_chunk(facts, await self._response(message, slot, timeout_s, request_id))
+            response = None
+            if slot is not None:
+                with contextlib.suppress(SharedMemoryLostError), slot:
+                    message = template.message(inputs, request_id, timeout_us, slot)
+                    response = await self._call(message, timeout_s, request_id)
+            if response is None:
+                # Triton knows of no slot.
+                message = template.message(inputs, request_id, timeout_us)
+                response = await self._call(message, timeout_s, request_id)
+            chunk = reader.chunk(response)
         except (DeadlineError, BusyError):
             raise
         except GatewayError:
@@ -119,22 +123,12 @@ class TritonModel:
             raise NotServedError("Triton came back with another model meanwhile: send the request again")
         return chunk
 
-    async def _response(
-        self, message: Callable[..., bytes], slot: Slot | None, timeout_s: float, request_id: str
-    ) -> service_pb2.ModelInferResponse:
-        """Return the response to frames in a slot, or over the connection when Triton knows of none."""
-        infer = partial(
-            self._connection.call,
-            MODEL_INFER,
-            timeout_s=timeout_s,
-            subject=self._subject,
-            model=self.name,
-            request_id=request_id,
+    def _call(
+        self, message: bytes, timeout_s: float, request_id: str
+    ) -> Awaitable[service_pb2.ModelInferResponse]:
+        return self._connection.call(
+            MODEL_INFER, message, timeout_s, self._subject, model=self.name, request_id=request_id
         )
-        if slot is not None:
-            with contextlib.suppress(SharedMemoryLostError), slot:
-                return await infer(message(slot=slot))
-        return await infer(message())
 
     async def ready(self) -> str | None:
         """Return None when Triton's model answers and its facts are usable, else the reason why not."""

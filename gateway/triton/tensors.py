@@ -60,7 +60,6 @@ class RequestTemplate:
     def message(
         self,
         inputs: ModelInputs,
-        *,
         request_id: str = "",
         timeout_us: int = 0,
         slot: Slot | None = None,
@@ -132,28 +131,59 @@ def _timeout(timeout_us: int) -> bytes:
     return _field(b"\x22", b"\x0a\x07timeout" + _field(b"\x12", value))
 
 
-def action_chunk(facts: ModelFacts, response: service_pb2.ModelInferResponse) -> ActionChunk:
-    """Return the chunk in a response, after checking each output's shape and that every value is finite.
+class ResponseReader:
+    """Reads one model's responses; what is the same in all of them is checked once."""
 
-    Raises:
-        ModelError: an output is missing, has another type or shape, or holds NaN or infinity.
-    """
-    outputs: dict[str, NDArray[np.float32]] = {}
-    for output, raw in zip(response.outputs, response.raw_output_contents, strict=False):
-        shape = tuple(output.shape)
-        if output.datatype == "FP32" and len(raw) == 4 * math.prod(shape):
-            outputs[output.name] = np.frombuffer(raw, dtype="<f4").reshape(shape)
-    for name, width in OUTPUT_WIDTHS.items():
-        needed = (1, facts.horizon, width)
-        if name not in outputs or outputs[name].shape != needed:
-            found = outputs[name].shape if name in outputs else "missing or not FP32"
+    def __init__(self, facts: ModelFacts) -> None:
+        self._horizon = facts.horizon
+        # How the last response that fitted describes its outputs, the sizes of their values, and where those
+        # of each of `OUTPUT_NAMES` are.
+        self._described: object = None
+        self._sizes: list[int] = []
+        self._places: list[int] = []
+
+    def chunk(self, response: service_pb2.ModelInferResponse) -> ActionChunk:
+        """Return the chunk in a response, after checking each output's shape and that all values are finite.
+
+        Raises:
+            ModelError: an output is missing, has another type or shape, or holds NaN or infinity.
+        """
+        raw = response.raw_output_contents
+        if response.outputs != self._described or [*map(len, raw)] != self._sizes:
+            self._check(response)
+        # All at once: four small arrays cost four times as much as one.
+        values = np.frombuffer(b"".join([raw[place] for place in self._places]), dtype="<f4")
+        rows, arrays = self._horizon, {}
+        begin = 0
+        for name, width in OUTPUT_WIDTHS.items():
+            end = begin + rows * width
+            arrays[name] = values[begin:end].reshape(rows, width)
+            begin = end
+        if not np.isfinite(values).all():
+            wrong = next(name for name in OUTPUT_NAMES if not np.isfinite(arrays[name]).all())
             raise ModelError(
-                f"Triton's output {name} is {found}, and {needed} is needed; export the model again"
+                f"Triton's output {wrong} holds values that are not finite; check the checkpoint"
             )
-    # All at once: four small arrays cost four times as much as one.
-    if not np.isfinite(np.concatenate([outputs[name].ravel() for name in OUTPUT_NAMES])).all():
-        wrong = [name for name in OUTPUT_NAMES if not np.isfinite(outputs[name]).all()]
-        raise ModelError(f"Triton's output {wrong[0]} holds values that are not finite; check the checkpoint")
-    return ActionChunk(
-        j_left=outputs["j_left"][0], j_right=outputs["j_right"][0], buttons=outputs["buttons"][0]
-    )
+        return ActionChunk(j_left=arrays["j_left"], j_right=arrays["j_right"], buttons=arrays["buttons"])
+
+    def _check(self, response: service_pb2.ModelInferResponse) -> None:
+        """Take a response's description as that of the next ones, too, or raise ModelError."""
+        self._described = None
+        shapes: dict[str, tuple[int, ...]] = {}
+        places: dict[str, int] = {}
+        sizes = [*map(len, response.raw_output_contents)]
+        for place, (output, size) in enumerate(zip(response.outputs, sizes, strict=False)):
+            shape = tuple(output.shape)
+            if output.datatype == "FP32" and size == 4 * math.prod(shape):
+                shapes[output.name], places[output.name] = shape, place
+        for name, width in OUTPUT_WIDTHS.items():
+            needed = (1, self._horizon, width)
+            if shapes.get(name) != needed:
+                found = shapes.get(name, "missing or not FP32")
+                raise ModelError(
+                    f"Triton's output {name} is {found}, and {needed} is needed; export the model again"
+                )
+        self._places = [places[name] for name in OUTPUT_NAMES]
+        self._sizes = sizes
+        # A copy: the response itself holds its values.
+        self._described = service_pb2.ModelInferResponse(outputs=response.outputs).outputs

@@ -10,8 +10,9 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.tensors import FRAME_SHAPE
+from contract.tensors import FRAME_BYTES, FRAME_SHAPE
 from gateway.errors import ImageError, RequestError
+from gateway.protocol.formats.known_messages import MOST_BYTES, KnownMessages
 from gateway.protocol.formats.request_fields import WANTED_PIXELS, fields_of, pixels_of, request_of
 from gateway.protocol.messages import RESIZE_MODES, Image, ImageFile, RawFrame, Reply, Request, ResizeMode
 from gateway.safe_text import describe
@@ -27,6 +28,10 @@ _WANTED = (
     'or a file as {"file": bytes}'
 )
 
+# Before the bytes of a frame: msgpack's "bin 32" and their number, the one way to write so many.
+_FRAME_HEADER = b"\xc6" + FRAME_BYTES.to_bytes(4, "big")
+_known = KnownMessages(RawFrame)
+
 
 def decode_request(data: bytes | memoryview) -> Request:
     """The request in one msgpack message.
@@ -37,7 +42,18 @@ def decode_request(data: bytes | memoryview) -> Request:
         ImageError: the image has a dtype, shape, size or resize mode that is not taken.
         RequestError: the message is torn, malformed, beyond a limit, or is not a request.
     """
-    return request_of(_read(data), _image)
+    request = _known.request(data)
+    if request is None:
+        request = request_of(_read(data), _image)
+        if isinstance(request.image, RawFrame):
+            _known.learn(data, _frame_at(data), request)
+    return request
+
+
+def _frame_at(data: bytes | memoryview) -> int:
+    """Where the only bytes of a frame's length begin in a message; -1 where that is not clear."""
+    beginning = bytes(data[: MOST_BYTES + len(_FRAME_HEADER)])
+    return beginning.find(_FRAME_HEADER) + len(_FRAME_HEADER) if beginning.count(_FRAME_HEADER) == 1 else -1
 
 
 def encode_reply(reply: Reply) -> bytes:

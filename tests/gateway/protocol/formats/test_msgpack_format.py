@@ -1,6 +1,7 @@
 """Port 5555's msgpack: requests of clients that follow the documentation, hostile ones, and replies."""
 
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -9,7 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contract.tensors import FRAME_BYTES
 from gateway.errors import ImageError, RequestError
+from gateway.protocol.formats import msgpack_format
+from gateway.protocol.formats.known_messages import KnownMessages
 from gateway.protocol.formats.msgpack_format import decode_request, encode_reply
 from gateway.protocol.messages import UNSET, ActionChunk, ImageFile, Pixels, RawFrame, Reply, Request, Timing
 from tests.stack import packed_array
@@ -304,3 +308,60 @@ def test_actions_come_as_raw_arrays() -> None:
 )
 def test_other_replies_are_plain_maps(reply: Reply, expected: dict[str, object]) -> None:
     assert msgpack.unpackb(encode_reply(reply)) == expected
+
+
+# Messages that differ in nothing but their frame from an earlier one.
+
+
+def outcome(message: bytes, known: KnownMessages) -> Request | str:
+    """What comes of a message after those that `known` has learnt: its request, or what is wrong with it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(msgpack_format, "_known", known)
+        try:
+            return decode_request(message)
+        except RequestError as error:
+            return str(error)
+
+
+def framed(frame: bytes, **options: object) -> bytes:
+    image = {"shape": [256, 256, 3], "dtype": "uint8", "data": frame}
+    return bytes(msgpack.packb({"type": "predict", "image": image, **options}))
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_the_next_message_of_a_client_is_its_own_request(kind: Callable[[bytes], bytes]) -> None:
+    known = KnownMessages(RawFrame)
+    for number in range(3):
+        frame = np.random.default_rng(number).bytes(FRAME_BYTES)
+        message = kind(framed(frame, seed=7))
+        assert (known.request(message) is not None) is (number > 0)
+        assert outcome(message, known) == Request("predict", RawFrame(frame), seed=7)
+
+
+def test_a_frame_that_stands_in_a_message_twice_is_the_image() -> None:
+    known = KnownMessages(RawFrame)
+    one, other = bytes(FRAME_BYTES), b"1" * FRAME_BYTES
+    outcome(framed(one, before=one), known)
+    assert outcome(framed(other, before=one), known) == Request("predict", RawFrame(other))
+
+
+def test_a_frame_that_looks_like_its_own_header_is_the_image() -> None:
+    known = KnownMessages(RawFrame)
+    header = b"\xc6" + FRAME_BYTES.to_bytes(4, "big")
+    for number in range(3):
+        frame = (header * FRAME_BYTES)[number : number + FRAME_BYTES]
+        assert outcome(framed(frame), known) == Request("predict", RawFrame(frame))
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_a_message_beside_known_ones_is_what_reading_makes_of_it(data: st.DataObject) -> None:
+    known = KnownMessages(RawFrame)
+    first = framed(bytes(FRAME_BYTES), seed=7, game="Celeste")
+    outcome(first, known)
+    changed = bytearray(first)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(-40, 80) | st.integers(0, len(changed) - 1))
+        changed[place] = data.draw(st.integers(0, 255))
+    message = bytes(changed) + data.draw(st.binary(max_size=2))
+    assert outcome(message, known) == outcome(message, KnownMessages(RawFrame))

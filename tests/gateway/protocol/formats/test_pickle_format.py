@@ -5,6 +5,8 @@ import pickletools
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gateway.errors import ImageError, RequestError
+from gateway.protocol.formats import pickle_format
+from gateway.protocol.formats.known_messages import KnownMessages
 from gateway.protocol.formats.pickle_format import decode_request, encode_reply
 from gateway.protocol.messages import UNSET, ActionChunk, Pixels, Reply, Request, Timing
 from tests.environments import fresh_environment
@@ -212,6 +216,93 @@ def test_a_short_palette_is_filled_with_black() -> None:
 def test_a_frame_is_not_copied() -> None:
     message = predict(blocks())
     assert np.shares_memory(pixels(decode_request(message)), np.frombuffer(message, np.uint8))
+
+
+def new_memory() -> KnownMessages:
+    """What remembers no pickle yet."""
+    return KnownMessages(pickle_format._known._image_of)
+
+
+def outcome(message: bytes, known: KnownMessages) -> Request | str:
+    """What comes of a pickle after those that `known` has learnt: its request, or what is wrong with it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pickle_format, "_known", known)
+        try:
+            return decode_request(message)
+        except RequestError as error:
+            return str(error)
+
+
+def same(one: Request | str, other: Request | str) -> bool:
+    if isinstance(one, str) or isinstance(other, str) or one.image is None or other.image is None:
+        return one == other
+    same_options = replace(one, image=None) == replace(other, image=None)
+    return same_options and np.array_equal(pixels(one), pixels(other))
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("as_image", [False, True])
+def test_the_next_pickle_of_a_client_is_its_own_request(
+    as_image: bool, protocol: int, kind: Callable[[bytes], bytes]
+) -> None:
+    known = new_memory()
+    for number in range(3):
+        frame = np.random.default_rng(number).integers(0, 256, (256, 256, 3), np.uint8)
+        image = PIL.Image.fromarray(frame) if as_image else frame
+        message = kind(pickle.dumps({"type": "predict", "image": image, "seed": 7, "timing": True}, protocol))
+        request = outcome(message, known)
+        assert isinstance(request, Request)
+        assert np.array_equal(pixels(request), frame)
+        assert (request.seed, request.timing) == (7, True)
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_known_form_is_not_run_again(writer: str) -> None:
+    known = new_memory()
+    message = stored(writer, "array-256", 5)
+    assert known.request(message) is None
+    outcome(message, known)
+    again = known.request(message)
+    assert again is not None
+    assert np.array_equal(pixels(again), blocks())
+    assert np.shares_memory(pixels(again), np.frombuffer(message, np.uint8))
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_a_pickle_beside_known_ones_is_what_the_machine_makes_of_it(data: st.DataObject) -> None:
+    known = new_memory()
+    writer, protocol = data.draw(st.sampled_from(WRITERS)), data.draw(st.sampled_from(PROTOCOLS))
+    first = stored(writer, data.draw(st.sampled_from(["array-256", "pil-256"])), protocol)
+    outcome(first, known)
+    message = bytearray(first)
+    for _ in range(data.draw(st.integers(1, 3))):
+        # Around the frame, or in it.
+        around = st.integers(-120, 250).filter(lambda place: -len(message) <= place < len(message))
+        place = data.draw(around | st.integers(0, len(message) - 1))
+        message[place] = data.draw(st.integers(0, 255))
+    changed = bytes(message) + data.draw(st.binary(max_size=2))
+    assert same(outcome(changed, known), outcome(changed, new_memory()))
+
+
+def test_forms_that_come_once_do_not_push_out_those_that_come_again() -> None:
+    known = new_memory()
+    for seed in range(10):
+        outcome(predict(blocks(), seed=seed), known)
+    outcome(predict(blocks(), seed=9), known)
+    for seed in range(100, 200):
+        outcome(predict(blocks(), seed=seed), known)
+    assert len(known._forms) == 8
+    assert known.request(predict(blocks(), seed=9)) is not None
+    assert known.request(predict(blocks(), seed=199)) is not None
+    assert known.request(predict(blocks(), seed=150)) is None
+
+
+def test_a_pickle_with_much_around_its_frame_is_not_outcome() -> None:
+    known = new_memory()
+    outcome(predict(blocks(), more="x" * 2000), known)
+    assert not known._forms
 
 
 @settings(max_examples=500)
