@@ -16,6 +16,7 @@ from gateway.ports.port import Port, PortServer, Services
 from gateway.ports.sockets import listening_socket, port_of
 from gateway.session.admission import Admission
 from gateway.settings import OFF, GatewaySettings
+from gateway.telemetry.live import Live
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.recorder import Recorder
 from gateway.triton.connection import TritonConnection
@@ -64,7 +65,8 @@ class Gateway:
             )
         record = None if self._recorder is None else self._recorder.record
         admission = Admission(settings.max_in_flight)
-        services = Services(settings, self._plane, self.metrics, admission, record)
+        self._live = None if settings.live == "off" else Live(settings.game)
+        services = Services(settings, self._plane, self.metrics, admission, record, self._live)
         self._kinds = ports
         self.ports: dict[str, PortServer] = {port.name: port.make_server(services) for port in ports}
         # The players' ports that are listened on, once started, by their names; 0 for one that is off.
@@ -75,6 +77,7 @@ class Gateway:
             lambda: [(self.port_numbers[port.name], port.purpose) for port in ports],
             settings,
             http_socket,
+            self._live,
         )
         self._started = False
 
@@ -144,6 +147,8 @@ class Gateway:
 
     async def _close_inside(self) -> None:
         self._plane.close()
+        if self._live is not None:
+            self._live.close()
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.close)
 

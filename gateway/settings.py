@@ -158,7 +158,10 @@ class GatewaySettings(BaseSettings):
     web_port: PortOrOff = 5557
     """Port for browsers and openpi's clients: pages and WebSockets (0: the system chooses; off: none)."""
     http_port: PortNumber = 8080
-    """Port for /healthz, /readyz and /metrics (0: the system chooses)."""
+    """Port for /live, /healthz, /readyz and /metrics (0: the system chooses)."""
+    live: Literal["off", "local", "all"] = "local"
+    """Who may look at the HTTP port's page /live, which shows the players' pictures: nobody (off), people at
+    this machine (local), or everybody who reaches the port (all)."""
     workers: Annotated[int, Field(gt=0, le=256)] = 1
     """Processes that share the ports; more than one pays on machines with many cores."""
     allow: Annotated[

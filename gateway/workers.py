@@ -7,11 +7,14 @@ all are served here, from the workers' own pages on Unix sockets.
 
 import asyncio
 import contextlib
+import json
 import logging
 import socket
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from urllib.parse import urlencode
 
 import aiohttp
 
@@ -21,6 +24,7 @@ from gateway.ports.all_ports import PORTS
 from gateway.ports.http.server import HttpServer
 from gateway.ports.sockets import cannot_bind, port_of
 from gateway.settings import GatewaySettings
+from gateway.telemetry.live import Snapshot, Wanted, merged
 from gateway.telemetry.merged import merge_expositions
 
 logger = logging.getLogger(__name__)
@@ -41,6 +45,7 @@ class Workers:
             self._exposition,
             lambda: [(self.port_numbers[port.name], port.purpose) for port in PORTS],
             settings,
+            live=None if settings.live == "off" else self,
         )
 
     @property
@@ -90,6 +95,11 @@ class Workers:
         await asyncio.sleep(self._settings.drain_delay_s)
         await self._resources.aclose()
         await self._http.stop()
+
+    async def snapshot(self, wanted: Wanted) -> Snapshot:
+        """Return what the live page shows, of all workers."""
+        pages = await self._pages(f"/live/snapshot?{urlencode(asdict(wanted))}")
+        return merged([json.loads(text) for _, (status, text) in sorted(pages.items()) if status == 200])
 
     async def _keep(self, child: GatewayChild) -> None:
         while True:

@@ -53,10 +53,15 @@ class GatewayProcess:
 
 @contextmanager
 def gateway_process(
-    triton: str, *flags: str, zmq: int | None = None, tcp: int | None = None, web: int | None = None
+    triton: str,
+    *flags: str,
+    zmq: int | None = None,
+    tcp: int | None = None,
+    web: int | None = None,
+    http: int | None = None,
 ) -> Iterator[GatewayProcess]:
     """Start a gateway and wait until its ports are open; it is terminated at the end, where it still runs."""
-    ports = {"zmq": zmq, "tcp": tcp, "web": web, "http": None}
+    ports = {"zmq": zmq, "tcp": tcp, "web": web, "http": http}
     ports = {name: port or free_port() for name, port in ports.items()}
     command = [sys.executable, "-m", "gateway", "--host=127.0.0.1", f"--triton={triton}"]
     command += [f"--{name}-port={port}" for name, port in ports.items()]

@@ -12,6 +12,7 @@ from gateway.data_plane import DataPlane
 from gateway.session.admission import Admission
 from gateway.session.session import PortService
 from gateway.settings import GatewaySettings
+from gateway.telemetry.live import Live
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.port_metrics import PortMetrics
 from gateway.telemetry.recording_format import Exchange
@@ -21,7 +22,7 @@ from gateway.telemetry.recording_format import Exchange
 class Services:
     """What the gateway gives each of its ports.
 
-    `record`: takes what a recording holds of each predict and `played`.
+    `record`: takes what a recording holds of each predict and `played`. `live`: what the live page shows.
     """
 
     settings: GatewaySettings
@@ -29,6 +30,7 @@ class Services:
     metrics: Metrics
     admission: Admission
     record: Callable[[Exchange], None] | None = None
+    live: Live | None = None
 
     def of_port(self, metrics: PortMetrics, deadline_s: float) -> PortService:
         """Return what the sessions of one port share."""
@@ -39,6 +41,7 @@ class Services:
             deadline_s,
             self.settings.max_at_triton_per_client,
             self.record,
+            self.live,
         )
 
 

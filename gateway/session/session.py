@@ -19,6 +19,7 @@ from gateway.protocol.messages import Reply, Request
 from gateway.session.admission import Admission
 from gateway.session.pending_request import PendingRequest
 from gateway.session.preparations import Decoder, Preparations
+from gateway.telemetry.live import Live
 from gateway.telemetry.port_metrics import PortMetrics
 from gateway.telemetry.recording_format import Exchange
 
@@ -39,7 +40,7 @@ class PortService:
 
     `admission`: the limit of all clients together. `deadline_s`: seconds from a request's arrival to its
     reply, at the latest. `at_triton`: requests of one client that are at Triton at once. `record`: takes what
-    a recording holds of each predict and `played`.
+    a recording holds of each predict and `played`. `live`: what the live page shows, None without one.
     """
 
     plane: DataPlane
@@ -48,6 +49,7 @@ class PortService:
     deadline_s: float
     at_triton: int
     record: Callable[[Exchange], None] | None = None
+    live: Live | None = None
 
 
 class Session:
@@ -140,6 +142,8 @@ class Session:
             self.metrics.dropped()
         self._queue.clear()
         self._preparations.cancel()
+        if self._service.live is not None:
+            self._service.live.left(self.metrics.port, self.client)
 
     def _enqueue(self, pending: PendingRequest) -> None:
         self._queue.append(pending)
@@ -234,15 +238,37 @@ class Session:
         now = time.perf_counter()
         kind, outcome, request = pending.kind, pending.outcome, pending.request
         self.metrics.answered(kind, outcome, now - pending.arrival)
+        live = self._service.live
         if request is not None and request.type == "predict":
             self.metrics.played(self.client)
             self.metrics.model_answered(*self._plane.counted_as(request.model), outcome)
             if outcome == "ok":
                 self.metrics.stages(pending.stages(now))
+        if live is not None and live.is_watched and request is not None:
+            self._show(live, pending, request, now)
         if self._service.record is not None and kind in ("predict", "played"):
             self._service.record(pending.exchange(self.metrics.port, self.client))
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s: %s", kind, outcome, extra=pending.tags(self.client))
+
+    def _show(self, live: Live, pending: PendingRequest, request: Request, now: float) -> None:
+        """Show somebody who looks on what became of a request."""
+        if request.played is not None:
+            live.played(self.metrics.port, self.client, request.played.rows)
+        elif request.type == "predict":
+            live.answered(
+                self.metrics.port,
+                self.client,
+                request,
+                model=self._plane.counted_as(request.model)[0],
+                frame=pending.frame,
+                chunk=pending.answer.chunk,
+                stages=pending.stages(now),
+            )
+
+    def _show_error(self, cause: str, sentence: str) -> None:
+        if self._service.live is not None:
+            self._service.live.failed(cause, sentence, self.client)
 
     def _failure(self, pending: PendingRequest, problem: Exception) -> tuple[Reply, str]:
         """Return the reply for a request that failed, and the metrics' outcome; log what was wrong."""
@@ -251,9 +277,11 @@ class Session:
             # Whoever came to the wrong port comes again at once, and is told of elsewhere, once a minute.
             level = logging.DEBUG if isinstance(problem, ForeignError) else logging.INFO
             logger.log(level, "%s gets an error: %s", self.client, problem, extra=tags)
+            self._show_error(problem.cause, str(problem))
             return _error_reply(problem), problem.outcome
         logger.error("a request failed in a way that was not foreseen", exc_info=problem, extra=tags)
         text = f"internal error; the gateway's log has more of request {pending.id}"
+        self._show_error("internal", text)
         return Reply(error=text, cause="internal"), "internal"
 
 

@@ -17,8 +17,9 @@ from tests.stack import Stack, running_stack
 collect_ignore_glob = [] if CHROMIUM else ["test_*.py"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Closed before the next file: until then its event loop is the thread's, and no other may run."""
     with open_browser() as browser:
         yield browser
 

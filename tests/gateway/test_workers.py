@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from gateway import child
 from gateway.child import GatewayChild
 from gateway.errors import StartError
 from tests.black_frame import FRAME
+from tests.gateway.onlookers import looking, playing
 from tests.gateways import GatewayProcess, gateway_process, local_settings
 from tests.pages import page
 from tests.patience import WITHIN_S
@@ -72,6 +74,21 @@ def test_each_worker_says_whether_it_is_ready_and_what_it_serves(gateway: Gatewa
     wait_until(lambda: shown("ready") == {(worker, "1.0") for worker in workers}, "both are ready")
     horizons = {(f'model="nitrogen",version="",{worker}', f"{HORIZON}.0") for worker in workers}
     wait_until(lambda: shown("model_horizon") == horizons, "both know the model")
+
+
+async def test_the_live_page_shows_all_of_them_as_one_gateway(gateway: GatewayProcess) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(5):
+            await stack.enter_async_context(playing(gateway.tcp))
+        async with looking(gateway.http) as onlooker:
+            found = await onlooker.next("players")
+            while found["count"] < 5:
+                found = await onlooker.next("players")
+        ids = {player["id"] for player in found["players"]}
+        assert len(ids) == 5
+        for id_ in ids:
+            async with looking(gateway.http, id_) as onlooker:
+                assert (await onlooker.next("chosen"))["id"] == id_
 
 
 def test_a_worker_that_dies_is_started_again(gateway: GatewayProcess) -> None:

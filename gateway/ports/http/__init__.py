@@ -1,1 +1,1 @@
-"""Port 8080: health and metrics."""
+"""Port 8080: health, metrics, and the live page."""

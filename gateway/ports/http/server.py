@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.ports.http.connections import HttpConnections
+from gateway.ports.http.live import LivePage, LiveSource
 from gateway.ports.sockets import cannot_bind, port_of
 from gateway.settings import GatewaySettings
 
@@ -26,7 +27,8 @@ class HttpServer:
     `ready`: returns None, or why a request would get no actions. `exposition`: returns the metrics in
     Prometheus' text format. `path`: a Unix socket to listen on instead of the settings' port.
     `players_ports`: returns the number of each port for players, 0 for one that is off, and who uses it.
-    `draining`: set when the gateway is about to stop, so that /readyz sends new players elsewhere.
+    `live`: what the live page shows, None without one. `draining`: set when the gateway is about to stop, so
+    that /readyz sends new players elsewhere.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class HttpServer:
         players_ports: Callable[[], Sequence[tuple[int, str]]],
         settings: GatewaySettings,
         path: Path | None = None,
+        live: LiveSource | None = None,
     ) -> None:
         self._ready = ready
         self._exposition = exposition
@@ -53,6 +56,10 @@ class HttpServer:
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/readyz", self._readyz)
         application.router.add_get("/metrics", self._metrics)
+        self._live = None
+        if live is not None:
+            self._live = LivePage(live, settings, is_inside=path is not None)
+            application.router.add_routes(self._live.routes())
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
 
     async def start(self) -> None:
@@ -79,6 +86,8 @@ class HttpServer:
 
     async def stop(self) -> None:
         """Close the port and its connections."""
+        if self._live is not None:
+            self._live.stop()
         if self._server is not None:
             self._server.close()
         await self._runner.cleanup()
@@ -92,7 +101,8 @@ class HttpServer:
     async def _front(self, _: web.Request) -> web.Response:
         """Tell whoever opens the port in a browser what is here, and where players go."""
         reason = await self._not_ready()
-        pages = [f"  {path:<10}{what}" for path, what in _PAGES.items()]
+        shown = _PAGES if self._live is None else _PAGES | {"/live": "who plays, in a browser"}
+        pages = [f"  {path:<10}{what}" for path, what in shown.items()]
         ports = [f"  port {port:<7}{what}" for port, what in self._players_ports() if port]
         lines = [
             f"This is a NitroGen gateway. It is {'ready' if reason is None else f'not ready: {reason}'}.",

@@ -10,13 +10,13 @@ from aiohttp import hdrs, web
 
 from gateway.ports.acceptor import Acceptor
 from gateway.ports.open_connections import OpenConnections, wait_until_closed
+from gateway.ports.origins import Origins
 from gateway.ports.port import Services
 from gateway.ports.sockets import end_by_reset, tls_context
 from gateway.ports.static_files import PAGES, StaticFiles
 from gateway.ports.token import read_token
 from gateway.ports.watch import watch_connections
 from gateway.ports.web.connection import WebConnection
-from gateway.ports.web.origins import Origins
 from gateway.ports.web.player import Messages, Player
 from gateway.protocol.web.openpi import PolicyMessages
 from gateway.protocol.web.play import PlayMessages

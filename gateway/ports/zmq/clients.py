@@ -128,6 +128,8 @@ class Clients:
         for session in self.sessions.values():
             session.close()
         registry = self._registry
+        if registry.service.live is not None:
+            registry.service.live.left(registry.service.metrics.port, self._name)
         if self._has_name:
             registry.names.discard(self._key)
         for sender in registry.contexts.paths(self._key):
@@ -135,16 +137,19 @@ class Clients:
             if not self._has_name or any(map(is_nameless, sender)):
                 registry.contexts.drop(self._key, sender)
 
+    @property
+    def _name(self) -> str:
+        """The name in logs; a client that chose none is known by its port."""
+        return f"{self._address}/{self._identity.hex()}" if self._identity else self._peer
+
     def _session(self, sender: Sender) -> Session:
         session = self.sessions.get(sender)
         if session is None:
-            # A client that chose no name is known by its port.
-            names = [self._address, self._identity.hex()] if self._identity else [self._peer]
             session = self.sessions[sender] = Session(
                 self._registry.service,
                 self._registry.contexts.get(self._key, sender),
                 address=self._address,
-                client="/".join([*names, *(name.hex() for name in sender)]),
+                client="/".join([self._name, *(name.hex() for name in sender)]),
                 on_progress=functools.partial(self._forget_idle, sender),
             )
         return session

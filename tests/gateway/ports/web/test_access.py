@@ -10,7 +10,7 @@ import pytest
 from websockets.exceptions import InvalidMessage, InvalidStatus
 
 from gateway.errors import StartError
-from gateway.ports.web.origins import Origins
+from gateway.ports.origins import Origins
 from gateway.server import Gateway
 from gateway.settings import GatewaySettings
 from tests.gateway.ports.web.browsers import address, ask, browser, metric

@@ -1,0 +1,148 @@
+"""`/live` on port 8080: a page that shows who plays, and the server-sent events that it is made of.
+
+Each onlooker's events are made when the last ones are out: one who reads slowly sees fewer pictures, and
+nothing waits for them. A worker's server, on its Unix socket, hands its part to the parent, which serves the
+page.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from aiohttp import hdrs, web
+
+from gateway.ports.addresses import is_loopback
+from gateway.ports.origins import Origins
+from gateway.ports.static_files import PAGES, StaticFiles
+from gateway.settings import GatewaySettings
+from gateway.telemetry.live import Snapshot, Wanted
+
+logger = logging.getLogger(__name__)
+
+# Pictures a second, at most; the list of players comes with every fifth.
+_EVERY_S = 0.2
+_LIST_EVERY = 5
+# Below the minute after which the port closes any connection: a browser then comes again by itself.
+_LONGEST_S = 45.0
+_RETRY_MS = 500
+_MOST_ONLOOKERS = 8
+_MAX_ID_CHARACTERS = 32
+_HEADERS = {
+    hdrs.CONTENT_TYPE: "text/event-stream",
+    hdrs.CACHE_CONTROL: "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "X-Accel-Buffering": "no",  # for a proxy that would collect the events
+}
+
+
+class LiveSource(Protocol):
+    """Where the page's contents come from: a gateway, or several workers."""
+
+    async def snapshot(self, wanted: Wanted) -> Snapshot:
+        """Return what is known now, as plain values."""
+
+
+class LivePage:
+    """The page and its events.
+
+    `is_inside`: whether it serves a parent process alone.
+    """
+
+    def __init__(self, source: LiveSource, settings: GatewaySettings, *, is_inside: bool) -> None:
+        self._source = source
+        self._only_local = settings.live == "local"
+        self._is_inside = is_inside
+        self._origins = Origins(settings.origins)
+        self._onlookers = 0
+        self._is_stopped = False
+        self._files = StaticFiles({"/live": PAGES / "live", "/common": PAGES / "common"})
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        """Return what the port's application answers in addition."""
+        if self._is_inside:
+            return [web.get("/live/snapshot", self._snapshot)]
+        return [
+            web.get("/live/events", self._events),
+            web.get("/live", self._file),
+            web.get("/live/{name:.*}", self._file),
+            web.get("/common/{name:.*}", self._file),
+        ]
+
+    def stop(self) -> None:
+        """End the events of all who look."""
+        self._is_stopped = True
+
+    async def _file(self, request: web.Request) -> web.Response:
+        return self._refusal(request) or self._files.response(request)
+
+    async def _snapshot(self, request: web.Request) -> web.Response:
+        wanted = Wanted(
+            request.query.get("chosen", ""),
+            int(request.query.get("known_change", "0")),
+            request.query.get("has_players") == "True",
+        )
+        return web.json_response(await self._source.snapshot(wanted))
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
+        if self._onlookers >= _MOST_ONLOOKERS:
+            return web.Response(
+                status=503, text=f"{_MOST_ONLOOKERS} look already: close another page, or wait for them\n"
+            )
+        self._onlookers += 1
+        response = web.StreamResponse(headers=_HEADERS)
+        try:
+            await response.prepare(request)
+            await self._send(response, request.query.get("player", "")[:_MAX_ID_CHARACTERS])
+        except OSError as error:
+            logger.debug("an onlooker has left: %s", error)
+        finally:
+            self._onlookers -= 1
+        return response
+
+    async def _send(self, response: web.StreamResponse, chosen: str) -> None:
+        """Send what is new, five times a second, until the onlooker has to come again."""
+        await response.write(b"retry: %d\n\n" % _RETRY_MS)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _LONGEST_S
+        known_change = turn = 0
+        while loop.time() < end and not self._is_stopped:
+            wanted = Wanted(chosen, known_change, has_players=turn % _LIST_EVERY == 0)
+            snapshot = await self._source.snapshot(wanted)
+            shown = snapshot.pop("chosen", None)
+            if snapshot:
+                await response.write(_event("players", snapshot))
+            if shown is not None:
+                known_change = shown["change"]
+                await response.write(_event("chosen", shown))
+            turn += 1
+            await asyncio.sleep(_EVERY_S)
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        """Return why this client may not look, or None."""
+        problem = self._origins.host_problem(request.host)
+        if problem is None and self._only_local and not self._is_local(request):
+            problem = (
+                f"the live page is for this machine's own addresses, and you come from {request.remote}: its "
+                "operator may start the gateway with --live all"
+            )
+        return None if problem is None else web.Response(status=403, text=f"{problem}\n")
+
+    @staticmethod
+    def _is_local(request: web.Request) -> bool:
+        ends = [request.get_extra_info(name) for name in ("peername", "sockname")]
+        return all(ends) and is_of_this_machine(*(str(end[0]) for end in ends))
+
+
+def is_of_this_machine(peer: str, own: str) -> bool:
+    """Return whether a connection from one address to another comes from the machine that it came to."""
+    return is_loopback(peer) or peer == own
+
+
+def _event(name: str, data: Snapshot) -> bytes:
+    # ASCII alone, without line ends: whatever names hold, it stays one event.
+    return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()

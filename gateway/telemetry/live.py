@@ -1,0 +1,341 @@
+"""What the live page shows: who plays now, what one of them saw and pressed, and what went wrong.
+
+While nobody looks, nothing is kept but the last errors: a request costs a look at `is_watched`. Whoever looks
+asks for snapshots; two seconds after the last one, all of it is forgotten.
+"""
+
+import asyncio
+import base64
+import hashlib
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+
+from contract.gamepad import CHUNK_WIDTHS
+from contract.tensors import FRAME_SHAPE
+from gateway.protocol.messages import ActionChunk, PlayedRow, Request, Unset
+from gateway.safe_text import one_line, shortened
+from gateway.telemetry.port_metrics import Stages
+
+_WATCHED_FOR_S = 2.0
+# A player who has asked nothing for so long has left without a word.
+_PLAYS_FOR_S = 10.0
+_KEPT_SECONDS = 5
+_MAX_PLAYERS = 1000
+_MAX_SHOWN_PLAYERS = 100
+_MAX_CHOSEN = 16
+_MAX_SENTENCES = 3
+_MAX_CAUSES = 32
+_MAX_CHARACTERS = 300
+_MAX_NAME_CHARACTERS = 80
+_FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+
+Snapshot = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a snapshot is to hold.
+
+    `chosen`: a player's id, "" for none. `known_change`: the number of that player's last change that the
+    asker has seen. `has_players`: whether the list of players, and the errors, are wanted, too.
+    """
+
+    chosen: str = ""
+    known_change: int = 0
+    has_players: bool = True
+
+
+@dataclass(slots=True)
+class _Second:
+    """The predicts that got their actions within one second of the clock, and sums over them."""
+
+    number: int
+    predicts: int = 0
+    steps: int = 0
+    stages_s: list[float] = field(default_factory=lambda: [0.0] * len(Stages._fields))
+
+    def add(self, steps: int, stages: Stages) -> None:
+        self.predicts += 1
+        self.steps += steps
+        for index, seconds in enumerate(stages):
+            self.stages_s[index] += seconds
+
+    def means_ms(self) -> dict[str, float]:
+        """Return each stage's mean."""
+        return {
+            name.removesuffix("_s"): round(1000 * sum_s / self.predicts, 2)
+            for name, sum_s in zip(Stages._fields, self.stages_s, strict=True)
+        }
+
+
+@dataclass(slots=True)
+class _Player:
+    """One client that plays; `seconds`: the last ones in which it got actions."""
+
+    id: str
+    port: str
+    client: str
+    since: float
+    seen: float = 0.0
+    model: str = ""
+    game: str = ""
+    errors: int = 0
+    seconds: deque[_Second] = field(default_factory=lambda: deque(maxlen=_KEPT_SECONDS))
+
+
+@dataclass(slots=True)
+class _Chosen:
+    """What is kept of a player whom somebody looks at, until nobody has for a while.
+
+    `changes`, `pictures`: how many there were. `played`: what was really pressed, told after the picture of
+    that number.
+    """
+
+    until: float
+    changes: int = 0
+    pictures: int = 0
+    frame: bytes | None = None
+    chunk: ActionChunk | None = None
+    played: tuple[int, tuple[PlayedRow, ...]] = (0, ())
+    # The number of the picture that was encoded last, and its text.
+    encoded: tuple[int, str] = (0, "")
+
+
+@dataclass(slots=True)
+class _Errors:
+    """How often requests failed for one cause, when the last did, and what the last ones were told."""
+
+    count: int = 0
+    last: float = 0.0
+    sentences: deque[tuple[float, str, str]] = field(default_factory=lambda: deque(maxlen=_MAX_SENTENCES))
+
+
+class Live:
+    """The state of the live page, on the event loop's thread.
+
+    `default_game`: the game of requests that name none. `clock`: monotonic seconds.
+    """
+
+    def __init__(self, default_game: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.is_watched = False
+        self._default_game = default_game or ""
+        self._clock = clock
+        self._players: OrderedDict[tuple[str, str], _Player] = OrderedDict()
+        self._chosen: dict[str, _Chosen] = {}
+        self._errors: dict[str, _Errors] = {}
+        self._end: asyncio.TimerHandle | None = None
+        # Of its own, so that no player waits for a picture.
+        self._encoder = ThreadPoolExecutor(1, "live")
+
+    def close(self) -> None:
+        """Forget everything, and end the thread."""
+        if self._end is not None:
+            self._end.cancel()
+        self._forget()
+        self._encoder.shutdown(wait=False, cancel_futures=True)
+
+    def failed(self, cause: str, sentence: str, client: str) -> None:
+        """Note a request that got an error; `cause` is one of a bounded set."""
+        now = self._clock()
+        errors = self._errors.get(cause)
+        if errors is None:
+            if len(self._errors) >= _MAX_CAUSES:
+                return
+            errors = self._errors[cause] = _Errors()
+        errors.count += 1
+        errors.last = now
+        errors.sentences.append((now, _short(client), shortened(one_line(sentence), _MAX_CHARACTERS)))
+
+    def answered(
+        self,
+        port: str,
+        client: str,
+        request: Request,
+        *,
+        model: str,
+        frame: bytes | bytearray | memoryview | None,
+        chunk: ActionChunk | None,
+        stages: Stages,
+    ) -> None:
+        """Note a predict that has got its reply, while somebody looks; `chunk` is None for an error."""
+        player = self._player(port, client)
+        player.model = model
+        player.game = self._game_of(request)
+        if chunk is None:
+            player.errors += 1
+        else:
+            number = int(player.seen)
+            if not player.seconds or player.seconds[-1].number != number:
+                player.seconds.append(_Second(number))
+            player.seconds[-1].add(len(chunk.buttons), stages)
+        chosen = self._chosen.get(player.id)
+        if chosen is not None and frame is not None:
+            chosen.changes += 1
+            chosen.pictures += 1
+            # Copied: a view would keep the message that it is part of.
+            chosen.frame, chosen.chunk = bytes(frame), chunk
+
+    def played(self, port: str, client: str, rows: tuple[PlayedRow, ...]) -> None:
+        """Note what a player says was really pressed, while somebody looks."""
+        chosen = self._chosen.get(self._player(port, client).id)
+        if chosen is not None:
+            chosen.changes += 1
+            chosen.played = chosen.pictures, rows
+
+    def left(self, port: str, client: str) -> None:
+        """Note that a player's connection has ended."""
+        self._players.pop((port, client), None)
+
+    async def snapshot(self, wanted: Wanted) -> Snapshot:
+        """Return what is known now, as plain values; whoever looks asks again within two seconds."""
+        self._watch()
+        now = self._clock()
+        found: Snapshot = {}
+        if wanted.has_players:
+            self._drop_absent(now)
+            players = sorted(self._players.values(), key=lambda one: (one.since, one.id))
+            found["players"] = [_line(one, now) for one in players[:_MAX_SHOWN_PLAYERS]]
+            found["count"] = len(players)
+            found["errors"] = {cause: _told(errors, now) for cause, errors in self._errors.items()}
+        if wanted.chosen:
+            chosen = self._choose(wanted.chosen, now)
+            if chosen is not None and chosen.changes != wanted.known_change:
+                found["chosen"] = await self._shown(wanted.chosen, chosen)
+        return found
+
+    def _watch(self) -> None:
+        """Keep what comes from now on, for some seconds."""
+        self.is_watched = True
+        if self._end is not None:
+            self._end.cancel()
+        self._end = asyncio.get_running_loop().call_later(_WATCHED_FOR_S, self._forget)
+
+    def _forget(self) -> None:
+        self.is_watched = False
+        self._players.clear()
+        self._chosen.clear()
+
+    def _player(self, port: str, client: str) -> _Player:
+        now = self._clock()
+        player = self._players.get((port, client))
+        if player is None:
+            name = hashlib.blake2s(f"{port} {client}".encode(errors="replace"), digest_size=8).hexdigest()
+            player = self._players[port, client] = _Player(name, port, _short(client), now)
+            if len(self._players) > _MAX_PLAYERS:
+                self._players.popitem(last=False)
+        else:
+            self._players.move_to_end((port, client))
+        player.seen = now
+        return player
+
+    def _drop_absent(self, now: float) -> None:
+        while self._players:
+            key, player = next(iter(self._players.items()))
+            if now - player.seen <= _PLAYS_FOR_S:
+                return
+            del self._players[key]
+
+    def _choose(self, player: str, now: float) -> _Chosen | None:
+        """Return what is kept of a player who is looked at; None where too many are already."""
+        for other in [one for one, chosen in self._chosen.items() if chosen.until < now]:
+            del self._chosen[other]
+        chosen = self._chosen.get(player)
+        if chosen is None:
+            if len(self._chosen) >= _MAX_CHOSEN:
+                return None
+            chosen = self._chosen[player] = _Chosen(now)
+        chosen.until = now + _WATCHED_FOR_S
+        return chosen
+
+    async def _shown(self, player: str, chosen: _Chosen) -> Snapshot:
+        """Return what is kept of a player who is looked at."""
+        number, frame, chunk = chosen.pictures, chosen.frame, chosen.chunk
+        shown: Snapshot = {"id": player, "change": chosen.changes, "picture": number}
+        told_after, rows = chosen.played
+        # A player who tells of it does so for each picture.
+        if number - told_after <= 1:
+            shown["played"] = [asdict(row) for row in rows]
+        if chunk is not None:
+            shown["pred"] = {name: getattr(chunk, name).tolist() for name in CHUNK_WIDTHS}
+        if frame is not None:
+            if chosen.encoded[0] != number:
+                text = await asyncio.get_running_loop().run_in_executor(self._encoder, _png, frame)
+                chosen.encoded = number, text
+            shown["png"] = chosen.encoded[1]
+        return shown
+
+    def _game_of(self, request: Request) -> str:
+        if isinstance(request.game, Unset):
+            return _short(self._default_game)
+        return "none" if request.game is None else _short(str(request.game))
+
+
+def merged(snapshots: list[Snapshot]) -> Snapshot:
+    """Return the snapshots of several workers as one."""
+    found: Snapshot = {}
+    if any("players" in one for one in snapshots):
+        players = [player for one in snapshots for player in one.get("players", [])]
+        players.sort(key=lambda player: (-player["age_s"], player["id"]))
+        found["players"] = players[:_MAX_SHOWN_PLAYERS]
+        found["count"] = sum(one.get("count", 0) for one in snapshots)
+        causes = dict.fromkeys(cause for one in snapshots for cause in one.get("errors", {}))
+        found["errors"] = {
+            cause: _together([one["errors"][cause] for one in snapshots if cause in one.get("errors", {})])
+            for cause in causes
+        }
+    for one in snapshots:
+        if "chosen" in one:
+            found["chosen"] = one["chosen"]
+    return found
+
+
+def _together(errors: list[dict[str, Any]]) -> dict[str, Any]:
+    last = sorted((told for one in errors for told in one["last"]), key=lambda told: told["ago_s"])
+    return {"count": sum(one["count"] for one in errors), "last": last[:_MAX_SENTENCES]}
+
+
+def _told(errors: _Errors, now: float) -> dict[str, Any]:
+    last = [
+        {"ago_s": round(now - when, 1), "client": client, "sentence": sentence}
+        for when, client, sentence in reversed(errors.sentences)
+    ]
+    return {"count": errors.count, "last": last}
+
+
+def _line(player: _Player, now: float) -> dict[str, Any]:
+    """Return a player's line; delay and stages are the means of the last whole second that had actions."""
+    first = int(now) - _KEPT_SECONDS + 1
+    lately = [one for one in player.seconds if one.number >= first]
+    whole = [one for one in lately if one.number < int(now)] or lately
+    over_s = max(1.0, min(now - player.since, now - first))
+    stages_ms = whole[-1].means_ms() if whole else None
+    return {
+        "id": player.id,
+        "port": player.port,
+        "client": player.client,
+        "model": player.model,
+        "game": player.game,
+        "age_s": round(now - player.since, 1),
+        "idle_s": round(now - player.seen, 1),
+        "errors": player.errors,
+        "actions_per_s": round(sum(one.steps for one in lately) / over_s, 1),
+        "stages_ms": stages_ms,
+    }
+
+
+def _short(text: str) -> str:
+    return shortened(one_line(text), _MAX_NAME_CHARACTERS)
+
+
+def _png(frame: bytes) -> str:
+    """Return a frame as a PNG file's bytes in base64."""
+    pixels = np.frombuffer(frame, np.uint8).reshape(FRAME_SHAPE)
+    _, data = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), _FAST)
+    return base64.b64encode(data.tobytes()).decode()
