@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nitrogen_play.pad import PadState
+from nitrogen_play.schedule import ChunkSchedule
 
 from contract.gamepad import BUTTONS
 from tests.browser.chromium import Browser, OpenPage, open_page, without_lost_connections
@@ -23,6 +25,11 @@ from tests.stack import JsonClient, Stack, free_port
 pytestmark = pytest.mark.slow
 
 PAGES = ROOT / "gateway" / "pages"
+TEN_PICTURES_LATER = """() => new Promise((resolve) => {
+    let left = 10;
+    const next = () => (left-- > 0 ? requestAnimationFrame(next) : resolve());
+    next();
+})"""
 SMALL = {"viewport": {"width": 360, "height": 740}}
 
 
@@ -208,6 +215,9 @@ def test_triton_killed_and_back_is_told_and_the_page_goes_on(browser: Browser, s
         opened.page.select_option("#time", "turns")
         os.kill(stack.triton_pid(), signal.SIGKILL)
         opened.wait_for_text("#problem", "The server says: .*Trying again")
+        stands = opened.picture()
+        opened.page.evaluate(TEN_PICTURES_LATER)
+        assert opened.picture() == stands
         opened.wait_for_text("#problem", "^$")
         opened.wait_until_picture_changes()
         assert opened.said == []
@@ -299,6 +309,37 @@ def test_pages_tables_are_those_of_the_rest(browser: Browser, stack: Stack) -> N
                 BUTTONS.map(([name, number, held]) => [name, held])))"""
         )
         assert nes == {name: button["pad"] for name, button in consoles["nes"]["buttons"].items()}
+
+
+@pytest.mark.parametrize("ticks_per_row", [1, 3])
+def test_rows_are_due_as_they_are_for_nitrogen_play(
+    browser: Browser, stack: Stack, ticks_per_row: int
+) -> None:
+    random = np.random.default_rng(7)
+    # Chunks of four rows that arrive now and then, some of them later than all of their rows.
+    arrivals = {tick: tick - int(random.integers(0, min(tick, 18) + 1)) for tick in (0, 2, 7, 9, 20, 22, 60)}
+    schedule = ChunkSchedule(ticks_per_row, None)
+    expected = []
+    for tick in range(100):
+        wants = schedule.wants_chunk(tick)
+        if tick in arrivals:
+            rows = [PadState(frozenset(), (tick, row), (0, 0)) for row in range(4)]
+            schedule.take(rows, arrivals[tick], tick)
+        due = schedule.due(tick)
+        expected.append([wants, *due.state.left, due.index if due.is_fresh else -1])
+    script = """async ([arrivals, ticksPerRow]) => {
+        const { ChunkSchedule } = await import("/schedule.js");
+        const schedule = new ChunkSchedule(ticksPerRow);
+        return Array.from({ length: 100 }, (_, tick) => {
+            const wants = schedule.wantsChunk(tick);
+            const rows = [0, 1, 2, 3].map((row) => ({ j_left: [tick, row] }));
+            if (tick in arrivals) schedule.take(rows, arrivals[tick], tick);
+            const { pad, index } = schedule.due(tick);
+            return [wants, ...pad.j_left, index];
+        });
+    }"""
+    with playing(browser, stack.web_port) as (opened, _):
+        assert opened.page.evaluate(script, [arrivals, ticks_per_row]) == expected
 
 
 def test_page_is_small() -> None:

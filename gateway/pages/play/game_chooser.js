@@ -73,13 +73,14 @@ export class GameChooser {
     id("sound").textContent = isOn ? "Sound off" : "Sound on";
   }
 
+  /** Take a ROM that is dropped anywhere on the page, which the browser would else open instead of it. */
   takeDrops(stage) {
-    stage.addEventListener("dragover", (event) => {
+    addEventListener("dragover", (event) => {
       event.preventDefault();
       stage.classList.add("dropping");
     });
-    stage.addEventListener("dragleave", () => stage.classList.remove("dropping"));
-    stage.addEventListener("drop", async (event) => {
+    addEventListener("dragleave", () => stage.classList.remove("dropping"));
+    addEventListener("drop", async (event) => {
       event.preventDefault();
       stage.classList.remove("dropping");
       const [file] = event.dataTransfer.files;

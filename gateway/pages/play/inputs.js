@@ -10,6 +10,7 @@ const KEYS = {
   KeyQ: "LEFT_SHOULDER", KeyE: "RIGHT_SHOULDER", Enter: "START", Backspace: "BACK",
 };
 const GIVE_BACK = "Escape";
+const PRESSES_CONTROL = ["Enter", "Space"];
 // The buttons of a browser's "standard" gamepad, in its order.
 const STANDARD = [
   "SOUTH", "EAST", "WEST", "NORTH", "LEFT_SHOULDER", "RIGHT_SHOULDER", "LEFT_TRIGGER", "RIGHT_TRIGGER",
@@ -50,8 +51,10 @@ export class Inputs {
   }
 }
 
-/** Whether a key is the game's: one of its own, not a shortcut, and not for a control of the page. */
+/** Whether a key is the game's: one of its own, not a shortcut, and not what a control of the page takes. */
 function isForGame(event) {
   if (!(event.code in KEYS) || event.ctrlKey || event.altKey || event.metaKey) return false;
-  return !event.target.closest?.("a, button, input, select, summary, textarea");
+  const control = event.target.closest?.("a, button, input, select, summary, textarea");
+  if (!control) return true;
+  return control.matches("a, button, summary, [type=checkbox]") && !PRESSES_CONTROL.includes(event.code);
 }

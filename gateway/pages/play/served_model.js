@@ -1,26 +1,31 @@
 // What the server says of its model, and the choices that it leaves: of a model and of a game's name.
 
 const id = (name) => document.getElementById(name);
+const BETWEEN_LOOKS_MS = 5000;
 const DEFAULT = "(the server's choice)";
 
 export class ServedModel {
   /** `changed`: called when another model or name was chosen. */
   constructor(connection, player, changed) {
-    Object.assign(this, { connection, player });
+    Object.assign(this, { connection, player, shown: "" });
+    // A version may take over from another while this is open.
+    setInterval(() => connection.isOpen && this.ask(), BETWEEN_LOOKS_MS);
     this.chosenBy("model", (value) => {
       this.option("model", value || undefined);
       this.option("game", undefined);
       this.ask();
+      player.begin();
       changed();
     });
     this.chosenBy("known", (value) => {
       this.option("game", value || undefined);
+      this.ask();
       player.begin();
       changed();
     });
   }
 
-  /** Ask the server for its facts, and show them. */
+  /** Ask the server for its facts, and show what is new in them. */
   async ask() {
     const { model } = this.player.options;
     let reply;
@@ -29,13 +34,14 @@ export class ServedModel {
     } catch {
       return; // the connection is lost; the page asks again when it is back
     }
-    if (reply.status === "ok") this.show(reply.info);
-    else setTimeout(() => this.connection.isOpen && this.ask(), 1000);
+    const told = JSON.stringify([reply.info, this.player.options]);
+    if (reply.status !== "ok" || told === this.shown) return;
+    this.shown = told;
+    this.show(reply.info);
   }
 
   show(info) {
     this.player.served(info);
-    this.player.begin();
     id("untrained").hidden = info.ckpt_path !== "demo";
     const facts = {
       Model: info.version ? `${info.model}, version ${info.version}` : info.model,
