@@ -1,4 +1,4 @@
-"""One client that sends whatever it is given, by every way that the gateway's two ports know."""
+"""One client that sends whatever it is given, by every way that the gateway's ZeroMQ and TCP ports know."""
 
 import contextlib
 import json

@@ -99,15 +99,16 @@ def running_gateway(
     Raises:
         LoadError: it does not become ready, or does not do what the variant says.
     """
-    zmq_port, tcp_port, http_port = (free_port() for _ in range(3))
+    zmq_port, tcp_port, web_port, http_port = (free_port() for _ in range(4))
     command = [
         *(sys.executable, "-m", "gateway", f"--model={model}", f"--host={HOST}", "--log-level=error"),
         f"--triton={','.join(f'{HOST}:{port}' for port in triton_ports)}",
-        *(f"--zmq-port={zmq_port}", f"--tcp-port={tcp_port}", "--web-port=off", f"--http-port={http_port}"),
+        *(f"--zmq-port={zmq_port}", f"--tcp-port={tcp_port}", f"--web-port={web_port}"),
+        f"--http-port={http_port}",
         *(*_MANY_CLIENTS, *variant.flags, *flags),
     ]
     keeping = [sys.executable, keeper.__file__, f"nitrogen_gateway_{os.getpid()}_", "", "5"]
-    endpoints = Endpoints(model, triton_ports[0], zmq_port, tcp_port)
+    endpoints = Endpoints(model, triton_ports[0], zmq_port, tcp_port, web_port)
     with tempfile.NamedTemporaryFile(prefix="gateway-", suffix=".log") as log:
         process = subprocess.Popen(
             [*keeping, *command],

@@ -34,6 +34,8 @@ from benchmarks.gateway.ways import (
     prebuilt_grpc,
     tcp_bizhawk,
     tcp_json,
+    web_openpi,
+    web_play,
     zmq_msgpack,
     zmq_pickle,
 )
@@ -55,8 +57,10 @@ ZMQ_PICKLE = Way("ZMQ, pickle", zmq_pickle)
 ZMQ_MSGPACK = Way("ZMQ, msgpack", zmq_msgpack)
 TCP_JSON = Way("TCP, JSON + raw", tcp_json)
 TCP_BIZHAWK = Way("TCP, BizHawk's PNG", tcp_bizhawk)
+WEB_PLAY = Way("web, /play, RGBA", web_play)
+WEB_OPENPI = Way("web, openpi", web_openpi)
 ALL_WAYS = (
-    *(DIRECT, PREBUILT, ZMQ_PICKLE, ZMQ_MSGPACK, TCP_JSON, TCP_BIZHAWK),
+    *(DIRECT, PREBUILT, ZMQ_PICKLE, ZMQ_MSGPACK, TCP_JSON, TCP_BIZHAWK, WEB_PLAY, WEB_OPENPI),
     Way("ZMQ, pickle, over the connection", zmq_pickle, OVER_CONNECTION),
     Way("ZMQ, msgpack, over the connection", zmq_msgpack, OVER_CONNECTION),
     Way("TCP, JSON + raw, over the connection", tcp_json, OVER_CONNECTION),

@@ -1,4 +1,4 @@
-"""The ways to a model: gRPC straight to Triton, and what the gateway's two ports speak.
+"""The ways to a model: gRPC straight to Triton, and what the gateway's ports speak.
 
 A way is a context manager that connects and yields a function: it sends one frame and waits for the actions.
 """
@@ -27,6 +27,10 @@ from gateway.triton.facts import ModelFacts, facts_from_config
 HOST = "127.0.0.1"
 TIMEOUT_S = 30
 
+# Kinds of WebSocket messages.
+_TEXT = 1
+_BINARY = 2
+
 
 @dataclass(frozen=True)
 class Endpoints:
@@ -36,6 +40,7 @@ class Endpoints:
     triton: int
     zmq: int
     tcp: int
+    web: int
 
 
 class LoadError(Exception):
@@ -150,6 +155,39 @@ def tcp_bizhawk(endpoints: Endpoints) -> Iterator[Ask]:
         yield ask
 
 
+@contextmanager
+def web_play(endpoints: Endpoints) -> Iterator[Ask]:
+    """A browser: a line of JSON, and a canvas' pixels as they are."""
+    frame = random_frame()
+    rgba = np.concatenate([frame, np.full_like(frame[:, :, :1], 255)], axis=2)
+    message = _masked(_TEXT, b'{"type":"predict","format":"rgba"}') + _masked(_BINARY, rgba.tobytes())
+    with _websocket(endpoints.web, "/play") as (client, replies):
+
+        def ask() -> None:
+            client.sendall(message)
+            _require_ok(json.loads(_read_message(replies)[1]))
+
+        yield ask
+
+
+@contextmanager
+def web_openpi(endpoints: Endpoints) -> Iterator[Ask]:
+    """A client of openpi's protocol: an observation with a picture and nothing else."""
+    frame = random_frame()
+    image = {b"__ndarray__": True, b"data": frame.tobytes(), b"dtype": "|u1", b"shape": frame.shape}
+    message = _masked(_BINARY, msgpack.packb({"image": image}))
+    with _websocket(endpoints.web, "/") as (client, replies):
+        _read_message(replies)
+
+        def ask() -> None:
+            client.sendall(message)
+            opcode, reply = _read_message(replies)
+            if opcode != _BINARY or "actions" not in msgpack.unpackb(reply):
+                raise LoadError(reply.decode(errors="replace"))
+
+        yield ask
+
+
 def random_frame() -> Any:  # noqa: ANN401 - an array
     """Return a frame (256, 256, 3), uint8, of random pixels."""
     return np.random.default_rng(0).integers(0, 256, FRAME_SHAPE, np.uint8)
@@ -202,6 +240,37 @@ def request_socket(
         client.rcvtimeo = TIMEOUT_S * 1000
         client.connect(f"tcp://{HOST}:{port}")
         yield client
+
+
+@contextmanager
+def _websocket(port: int, path: str) -> Iterator[tuple[socket.socket, io.BufferedIOBase]]:
+    """A WebSocket that has shaken hands."""
+    with connected(port) as client, client.makefile("rb") as replies:
+        client.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+        )
+        if b" 101 " not in replies.readline():
+            raise LoadError("the gateway opened no WebSocket")
+        while replies.readline() != b"\r\n":
+            pass
+        yield client, replies
+
+
+def _masked(opcode: int, data: bytes) -> bytes:
+    """Return a client's message as one frame; it is masked once, so that a client's own work is small."""
+    mask = np.random.default_rng(1).integers(0, 256, 4, np.uint8)
+    masked = np.frombuffer(data, np.uint8) ^ np.resize(mask, len(data))
+    length = bytes((0x80 | len(data),)) if len(data) < 126 else b"\xff" + len(data).to_bytes(8)
+    return bytes((0x80 | opcode,)) + length + mask.tobytes() + masked.tobytes()
+
+
+def _read_message(stream: io.BufferedIOBase) -> tuple[int, bytes]:
+    """Return the opcode and the data of the gateway's next message, which is one frame."""
+    first, length = stream.read(2)
+    if length > 125:
+        length = int.from_bytes(stream.read(2 if length == 126 else 8))
+    return first & 0xF, stream.read(length)
 
 
 def _frames(facts: ModelFacts) -> Any:  # noqa: ANN401 - an array
