@@ -40,7 +40,7 @@ class Endpoints:
     triton: int
     zmq: int
     tcp: int
-    web: int
+    web: int = 0
 
 
 class LoadError(Exception):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast, get_args
 
+import cv2
 import numpy as np
 import orjson
 
@@ -22,7 +23,6 @@ from gateway.protocol.messages import (
     Event,
     Image,
     ImageFile,
-    Pixels,
     RawFrame,
     Reply,
     RequestType,
@@ -158,7 +158,8 @@ def _image(format_: str, mode: ResizeMode, length: object, data: bytes) -> Image
     match format_:
         case "rgba":
             _check_length(format_, data, _RGBA_BYTES)
-            return Pixels(np.frombuffer(data, np.uint8).reshape(_RGBA_SHAPE)[:, :, :3])
+            rgba = np.frombuffer(data, np.uint8).reshape(_RGBA_SHAPE)
+            return RawFrame(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB).tobytes())  # numpy takes 30 times as long
         case "rgb":
             _check_length(format_, data, FRAME_BYTES)
             return RawFrame(data)

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from contract.tensors import FRAME_BYTES
 from gateway.errors import RequestError
-from gateway.images import as_frame, is_frame
-from gateway.protocol.messages import ActionChunk, Hello, ImageFile, Pixels, RawFrame, Reply, Request
+from gateway.protocol.messages import ActionChunk, Hello, ImageFile, RawFrame, Reply, Request
 from gateway.protocol.web.messages import Incoming, Message, frame_of
 from gateway.protocol.web.play import MAX_ID_CHARACTERS, PlayMessages
 
@@ -53,9 +52,7 @@ def test_the_server_says_nothing_first() -> None:
 def test_a_canvas_picture_becomes_its_colours() -> None:
     (one,) = receive({"type": "predict", "format": "rgba", "seed": 3, "game": "Celeste"}, RGBA.tobytes())
     assert isinstance(one.event, Request)
-    assert isinstance(one.event.image, Pixels)
-    assert is_frame(one.event.image)
-    assert bytes(as_frame(one.event.image)) == RGBA[:, :, :3].tobytes()
+    assert one.event.image == RawFrame(RGBA[:, :, :3].tobytes())
     assert (one.event.seed, one.event.game) == (3, "Celeste")
 
 
