@@ -15,7 +15,7 @@ def compiled_engine(network: NitroGen, device: torch.device, size: int) -> Engin
     """Compile the network for one batch size, and record its graph; on a CPU, compile it.
 
     Raises:
-        RuntimeError: when it cannot be compiled or recorded.
+        RuntimeError: when it cannot be recorded; the compiler has errors of its own.
     """
     with torch.inference_mode():
         network(*(tensor.to(device) for tensor in request(network, size, seed=0).values()))

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+import torch
+
 from benchmarks.gpu.compiled import compiled_engine
 from benchmarks.gpu.launches import count_launches
 from benchmarks.gpu.parts import IN_A_GRAPH, ONE_BY_ONE, part_seconds
@@ -30,7 +32,11 @@ def ways_table(subject: Subject, sizes: Sequence[int], rounds: int, at_most_s: f
     def rows() -> Iterator[Row]:
         for size in sizes:
             calls = _calls(subject, size, subject.ways)
-            seconds, runs = in_turns(calls, rounds, at_most_s / len(sizes))
+            try:
+                seconds, runs = in_turns(calls, rounds, at_most_s / len(sizes))
+            except torch.OutOfMemoryError:
+                yield [str(size), "out of memory", *[""] * (len(header) - 2)]
+                continue
             for way, call in calls.items():
                 sent = count_launches(call, subject.device)
                 off = (runs[way].outputs[-1] - runs[TORCHSCRIPT].outputs[-1]).abs().mean().item()
@@ -74,7 +80,11 @@ def memory_table(subject: Subject) -> None:
     """What recording each graph took of the device's memory, in the order in which they were recorded."""
     graphs = subject.graphs
     rows = (
-        [str(bucket), f"{graphs.memory_bytes[bucket] / 2**20:.1f}", graphs.failures.get(bucket, "recorded")]
+        [
+            str(bucket),
+            f"{graphs.memory_bytes[bucket] / 2**20:.1f}",
+            _in_a_cell(graphs.failures.get(bucket, "recorded")),
+        ]
         for bucket in reversed(graphs.buckets)
     )
     print_table(["graph's batch", "MiB more", "state"], rows)
@@ -94,8 +104,9 @@ def compiled_table(
             started = time.perf_counter()
             try:
                 engine = compiled_engine(network, subject.device, size)
-            except RuntimeError as error:
-                yield [str(size), "", "", "", f"failed: {str(error).splitlines()[0][:100]}"]
+            except Exception as error:
+                # The compiler has exceptions of its own.
+                yield [str(size), "", "", "", _in_a_cell(f"failed: {error}")]
                 continue
             compiling_s = time.perf_counter() - started
             engines: dict[str, Engine] = {GRAPHS: subject.graphs, "compiled": engine}
@@ -112,6 +123,11 @@ def _calls(subject: Subject, size: int, engines: dict[str, Engine]) -> dict[str,
     """One batch of `size` players' requests for each of the engines."""
     given = batch([request(subject.scripted, 1, seed) for seed in range(size)])
     return {way: partial(engine.run, given) for way, engine in engines.items()}
+
+
+def _in_a_cell(text: str) -> str:
+    """Return what of an error fits into a table."""
+    return " ".join(text.split())[:120].replace("|", "/")
 
 
 def _ms(seconds: float) -> str:

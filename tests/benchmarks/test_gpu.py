@@ -112,3 +112,18 @@ def test_answers_that_a_later_batch_overwrites_are_found(network: NitroGen, dire
     found = strangers_answers(network, direct, graph_engine(network, OverwritingEngine))
 
     assert found == ["A", "A", "A", "A", "A", "AB"]
+
+
+class PaddedEngine(GraphEngine):
+    """Answers with what a stand-in leaves in rows that nobody wrote."""
+
+    def run(self, batch: Batch) -> Run:
+        run = super().run(batch)
+        return Run([torch.full_like(output, torch.nan) for output in run.outputs], run.rows, run.bucket)
+
+
+def test_nan_is_nobodys_answer(network: NitroGen, direct: DirectEngine) -> None:
+    engine = graph_engine(network, PaddedEngine)
+
+    assert list(differences(network, direct, engine, largest=2)) == [1, 2]
+    assert len(strangers_answers(network, direct, engine)) == 14
