@@ -206,7 +206,7 @@ def test_a_shared_screen_shows_what_the_model_would_press(browser: Browser, stac
         opened.page.wait_for_function("() => document.getElementById('hand').hidden")
         opened.wait_until_picture_changes("#seen")
         opened.page.keyboard.press("ArrowRight")
-        assert opened.text("#by") == "The model plays"
+        assert opened.text("#by") == "The model looks on"
         assert opened.said == []
 
 

@@ -62,6 +62,8 @@ export class GameChooser {
     this.say(null);
     this.player.play(game);
     id("game-title").textContent = game.title;
+    id("by").textContent = game.canPress ? "The model plays" : "The model looks on";
+    id("pad-title").textContent = game.canPress ? "Pressed now" : "What the model would press";
     id("hand").hidden = !game.canPress;
     id("restart").hidden = !game.canPress;
     id("sound").hidden = game.sound === undefined;

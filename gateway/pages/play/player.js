@@ -73,6 +73,7 @@ export class Player {
     if (this.by === "human" || !this.game?.canPress) return;
     this.by = "human";
     this.seen.by(this.by);
+    this.seen.problem(null);
   }
 
   giveBack() {
