@@ -26,6 +26,7 @@ MAY_BE_EMPTY = {
     *("GPU", "GPU memory", "GPU utilisation", "GPU power", "Slow requests, p99"),
     *("Errors by cause", "Mistakes of clients", "Turned away at the door", "Alerts"),
     "Failed predicts by model and version",
+    *("Batches by graph", "Padding", "Without a graph", "Memory of the graphs"),
 }
 
 
