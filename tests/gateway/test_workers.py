@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from gateway import child
 from gateway.child import GatewayChild
@@ -56,6 +57,9 @@ def play(gateway: GatewayProcess) -> None:
         assert lines.request({"type": "predict"}, FRAME)["status"] == "ok"
     with PickleClient(gateway.zmq) as pickles:
         assert pickles.request(type="info")["status"] == "ok"
+    with connect(f"ws://127.0.0.1:{gateway.web}/play") as browser:
+        browser.send('{"type": "reset"}')
+        assert browser.recv(WITHIN_S) == '{"status":"ok"}'
 
 
 def test_the_kernel_shares_out_the_connections(gateway: GatewayProcess) -> None:

@@ -22,6 +22,11 @@ class Arrival:
             self._times.began = now
         self.held_bytes += count
 
+    def waited(self) -> None:
+        """Note that nothing was read for a while: that time is not the client's."""
+        if self._times.began is not None:
+            self._times.began = time.perf_counter()
+
     def whole(self) -> float:
         """Note that a message is whole; return when its first byte came."""
         began = time.perf_counter() if self._times.began is None else self._times.began

@@ -130,4 +130,4 @@ class WebConnection(asyncio.Protocol):
         elif self.player is not None:
             self.player.check_times(now)
         elif self._waits_since is not None and now - self._waits_since > self._settings.header_timeout_s:
-            self.transport.abort()
+            (self.transport.abort if self.held_bytes else self.transport.close)()

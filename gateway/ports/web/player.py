@@ -86,6 +86,7 @@ class Player:
             while not self._has_room() and not self._is_gone:
                 self._room.clear()
                 await self._room.wait()
+                self._arrival.waited()
         if self._closing is not None:
             await asyncio.wait((self._closing,))
         self._is_gone = True

@@ -11,7 +11,10 @@ Port = Literal["TCP", "ZeroMQ"]
 _TO_ZMQ = "belongs to the ZeroMQ port (--zmq-port, usually 5555)"
 _BY_ZMQ = f"travels by ZeroMQ, and {_TO_ZMQ}"
 _TO_TCP = "belongs to the TCP port (--tcp-port, usually 5556)"
-_TO_HTTP = "belongs to the HTTP port (--http-port, usually 8080), which has health and metrics, not actions"
+_TO_WEB = (
+    "belongs to the web port (--web-port, usually 5557), or, for health and metrics, to the HTTP port "
+    "(--http-port, usually 8080)"
+)
 _TO_TRITON = "belongs to Triton's gRPC port (usually 8001)"
 _NEEDS_ZMQ = "has to come by a ZeroMQ library"
 _NEEDS_HEADER = 'needs its header before it: a line such as {"type": "predict", "len": 1234}'
@@ -29,7 +32,7 @@ _STRANGERS: tuple[tuple[re.Pattern[bytes], str, str | None, str | None], ...] = 
         (rb"PRI \* HTTP", "gRPC", _TO_TRITON, _TO_TRITON),
         (
             rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH) |HTTP/",
-            *("HTTP", _TO_HTTP, _TO_HTTP),
+            *("HTTP", _TO_WEB, _TO_WEB),
         ),
         (rb"\x89PNG|\xff\xd8\xff|RIFF|GIF8|BM.{4}\0{4}", "a picture", _NEEDS_HEADER, _TO_TCP),
         (rb"\xff\xfe|\xfe\xff|\{\0|\0\{", "text in UTF-16", "has to be UTF-8", _TO_TCP),

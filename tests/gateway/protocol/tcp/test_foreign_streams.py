@@ -38,7 +38,7 @@ AT_ZMQ = {
     "JSON": (b'{"type": "info"}\n', "a line of JSON", "TCP port (--tcp-port, usually 5556)"),
     "JSON with a mark": (b'\xef\xbb\xbf{"type": "info"}\n', "a line of JSON", "--tcp-port"),
     "BizHawk": (b"1234 \x89PNG", "BizHawk", "--tcp-port"),
-    "HTTP": (b"GET / HTTP/1.1\r\n\r\n", "HTTP", "--http-port"),
+    "HTTP": (b"GET / HTTP/1.1\r\n\r\n", "HTTP", "web port (--web-port, usually 5557)"),
     "gRPC": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "gRPC", "Triton"),
     "TLS": (client_hello(), "a TLS client's hello", "--curve-keys"),
     "pickle": (pickle.dumps({"type": "reset"}), "a pickle", "by a ZeroMQ library"),
