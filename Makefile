@@ -46,6 +46,8 @@ $(EMULATOR)/jsnes.min.js: deploy/locks/npm/package-lock.json
 
 # Most tests wait for something most of the time, so there are more processes than cores.
 test: $(DEVELOPING)
+	@{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || \
+	    echo "Chromium is not installed (Debian: chromium): the pages will not be tried in a browser"
 	$(if $(COVERAGE),rm -rf var/coverage && mkdir -p var/coverage)
 	$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -m 'not docker and not mounts' \
 	    --numprocesses 4 --dist loadfile --no-loadscope-reorder
