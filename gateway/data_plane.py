@@ -62,6 +62,7 @@ class DataPlane:
         self._real_time = RealTime()
         self._max_image_pixels = max_image_pixels
         self._random = np.random.default_rng()
+        self._next_noise: dict[int, NDArray[np.float32]] = {}
         self.decoders = DecoderThreads(min(4, os.cpu_count() or 1))
 
     def close(self) -> None:
@@ -165,8 +166,16 @@ class DataPlane:
 
     def _noise(self, seed: int | None, horizon: int) -> NDArray[np.float32]:
         """Return x(0), (H, 25) float32: the same for the same seed, fresh without one."""
-        random = self._random if seed is None else np.random.default_rng(seed)
-        return random.standard_normal((horizon, ACTION_WIDTH), dtype=np.float32)
+        if seed is not None:
+            return _normal(np.random.default_rng(seed), horizon)
+        noise = self._next_noise.pop(horizon, None)
+        # The next request's is made while this one is at Triton.
+        asyncio.get_running_loop().call_soon(self._prepare_noise, horizon)
+        return _normal(self._random, horizon) if noise is None else noise
+
+    def _prepare_noise(self, horizon: int) -> None:
+        if horizon not in self._next_noise:
+            self._next_noise[horizon] = _normal(self._random, horizon)
 
     def _check_default_game(self, facts: ModelFacts) -> None:
         """Log a default game that the model does not have, which is known only now."""
@@ -174,3 +183,7 @@ class DataPlane:
             self._default_game.id(facts)
         except ServerError as error:
             logger.error("%s; requests that name no game get this error", error)
+
+
+def _normal(random: np.random.Generator, horizon: int) -> NDArray[np.float32]:
+    return random.standard_normal((horizon, ACTION_WIDTH), dtype=np.float32)

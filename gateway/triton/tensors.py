@@ -4,6 +4,7 @@ A request is written in protobuf's wire format: what is the same for all request
 itself; then the frames' bytes go in as they are, in one copy.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from gateway.triton.facts import ModelFacts
 from gateway.triton.shared_memory import Slot
 
 _UNUSED_SLOT = bytes(FRAME_BYTES)
+_FALSE = b"\0"
 # Tags of ModelInferRequest's fields that are bytes, strings or messages: number << 3 | 2.
 _ID = b"\x1a"
 _INPUT = b"\x2a"
@@ -136,8 +138,11 @@ class ResponseReader:
 
     def __init__(self, facts: ModelFacts) -> None:
         self._horizon = facts.horizon
-        # How the last response that fitted describes its outputs, the sizes of their values, and where those
-        # of each of `OUTPUT_NAMES` are.
+        # Where the values of each of `OUTPUT_NAMES` are among all.
+        ends = [*itertools.accumulate(facts.horizon * width for width in OUTPUT_WIDTHS.values())]
+        self._spans = [*zip([0, *ends], ends, strict=False)]
+        # How the last response that fitted describes its outputs, the sizes of their values, and which of
+        # them is each of `OUTPUT_NAMES`.
         self._described: object = None
         self._sizes: list[int] = []
         self._places: list[int] = []
@@ -148,23 +153,27 @@ class ResponseReader:
         Raises:
             ModelError: an output is missing, has another type or shape, or holds NaN or infinity.
         """
-        raw = response.raw_output_contents
+        # Each look at them makes copies of protobuf's.
+        raw = list(response.raw_output_contents)
         if response.outputs != self._described or [*map(len, raw)] != self._sizes:
             self._check(response)
         # All at once: four small arrays cost four times as much as one.
         values = np.frombuffer(b"".join([raw[place] for place in self._places]), dtype="<f4")
-        rows, arrays = self._horizon, {}
-        begin = 0
-        for name, width in OUTPUT_WIDTHS.items():
-            end = begin + rows * width
-            arrays[name] = values[begin:end].reshape(rows, width)
-            begin = end
-        if not np.isfinite(values).all():
-            wrong = next(name for name in OUTPUT_NAMES if not np.isfinite(arrays[name]).all())
-            raise ModelError(
-                f"Triton's output {wrong} holds values that are not finite; check the checkpoint"
-            )
-        return ActionChunk(j_left=arrays["j_left"], j_right=arrays["j_right"], buttons=arrays["buttons"])
+        # As bytes: a reduction by numpy costs several times as much.
+        if _FALSE in np.isfinite(values).tobytes():
+            raise self._not_finite(values)
+        left, right, buttons, _ = self._parts(values)
+        return ActionChunk(left, right, buttons)
+
+    def _parts(self, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Return the arrays of `OUTPUT_NAMES`, (T, width) each."""
+        rows = self._horizon
+        return [values[begin:end].reshape(rows, -1) for begin, end in self._spans]
+
+    def _not_finite(self, values: NDArray[np.float32]) -> ModelError:
+        parts = zip(OUTPUT_NAMES, self._parts(values), strict=True)
+        wrong = next(name for name, part in parts if not np.isfinite(part).all())
+        return ModelError(f"Triton's output {wrong} holds values that are not finite; check the checkpoint")
 
     def _check(self, response: service_pb2.ModelInferResponse) -> None:
         """Take a response's description as that of the next ones, too, or raise ModelError."""

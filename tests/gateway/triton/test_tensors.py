@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2
 
 from contract.tensors import FRAME_BYTES, FRAME_SHAPE
+from gateway.errors import ModelError
 from gateway.protocol.messages import Frame
 from gateway.triton.facts import ModelFacts
-from gateway.triton.tensors import ModelInputs, RequestTemplate
+from gateway.triton.tensors import ModelInputs, RequestTemplate, ResponseReader
 
 
 def facts(horizon: int, context_length: int, version: int | None, model: str = "nitrogen") -> ModelFacts:
@@ -97,3 +98,80 @@ def test_frames_are_any_kind_of_bytes(kind: type[Frame]) -> None:
     template = RequestTemplate(facts(18, 2, 1))
     expected = template.message(ModelInputs([frame], 0, noise))
     assert template.message(ModelInputs([kind(frame)], 0, noise)) == expected
+
+
+WIDTHS = {"j_left": 2, "j_right": 2, "buttons": 21, "actions": 25}
+
+
+def response(
+    shapes: dict[str, tuple[int, ...]], number: float, datatype: str = "FP32"
+) -> service_pb2.ModelInferResponse:
+    """A response with outputs of some shapes, in their order; the values count up from a number."""
+    made = service_pb2.ModelInferResponse(model_name="nitrogen")
+    for name, shape in shapes.items():
+        made.outputs.add(name=name, datatype=datatype, shape=shape)
+        made.raw_output_contents.append((np.arange(np.prod(shape)) + number).astype("<f4").tobytes())
+    return service_pb2.ModelInferResponse.FromString(made.SerializeToString())
+
+
+def shapes(horizon: int, *names: str) -> dict[str, tuple[int, ...]]:
+    return {name: (1, horizon, WIDTHS.get(name, 3)) for name in names or WIDTHS}
+
+
+def values(horizon: int, width: int, number: float) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return (np.arange(horizon * width) + number).astype(np.float32).reshape(horizon, width)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("j_left", "j_right", "buttons", "actions"),
+        ("actions", "buttons", "j_right", "j_left"),
+        ("more", "j_left", "actions", "j_right", "buttons"),
+    ],
+)
+def test_outputs_come_in_any_order_and_change_it(names: tuple[str, ...]) -> None:
+    reader = ResponseReader(facts(18, 1, 1))
+    for order in (names, names, tuple(WIDTHS), names):
+        chunk = reader.chunk(response(shapes(18, *order), number=len(order)))
+        assert np.array_equal(chunk.j_left, values(18, 2, len(order)))
+        assert np.array_equal(chunk.j_right, values(18, 2, len(order)))
+        assert np.array_equal(chunk.buttons, values(18, 21, len(order)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (response(shapes(18, "j_left", "j_right", "buttons"), 0), "actions is missing or not FP32, and"),
+        (response(shapes(17), 0), r"j_left is \(1, 17, 2\), and \(1, 18, 2\) is needed"),
+        (response(shapes(18) | {"buttons": (18, 21)}, 0), r"buttons is \(18, 21\), and \(1, 18, 21\)"),
+        (response(shapes(18), 0, datatype="FP16"), "j_left is missing or not FP32"),
+        (service_pb2.ModelInferResponse(), "j_left is missing"),
+        (
+            service_pb2.ModelInferResponse(
+                outputs=response(shapes(18), 0).outputs,
+                raw_output_contents=[b"1234", *response(shapes(18), 0).raw_output_contents[1:]],
+            ),
+            "j_left is missing",
+        ),
+        (response(shapes(18), np.nan), "j_left holds values that are not finite"),
+        (
+            service_pb2.ModelInferResponse(
+                outputs=response(shapes(18), 0).outputs,
+                raw_output_contents=[
+                    *response(shapes(18), 0).raw_output_contents[:3],
+                    response(shapes(18), -np.inf).raw_output_contents[3],
+                ],
+            ),
+            "actions holds values that are not finite",
+        ),
+    ],
+)
+def test_a_response_that_does_not_fit_is_refused_whatever_came_before(
+    wrong: service_pb2.ModelInferResponse, said: str
+) -> None:
+    reader = ResponseReader(facts(18, 1, 1))
+    for _ in range(2):
+        with pytest.raises(ModelError, match=said):
+            reader.chunk(wrong)
+        assert np.array_equal(reader.chunk(response(shapes(18), 5)).j_left, values(18, 2, 5))
