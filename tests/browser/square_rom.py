@@ -28,9 +28,18 @@ _LOOP = bytes.fromhex(
 
 
 def square_rom() -> bytes:
-    """The program as an iNES file: 16 KiB of program, 8 KiB of pictures, no mapper."""
+    """The program as a file."""
     loop = _PROGRAM_START + len(_START)
-    program = _START + _LOOP + b"\x4c" + loop.to_bytes(2, "little")
+    return _rom(_START + _LOOP + b"\x4c" + loop.to_bytes(2, "little"))
+
+
+def crashing_rom() -> bytes:
+    """A program that halts the processor after a few frames."""
+    return _rom(_START + b"\x02")
+
+
+def _rom(program: bytes) -> bytes:
+    """A program as an iNES file: 16 KiB of program, 8 KiB of pictures, no mapper."""
     vectors = _PROGRAM_START.to_bytes(2, "little") * 3
     padding = bytes(_PROGRAM_BYTES - len(program) - len(vectors))
     pictures = bytes(_SQUARE_BYTES) + b"\xff" * 8 + bytes(8)

@@ -16,7 +16,7 @@ from nitrogen_play.schedule import ChunkSchedule
 
 from contract.gamepad import BUTTONS
 from tests.browser.chromium import Browser, OpenPage, open_page, without_lost_connections
-from tests.browser.square_rom import square_rom
+from tests.browser.square_rom import crashing_rom, square_rom
 from tests.browser.traffic import MENU, WATCH_PAD, Traffic, pressed, shown_pads
 from tests.gateways import gateway_process
 from tests.paths import ROOT
@@ -188,6 +188,20 @@ def test_a_file_that_is_no_rom_is_told_and_the_game_goes_on(
         opened.page.set_input_files("#rom", text)
         opened.wait_for_text("#problem", "notes.*Not a valid NES ROM.*another file")
         assert opened.page.locator("#problem b").count() == 0
+        opened.wait_until_picture_changes()
+
+
+def test_a_game_that_crashes_is_told_and_another_can_be_played(
+    browser: Browser, stack: Stack, tmp_path: Path
+) -> None:
+    rom = tmp_path / "crash.nes"
+    rom.write_bytes(crashing_rom())
+    with playing(browser, stack.web_port) as (opened, _):
+        opened.page.select_option("#game", "nes")
+        opened.page.set_input_files("#rom", rom)
+        opened.wait_for_text("#problem", "crash.nes has stopped: .*Restart it, or choose another game")
+        opened.page.select_option("#game", "runner")
+        assert opened.text("#problem") == ""
         opened.wait_until_picture_changes()
 
 

@@ -21,11 +21,15 @@ const screen = id("screen");
 
 const problems = { connection: null, model: null, game: null };
 
+/** Write a text into an element, unless it is there: what is read aloud is read once. */
+function write(name, text) {
+  if (id(name).textContent !== text) id(name).textContent = text;
+}
+
 /** Show what is wrong, in a sentence; null when it is over. */
 function problem(about, sentence) {
   problems[about] = sentence;
-  const text = problems.connection ?? problems.game ?? problems.model ?? "";
-  if (id("problem").textContent !== text) id("problem").textContent = text;
+  write("problem", problems.connection ?? problems.game ?? problems.model ?? "");
 }
 
 const connection = new Connection(address(), (isOpen, why) => {
@@ -53,15 +57,14 @@ const player = new Player(connection, new ModelPicture(id("seen")), new Inputs((
     id("hand").textContent = who === "human" ? "Give back to the model" : "Take over";
   },
   failed(error) {
-    showPause();
     problem("game", `${player.game.title} has stopped: ${error.message}. Restart it, or choose another game.`);
   },
   frame() {
     show(player.game);
     pad.show(player.pad, player.by);
     strip.seek(player.index);
-    const pace = player.game?.canPress && !player.isRealTime ? "in turns" : "real time";
-    if (id("pace").textContent !== pace) id("pace").textContent = pace;
+    write("pace", player.game.canPress && !player.isRealTime ? "in turns" : "real time");
+    write("pause", player.isPaused ? "Go on" : "Pause");
   },
 });
 if (ASKED.has("seed")) player.options.seed = Number(ASKED.get("seed"));
@@ -80,13 +83,11 @@ id("hand").addEventListener("click", () => {
 });
 id("pause").addEventListener("click", () => {
   player.isPaused = !player.isPaused;
-  showPause();
 });
 id("restart").addEventListener("click", () => {
   player.game.reset();
   player.begin();
   player.isPaused = false;
-  showPause();
   problem("game", null);
 });
 id("time").addEventListener("change", ({ target }) => {
@@ -108,13 +109,9 @@ function address() {
   return url;
 }
 
-function showPause() {
-  id("pause").textContent = player.isPaused ? "Go on" : "Pause";
-}
-
 function show(game) {
-  const picture = game?.frame();
-  if (!game?.width) return;
+  const picture = game.frame();
+  if (!game.width) return; // a window of which no picture has come yet
   if (screen.width !== game.width || screen.height !== game.height) {
     screen.width = game.width;
     screen.height = game.height;

@@ -48,6 +48,7 @@ export class Player {
   play(game) {
     this.game?.close();
     this.game = game;
+    this.isPaused = false;
     this.giveBack();
     this.begin();
   }
@@ -91,7 +92,7 @@ export class Player {
     if (isTouched) this.takeOver();
     try {
       for (; this.owed >= TICK_MS; this.owed -= TICK_MS) {
-        if (!this.isPaused && this.game) this.step(pad);
+        if (!this.isPaused) this.step(pad);
       }
     } catch (error) {
       this.isPaused = true;

@@ -88,10 +88,10 @@ export class NesGame {
   reset() {
     try {
       this.nes.loadROM(this.rom);
+      this.nes.frame();
     } catch (error) {
-      throw new BadRomError(`${this.title} cannot be played: ${error.message} Choose another file.`);
+      throw new BadRomError(`${this.title} cannot be played: ${error.message.replace(/\.$/, "")}. Choose another file.`);
     }
-    this.nes.frame();
   }
 
   close() {
