@@ -79,12 +79,14 @@ async def _serve_until_signal(options: ServeOptions) -> None:
 
 def _announce(settings: GatewaySettings, gateway: Told) -> None:
     """Say on stdout that all is up, also in the words of the server that this one replaces."""
-    page = ""
+    pages = ""
     if gateway.ports["web"]:
         scheme = "http" if settings.web_tls_cert is None else "https"
-        page = f"play page: {scheme}://{from_this_machine(settings.host, gateway.ports['web'])}/\n"
+        pages = f"play page: {scheme}://{from_this_machine(settings.host, gateway.ports['web'])}/\n"
+    if settings.live != OFF:
+        pages += f"live page: http://{from_this_machine(settings.host, gateway.http_port)}/live\n"
     players = "".join(f"{name} {number or OFF}, " for name, number in gateway.ports.items())
-    sys.stdout.write(f"{announcement(gateway.ports)}{page}ready: {players}http {gateway.http_port}\n")
+    sys.stdout.write(f"{announcement(gateway.ports)}{pages}ready: {players}http {gateway.http_port}\n")
     sys.stdout.flush()
 
 

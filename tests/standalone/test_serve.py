@@ -84,6 +84,7 @@ def test_stdout_is_the_announcement_and_nothing_else(history: dict[str, Start]) 
         f"Simple TCP Server (JSON+Bytes) running on port {tcp}",
         f"Web server (page, WebSocket) running on port {web}",
         f"play page: http://127.0.0.1:{web}/",
+        f"live page: http://127.0.0.1:{http}/live",
         f"ready: zmq {zmq}, tcp {tcp}, web {web}, http {http}",
     ]
 

@@ -47,8 +47,8 @@ export class PlayerList {
       `port ${player.port}`,
       player.model && `model ${player.model}`,
       player.game && `game ${player.game}`,
-      `for ${duration(player.age_s)}`,
-      player.idle_s > SILENT_S && `silent for ${duration(player.idle_s)}`,
+      `for\u00a0${duration(player.age_s)}`,
+      player.idle_s > SILENT_S && `silent\u00a0for\u00a0${duration(player.idle_s)}`,
       player.errors && `${player.errors} without actions`,
     ].filter(Boolean).join(" · ");
   }
@@ -61,9 +61,9 @@ export function milliseconds(value) {
 
 /** A number of seconds as people read it. */
 export function duration(seconds) {
-  if (seconds < 60) return `${Math.round(seconds)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  if (seconds < 60) return `${Math.round(seconds)}\u00a0s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}\u00a0min`;
+  return `${Math.floor(seconds / 3600)}\u00a0h\u00a0${Math.floor((seconds % 3600) / 60)}\u00a0min`;
 }
 
 function part(name) {

@@ -50,6 +50,11 @@ class HttpConnections:
         if connection is not None:
             connection.silence.cancel()
 
+    def ends_at(self, transport: asyncio.BaseTransport | None) -> float:
+        """Return when a connection will be closed whatever it does, by the event loop's clock."""
+        connection = self._open.get(transport) if transport is not None else None
+        return asyncio.get_running_loop().time() if connection is None else connection.end.when()
+
     def enter(self, connection: "_Connection") -> None:
         """Count a new connection, after making room for it."""
         in_the_way = self._in_the_way_of(connection)

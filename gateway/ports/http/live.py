@@ -8,7 +8,7 @@ page.
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from aiohttp import hdrs, web
@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 # Pictures a second, at most; the list of players comes with every fifth.
 _EVERY_S = 0.2
 _LIST_EVERY = 5
-# Below the minute after which the port closes any connection: a browser then comes again by itself.
-_LONGEST_S = 45.0
+# The events end in order, so much before the port closes their connection; a browser then comes again.
+_BEFORE_THE_END_S = 1.0
 _RETRY_MS = 500
 _MOST_ONLOOKERS = 8
 _MAX_ID_CHARACTERS = 32
@@ -47,11 +47,20 @@ class LiveSource(Protocol):
 class LivePage:
     """The page and its events.
 
-    `is_inside`: whether it serves a parent process alone.
+    `ends_at`: returns when a request's connection will be closed, by the event loop's clock. `is_inside`:
+    whether the page serves a parent process alone.
     """
 
-    def __init__(self, source: LiveSource, settings: GatewaySettings, *, is_inside: bool) -> None:
+    def __init__(
+        self,
+        source: LiveSource,
+        settings: GatewaySettings,
+        ends_at: Callable[[web.Request], float],
+        *,
+        is_inside: bool,
+    ) -> None:
         self._source = source
+        self._ends_at = ends_at
         self._only_local = settings.live == "local"
         self._is_inside = is_inside
         self._origins = Origins(settings.origins)
@@ -95,20 +104,21 @@ class LivePage:
             )
         self._onlookers += 1
         response = web.StreamResponse(headers=_HEADERS)
+        response.force_close()
         try:
             await response.prepare(request)
-            await self._send(response, request.query.get("player", "")[:_MAX_ID_CHARACTERS])
+            chosen = request.query.get("player", "")[:_MAX_ID_CHARACTERS]
+            await self._send(response, chosen, self._ends_at(request) - _BEFORE_THE_END_S)
         except OSError as error:
             logger.debug("an onlooker has left: %s", error)
         finally:
             self._onlookers -= 1
         return response
 
-    async def _send(self, response: web.StreamResponse, chosen: str) -> None:
+    async def _send(self, response: web.StreamResponse, chosen: str, end: float) -> None:
         """Send what is new, five times a second, until the onlooker has to come again."""
         await response.write(b"retry: %d\n\n" % _RETRY_MS)
         loop = asyncio.get_running_loop()
-        end = loop.time() + _LONGEST_S
         known_change = turn = 0
         while loop.time() < end and not self._is_stopped:
             wanted = Wanted(chosen, known_change, has_players=turn % _LIST_EVERY == 0)

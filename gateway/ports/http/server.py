@@ -58,7 +58,7 @@ class HttpServer:
         application.router.add_get("/metrics", self._metrics)
         self._live = None
         if live is not None:
-            self._live = LivePage(live, settings, is_inside=path is not None)
+            self._live = LivePage(live, settings, self._ends_at, is_inside=path is not None)
             application.router.add_routes(self._live.routes())
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
 
@@ -97,6 +97,9 @@ class HttpServer:
         if self._connections is not None:
             self._connections.request_came(request.transport)
         return await handler(request)
+
+    def _ends_at(self, request: web.Request) -> float:
+        return 0.0 if self._connections is None else self._connections.ends_at(request.transport)
 
     async def _front(self, _: web.Request) -> web.Response:
         """Tell whoever opens the port in a browser what is here, and where players go."""
