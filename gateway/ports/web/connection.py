@@ -17,6 +17,10 @@ from gateway.telemetry.port_metrics import PortMetrics
 logger = logging.getLogger(__name__)
 
 
+# A request with its headers; what a body adds to it is nobody's.
+_MOST_HTTP_BYTES = 2**16
+
+
 class WebConnection(asyncio.Protocol):
     """Hands everything on to `handler`, which speaks HTTP and WebSocket, and looks at the clock.
 
@@ -67,6 +71,10 @@ class WebConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Note that a request or message arrives, and hand its bytes on."""
         self.arrival.received(len(data))
+        if self.player is None and self.held_bytes > _MOST_HTTP_BYTES:
+            self._metrics.refused("framing")
+            self.transport.abort()
+            return
         self.handler.data_received(data)
 
     def eof_received(self) -> bool | None:

@@ -169,7 +169,7 @@ class Player:
             self._room.set()
 
     def _write(self, frame: bytes) -> None:
-        if self._transport is None or self._socket.closed:
+        if self._transport is None or self._transport.is_closing() or self._socket.closed:
             return
         self._times.active = time.perf_counter()
         self._transport.write(frame)

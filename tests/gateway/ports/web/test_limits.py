@@ -13,7 +13,17 @@ from gateway.ports.web import server
 from gateway.server import Gateway
 from tests.gateway.conftest import StartGateway
 from tests.gateway.ports.web.browsers import RGBA, ask, browser, metric, reply
-from tests.gateway.ports.web.raw_sockets import BINARY, CLOSE, PING, PONG, TEXT, frame, frame_head, raw_socket
+from tests.gateway.ports.web.raw_sockets import (
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    RawSocket,
+    frame,
+    frame_head,
+    raw_socket,
+)
 from tests.gateway.ports.zmq.peers import until
 from tests.gateways import running_gateway
 from tests.patience import WITHIN_S
@@ -65,6 +75,15 @@ async def test_frames_that_are_none_end_their_connection_alone(sent: bytes) -> N
         assert await raw.closed() in (1002, 1007)
 
 
+async def test_a_flood_of_tiny_fragments_leaves_the_gateway_to_others() -> None:
+    async with running_gateway() as gateway, raw_socket(gateway) as raw, browser(gateway) as other:
+        raw.send(frame(TEXT, final=False), *(frame(0, b" ", final=False) for _ in range(50_000)))
+        for _ in range(20):
+            assert await ask(other, RESET) == OK
+        raw.send(frame(0, b'{"type":"reset"}'))
+        assert json.loads((await raw.receive())[1]) == OK
+
+
 async def test_a_flood_of_pings_is_answered_and_nobody_waits_for_it() -> None:
     count = 20_000
     async with running_gateway() as gateway, raw_socket(gateway) as raw, browser(gateway) as other:
@@ -106,6 +125,26 @@ async def test_a_request_that_does_not_come_is_not_waited_for(sent: bytes) -> No
         with contextlib.suppress(ConnectionResetError):
             assert await asyncio.wait_for(reader.read(), WITHIN_S) == b""
         writer.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [
+        (b"GET / HTTP/1.1\r\nX: ", b"x"),
+        (b"GET / HTTP/1.1\r\n", b"X: y\r\n"),
+        (b"", b"\0\xff"),
+        (b"", b'{"type":"predict"}\n'),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n", b"x"),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    ],
+)
+async def test_bytes_that_are_no_request_are_cut_before_they_are_many(first: bytes, more: bytes) -> None:
+    async with running_gateway() as gateway, player_beside(gateway):
+        raw = RawSocket(*await asyncio.open_connection("127.0.0.1", gateway.port_numbers["web"]))
+        raw.send(first)
+        async with asyncio.timeout(WITHIN_S):
+            await raw.send_and_read_nothing(more * (2**20 // len(more)))
+        assert metric(gateway, "refused_total", reason="framing") == 1
 
 
 async def test_who_asks_nothing_for_long_is_told_so() -> None:
