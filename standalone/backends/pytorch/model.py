@@ -58,7 +58,7 @@ class TritonPythonModel:
         if recorder is None:
             self.engine = DirectEngine(model, device)
         else:
-            self.engine = self._recorded(model, device, recorder, config, args)
+            self.engine = self._graph_engine(model, device, recorder, config, args)
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer a dynamic batch: run the model once, split what it gave.
@@ -93,7 +93,7 @@ class TritonPythonModel:
             for index in range(len(requests))
         ]
 
-    def _recorded(
+    def _graph_engine(
         self,
         model: "Forward",
         device: torch.device,
@@ -119,8 +119,9 @@ class TritonPythonModel:
             f"{time.monotonic() - start:.1f} s; MiB of memory by batch size: {memory or 'none'}"
         )
         if engine.failures:
+            failed = ", ".join(map(str, sorted(engine.failures)))
             pb_utils.Logger.log_warn(
-                f"{name} version {version} on {device} serves batches of {_list(engine.failures)} without a "
+                f"{name} version {version} on {device} serves batches of {failed} without a "
                 f"graph: {next(iter(engine.failures.values()))}"
             )
         self.metrics = GraphMetrics(engine, {"model": name, "version": version, "device": str(device)})
@@ -131,10 +132,6 @@ def _has_fixed_shapes(config: dict[str, Any]) -> bool:
     return config["max_batch_size"] > 0 and all(
         int(dim) > 0 for tensor in config["input"] for dim in tensor["dims"]
     )
-
-
-def _list(sizes: "dict[int, str]") -> str:
-    return ", ".join(map(str, sorted(sizes)))
 
 
 def _recorder(device: torch.device) -> "Recorder | None":

@@ -38,7 +38,7 @@ class Recorder(Protocol):
         ...
 
 
-class CudaGraphs:
+class CudaGraphs:  # pragma: no cover - needs a GPU
     """CUDA graphs on one device, which share one memory pool.
 
     Sharing is safe because nothing of a replay is read after the next one: `GraphEngine` copies the outputs.
