@@ -34,6 +34,7 @@ class PendingRequest:
     size: int = 0
     id: str = field(init=False, default_factory=lambda: f"{_PROCESS}-{next(_numbers):x}")
     is_admitted: bool = field(init=False, default=False)
+    is_late: bool = field(init=False, default=False)
     # The request itself, once it is decoded, or why it cannot be.
     preparation: asyncio.Task[None] | None = field(init=False, default=None)
     problem: Exception | None = field(init=False, default=None)

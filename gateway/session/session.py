@@ -171,29 +171,44 @@ class Session:
         """Bring a request to its reply; here every exception becomes one."""
         left_s = self._service.deadline_s - (time.perf_counter() - pending.arrival)
         deadline = self._loop.time() + left_s
+        # By hand: asyncio.timeout costs a player twice as much.
+        timer = self._loop.call_at(deadline, self._cancel_late, pending)
         outcome = "ok"
         try:
-            async with asyncio.timeout_at(deadline):
-                if pending.preparation is not None:
-                    # Waited for, never cancelled: a valid frame counts even when its reply comes too late.
-                    await asyncio.wait((pending.preparation,))
-                if pending.problem is not None:
-                    raise pending.problem
-                assert pending.request is not None  # noqa: S101 - for the type checker
-                predicts = pending.request.type == "predict"
-                async with self._turns if predicts else contextlib.nullcontext():
-                    pending.dispatched = time.perf_counter()
-                    reply = await self._plane.answer(
-                        pending.request, pending.frames, deadline, request_id=pending.id
-                    )
+            reply = await self._reply(pending, deadline)
         except (TimeoutError, DeadlineError) as problem:
             reply, outcome = self._failure(pending, self._late(pending, problem))
+        except asyncio.CancelledError as cancelled:
+            if not pending.is_late or asyncio.current_task().uncancel():  # type: ignore[union-attr]  # this is one
+                raise
+            reply, outcome = self._failure(pending, self._late(pending, cancelled))
         except Exception as problem:
             reply, outcome = self._failure(pending, problem)
+        finally:
+            timer.cancel()
         self._settle(pending, reply, outcome)
         self._flush()
 
-    def _late(self, pending: PendingRequest, problem: Exception) -> DeadlineError:
+    async def _reply(self, pending: PendingRequest, deadline: float) -> Reply:
+        """Return the reply of a request once it is decoded, and its turn at Triton has come."""
+        if pending.preparation is not None:
+            # Waited for, never cancelled: a valid frame counts even when its reply comes too late.
+            await asyncio.wait((pending.preparation,))
+        if pending.problem is not None:
+            raise pending.problem
+        assert pending.request is not None  # noqa: S101 - for the type checker
+        predicts = pending.request.type == "predict"
+        async with self._turns if predicts else contextlib.nullcontext():
+            pending.dispatched = time.perf_counter()
+            return await self._plane.answer(pending.request, pending.frames, deadline, request_id=pending.id)
+
+    def _cancel_late(self, pending: PendingRequest) -> None:
+        """End the work for a request whose time is over."""
+        if pending.task is not None:
+            pending.is_late = True
+            pending.task.cancel()
+
+    def _late(self, pending: PendingRequest, problem: BaseException) -> DeadlineError:
         """The error of a request whose time is over, with what took most of it."""
         cause = _LATE_CAUSES[pending.longest_wait()]
         if isinstance(problem, DeadlineError) and cause == _LATE_CAUSES["infer"]:

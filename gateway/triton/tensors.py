@@ -4,7 +4,6 @@ A request is written in protobuf's wire format: what is the same for all request
 itself; then the frames' bytes go in as they are, in one copy.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
+from contract.gamepad import CHUNK_WIDTHS
 from contract.tensors import FRAME_BYTES, OUTPUT_NAMES, OUTPUT_WIDTHS, Tensor, input_tensors
 from gateway.errors import ModelError
 from gateway.protocol.messages import ActionChunk, Frame
@@ -21,6 +21,7 @@ from gateway.triton.shared_memory import Slot
 
 _UNUSED_SLOT = bytes(FRAME_BYTES)
 _FALSE = b"\0"
+_FLOAT32 = np.dtype("<f4")
 # Tags of ModelInferRequest's fields that are bytes, strings or messages: number << 3 | 2.
 _ID = b"\x1a"
 _INPUT = b"\x2a"
@@ -138,9 +139,8 @@ class ResponseReader:
 
     def __init__(self, facts: ModelFacts) -> None:
         self._horizon = facts.horizon
-        # Where the values of each of `OUTPUT_NAMES` are among all.
-        ends = [*itertools.accumulate(facts.horizon * width for width in OUTPUT_WIDTHS.values())]
-        self._spans = [*zip([0, *ends], ends, strict=False)]
+        # Of the chunk's arrays, which are the first of the outputs.
+        self._shapes = [(facts.horizon, width) for width in CHUNK_WIDTHS.values()]
         # How the last response that fitted describes its outputs, the sizes of their values, and which of
         # them is each of `OUTPUT_NAMES`.
         self._described: object = None
@@ -158,21 +158,19 @@ class ResponseReader:
         if response.outputs != self._described or [*map(len, raw)] != self._sizes:
             self._check(response)
         # All at once: four small arrays cost four times as much as one.
-        values = np.frombuffer(b"".join([raw[place] for place in self._places]), dtype="<f4")
+        values = np.frombuffer(b"".join([raw[place] for place in self._places]), _FLOAT32)
         # As bytes: a reduction by numpy costs several times as much.
         if _FALSE in np.isfinite(values).tobytes():
-            raise self._not_finite(values)
-        left, right, buttons, _ = self._parts(values)
-        return ActionChunk(left, right, buttons)
+            raise self._not_finite(raw)
+        arrays = zip(self._shapes, self._places, strict=False)
+        return ActionChunk(*[np.ndarray(shape, _FLOAT32, raw[place]) for shape, place in arrays])
 
-    def _parts(self, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """Return the arrays of `OUTPUT_NAMES`, (T, width) each."""
-        rows = self._horizon
-        return [values[begin:end].reshape(rows, -1) for begin, end in self._spans]
-
-    def _not_finite(self, values: NDArray[np.float32]) -> ModelError:
-        parts = zip(OUTPUT_NAMES, self._parts(values), strict=True)
-        wrong = next(name for name, part in parts if not np.isfinite(part).all())
+    def _not_finite(self, raw: Sequence[bytes]) -> ModelError:
+        wrong = next(
+            name
+            for name, place in zip(OUTPUT_NAMES, self._places, strict=True)
+            if not np.isfinite(np.frombuffer(raw[place], _FLOAT32)).all()
+        )
         return ModelError(f"Triton's output {wrong} holds values that are not finite; check the checkpoint")
 
     def _check(self, response: service_pb2.ModelInferResponse) -> None:
