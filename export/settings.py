@@ -122,7 +122,8 @@ def add_model_flags(parser: argparse.ArgumentParser, *, for_serving: bool = Fals
             choices=["auto", *get_args(Precision)],
             default=None if for_serving else "auto",
             help="of weights and matrix products; auto: bf16 where the device multiplies it and the "
-            f"self-check passes, else fp32{'; None: what is published' if for_serving else ''}",
+            "self-check passes; else, and for onnx, fp32"
+            f"{'; None: what is published' if for_serving else ''}",
         ),
         parser.add_argument("--steps", type=positive, metavar="N", help=f"sampler steps; None: {own}"),
         parser.add_argument(

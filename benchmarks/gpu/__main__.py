@@ -34,21 +34,18 @@ def main() -> int:
         return begun + 60 * options.minutes - time.perf_counter()
 
     sizes = sorted(options.batch_sizes)
-    with (
-        tempfile.TemporaryDirectory(prefix="benchmark-") as folder,
-        # As in Triton: exported configs say DISABLE_OPTIMIZED_EXECUTION.
-        torch.jit.optimized_execution(False),  # type: ignore[attr-defined]  # untyped
-    ):
-        device = torch.device(options.device)
-        if device.type == "cpu" and options.size == "demo":
-            torch.set_num_threads(1)  # as the backend does for small models
-        on = OnDevice(untrained(options.size, Path(folder)), device, options.precision)
-        subject = make_subject(on, max(sizes))
+    device = torch.device(options.device)
+    if device.type == "cpu" and options.size == "demo":
+        torch.set_num_threads(1)  # as the backend does for small models
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        checkpoint = untrained(options.size, Path(folder))  # mapped, so that the file's name may go
+    # As in Triton: exported configs say DISABLE_OPTIMIZED_EXECUTION.
+    with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]  # untyped
+        subject = make_subject(OnDevice(checkpoint, device, options.precision), max(sizes))
         _print_machine(options, subject)
         is_right = _check(subject, max(sizes))
         ways_table(subject, sizes, options.rounds, 0.5 * left_s())
-        ends = sorted({min(sizes), max(sizes)})
-        parts_table(subject, ends, options.rounds, 0.1 * left_s())
+        parts_table(subject, sorted({min(sizes), max(sizes)}), options.rounds, 0.1 * left_s())
         memory_table(subject)
         if options.compiled:
             compiled_table(subject, options.compiled, options.rounds, left_s, _COMPILING_S)
