@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from standalone.backends.pytorch.graph_engine.engine import DirectEngine, Engine, GraphEngine
     from standalone.backends.pytorch.graph_engine.metrics import GraphMetrics
     from standalone.backends.pytorch.graph_engine.recorders import CudaGraphs, Forward, Recorder, StandIn
+    from standalone.backends.pytorch.packed_linears import pack_linears
 else:
     # Triton has this file's folder on the path.
     from graph_engine.engine import DirectEngine, GraphEngine
     from graph_engine.metrics import GraphMetrics
     from graph_engine.recorders import CudaGraphs, StandIn
+    from packed_linears import pack_linears
 
 # Below this size of its file, a model's operations are too short for a second thread to pay for its waking.
 _ONE_THREAD_BYTES = 64 << 20
@@ -47,6 +49,8 @@ class TritonPythonModel:
         unoptimized = config["parameters"].get("DISABLE_OPTIMIZED_EXECUTION", {"string_value": "false"})
         self.optimized = unoptimized["string_value"] != "true"
         model = torch.jit.load(str(path), map_location=device).eval()
+        if device.type == "cpu":
+            pack_linears(model)
         recorder = _recorder(device)
         if recorder is not None and not _has_fixed_shapes(config):
             pb_utils.Logger.log_warn(
