@@ -68,7 +68,8 @@ def _at_a_glance(board: Dashboard) -> Dashboard:
         figure(
             "Failed",
             "Share of the requests of the last 5 minutes that failed on our side.",
-            f"({failed} or vector(0)) / sum(rate(nitrogen_gateway_requests_total{{{ON}}}[5m]))",
+            f"({failed} or vector(0)) "
+            f'/ sum(rate(nitrogen_gateway_requests_total{{{ON}, type!="played"}}[5m]))',
             unit="percentunit",
             steps={0.01: "yellow", 0.1: "red"},
         ),
