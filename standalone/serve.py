@@ -55,9 +55,10 @@ async def serve(options: ServeOptions, on_ready: Callable[[Told], None]) -> None
         triton = local_triton(options.repository, models, ports, folder, owns_folder=True)
         stack.push_async_callback(triton.stop)
         logger.info(
-            "starting Triton with %s, version %d (%s, %d steps)%s",
+            "starting Triton with %s, version %d (%s, %s, %d steps)%s",
             version.model_name,
             version.number,
+            version.manifest.made.formats[0],
             version.facts.precision,
             version.facts.inference_steps,
             "".join(f", and {model}" for model in models[1:]),

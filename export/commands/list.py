@@ -74,6 +74,7 @@ def _row(version: Version, served: int | None) -> dict[str, str]:
         "model": version.model_name,
         "version": str(version.number),
         "served": "yes" if version.number == served else "",
+        "format": manifest.made.formats[0],
         "precision": facts.precision,
         "steps": str(facts.inference_steps),
         "context": str(facts.context_length),

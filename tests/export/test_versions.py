@@ -147,11 +147,11 @@ def test_list_shows_versions_with_their_facts(repository: Path) -> None:
     activate(repository, "nitrogen", 2, None)
     header, *rows = describe_versions(repository).splitlines()
 
-    assert header.split()[:4] == ["model", "version", "served", "precision"]
+    assert header.split()[:5] == ["model", "version", "served", "format", "precision"]
     assert [row.split()[:3] for row in rows] == [
-        ["nitrogen", "1", "fp32"],
+        ["nitrogen", "1", "torchscript"],
         ["nitrogen", "2", "yes"],
-        ["nitrogen", "3", "fp32"],
+        ["nitrogen", "3", "torchscript"],
     ]
     assert str(checkpoint_path("tiny")) in rows[0]
 
