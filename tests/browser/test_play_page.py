@@ -120,6 +120,7 @@ def test_player_takes_over_with_a_key_and_gives_back_with_another(browser: Brows
         assert pressed(row["buttons"]) == ["DPAD_RIGHT"]
         opened.wait_until_picture_changes()
         assert opened.said == []
+        assert traffic.errors == []
 
 
 def test_menu_buttons_are_pressed_only_where_they_are_switched_on(browser: Browser, stack: Stack) -> None:

@@ -21,13 +21,14 @@ WATCH_PAD = """
 
 
 class Traffic:
-    """What a page's WebSocket carries: each `predict` with its picture, each chunk, all rows of `played`."""
+    """What a page's WebSocket carries: each `predict` and its picture, chunks, rows of `played`, errors."""
 
     def __init__(self, page: Page) -> None:
         self.pictures: dict[int, bytes] = {}
         self.predicts: dict[int, dict[str, Any]] = {}
         self.chunks: dict[int, dict[str, Any]] = {}
         self.played: list[dict[str, Any]] = []
+        self.errors: list[str] = []
         self._last = 0
         page.on("websocket", self._watch)
 
@@ -50,6 +51,8 @@ class Traffic:
         reply = json.loads(payload)
         if "pred" in reply:
             self.chunks[reply["id"]] = reply["pred"]
+        if reply["status"] != "ok":
+            self.errors.append(reply["message"])
 
     def pads(self) -> set[str]:
         """All sets of buttons that the chunks press, without the menu's, as `shown_pads` has them."""
