@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import cast
 
 from gateway.ports.addresses import is_loopback
+from gateway.ports.http_requests import MAX_REQUEST_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class HttpConnections:
         connection = self._open.get(transport) if transport is not None else None
         if connection is not None:
             connection.silence.cancel()
+            connection.received_bytes = 0
 
     def ends_at(self, transport: asyncio.BaseTransport | None) -> float:
         """Return when a connection will be closed whatever it does, by the event loop's clock."""
@@ -99,6 +101,8 @@ class _Connection(asyncio.Protocol):
         self._connections = connections
         self._handler = handler
         self.address = ""
+        # Since the last whole request.
+        self.received_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -110,6 +114,10 @@ class _Connection(asyncio.Protocol):
         self._handler.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
+        self.received_bytes += len(data)
+        if self.received_bytes > MAX_REQUEST_BYTES:
+            self.transport.abort()
+            return
         self._handler.data_received(data)
 
     def eof_received(self) -> bool | None:

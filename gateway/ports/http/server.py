@@ -1,6 +1,7 @@
 """Port 8080: health for whoever restarts the gateway, readiness for whoever sends it players, metrics."""
 
 import asyncio
+import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -10,8 +11,11 @@ from aiohttp.typedefs import Handler
 
 from gateway.ports.http.connections import HttpConnections
 from gateway.ports.http.live import LivePage, LiveSource
+from gateway.ports.http_requests import AIOHTTP_LOGGER
 from gateway.ports.sockets import cannot_bind, port_of
 from gateway.settings import GatewaySettings
+
+logger = logging.getLogger(__name__)
 
 _READY_FOR_S = 0.1
 _PAGES = {
@@ -60,7 +64,9 @@ class HttpServer:
         if live is not None:
             self._live = LivePage(live, settings, self._ends_at, is_inside=path is not None)
             application.router.add_routes(self._live.routes())
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+        self._runner = web.AppRunner(
+            application, access_log=None, logger=AIOHTTP_LOGGER, handle_signals=False, shutdown_timeout=0.5
+        )
 
     async def start(self) -> None:
         """Bind the port and begin to serve.
@@ -96,7 +102,13 @@ class HttpServer:
     async def _note_request(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._connections is not None:
             self._connections.request_came(request.transport)
-        return await handler(request)
+        try:
+            return await handler(request)
+        except (ConnectionError, web.HTTPException):
+            raise
+        except Exception:
+            logger.exception("a page failed in a way that was not foreseen")
+            return web.Response(status=500, text="internal error: the gateway's log has more\n")
 
     def _ends_at(self, request: web.Request) -> float:
         return 0.0 if self._connections is None else self._connections.ends_at(request.transport)

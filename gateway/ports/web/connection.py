@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import cast
 
+from gateway.ports.http_requests import MAX_REQUEST_BYTES
 from gateway.ports.open_connections import Refusal
 from gateway.ports.sockets import set_up
 from gateway.ports.times import ConnectionTimes
@@ -15,10 +16,6 @@ from gateway.settings import GatewaySettings
 from gateway.telemetry.port_metrics import PortMetrics
 
 logger = logging.getLogger(__name__)
-
-
-# A request with its headers; what a body adds to it is nobody's.
-_MOST_HTTP_BYTES = 2**16
 
 
 class WebConnection(asyncio.Protocol):
@@ -71,7 +68,7 @@ class WebConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Note that a request or message arrives, and hand its bytes on."""
         self.arrival.received(len(data))
-        if self.player is None and self.held_bytes > _MOST_HTTP_BYTES:
+        if self.player is None and self.held_bytes > MAX_REQUEST_BYTES:
             self._metrics.refused("framing")
             self.transport.abort()
             return

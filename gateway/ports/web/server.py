@@ -9,6 +9,7 @@ import socket
 from aiohttp import hdrs, web
 
 from gateway.ports.acceptor import Acceptor
+from gateway.ports.http_requests import AIOHTTP_LOGGER
 from gateway.ports.open_connections import OpenConnections, wait_until_closed
 from gateway.ports.origins import Origins
 from gateway.ports.port import Services
@@ -29,9 +30,6 @@ HEALTHZ = "/healthz"
 _MOST_REFUSED = 64
 _MOST_ARRIVING_BYTES = 2**30
 _LAST_WORDS_S = 0.6
-# What aiohttp says of requests that are none holds their bytes, which may be a token.
-_SILENT = logging.getLogger(f"{__name__}.aiohttp")
-_SILENT.setLevel(logging.CRITICAL + 1)
 _SCHEMES = ("api-key", "bearer")
 
 
@@ -54,7 +52,7 @@ class WebServer:
     async def start(self, listener: socket.socket) -> None:
         """Begin to serve who connects to a socket that listens, in the running event loop."""
         settings = self.settings
-        self._http = web.Server(self._handle, access_log=None, logger=_SILENT, lingering_time=0)
+        self._http = web.Server(self._handle, access_log=None, logger=AIOHTTP_LOGGER, lingering_time=0)
         self._acceptor = Acceptor(
             listener, self._enter, self._not_opened, tls=self._tls, handshake_s=settings.header_timeout_s
         )

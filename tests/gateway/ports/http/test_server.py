@@ -75,6 +75,22 @@ async def test_a_header_that_does_not_end_is_cut(server: HttpServer) -> None:
     writer.close()
 
 
+@pytest.mark.parametrize(
+    "sent", [b"\0\xff", b"GET / HTTP/1.1\r\nX: ", b"POST / HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n"]
+)
+async def test_bytes_that_are_no_request_are_cut_and_not_logged(
+    server: HttpServer, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(sent + sent[-2:] * 2**19)
+    with contextlib.suppress(ConnectionError):
+        await asyncio.wait_for(reader.read(), WITHIN_S)
+    with contextlib.suppress(ConnectionError):
+        await asyncio.wait_for(writer.drain(), WITHIN_S)
+    assert caplog.text == ""
+    assert await page(server, "/healthz") == (200, "ok\n")
+
+
 async def test_a_connection_that_has_asked_may_ask_again_later(server: HttpServer) -> None:
     async def ask() -> bytes:
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n")
