@@ -171,7 +171,7 @@ class Session:
         """Bring a request to its reply; here every exception becomes one."""
         left_s = self._service.deadline_s - (time.perf_counter() - pending.arrival)
         deadline = self._loop.time() + left_s
-        # By hand: asyncio.timeout costs a player twice as much.
+        # asyncio.timeout would cost each request twice as much.
         timer = self._loop.call_at(deadline, self._cancel_late, pending)
         outcome = "ok"
         try:
@@ -179,7 +179,8 @@ class Session:
         except (TimeoutError, DeadlineError) as problem:
             reply, outcome = self._failure(pending, self._late(pending, problem))
         except asyncio.CancelledError as cancelled:
-            if not pending.is_late or asyncio.current_task().uncancel():  # type: ignore[union-attr]  # this is one
+            # Late is its timer's doing, unless somebody else has cancelled it as well.
+            if not pending.is_late or (pending.task is not None and pending.task.uncancel()):
                 raise
             reply, outcome = self._failure(pending, self._late(pending, cancelled))
         except Exception as problem:

@@ -115,7 +115,7 @@ class FramedStream(ABC):
         if self._body is None:
             raise ValueError(f"{count} bytes were received into the buffer of no body")
         self._body.received += count
-        return self.receive(b"")
+        return self.receive(b"") if self._body.complete else []
 
     def receive_eof(self) -> RequestError | None:
         """The error of a stream that ends inside a request, or None where it may end."""

@@ -175,3 +175,24 @@ def test_a_response_that_does_not_fit_is_refused_whatever_came_before(
         with pytest.raises(ModelError, match=said):
             reader.chunk(wrong)
         assert np.array_equal(reader.chunk(response(shapes(18), 5)).j_left, values(18, 2, 5))
+
+
+@pytest.mark.parametrize("value", [3e38, -3e38, 2.0**127, -(2.0**127), 1e-45, -0.0])
+@pytest.mark.parametrize("place", [0, 1, -1])
+def test_every_finite_value_is_taken(value: float, place: int) -> None:
+    sent = response(shapes(18), 0)
+    buttons = np.zeros((18, 21), np.float32)
+    buttons.flat[place] = value
+    sent.raw_output_contents[2] = buttons.tobytes()
+    assert np.array_equal(ResponseReader(facts(18, 1, 1)).chunk(sent).buttons, buttons)
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 1, -1])
+def test_no_value_that_is_not_finite_is_taken(value: float, place: int) -> None:
+    sent = response(shapes(18), 0)
+    buttons = np.zeros((18, 21), np.float32)
+    buttons.flat[place] = value
+    sent.raw_output_contents[2] = buttons.tobytes()
+    with pytest.raises(ModelError, match="buttons holds values that are not finite"):
+        ResponseReader(facts(18, 1, 1)).chunk(sent)
