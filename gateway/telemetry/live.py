@@ -110,10 +110,9 @@ class _Chosen:
 
 @dataclass(slots=True)
 class _Errors:
-    """How often requests failed for one cause, when the last did, and what the last ones were told."""
+    """How often requests failed for one cause; of the last ones when, whose, and what was told."""
 
     count: int = 0
-    last: float = 0.0
     sentences: deque[tuple[float, str, str]] = field(default_factory=lambda: deque(maxlen=_MAX_SENTENCES))
 
 
@@ -131,11 +130,13 @@ class Live:
         self._chosen: dict[str, _Chosen] = {}
         self._errors: dict[str, _Errors] = {}
         self._end: asyncio.TimerHandle | None = None
+        self._is_closed = False
         # Of its own, so that no player waits for a picture.
         self._encoder = ThreadPoolExecutor(1, "live")
 
     def close(self) -> None:
-        """Forget everything, and end the thread."""
+        """Forget everything, and end the thread; what is asked afterwards is not known."""
+        self._is_closed = True
         if self._end is not None:
             self._end.cancel()
         self._forget()
@@ -143,15 +144,14 @@ class Live:
 
     def failed(self, cause: str, sentence: str, client: str) -> None:
         """Note a request that got an error; `cause` is one of a bounded set."""
-        now = self._clock()
         errors = self._errors.get(cause)
         if errors is None:
             if len(self._errors) >= _MAX_CAUSES:
                 return
             errors = self._errors[cause] = _Errors()
         errors.count += 1
-        errors.last = now
-        errors.sentences.append((now, _short(client), shortened(one_line(sentence), _MAX_CHARACTERS)))
+        shown = shortened(one_line(sentence), _MAX_CHARACTERS)
+        errors.sentences.append((self._clock(), _short(client), shown))
 
     def answered(
         self,
@@ -195,9 +195,11 @@ class Live:
 
     async def snapshot(self, wanted: Wanted) -> Snapshot:
         """Return what is known now, as plain values; whoever looks asks again within two seconds."""
+        found: Snapshot = {}
+        if self._is_closed:
+            return found
         self._watch()
         now = self._clock()
-        found: Snapshot = {}
         if wanted.has_players:
             self._drop_absent(now)
             players = sorted(self._players.values(), key=lambda one: (one.since, one.id))

@@ -26,7 +26,6 @@ _EVERY_S = 0.2
 _LIST_EVERY = 5
 # The events end in order, so much before the port closes their connection; a browser then comes again.
 _BEFORE_THE_END_S = 1.0
-_RETRY_MS = 500
 _MOST_ONLOOKERS = 8
 _MAX_ID_CHARACTERS = 32
 _HEADERS = {
@@ -117,7 +116,6 @@ class LivePage:
 
     async def _send(self, response: web.StreamResponse, chosen: str, end: float) -> None:
         """Send what is new, five times a second, until the onlooker has to come again."""
-        await response.write(b"retry: %d\n\n" % _RETRY_MS)
         loop = asyncio.get_running_loop()
         known_change = turn = 0
         while loop.time() < end and not self._is_stopped:

@@ -194,6 +194,13 @@ async def test_names_are_one_line_whatever_they_hold(live: Live) -> None:
     assert found["errors"]["bad_request"]["last"][0]["sentence"] == "line\\r\\nanother"
 
 
+async def test_a_gateway_that_has_stopped_knows_nothing(live: Live) -> None:
+    predict(live)
+    live.close()
+    assert await live.snapshot(Wanted("somebody")) == {}
+    assert not live.is_watched
+
+
 async def test_workers_are_shown_as_one_gateway(clock: Clock) -> None:
     workers = [Live(None, clock), Live(None, clock)]
     for number, live in enumerate(workers):
