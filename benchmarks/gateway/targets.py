@@ -9,7 +9,7 @@ from benchmarks.gateway.flood import Round
 from benchmarks.gateway.idle import ACTIVE, IDLE, BesideIdle
 from benchmarks.gateway.latency import AddedLatency
 from benchmarks.gateway.memory import Memory
-from benchmarks.gateway.rates import TCP_JSON, ZMQ_MSGPACK, ZMQ_PICKLE, Throughput
+from benchmarks.gateway.rates import TCP_JSON, WEB_OPENPI, WEB_PLAY, ZMQ_MSGPACK, ZMQ_PICKLE, Throughput
 from benchmarks.gateway.triton_death import CLIENTS, TritonDeath
 
 
@@ -81,6 +81,7 @@ def targets(figures: Figures) -> Iterator[Target]:
             ratios = throughput.ratios(way, lambda one: one.requests_per_s)
             value = statistics.median(ratios)
             yield Target(what, f"at least {least}", with_range(ratios), value >= least)
+    yield from _web_targets(figures.throughput)
     for way, most in {ZMQ_PICKLE: 1.35, ZMQ_MSGPACK: 1.35, TCP_JSON: 1.12}.items():
         what = f"p50 of one client relative to direct gRPC: {way.name}"
         latency = figures.latency
@@ -91,6 +92,18 @@ def targets(figures: Figures) -> Iterator[Target]:
         yield Target(what, f"at most {most}", with_range(ratios), statistics.median(ratios) <= most)
     yield from _idle_targets(figures.idle)
     yield from _life_targets(figures.memory, figures.death)
+
+
+def _web_targets(throughput: Throughput | Failed) -> Iterator[Target]:
+    """Yield how the web port's formats do beside those that are nearest to them."""
+    for way, other, least in ((WEB_PLAY, TCP_JSON, 0.8), (WEB_OPENPI, ZMQ_MSGPACK, 0.9)):
+        what = f"requests/s of 8 clients relative to {other.name}: {way.name}"
+        if isinstance(throughput, Failed) or not {way, other} <= throughput.rounds.keys():
+            yield Target(what, f"at least {least}", None)
+            continue
+        pairs = zip(throughput.rounds[way], throughput.rounds[other], strict=True)
+        ratios = [own.requests_per_s / others.requests_per_s for own, others in pairs]
+        yield Target(what, f"at least {least}", with_range(ratios), statistics.median(ratios) >= least)
 
 
 def _idle_targets(idle: Sequence[BesideIdle] | Failed) -> Iterator[Target]:
