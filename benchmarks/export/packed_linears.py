@@ -5,12 +5,15 @@ does ONNX in float32. Without a CHECKPOINT, an untrained one of the released siz
 stands for the demo's small one, for which one thread is used, as the backend does.
 """
 
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in Triton's stubs; before torch is imported
 
 import torch
 from torch import Tensor

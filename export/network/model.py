@@ -120,7 +120,7 @@ class NitroGen(nn.Module):
         increment: Tensor = self.action_decoder(hidden)
         if self.is_guided:
             conditional, unconditional = increment.to(x.dtype).chunk(2)
-            # In the other order: c + s (c - u) as u + (1 + s) (c - u).
+            # The same as conditional + cfg_scale * (conditional - unconditional), in one operation.
             increment = torch.lerp(unconditional, conditional, 1 + self.cfg_scale)
         return increment
 

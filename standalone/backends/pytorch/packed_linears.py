@@ -38,10 +38,10 @@ graph(%x, %weight, %bias, %approximate):
 def pack_linears(model: Any) -> None:  # noqa: ANN401 - PyTorch has no type for what is loaded
     """Pack the linear maps of a TorchScript model that lies on the CPU and has not run yet, in place.
 
-    A model in a type that oneDNN does not multiply on this CPU is left as it is.
+    A model of other layers, or in a type that oneDNN does not multiply on this CPU, is left as it is.
     """
     layers = [layer for layer in model.modules() if getattr(layer, "original_name", "") in _LAYERS]
-    if not all(_can_pack(layer.weight.dtype) for layer in layers):
+    if not layers or not all(_can_pack(layer.weight.dtype) for layer in layers):
         return
     graph = model.forward.graph
     torch._C._jit_pass_inline(graph)
