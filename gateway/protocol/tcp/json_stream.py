@@ -27,6 +27,8 @@ _BLANKS = b" \t\r\n"
 # Line ends before a picture: few, since a raw frame may begin with such bytes.
 _MAX_LINE_ENDS = 4
 _FIRST_LINE_ENDS = re.compile(rb"[\r\n]{0,%d}" % _MAX_LINE_ENDS)
+# A BMP file begins with one of these, perhaps, after line ends; a raw frame may as well.
+_AMBIGUOUS = b"B" + LINE_ENDS
 # The first bytes of PNG, JPEG, BMP and WebP.
 _PICTURES_BEGIN = b"\x89\xffBR"
 
@@ -63,8 +65,8 @@ class JsonStream(FramedStream):
         super().__init__(**limits)
         self._line = bytearray()
         self._is_first_line = True
-        # Most clients send the same line before each image.
-        self._known_line: bytes | None = None
+        # Most clients send the same line before each image: the line with its newline, empty at first.
+        self._known_line = b""
         self._known = _Predict("pad", Options(), None, 0)
         # Set while it is not known whether a raw frame or a BMP file follows the line; then its first bytes.
         self._unsized: _Predict | None = None
@@ -76,8 +78,14 @@ class JsonStream(FramedStream):
 
     def _read_header(self) -> Event | Body | None:
         if self._unsized is None:
-            line = self._next_line()
-            found = None if line is None else self._read_line(line)
+            found: Event | _Predict | None
+            known = self._known_line
+            if known and not self._line and self._rest[: len(known)] == known:
+                self._rest = self._rest[len(known) :]
+                found = self._known
+            else:
+                line = self._next_line()
+                found = None if line is None else self._read_line(line)
             if not isinstance(found, _Predict):
                 return found
             self._unsized = found
@@ -140,11 +148,9 @@ class JsonStream(FramedStream):
         raise FramingError(f"the header line begins with {head!r}, which is not a JSON object; {hint}")
 
     def _read_line(self, line: bytes) -> Event | _Predict:
-        if line == self._known_line:
-            return self._known
         found = self._understand(line)
         if isinstance(found, _Predict) and len(line) <= _WINDOW_BYTES:
-            self._known_line, self._known = line, found
+            self._known_line, self._known = line + b"\n", found
         return found
 
     def _understand(self, line: bytes) -> Event | _Predict:
@@ -193,6 +199,8 @@ class JsonStream(FramedStream):
                 return None
             body = Body(predict.length, predict.file)
             body.take(self._head)
+        elif not self._head and (first := self._look(1)) and first not in _AMBIGUOUS:
+            body = Body(FRAME_BYTES, predict.raw_frame)
         else:
             # One byte at a time, never more than tells: a tiny BMP file may end where it is known to be one.
             while (size := bmp_size(self._head[self._line_ends() :])) == NEED_MORE_BYTES:
