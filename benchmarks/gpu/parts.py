@@ -42,11 +42,11 @@ def parts(network: NitroGen, inputs: Mapping[str, Tensor]) -> dict[str, Part]:
 def part_seconds(
     network: NitroGen, inputs: Mapping[str, Tensor], rounds: int, at_most_s: float
 ) -> dict[str, dict[str, float]]:
-    """Return the median seconds of each part, `ONE_BY_ONE` and `IN_A_GRAPH`."""
-    device = inputs["noise"].device
+    """Return the median seconds of each part, `ONE_BY_ONE` and `IN_A_GRAPH`; `at_most_s`: for all of them."""
+    device, whole = inputs["noise"].device, parts(network, inputs)
     return {
-        name: _seconds(part, given, device, rounds, at_most_s)
-        for name, (part, given) in parts(network, inputs).items()
+        name: _seconds(part, given, device, rounds, at_most_s / len(whole))
+        for name, (part, given) in whole.items()
     }
 
 
