@@ -74,23 +74,14 @@ class Player:
 
     async def play(self, request: web.BaseRequest) -> web.WebSocketResponse:
         """Shake hands, and answer messages until either side closes."""
-        await self._socket.prepare(request)
-        self._transport = request.transport
-        if (opening := self._messages.opening()) is not None:
-            self._submit(opening, 0, time.perf_counter())
-        taken = 0
-        while await self._take():
-            taken += 1
-            if taken % _AT_ONCE == 0:
-                await asyncio.sleep(0)
-            while not self._has_room() and not self._is_gone:
-                self._room.clear()
-                await self._room.wait()
-                self._arrival.waited()
-        if self._closing is not None:
-            await asyncio.wait((self._closing,))
-        self._is_gone = True
-        self._session.close()
+        try:
+            await self._socket.prepare(request)
+            self._transport = request.transport
+            await self._answer_all()
+            if self._closing is not None:
+                await asyncio.wait((self._closing,))
+        finally:
+            self.lost()
         return self._socket
 
     def pause(self, *, wanted: bool) -> None:
@@ -122,6 +113,20 @@ class Player:
             self._end(RequestError(late), WSCloseCode.POLICY_VIOLATION)
         elif not self._session.in_flight and (idle := self._times.idle(now)) is not None:
             self._end(idle, WSCloseCode.GOING_AWAY)
+
+    async def _answer_all(self) -> None:
+        """Answer messages until no more can come."""
+        if (opening := self._messages.opening()) is not None:
+            self._submit(opening, 0, time.perf_counter())
+        taken = 0
+        while await self._take():
+            taken += 1
+            if taken % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+            while not self._has_room() and not self._is_gone:
+                self._room.clear()
+                await self._room.wait()
+                self._arrival.waited()
 
     async def _take(self) -> bool:
         """Take the next message; return whether there may be another."""

@@ -159,7 +159,10 @@ class WebServer:
             address=connection.address,
             client=f"{connection.address}:{connection.port}",
         )
-        return await connection.player.play(request)
+        try:
+            return await connection.player.play(request)
+        finally:
+            connection.player = None
 
     def _objection(self, request: web.BaseRequest, *, is_websocket: bool) -> web.Response | None:
         """Return the answer to who may not have what it asks for, None for others."""

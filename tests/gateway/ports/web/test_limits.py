@@ -127,6 +127,16 @@ async def test_a_request_that_does_not_come_is_not_waited_for(sent: bytes) -> No
         writer.close()
 
 
+async def test_who_does_not_shake_hands_is_no_player() -> None:
+    async with running_gateway(header_timeout_s=0.5) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port_numbers["web"])
+        writer.write(b"GET /play HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), WITHIN_S)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert metric(gateway, "clients", access="anonymous") == 0
+        writer.close()
+
+
 @pytest.mark.parametrize(
     ("first", "more"),
     [
