@@ -182,6 +182,21 @@ def test_a_rom_from_a_file_is_played_by_the_model_and_by_the_player(
         assert opened.said == []
 
 
+def test_a_rom_that_is_dropped_on_the_page_is_played(browser: Browser, stack: Stack) -> None:
+    script = """bytes => {
+        const dropped = new DataTransfer();
+        dropped.items.add(new File([new Uint8Array(bytes)], "dropped.nes"));
+        return dropped;
+    }"""
+    with playing(browser, stack.web_port) as (opened, _):
+        dropped = opened.page.evaluate_handle(script, list(square_rom()))
+        opened.page.dispatch_event("#strip", "drop", {"dataTransfer": dropped})
+        opened.wait_for_text("#game-title", "dropped.nes")
+        assert opened.page.input_value("#game") == "nes"
+        opened.wait_until_picture_changes()
+        assert opened.said == []
+
+
 def test_a_file_that_is_no_rom_is_told_and_the_game_goes_on(
     browser: Browser, stack: Stack, tmp_path: Path
 ) -> None:
