@@ -11,7 +11,7 @@ import json
 import logging
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlencode
@@ -38,6 +38,8 @@ class Workers:
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._children: dict[str, GatewayChild] = {}
+        # The worker that has each of the live page's players, by the players' ids.
+        self._with_player: dict[str, str] = {}
         # The players' ports that are listened on, once started, by their names; 0 for one that is off.
         self.port_numbers = {port.name: 0 for port in PORTS}
         self._http = HttpServer(
@@ -97,9 +99,15 @@ class Workers:
         await self._http.stop()
 
     async def snapshot(self, wanted: Wanted) -> Snapshot:
-        """Return what the live page shows, of all workers."""
-        pages = await self._pages(f"/live/snapshot?{urlencode(asdict(wanted))}")
-        return merged([json.loads(text) for _, (status, text) in sorted(pages.items()) if status == 200])
+        """Return what the live page shows: the players of all workers, the chosen one of its own alone."""
+        names = None if wanted.has_players else [self._with_player.get(wanted.chosen, "")]
+        pages = await self._pages(f"/live/snapshot?{urlencode(asdict(wanted))}", names)
+        found = {name: json.loads(text) for name, (status, text) in pages.items() if status == 200}
+        if wanted.has_players:
+            self._with_player = {
+                player["id"]: name for name, part in found.items() for player in part.get("players", [])
+            }
+        return merged(list(found.values()))
 
     async def _keep(self, child: GatewayChild) -> None:
         while True:
@@ -116,9 +124,14 @@ class Workers:
     def _socket_of(self, name: str) -> Path:
         return self._folder / f"{name}.socket"
 
-    async def _pages(self, path: str) -> dict[str, tuple[int, str]]:
-        """Return a page of each worker that answers: its status and text, by the worker's name."""
-        names = [name for name, child in self._children.items() if child.is_running]
+    async def _pages(self, path: str, of: Collection[str] | None = None) -> dict[str, tuple[int, str]]:
+        """Return a page of each worker that answers: its status and text, by the worker's name.
+
+        `of`: the names of those that are asked, None for all.
+        """
+        names = [
+            name for name, child in self._children.items() if child.is_running and (of is None or name in of)
+        ]
         found = await asyncio.gather(*(self._page(name, path) for name in names))
         return {name: page for name, page in zip(names, found, strict=True) if page is not None}
 
