@@ -210,7 +210,9 @@ class SharedFrames:
             except (ServerError, OSError) as error:
                 refusals += _is_refusal(error)
                 if not self._is_required and refusals == _REFUSALS:
-                    logger.info("frames go to Triton over the connection, not through memory: %s", error)
+                    logger.info(
+                        "frames go to Triton over the connection, not through shared memory: %s", error
+                    )
                     self._remove()
                     refusals = 0
                     continue

@@ -194,8 +194,8 @@ class ResponseReader:
 
 def _are_finite(values: bytes) -> bool:
     """Whether little-endian float32 values are all finite."""
-    # Below 2**127 none ends with these bytes, and numpy is asked only of larger ones: it would cost each
-    # response more than all the rest that is done with it.
+    # A value below 2**127 ends with neither byte, so that numpy, whose check costs more than all that is done
+    # with a response otherwise, is asked about larger ones only.
     ends = values[3::4]
     if b"\x7f" not in ends and b"\xff" not in ends:
         return True

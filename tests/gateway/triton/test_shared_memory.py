@@ -268,7 +268,7 @@ async def test_a_triton_that_sees_other_memory_gets_frames_over_the_connection(
     monkeypatch.setattr(shared_memory, "FOLDER", tmp_path)
     with caplog.at_level("INFO"):
         async with running_gateway(triton=timed_triton.endpoint) as gateway:
-            await until(lambda: "not through memory" in caplog.text, "it has given up")
+            await until(lambda: "not through shared memory" in caplog.text, "it has given up")
             await play(gateway.port_numbers["tcp"])
             assert not list(tmp_path.iterdir())  # noqa: ASYNC240 - a folder of the test's own
     assert "Unable to open shared memory region" in caplog.text
