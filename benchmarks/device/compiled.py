@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from benchmarks.gpu.requests import request
+from benchmarks.device.requests import request
 from export.network.model import NitroGen
 from standalone.backends.pytorch.graph_engine.engine import DirectEngine, Engine, GraphEngine
 from standalone.backends.pytorch.graph_engine.recorders import CudaGraphs, Forward, Recorder, Recording

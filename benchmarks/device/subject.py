@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.gpu.networks import OnDevice
-from benchmarks.gpu.requests import request
+from benchmarks.device.networks import OnDevice
+from benchmarks.device.requests import request
 from export.network.model import NitroGen
 from standalone.backends.pytorch.graph_engine.engine import DirectEngine, Engine, GraphEngine
 from standalone.backends.pytorch.graph_engine.recorders import CudaGraphs, StandIn

@@ -2,7 +2,7 @@
 
 import torch
 
-from benchmarks.gpu.requests import batch, request
+from benchmarks.device.requests import batch, request
 from export.network.model import NitroGen
 from standalone.backends.pytorch.graph_engine.engine import DirectEngine, GraphEngine
 

@@ -6,11 +6,11 @@ from functools import partial
 
 import torch
 
-from benchmarks.gpu.compiled import compiled_engine
-from benchmarks.gpu.launches import count_launches
-from benchmarks.gpu.parts import IN_A_GRAPH, ONE_BY_ONE, part_seconds
-from benchmarks.gpu.requests import batch, request
-from benchmarks.gpu.subject import GRAPHS, TORCHSCRIPT, Subject
+from benchmarks.device.compiled import compiled_engine
+from benchmarks.device.launches import count_launches
+from benchmarks.device.parts import IN_A_GRAPH, ONE_BY_ONE, part_seconds
+from benchmarks.device.requests import batch, request
+from benchmarks.device.subject import GRAPHS, TORCHSCRIPT, Subject
 from benchmarks.turns import in_turns
 from standalone.backends.pytorch.graph_engine.engine import Engine, Run
 

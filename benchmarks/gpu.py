@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gpu`: what players wait for on this GPU, by each way to run the network.
+"""`python benchmarks/gpu.py`: what players wait for on this GPU, by each way to run the network.
 
 Needs PyTorch 2.11 or newer, numpy and this checkout: no Triton, no network, no other package. It makes an
 untrained network of the released size (2 GB in the temporary folder) and prints tables to paste, within eight
@@ -14,12 +14,15 @@ import time
 from pathlib import Path
 from typing import get_args
 
+# By its path, this file is run with its own folder first, whose `triton.py` is not the one of torch.compile.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 import torch
 
-from benchmarks.gpu.checks import differences, strangers_answers
-from benchmarks.gpu.networks import OnDevice, Size, untrained
-from benchmarks.gpu.subject import Subject, make_subject
-from benchmarks.gpu.tables import compiled_table, memory_table, parts_table, ways_table
+from benchmarks.device.checks import differences, strangers_answers
+from benchmarks.device.networks import OnDevice, Size, untrained
+from benchmarks.device.subject import Subject, make_subject
+from benchmarks.device.tables import compiled_table, memory_table, parts_table, ways_table
 from export.settings import Precision
 
 _COMPILING_S = 100  # for each batch size
