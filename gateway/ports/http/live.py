@@ -28,6 +28,7 @@ _LIST_EVERY = 5
 _BEFORE_THE_END_S = 1.0
 _MOST_ONLOOKERS = 8
 _MAX_ID_CHARACTERS = 32
+_FORWARDED = (hdrs.FORWARDED, hdrs.X_FORWARDED_FOR, "X-Real-IP")
 _HEADERS = {
     hdrs.CONTENT_TYPE: "text/event-stream",
     hdrs.CACHE_CONTROL: "no-store",
@@ -132,18 +133,30 @@ class LivePage:
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         """Return why this client may not look, or None."""
-        problem = self._origins.host_problem(request.host)
+        origin = request.headers.get(hdrs.ORIGIN)
+        problem = (
+            self._origins.host_problem(request.host)
+            if origin is None
+            else self._origins.origin_problem(origin, request.host)
+        )
         if problem is None and self._only_local and not self._is_local(request):
+            through = " through a proxy" if _is_forwarded(request) else ""
             problem = (
-                f"the live page is for this machine's own addresses, and you come from {request.remote}: its "
-                "operator may start the gateway with --live all"
+                "the live page is for this machine's own addresses, and you come from "
+                f"{request.remote}{through}: its operator may start the gateway with --live all"
             )
         return None if problem is None else web.Response(status=403, text=f"{problem}\n")
 
     @staticmethod
     def _is_local(request: web.Request) -> bool:
         ends = [request.get_extra_info(name) for name in ("peername", "sockname")]
-        return all(ends) and is_of_this_machine(*(str(end[0]) for end in ends))
+        is_near = all(ends) and is_of_this_machine(*(str(end[0]) for end in ends))
+        return is_near and not _is_forwarded(request)
+
+
+def _is_forwarded(request: web.Request) -> bool:
+    """Return whether a proxy says that the request is somebody else's."""
+    return any(name in request.headers for name in _FORWARDED)
 
 
 def is_of_this_machine(peer: str, own: str) -> bool:

@@ -191,7 +191,9 @@ class WebServer:
             return True
         scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         candidates = [given.strip()] if scheme.lower() in _SCHEMES else []
-        candidates += request.query.getall("token", [])
+        for one in request.query.getall("token", []):
+            # A plus sign that was typed as it is stands for a blank in a URL.
+            candidates += [one, one.replace(" ", "+")]
         return any(
             hmac.compare_digest(one.encode("utf-8", "surrogatepass"), self._token) for one in candidates
         )

@@ -38,7 +38,7 @@ _CONTROL = "__ctrl__"
 
 
 @dataclass(frozen=True, slots=True)
-class _Array:
+class Array:
     """An array as it came: nothing of it is checked before it is used."""
 
     dtype: object
@@ -152,7 +152,7 @@ def _read(data: bytes) -> dict[Any, object]:
     def mapped(fields: dict[Any, Any]) -> object:
         count(fields)
         if b"__ndarray__" in fields:
-            return _Array(fields.get(b"dtype"), fields.get(b"shape"), fields.get(b"data"))
+            return Array(fields.get(b"dtype"), fields.get(b"shape"), fields.get(b"data"))
         if b"__npgeneric__" in fields:
             return fields.get(b"data")
         return fields
@@ -185,7 +185,7 @@ def _image(fields: dict[Any, object]) -> Image:
     named = dict(_leaves(fields))
     found = [name for name in named if name.replace(".", "/").rpartition("/")[2] == _NAME_OF_PICTURE]
     if not found:
-        found = [name for name, value in named.items() if isinstance(value, _Array) and value.is_picture()]
+        found = [name for name, value in named.items() if isinstance(value, Array) and value.is_picture()]
     if len(found) == 1:
         return _picture(found[0], named[found[0]])
     if found:
@@ -213,7 +213,7 @@ def _leaves(fields: Mapping[Any, object], above: str = "") -> Iterator[tuple[str
 def _picture(name: str, value: object) -> Image:
     if isinstance(value, bytes):
         return ImageFile(value)
-    if not isinstance(value, _Array):
+    if not isinstance(value, Array):
         raise ImageError(f"{describe(name)} is {describe(value)}: {_WANTED}")
     dtype, shape, data = value.dtype, value.shape, value.data
     if not isinstance(dtype, str) or dtype not in _UINT8:
@@ -234,10 +234,12 @@ def _picture(name: str, value: object) -> Image:
 
 
 def _sizes(name: str, shape: object) -> tuple[int, ...]:
-    if not isinstance(shape, list) or not all(type(size) is int and 0 <= size < 2**31 for size in shape):
-        raise ImageError(
-            f"the shape of {describe(name)} must be a list of its sizes, not {describe(shape)}: {_WANTED}"
-        )
+    wanted = f"the shape of {describe(name)} must be a list of its sizes"
+    if not isinstance(shape, list):
+        raise ImageError(f"{wanted}, not {describe(shape)}: {_WANTED}")
+    for size in shape:
+        if type(size) is not int or not 0 <= size < 2**31:
+            raise ImageError(f"{wanted}, and {describe(size)} is not a size: {_WANTED}")
     if len(shape) not in (2, 3):
         raise ImageError(f"{describe(name)} has {len(shape)} dimensions: {_WANTED}")
     return tuple(cast(list[int], shape))

@@ -92,17 +92,17 @@ class PlayMessages:
             if len(data) > self._max_header_bytes:
                 raise RequestError(f"the text has {len(data)} bytes: send at most {self._max_header_bytes}")
             fields = parse_object(data, self._max_header_depth)
-            id_ = _id(fields.get("id"))
         except RequestError as error:
             return Incoming(error, encode)
-        encode = partial(_encode, id_)
-        type_ = fields.get("type")
-        if type_ != "predict":
-            return Incoming(_request(type_, fields), encode)
+        is_predict = fields.get("type") == "predict"
         try:
+            encode = partial(_encode, _id(fields.get("id")))
+            if not is_predict:
+                return Incoming(_request(fields), encode)
             return _Predict(read_options(fields), _image_reader(fields), encode, None)
         except RequestError as error:
-            return _Predict(Options(), RawFrame, encode, error)
+            # The picture of a predict is on its way whatever is wrong with the text.
+            return _Predict(Options(), RawFrame, encode, error) if is_predict else Incoming(error, encode)
 
     def _picture(self, data: bytes) -> Incoming:
         predict, self._waiting = self._waiting, None
@@ -125,17 +125,19 @@ def _failed(predict: _Predict, why: str) -> Incoming:
     return Incoming(predict.error or RequestError(why), predict.encode)
 
 
-def _request(type_: object, fields: dict[str, object]) -> Event:
-    """The request that is whole with its text message."""
-    try:
-        if type_ == "hello":
-            return read_hello(fields)
-        if not isinstance(type_, str) or type_ not in get_args(RequestType):
-            raise RequestError(f'unknown request type {describe(type_)}; send "predict", "reset" or "info"')
-        played = read_played(fields) if type_ == "played" else None
-        return read_options(fields).request(cast(RequestType, type_), played=played)
-    except RequestError as error:
-        return error
+def _request(fields: dict[str, object]) -> Event:
+    """The request that is whole with its text message.
+
+    Raises:
+        RequestError: it is none of the known ones, or a field is invalid.
+    """
+    type_ = fields.get("type")
+    if type_ == "hello":
+        return read_hello(fields)
+    if not isinstance(type_, str) or type_ not in get_args(RequestType):
+        raise RequestError(f'unknown request type {describe(type_)}; send "predict", "reset" or "info"')
+    played = read_played(fields) if type_ == "played" else None
+    return read_options(fields).request(cast(RequestType, type_), played=played)
 
 
 def _image_reader(fields: dict[str, object]) -> Callable[[bytes], Image]:

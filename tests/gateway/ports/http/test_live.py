@@ -129,6 +129,28 @@ async def test_a_page_under_a_name_that_anybody_could_own_is_refused(start_gatew
                 assert response.status == 200
 
 
+async def test_a_page_of_another_origin_is_refused(start_gateway: StartGateway) -> None:
+    gateway: Gateway = await start_gateway(live="all")
+    own = f"http://127.0.0.1:{gateway.http_port}"
+    async with aiohttp.ClientSession(own) as session:
+        for origin, status in ((own, 200), ("http://evil.example", 403), ("null", 403)):
+            async with session.get("/live/events", headers={"Origin": origin}) as response:
+                assert response.status == status
+
+
+@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Real-IP"])
+@pytest.mark.parametrize(("live", "status"), [("local", 403), ("all", 200)])
+async def test_who_comes_through_a_proxy_is_not_of_this_machine(
+    start_gateway: StartGateway, header: str, live: str, status: int
+) -> None:
+    gateway: Gateway = await start_gateway(live=live)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{gateway.http_port}") as session:
+        for path in ("/live", "/live/events"):
+            async with session.get(path, headers={header: "for=203.0.113.9"}) as response:
+                assert response.status == status
+                assert status == 200 or "through a proxy" in await response.text()
+
+
 @pytest.mark.parametrize(
     ("peer", "own", "is_own"),
     [

@@ -149,6 +149,15 @@ async def test_who_brings_the_token_gets_in(path: str, headers: dict[str, str], 
         assert metric(gateway, "clients", access="authorised") == 1
 
 
+async def test_a_token_with_plus_signs_may_stand_in_a_url_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a+b/c==\n")
+    async with running_gateway(web_token_file=tmp_path / "token") as gateway:
+        for path in ("/play?token=a+b/c==", "/play?token=a%2Bb%2Fc%3D%3D"):
+            async with browser(gateway, path) as socket:
+                assert await ask(socket, RESET) == OK
+        assert (await refused(gateway, "/play?token=a-b/c=="))[0] == 401
+
+
 @pytest.mark.parametrize(
     ("path", "headers"),
     [
@@ -189,6 +198,10 @@ async def test_a_token_is_never_logged(tmp_path: Path, caplog: pytest.LogCapture
     async with running_gateway(web_token_file=tmp_path / "token") as gateway:
         async with browser(gateway, "/play?token=correct-horse", compression=None) as socket:
             await ask(socket, {"type": "info", "seed": -1})
+        async with browser(
+            gateway, "/?token=correct-horse", additional_headers={"Sec-WebSocket-Protocol": "horse"}
+        ):
+            pass
         await refused(gateway, "/play?token=wrong-horse")
         await refused(gateway, "/play?token=correct-horse", origin="http://evil.example")
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith("websockets")]

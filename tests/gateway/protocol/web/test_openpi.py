@@ -102,8 +102,8 @@ def test_other_sizes_and_kinds_of_pictures_are_taken() -> None:
         ({"image": packed(FRAME, data="text")}, "the data of 'image' is 'text'"),
         ({"image": packed(FRAME, data=None)}, "the data of 'image' is None"),
         ({"image": packed(FRAME, shape=[256, 256, 4])}, "needs 262144 bytes, not 196608"),
-        ({"image": packed(FRAME, shape=[2**31, 1, 3])}, "must be a list of its sizes"),
-        ({"image": packed(FRAME, shape=[-1, 256, 3])}, "must be a list of its sizes"),
+        ({"image": packed(FRAME, shape=[2**31, 1, 3])}, "must be a list of its sizes, and 2147483648"),
+        ({"image": packed(FRAME, shape=[-1, 256, 3])}, "must be a list of its sizes, and -1 is not"),
         ({"image": packed(FRAME, shape=[256.0, 256, 3])}, "must be a list of its sizes"),
         ({"image": packed(FRAME, shape=None)}, "must be a list of its sizes"),
         ({"image": packed(FRAME, shape=[1, 256, 256, 3])}, "'image' has 4 dimensions"),
@@ -126,6 +126,7 @@ def test_the_other_fields_are_those_of_every_request() -> None:
     assert request({"image": packed(FRAME), "prompt": 3}).prompt is None
     assert request({"image": packed(FRAME), "game": "Celeste", "prompt": "x"}).game == "Celeste"
     assert "seed must be" in refused({"image": packed(FRAME), "seed": "seven"})
+    assert "not a Array" in refused({"image": packed(FRAME), "seed": packed(FRAME)})
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,11 @@ def test_an_id_of_another_kind_is_refused(id_: str) -> None:
     assert "id is " in refused(f'{{"type": "reset", "id": {id_}}}')
 
 
+def test_a_predict_with_a_wrong_id_takes_its_picture_with_it() -> None:
+    (wrong,) = receive({"type": "predict", "id": [1]}, b"")
+    assert "id is a list" in str(wrong.event)
+
+
 def test_a_long_chunk_comes_whole() -> None:
     (one,) = receive({"type": "reset"})
     sticks, buttons = np.zeros((100, 2), np.float32), np.zeros((100, 21), np.float32)
