@@ -205,7 +205,7 @@ class GatewaySettings(BaseSettings):
     max_header_depth: Count = 16
     """TCP and web port: deepest nesting of a JSON line."""
     max_image_bytes: Bytes = 32 * 2**20
-    """TCP port: largest image file; the web port's pages, too."""
+    """TCP port, and pages on the web port: largest image file."""
     max_image_pixels: Annotated[int, Field(ge=65536, le=2**30)] = 2**25
     """Largest image, in pixels; a file that would decode to more is refused before it is decoded."""
     header_timeout_s: Seconds = 5.0
