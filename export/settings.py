@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from export.flags import finite, model_path, positive, whole
+from export.flags import MOST_INSTANCES, finite, model_path, positive, triton_instances, whole
 from export.machine import BF16_UNITS, Machine, this_machine
 
 FormatName = Literal["torchscript", "onnx"]
@@ -27,8 +27,8 @@ class ModelSettings:
     `formats`: a model of its own for each. `steps`, `context_length`: sampler steps and frames seen at once,
     None for the checkpoint's own. `cfg_scale`: classifier-free guidance, 1 for none. `max_batch_size`: None
     for 16 on GPUs and 8 on CPUs. `max_queue_size`: requests that Triton keeps waiting, 0 for no bound of
-    Triton's. `weights`: key of the checkpoint's table of weights, None for the usual one. `adapter`: folder
-    of a LoRA adapter.
+    Triton's. `triton_instances`: copies of the model that Triton runs on each device. `weights`: key of the
+    checkpoint's table of weights, None for the usual one. `adapter`: folder of a LoRA adapter.
     """
 
     formats: tuple[FormatName, ...] = ("torchscript",)
@@ -39,6 +39,7 @@ class ModelSettings:
     max_batch_size: int | None = None
     device_kind: DeviceKind = "auto"
     max_queue_size: int = 0
+    triton_instances: int = 1
     weights: str | None = None
     adapter: Path | None = None
 
@@ -166,6 +167,7 @@ def add_triton_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
             help="requests that Triton keeps waiting before it refuses more; 0: no bound but the gateway's, "
             "for Triton's own makes players wait longer",
         ),
+        add_triton_instances(parser),
         parser.add_argument(
             "--device-kind",
             choices=get_args(DeviceKind),
@@ -173,3 +175,15 @@ def add_triton_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
             help="auto leaves the choice to Triton",
         ),
     ]
+
+
+def add_triton_instances(parser: argparse.ArgumentParser) -> argparse.Action:
+    """Add how many copies of the model Triton runs on each device."""
+    return parser.add_argument(
+        "--triton-instances",
+        type=triton_instances,
+        default=1,
+        metavar="N",
+        help=f"copies of the model that Triton runs on each GPU, or on the CPU, up to {MOST_INSTANCES}; each "
+        "takes its own memory and runs batches of its own",
+    )

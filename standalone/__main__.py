@@ -25,7 +25,7 @@ with required_packages("standalone"):
         words_of,
     )
     from export.repository.reuse import DIFFERENCES
-    from export.settings import add_model_flags
+    from export.settings import add_model_flags, add_triton_instances
     from gateway.child import Told
     from gateway.command_line import allow_many_connections, parse_settings
     from gateway.commands.ready import from_this_machine
@@ -123,7 +123,7 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
         parser.add_argument(
             f"--triton-{name}-port", type=int, default=port, metavar="PORT", help="on 127.0.0.1"
         )
-    model_flags = add_model_flags(parser, for_serving=True)
+    model_flags = [*add_model_flags(parser, for_serving=True), add_triton_instances(parser)]
     taken_from_environment([checkpoint, add_models_dir(parser), *model_flags])
     given = parse(parser, arguments)
     values = given.values

@@ -20,6 +20,7 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 0.5
+LOST_A_STUB = "error: one of Triton's Python stubs has ended"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lies on Linux
 
 
@@ -66,7 +67,7 @@ def _wait_for_end(server: subprocess.Popen[bytes]) -> bool:
             lost = lost + 1 if _has_lost_a_stub(server.pid) else 0
     finally:
         os.close(server_end)
-    sys.stderr.write("error: one of Triton's Python stubs has ended\n")
+    sys.stderr.write(f"{LOST_A_STUB}\n")
     return False
 
 

@@ -154,6 +154,8 @@ class TritonServer:
         killed_by = code - 128 if code - 128 in set(signal.Signals) else None
         ended = f"exit code {code}" + (f" ({signal.Signals(killed_by).name})" if killed_by else "")
         errors = [index for index, line in enumerate(lines) if _ERROR.match(line) and _HARMLESS not in line]
+        if errors and lines[errors[-1]] == keeper.LOST_A_STUB and _stub_said_why(lines, errors):
+            errors.pop()
         if killed_by and not errors:
             return ended
         begin = errors[-1] if errors else len(lines) - 1
@@ -161,6 +163,11 @@ class TritonServer:
         text = _LOGGED.sub("", "\n".join(lines[begin:end]))
         # Triton quotes what it logs.
         return f"{ended}: " + cause_of(text.strip('"').replace("\\n", "\n"))
+
+
+def _stub_said_why(lines: list[str], errors: list[int]) -> bool:
+    """Whether the error before the last one is a stub's own, after which Triton logged nothing."""
+    return len(errors) > 1 and not any(map(_LOGGED.match, lines[errors[-2] : errors[-1]]))
 
 
 def local_triton(

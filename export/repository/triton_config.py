@@ -30,6 +30,7 @@ def fill_config(
     config.instance_group[0].kind = model_config_pb2.ModelInstanceGroup.Kind.Value(
         f"KIND_{made.device_kind.upper()}"
     )
+    config.instance_group[0].count = made.triton_instances
     if made.max_queue_size:
         bound_queue(config, made.max_queue_size)
     inputs = input_tensors(facts.horizon, facts.context_length)

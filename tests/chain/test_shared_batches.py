@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.python_stub]
 
 FORMS: dict[str, FormatName] = {"torchscript": "torchscript", "graphs": "torchscript", "onnx": "onnx"}
 STEPS, CONTEXT = 2, 3
-TOGETHER, CROWD = "nitrogen", "crowd"
+TOGETHER, CROWD, PAIR = "nitrogen", "crowd", "pair"
 TOLERANCE = 1e-4
 
 every_form = pytest.mark.parametrize("served", FORMS, indirect=True, scope="module")
 graphs_only = pytest.mark.parametrize("served", ["graphs"], indirect=True, scope="module")
+
+SETTINGS = ModelSettings(steps=STEPS, precision="fp32")
 
 Samples = dict[str, NDArray[Any]]
 
@@ -84,7 +86,7 @@ class Served:
 
 def publish(form: FormatName, models: Path) -> None:
     """The same version as two models that batch differently; Triton warms neither up."""
-    settings = ModelSettings(formats=(form,), steps=STEPS, precision="fp32", max_batch_size=32)
+    settings = replace(SETTINGS, formats=(form,), max_batch_size=32)
     suffix = FORMATS[form].suffix
     export_checkpoint(ExportOptions(checkpoint_path("tiny-ctx"), models, settings, name=CROWD))
     shutil.copytree(models / f"{CROWD}{suffix}", models / f"{TOGETHER}{suffix}")
@@ -129,7 +131,9 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             patch.setenv("NITROGEN_CUDA_GRAPHS", "stand-in")
             publish_one_that_reads_a_value(folder / "models")
             publish_one_that_reads_a_value(folder / "models", "loose", horizon=-1)
-            names += ["reads", "loose"]
+            pair = replace(SETTINGS, max_batch_size=4, triton_instances=2)
+            export_checkpoint(ExportOptions(checkpoint_path("tiny-ctx"), folder / "models", pair, name=PAIR))
+            names += ["reads", "loose", PAIR]
         with triton_serving(folder / "models", names, folder) as port, DirectCalls(port) as calls:
             yield Served(form, calls, folder / "triton.log")
 
@@ -208,7 +212,7 @@ def test_requests_at_once_each_get_their_own_answer(
 def test_ten_samples_run_in_the_graph_of_twelve(
     served: Served, crowd: list[tuple[Samples, NDArray[np.float32]]]
 ) -> None:
-    of_model = f'device="cpu",model="{TOGETHER}",version="1"'
+    of_model = f'device="cpu",model="{TOGETHER}",model_instance="{TOGETHER}_0_0",version="1"'
     names = (
         f'nitrogen_graph_runs_total{{bucket="12",{of_model}}}',
         f"nitrogen_graph_padding_total{{{of_model}}}",
@@ -225,6 +229,33 @@ def test_ten_samples_run_in_the_graph_of_twelve(
 
 
 @graphs_only
+def test_two_instances_answer_each_with_graphs_and_memory_of_its_own(
+    served: Served, crowd: list[tuple[Samples, NDArray[np.float32]]]
+) -> None:
+    of_instances = [f'model="{PAIR}",model_instance="{PAIR}_0_{number}",version="1"' for number in (0, 1)]
+
+    def runs(of_instance: str) -> float:
+        return sum(
+            value
+            for name, value in served.metrics().items()
+            if name.startswith("nitrogen_graph_runs_total") and of_instance in name
+        )
+
+    def both_have_answered() -> bool:
+        with ThreadPoolExecutor(8) as pool:
+            replies = list(pool.map(lambda one: served.calls.batch(PAIR, one[0]), crowd[:8]))
+        for reply, (_, actions) in zip(replies, crowd, strict=False):
+            assert_right(reply, actions)
+        return all(runs(of_instance) > warmed[of_instance] for of_instance in of_instances)
+
+    warmed = {of_instance: runs(of_instance) for of_instance in of_instances}
+    wait_until(both_have_answered, "both instances have answered")
+    largest = [f'nitrogen_graph_memory_bytes{{bucket="4",device="cpu",{labels}}}' for labels in of_instances]
+    memory = [served.metrics()[name] for name in largest]
+    assert memory[0] == memory[1] > 0
+
+
+@graphs_only
 def test_every_metric_of_the_graphs_is_there(served: Served) -> None:
     assert {name.partition("{")[0] for name in served.metrics()} == GRAPH_METRICS
 
@@ -233,7 +264,9 @@ def test_every_metric_of_the_graphs_is_there(served: Served) -> None:
 def test_batches_that_cannot_be_recorded_are_served_without_a_graph_and_said_once(
     served: Served, crowd: list[tuple[Samples, NDArray[np.float32]]]
 ) -> None:
-    missing = 'nitrogen_graph_missing_total{device="cpu",model="reads",version="1"}'
+    missing = (
+        'nitrogen_graph_missing_total{device="cpu",model="reads",model_instance="reads_0_0",version="1"}'
+    )
     before = served.metrics()[missing]
 
     for rows in (1, 3, 2, 4):

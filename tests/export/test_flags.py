@@ -70,6 +70,11 @@ def test_an_empty_variable_is_none() -> None:
             "fp8",
             "NITROGEN_PRECISION is 'fp8', but one of auto, fp32, bf16, fp16 is needed",
         ),
+        (
+            "NITROGEN_TRITON_INSTANCES",
+            "17",
+            "NITROGEN_TRITON_INSTANCES is '17', but a whole number from 1 to 16 is needed",
+        ),
         ("NITROGEN_DEVICE_KIND", "tpu", "NITROGEN_DEVICE_KIND is 'tpu', but one of auto, cpu, gpu is needed"),
         (
             "NITROGEN_MODEL",
@@ -87,6 +92,18 @@ def test_a_wrong_variable_is_one_sentence_that_names_it(
     assert str(raised.value) == sentence
 
 
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [("0", "0 is not a whole number above 0"), ("17", "17 is more than 16, the most instances")],
+)
+def test_a_wrong_number_of_instances_is_refused(
+    number: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse(export_parser(), ["--repository=r", f"--triton-instances={number}"])
+    assert capsys.readouterr().err.endswith(f"error: argument --triton-instances: {sentence}\n")
+
+
 def test_what_an_export_is_made_of_has_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = {
         "CHECKPOINT": "demo",
@@ -100,6 +117,7 @@ def test_what_an_export_is_made_of_has_variables(monkeypatch: pytest.MonkeyPatch
         "LORA": "adapter",
         "MAX_BATCH_SIZE": "3",
         "MAX_QUEUE_SIZE": "100",
+        "TRITON_INSTANCES": "2",
         "DEVICE_KIND": "gpu",
         "KEEP": "0",
         "TRITON_KEY_FILE": "key",

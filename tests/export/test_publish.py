@@ -103,6 +103,13 @@ def test_triton_bounds_its_queue_when_asked_to(tmp_path: Path) -> None:
     assert version.manifest.made.max_queue_size == 5
 
 
+def test_triton_runs_as_many_instances_as_asked_for(tmp_path: Path) -> None:
+    version = export(tmp_path, triton_instances=3)
+
+    assert config_of(tmp_path / "nitrogen").instance_group[0].count == 3
+    assert version.manifest.made.triton_instances == 3
+
+
 def test_every_batch_size_is_warmed_up(tmp_path: Path) -> None:
     config = config_of(export(tmp_path, max_batch_size=3).folder)
 

@@ -77,6 +77,7 @@ OTHERS = [
     replace(MADE, max_batch_size=3),
     replace(MADE, max_batch_size=None),
     replace(MADE, max_queue_size=5),
+    replace(MADE, triton_instances=2),
     replace(MADE, device_kind="gpu"),
     replace(MADE, weights="model_ema"),
 ]
@@ -195,6 +196,16 @@ def test_a_version_from_before_queues_were_noted_has_a_bound(repository: Path) -
     path.write_text(json.dumps(manifest))
     assert found(repository, replace(MADE_OF_AUTO, max_queue_size=256))
     assert not found(repository, replace(MADE_OF_AUTO, max_queue_size=0))
+
+
+def test_a_version_from_before_instances_were_noted_has_one(repository: Path) -> None:
+    publish_light(repository, 1)
+    path = repository / "nitrogen" / "1" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["triton_instances"]
+    path.write_text(json.dumps(manifest))
+    assert found(repository, MADE_OF_AUTO)
+    assert not found(repository, replace(MADE_OF_AUTO, triton_instances=2))
 
 
 def test_reuse_and_a_version_of_ones_own_are_a_contradiction(repository: Path) -> None:

@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from standalone.__main__ import _parse
 from tests.export.light_versions import CHECKPOINT, publish_light
 
 
@@ -32,3 +35,12 @@ def test_what_went_wrong_is_told_on_stdout_instead(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stdout.startswith("no checkpoint 'nowhere.pt': give the path of a file")
     assert done.stderr == ""
+
+
+def test_it_is_told_how_many_instances_triton_is_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "--triton-instances=1" in _parse([]).wanted.flags
+    monkeypatch.setenv("NITROGEN_TRITON_INSTANCES", "2")
+    flags = _parse([]).wanted.flags
+    assert "--triton-instances=2" in flags
+    assert "--any=triton_instances" not in flags
+    assert "--triton-instances=3" in _parse(["--triton-instances=3"]).wanted.flags

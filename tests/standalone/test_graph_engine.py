@@ -14,6 +14,7 @@ from export.formats.torchscript import save_torchscript
 from export.network.precision import lower_precision
 from export.settings import Precision
 from standalone.backends.pytorch.graph_engine.engine import Batch, DirectEngine, GraphEngine, buckets
+from standalone.backends.pytorch.graph_engine.lost_device import is_lost
 from standalone.backends.pytorch.graph_engine.recorders import StandIn
 from tests.export.golden_networks import golden_network
 
@@ -136,6 +137,15 @@ def test_a_batch_of_another_shape_fails_and_the_next_one_does_not() -> None:
         engine.run(wrong)
 
     assert not engine.run(requests(5)).outputs[0].isnan().any()
+
+
+def test_an_error_of_one_batch_loses_no_device() -> None:
+    wrong = {"x": [torch.zeros(1, 4)], "count": [torch.zeros(1, 1, dtype=torch.int64)]}
+    with pytest.raises(RuntimeError) as raised:
+        engine_of(Squares()).run(wrong)
+
+    assert not is_lost(CPU, raised.value)
+    assert is_lost(CPU, RuntimeError("CUDA error: an illegal memory access was encountered"))
 
 
 @pytest.mark.parametrize(

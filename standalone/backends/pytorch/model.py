@@ -7,9 +7,10 @@ graph. NITROGEN_CUDA_GRAPHS=off turns the graphs off; `stand-in` runs all but CU
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import torch
@@ -18,12 +19,14 @@ from torch.utils.dlpack import from_dlpack
 
 if TYPE_CHECKING:
     from standalone.backends.pytorch.graph_engine.engine import DirectEngine, Engine, GraphEngine
+    from standalone.backends.pytorch.graph_engine.lost_device import is_lost
     from standalone.backends.pytorch.graph_engine.metrics import GraphMetrics
     from standalone.backends.pytorch.graph_engine.recorders import CudaGraphs, Forward, Recorder, StandIn
     from standalone.backends.pytorch.packed_linears import pack_linears
 else:
     # Triton has this file's folder on the path.
     from graph_engine.engine import DirectEngine, GraphEngine
+    from graph_engine.lost_device import is_lost
     from graph_engine.metrics import GraphMetrics
     from graph_engine.recorders import CudaGraphs, StandIn
     from packed_linears import pack_linears
@@ -38,7 +41,8 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Load `<model folder>/<version>/model.pt` on the instance's device, and record its graphs."""
         config = json.loads(args["model_config"])
-        device = _device(args)
+        self.name = args["model_name"]
+        self.device = device = _device(args)
         file_name = config.get("default_model_filename") or "model.pt"
         path = Path(args["model_repository"], args["model_version"], file_name)
         if path.stat().st_size < _ONE_THREAD_BYTES:
@@ -82,6 +86,8 @@ class TritonPythonModel:
             with torch.jit.optimized_execution(self.optimized):  # type: ignore[attr-defined] # untyped
                 run = self.engine.run(batch)
         except RuntimeError as error:
+            if is_lost(self.device, error):
+                _end(f"{self.name} ends, because {self.device} fails every call from now on: {error}")
             # A response of its own for each: a shared one loses its message after the first.
             return [pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error))) for _ in requests]
         if self.metrics is not None:
@@ -128,8 +134,17 @@ class TritonPythonModel:
                 f"{name} version {version} on {device} serves batches of {failed} without a "
                 f"graph: {next(iter(engine.failures.values()))}"
             )
-        self.metrics = GraphMetrics(engine, {"model": name, "version": version, "device": str(device)})
+        labels = {"model": name, "version": version, "device": str(device)}
+        self.metrics = GraphMetrics(engine, {**labels, "model_instance": args["model_instance_name"]})
         return engine
+
+
+def _end(reason: str) -> NoReturn:
+    """End the stub, and with it Triton: the keeper does that, for Triton starts no stub again."""
+    # Triton's own log would be written by a thread that ends, too.
+    sys.stderr.write(f"error: {reason}\n")
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _has_fixed_shapes(config: dict[str, Any]) -> bool:
