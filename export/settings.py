@@ -68,7 +68,7 @@ class ExportOptions:
     force: bool = False
 
 
-def export_options(values: Mapping[str, Any]) -> tuple[ExportOptions, str]:
+def export_options(values: Mapping[str, Any], *, is_demo: bool) -> tuple[ExportOptions, str]:
     """The options in a parsed command line, whose values have the names of the fields.
 
     Returns:
@@ -78,7 +78,9 @@ def export_options(values: Mapping[str, Any]) -> tuple[ExportOptions, str]:
     if values["format"] == "both":
         formats = get_args(FormatName)
     elif values["format"] == "auto":
-        name, why = fastest_format(values["precision"], values["device_kind"], this_machine())
+        name, why = fastest_format(
+            values["precision"], values["device_kind"], this_machine(), is_demo=is_demo
+        )
         formats = (name,)
     given = {**values, "formats": formats, "plain_name": values["format"] == "auto"}
     settings = ModelSettings(**{name: given[name] for name in SETTINGS})
@@ -87,7 +89,11 @@ def export_options(values: Mapping[str, Any]) -> tuple[ExportOptions, str]:
 
 
 def fastest_format(
-    precision: Precision | Literal["auto"], device_kind: DeviceKind, machine: Machine
+    precision: Precision | Literal["auto"],
+    device_kind: DeviceKind,
+    machine: Machine,
+    *,
+    is_demo: bool,
 ) -> tuple[FormatName, str]:
     """The format that answers fastest in a precision, and why (docs/formats.md has the figures)."""
     if device_kind == "gpu":
@@ -98,6 +104,8 @@ def fastest_format(
         return "torchscript", f"because --precision is {precision}, and ONNX on CPUs is fp32"
     if precision == "fp32":
         return "onnx", "the faster one in fp32 on CPUs"
+    if is_demo:
+        return "onnx", "because the demo is too small for bf16 to pay on CPUs"
     if machine.bf16_units:
         return "torchscript", f"because this CPU multiplies bf16 ({', '.join(machine.bf16_units)})"
     return "onnx", f"because this CPU has no bf16 units ({' or '.join(BF16_UNITS)})"

@@ -72,7 +72,7 @@ def _run(given: Given) -> None:
     reuse, triton = values["reuse"], values["triton"]
     _refuse_contradictions(given)
     key = None if triton is None else key_of(values["triton_key_file"])
-    options, why = export_options(values)
+    options, why = export_options(values, is_demo=values["checkpoint"] == DEMO)
     if given.variables:
         logger.info("from the environment: %s", given)
     if why:

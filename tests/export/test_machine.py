@@ -61,4 +61,10 @@ def test_this_machine_is_the_one_that_pytorch_sees() -> None:
 def test_auto_is_the_fastest_format_and_says_why(
     precision: str, device_kind: str, machine: Machine, name: str, why: str
 ) -> None:
-    assert fastest_format(precision, device_kind, machine) == (name, why)  # type: ignore[arg-type] # literals
+    assert fastest_format(precision, device_kind, machine, is_demo=False) == (name, why)  # type: ignore[arg-type] # literals
+
+
+def test_the_demo_is_too_small_for_bf16() -> None:
+    for machine, name in ((WITH_UNITS, "onnx"), (PLAIN, "onnx"), (WITH_GPU, "torchscript")):
+        assert fastest_format("auto", "auto", machine, is_demo=True)[0] == name
+    assert fastest_format("bf16", "auto", WITH_UNITS, is_demo=True)[0] == "torchscript"
