@@ -32,6 +32,7 @@ def triton_says(code: grpc.StatusCode, details: str) -> str:
         (triton_says(UNAVAILABLE, "Request timeout expired"), "ModelTooSlowError"),
         (triton_says(grpc.StatusCode.DEADLINE_EXCEEDED, "late"), "ModelTooSlowError"),
         (triton_says(UNAVAILABLE, "Request for unknown model: gone"), "ModelUnavailableError"),
+        (triton_says(UNAVAILABLE, "Server is stopping, scheduler for model has"), "ModelUnavailableError"),
         (triton_says(UNAVAILABLE, "failed to connect to all addresses"), "ModelUnavailableError"),
         (triton_says(UNAVAILABLE, "CERTIFICATE_VERIFY_FAILED"), "ModelUnavailableError"),
         (triton_says(grpc.StatusCode.CANCELLED, "cancelled"), "ModelUnavailableError"),
