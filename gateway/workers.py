@@ -24,7 +24,7 @@ from gateway.ports.all_ports import PORTS
 from gateway.ports.http.server import HttpServer
 from gateway.ports.sockets import cannot_bind, port_of
 from gateway.settings import GatewaySettings
-from gateway.telemetry.live import Snapshot, Wanted, merged
+from gateway.telemetry.live_snapshots import Snapshot, Wanted, merged
 from gateway.telemetry.merged import merge_expositions
 
 logger = logging.getLogger(__name__)

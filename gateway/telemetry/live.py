@@ -21,6 +21,7 @@ from contract.gamepad import CHUNK_WIDTHS
 from contract.tensors import FRAME_SHAPE
 from gateway.protocol.messages import ActionChunk, PlayedRow, Request, Unset
 from gateway.safe_text import one_line, shortened
+from gateway.telemetry.live_snapshots import MAX_SENTENCES, MAX_SHOWN_PLAYERS, Snapshot, Wanted
 from gateway.telemetry.port_metrics import Stages
 
 _WATCHED_FOR_S = 2.0
@@ -28,28 +29,11 @@ _WATCHED_FOR_S = 2.0
 _PLAYS_FOR_S = 10.0
 _KEPT_SECONDS = 5
 _MAX_PLAYERS = 1000
-_MAX_SHOWN_PLAYERS = 100
 _MAX_CHOSEN = 16
-_MAX_SENTENCES = 3
 _MAX_CAUSES = 32
 _MAX_CHARACTERS = 300
 _MAX_NAME_CHARACTERS = 80
 _FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-
-Snapshot = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a snapshot is to hold.
-
-    `chosen`: a player's id, "" for none. `known_change`: the number of that player's last change that the
-    asker has seen. `has_players`: whether the list of players, and the errors, are wanted, too.
-    """
-
-    chosen: str = ""
-    known_change: int = 0
-    has_players: bool = True
 
 
 @dataclass(slots=True)
@@ -113,7 +97,7 @@ class _Errors:
     """How often requests failed for one cause; of the last ones when, whose, and what was told."""
 
     count: int = 0
-    sentences: deque[tuple[float, str, str]] = field(default_factory=lambda: deque(maxlen=_MAX_SENTENCES))
+    sentences: deque[tuple[float, str, str]] = field(default_factory=lambda: deque(maxlen=MAX_SENTENCES))
 
 
 class Live:
@@ -203,7 +187,7 @@ class Live:
         if wanted.has_players:
             self._drop_absent(now)
             players = sorted(self._players.values(), key=lambda one: (one.since, one.id))
-            found["players"] = [_line(one, now) for one in players[:_MAX_SHOWN_PLAYERS]]
+            found["players"] = [_line(one, now) for one in players[:MAX_SHOWN_PLAYERS]]
             found["count"] = len(players)
             found["errors"] = {cause: _told(errors, now) for cause, errors in self._errors.items()}
         if wanted.chosen:
@@ -277,30 +261,6 @@ class Live:
         if isinstance(request.game, Unset):
             return _short(self._default_game)
         return "none" if request.game is None else _short(str(request.game))
-
-
-def merged(snapshots: list[Snapshot]) -> Snapshot:
-    """Return the snapshots of several workers as one."""
-    found: Snapshot = {}
-    if any("players" in one for one in snapshots):
-        players = [player for one in snapshots for player in one.get("players", [])]
-        players.sort(key=lambda player: (-player["age_s"], player["id"]))
-        found["players"] = players[:_MAX_SHOWN_PLAYERS]
-        found["count"] = sum(one.get("count", 0) for one in snapshots)
-        causes = dict.fromkeys(cause for one in snapshots for cause in one.get("errors", {}))
-        found["errors"] = {
-            cause: _together([one["errors"][cause] for one in snapshots if cause in one.get("errors", {})])
-            for cause in causes
-        }
-    for one in snapshots:
-        if "chosen" in one:
-            found["chosen"] = one["chosen"]
-    return found
-
-
-def _together(errors: list[dict[str, Any]]) -> dict[str, Any]:
-    last = sorted((told for one in errors for told in one["last"]), key=lambda told: told["ago_s"])
-    return {"count": sum(one["count"] for one in errors), "last": last[:_MAX_SENTENCES]}
 
 
 def _told(errors: _Errors, now: float) -> dict[str, Any]:

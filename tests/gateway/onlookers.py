@@ -12,6 +12,7 @@ from tests.patience import WITHIN_S
 from tests.stack import JsonClient
 from tests.stand_ins.timed_answers import frame
 
+GREY = frame(40).tobytes()
 ROW = {"by": "human", "buttons": [1] * 21, "j_left": [1, 0], "j_right": [0, 0]}
 
 
@@ -55,13 +56,13 @@ async def looking(port: int, player: str = "") -> AsyncIterator[Onlooker]:
 
 
 @asynccontextmanager
-async def playing(port: int, **fields: object) -> AsyncIterator[None]:
-    """A player who sends frames, and tells what was pressed, until the end."""
+async def playing(port: int, picture: bytes = GREY, **fields: object) -> AsyncIterator[None]:
+    """A player who sends a picture again and again, and tells what was pressed, until the end."""
 
     def play() -> None:
         with JsonClient(port) as client:
             while not over.is_set():
-                client.request({"type": "predict", **fields}, frame(40).tobytes())
+                client.request({"type": "predict", **fields}, picture)
                 client.request({"type": "played", "tick": 1, "rows": [ROW]})
 
     over = asyncio.Event()

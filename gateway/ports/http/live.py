@@ -17,7 +17,7 @@ from gateway.ports.addresses import is_loopback
 from gateway.ports.origins import Origins
 from gateway.ports.static_files import PAGES, StaticFiles
 from gateway.settings import GatewaySettings
-from gateway.telemetry.live import Snapshot, Wanted
+from gateway.telemetry.live_snapshots import Snapshot, Wanted
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ import pytest_asyncio
 
 from contract.tensors import FRAME_SHAPE
 from gateway.protocol.messages import ActionChunk, PlayedRow, Request
-from gateway.telemetry.live import Live, Wanted, merged
+from gateway.telemetry.live import Live
+from gateway.telemetry.live_snapshots import Wanted, merged
 from gateway.telemetry.port_metrics import Stages
 from tests.stack import wait_until
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import base64
+import socket
 
 import aiohttp
 import cv2
 import numpy as np
 import pytest
 
+from contract.tensors import FRAME_SHAPE
 from gateway.ports.http.live import is_of_this_machine
 from gateway.server import Gateway
 from tests.black_frame import FRAME
@@ -66,10 +68,15 @@ async def test_a_hostile_name_stays_within_its_event(start_gateway: StartGateway
 
 async def test_nobody_waits_for_an_onlooker_who_reads_nothing(start_gateway: StartGateway) -> None:
     gateway: Gateway = await start_gateway()
-    async with playing(gateway.port_numbers["tcp"]):
+    # Pictures that fill what the system keeps for a reader, who has little room himself.
+    noise = np.random.default_rng(7).integers(0, 256, FRAME_SHAPE, np.uint8).tobytes()
+    async with playing(gateway.port_numbers["tcp"], noise):
         async with looking(gateway.http_port) as onlooker:
             id_ = (await onlooker.player())["id"]
-        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.http_port)
+        socket_ = socket.socket()
+        socket_.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        socket_.connect(("127.0.0.1", gateway.http_port))
+        reader, writer = await asyncio.open_connection(sock=socket_)
         request = f"GET /live/events?player={id_} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
         writer.write(request.encode())
         # It has begun, and nothing more of it is read.
