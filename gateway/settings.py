@@ -199,7 +199,7 @@ class GatewaySettings(BaseSettings):
     """Seconds after which a request on the web port gets an error reply."""
     max_message_bytes: Bytes = 64 * 2**20
     """ZeroMQ port: larger messages get an error reply; four times larger ones lose their connection. A larger
-    one of an openpi client ends its connection."""
+    one of an openpi client on the web port ends its connection."""
     max_header_bytes: Bytes = 64 * 2**10
     """TCP and web port: longest JSON line."""
     max_header_depth: Count = 16

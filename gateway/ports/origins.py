@@ -1,4 +1,4 @@
-"""Whose pages may use the web port: a browser sends a stranger's page's requests as readily as ours.
+"""Whose pages may use the gateway: a browser sends a stranger's page's requests as readily as ours.
 
 A page of another site that opens a WebSocket here is known by its origin. One that had its own name point at
 this machine (DNS rebinding) comes with an origin of the same name, so names that anybody can own do not pass
@@ -18,7 +18,7 @@ _LOCAL_SUFFIXES = (".local", ".localhost", ".internal", ".lan", ".home.arpa")
 
 
 class Origins:
-    """The origins that may use the port. `listed`: those that the operator named, by `parse_origin`."""
+    """The origins that may use a port. `listed`: those that the operator named, by `parse_origin`."""
 
     def __init__(self, listed: Sequence[str]) -> None:
         self._listed = frozenset(listed)

@@ -32,6 +32,12 @@ def read_token(path: Path | None, flag: str) -> bytes | None:
     return token.encode()
 
 
+def is_token(given: str, token: bytes) -> bool:
+    """Return whether a client's text is the token, in a time that does not tell how much of it fits."""
+    # Halves of surrogate pairs are not UTF-8, and JSON can bring them.
+    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), token)
+
+
 class TokenGate:
     """Lets one client's requests through once its hello has brought the token, or at once without one.
 
@@ -57,9 +63,7 @@ class TokenGate:
         return self._refusal(HELLO_FIRST)
 
     def _greet(self, hello: Hello) -> Reply | AccessError:
-        # Halves of surrogate pairs are not UTF-8, and JSON can bring them.
-        given = hello.token.encode("utf-8", "surrogatepass")
-        if self._token is not None and not hmac.compare_digest(given, self._token):
+        if self._token is not None and not is_token(hello.token, self._token):
             return self._refusal(_WRONG)
         self.is_open = True
         return Reply()

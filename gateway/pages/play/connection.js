@@ -9,7 +9,7 @@ const SILENCE_MS = 40_000;
 export class ConnectionLostError extends Error {}
 
 // What the gateway answers to whom it does not let in, with a sentence.
-const REFUSALS = [401, 403];
+const REFUSALS = [401, 403, 503];
 
 /**
  * `address`: of the WebSocket. `changed(isOpen, why)`: called when it opens, and when it ends or does not open;

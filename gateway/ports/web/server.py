@@ -1,7 +1,6 @@
 """Port 5557: the play page and WebSockets, who may connect, how many, and for how long."""
 
 import asyncio
-import hmac
 import http
 import logging
 import socket
@@ -15,7 +14,7 @@ from gateway.ports.origins import Origins
 from gateway.ports.port import Services
 from gateway.ports.sockets import end_by_reset, tls_context
 from gateway.ports.static_files import PAGES, StaticFiles
-from gateway.ports.token import read_token
+from gateway.ports.token import is_token, read_token
 from gateway.ports.watch import watch_connections
 from gateway.ports.web.connection import WebConnection
 from gateway.ports.web.player import Messages, Player
@@ -194,9 +193,7 @@ class WebServer:
         for one in request.query.getall("token", []):
             # A plus sign that was typed as it is stands for a blank in a URL.
             candidates += [one, one.replace(" ", "+")]
-        return any(
-            hmac.compare_digest(one.encode("utf-8", "surrogatepass"), self._token) for one in candidates
-        )
+        return any(is_token(one, self._token) for one in candidates)
 
 
 def _told(status: http.HTTPStatus, sentence: str) -> web.Response:
