@@ -74,7 +74,7 @@ def looking(browser: Browser, port: int, context: dict[str, Any] | None = None) 
     """The page, once it shows a player's picture."""
     with open_page(browser, context) as opened:
         opened.page.add_init_script(WATCH_PAD)
-        opened.page.goto(f"http://127.0.0.1:{port}/live")
+        opened.goto(f"http://127.0.0.1:{port}/live")
         opened.page.wait_for_selector("#seen", state="visible")
         yield opened
 
@@ -179,7 +179,7 @@ def test_a_gateway_that_restarts_is_told_and_the_page_goes_on(browser: Browser, 
 
 def test_nobody_playing_is_said(browser: Browser, tiny_stack: Stack) -> None:
     with gateway_process(tiny_stack.triton_endpoint) as gateway, open_page(browser) as opened:
-        opened.page.goto(f"http://127.0.0.1:{gateway.http}/live")
+        opened.goto(f"http://127.0.0.1:{gateway.http}/live")
         opened.wait_for_text("#connection", "Live")
         assert opened.text("#nobody").startswith("Nobody plays at the moment.")
         assert opened.text("#no-errors") == "None."
