@@ -6,12 +6,12 @@ import torch
 def is_lost(device: torch.device, error: RuntimeError) -> bool:
     """Whether a device will answer no call of this process any more, after one that failed with an error.
 
-    A CPU cannot be asked, and is lost for the stand-in's tests: when the error calls itself one of CUDA.
+    A GPU is asked. A CPU is lost for the stand-in's tests alone, when the error calls itself one of CUDA.
     """
-    if device.type != "cuda":
-        return "CUDA error" in str(error)
-    try:  # pragma: no cover - needs a GPU
-        torch.cuda.synchronize(device)
-    except RuntimeError:  # pragma: no cover
-        return True
-    return False  # pragma: no cover
+    if device.type == "cuda":  # pragma: no cover - needs a GPU
+        try:
+            torch.cuda.synchronize(device)
+        except RuntimeError:
+            return True
+        return False
+    return "CUDA error" in str(error)
