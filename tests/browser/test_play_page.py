@@ -125,6 +125,46 @@ def test_player_takes_over_with_a_key_and_gives_back_with_another(browser: Brows
         assert traffic.errors == []
 
 
+def test_a_button_is_held_as_long_as_one_of_its_keys_is(browser: Browser, stack: Stack) -> None:
+    with playing(browser, stack.web_port) as (opened, traffic):
+        keyboard = opened.page.keyboard
+        for key in ("ArrowRight", "KeyD", "KeyK"):
+            keyboard.down(key)
+        keyboard.up("KeyD")
+        keyboard.up("KeyK")
+        opened.wait_until(
+            lambda: traffic.played and pressed(traffic.played[-1]["buttons"]) == ["DPAD_RIGHT"],
+            "the arrow key still holds the button",
+        )
+        keyboard.up("ArrowRight")
+        opened.wait_until(lambda: pressed(traffic.played[-1]["buttons"]) == [], "both are up")
+
+
+def test_a_gamepad_that_lies_still_leaves_the_sticks_to_the_other(browser: Browser, stack: Stack) -> None:
+    still = "{connected: true, mapping: 'standard', buttons: [], axes: [0, 0.1]}"
+    pushed = still.replace("[0, 0.1]", "[1.01, 0, 0, -0.75]")
+    with playing(browser, stack.web_port) as (opened, traffic):
+        opened.page.evaluate(f"() => {{ navigator.getGamepads = () => [null, {pushed}, {still}]; }}")
+        opened.wait_for_text("#by", "You play")
+        opened.wait_until(
+            lambda: traffic.played and traffic.played[-1]["by"] == "human",
+            "the server is told what the player pressed",
+        )
+        assert (traffic.played[-1]["j_left"], traffic.played[-1]["j_right"]) == ([1, 0], [0, -0.75])
+        assert traffic.errors == []
+
+
+def test_what_was_pressed_until_a_restart_is_told(browser: Browser, stack: Stack) -> None:
+    with playing(browser, stack.web_port) as (opened, traffic):
+        opened.page.keyboard.down("ArrowRight")
+        opened.wait_for_text("#by", "You play")
+        opened.page.click("#restart")
+        opened.wait_until(lambda: traffic.asked.count("reset") > 1, "the game has begun again")
+        last = len(traffic.asked) - traffic.asked[::-1].index("reset") - 1
+        assert traffic.asked[last - 1] == "played"
+        assert traffic.errors == []
+
+
 def test_menu_buttons_are_pressed_only_where_they_are_switched_on(browser: Browser, stack: Stack) -> None:
     with playing(browser, stack.web_port) as (opened, traffic):
 

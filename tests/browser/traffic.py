@@ -21,7 +21,10 @@ WATCH_PAD = """
 
 
 class Traffic:
-    """What a page's WebSocket carries: each `predict` and its picture, chunks, rows of `played`, errors."""
+    """What a page's WebSocket carries: each `predict` and its picture, chunks, rows of `played`, errors.
+
+    `asked`: the types of all requests but `info`, which comes by the clock.
+    """
 
     def __init__(self, page: Page) -> None:
         self.pictures: dict[int, bytes] = {}
@@ -29,6 +32,7 @@ class Traffic:
         self.chunks: dict[int, dict[str, Any]] = {}
         self.played: list[dict[str, Any]] = []
         self.errors: list[str] = []
+        self.asked: list[str] = []
         self._last = 0
         page.on("websocket", self._watch)
 
@@ -41,6 +45,8 @@ class Traffic:
             self.pictures[self._last] = payload
             return
         fields = json.loads(payload)
+        if fields["type"] != "info":
+            self.asked.append(fields["type"])
         if fields["type"] == "predict":
             self._last = fields["id"]
             self.predicts[self._last] = fields

@@ -22,33 +22,37 @@ const TOUCHED = 0.5;
 /** `giveBack`: called when the key for it is pressed. */
 export class Inputs {
   constructor(giveBack) {
-    this.keys = new Set();
+    this.keys = new Set(); // by where they sit: two may press the same button
     addEventListener("keydown", (event) => {
       if (event.code === GIVE_BACK) giveBack();
       if (!isForGame(event)) return;
       event.preventDefault();
-      this.keys.add(KEYS[event.code]);
+      this.keys.add(event.code);
     });
-    addEventListener("keyup", ({ code }) => this.keys.delete(KEYS[code]));
+    addEventListener("keyup", ({ code }) => this.keys.delete(code));
     addEventListener("blur", () => this.keys.clear());
   }
 
   /** What the player presses now, and whether that is anything. */
   read() {
-    const pressed = new Set(this.keys);
-    let [left, right] = [[0, 0], [0, 0]];
+    const pressed = new Set([...this.keys].map((code) => KEYS[code]));
+    const sticks = [[0, 0], [0, 0]];
     for (const pad of navigator.getGamepads?.() ?? []) {
       if (!pad?.connected || pad.mapping !== "standard") continue;
       pad.buttons.forEach((button, number) => {
         if (button.pressed && STANDARD[number]) pressed.add(STANDARD[number]);
       });
-      const axes = pad.axes.map((value) => (Math.abs(value) < REST ? 0 : Math.max(-1, Math.min(1, value))));
-      left = axes.slice(0, 2);
-      right = axes.slice(2, 4);
+      pad.axes.slice(0, 4).forEach((value, axis) => push(sticks[axis >> 1], axis % 2, value));
     }
-    const isTouched = pressed.size > 0 || [...left, ...right].some((value) => Math.abs(value) >= TOUCHED);
-    return { pad: row(pressed, left, right), isTouched };
+    const isTouched = pressed.size > 0 || sticks.flat().some((value) => Math.abs(value) >= TOUCHED);
+    return { pad: row(pressed, ...sticks), isTouched };
   }
+}
+
+/** Push a stick's axis to a value, unless another gamepad pushes it further. */
+function push(stick, axis, value) {
+  if (Math.abs(value) < Math.max(REST, Math.abs(stick[axis]))) return;
+  stick[axis] = Math.max(-1, Math.min(1, value));
 }
 
 /** Whether a key is the game's: one of its own, not a shortcut, and not what a control of the page takes. */

@@ -55,6 +55,7 @@ export class Player {
 
   /** Begin with no chunk, and tell the server to forget the pictures so far. */
   begin() {
+    this.tellPlayed();
     this.restart();
     this.connection.request({ type: "reset" }).catch(ignoreLoss);
   }
