@@ -11,18 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contract.tensors import FRAME_BYTES, FRAME_SHAPE
-from gateway.errors import ImageError, RequestError
+from gateway.errors import ImageError
+from gateway.protocol.formats.bounded_msgpack import MsgpackLimits, read_msgpack
 from gateway.protocol.formats.known_messages import MOST_BYTES, KnownMessages
 from gateway.protocol.formats.request_fields import WANTED_PIXELS, fields_of, pixels_of, request_of
 from gateway.protocol.messages import RESIZE_MODES, Image, ImageFile, RawFrame, Reply, Request, ResizeMode
 from gateway.safe_text import describe
 
-# What the longest `played` needs, a map and three lists a row, and some more. An empty list takes 56 bytes of
-# memory and 1 of the message, so their number is bounded too: what remains is the data itself.
-MAX_CONTAINERS = 300
-MAX_CONTAINER_ITEMS = 64
-MAX_TEXT_BYTES = 4096
-
+# Maps and arrays for the longest `played`, a map and three lists a row, and some more.
+_LIMITS = MsgpackLimits(containers=300, items=64, text_bytes=4096)
+_WANTED_MESSAGE = "send one map, packed whole, of plain values and bytes"
 _WANTED = (
     f'{WANTED_PIXELS} as {{"shape": [H, W, 3], "dtype": "uint8", "data": bytes}}, '
     'or a file as {"file": bytes}'
@@ -44,7 +42,7 @@ def decode_request(data: bytes | memoryview) -> Request:
     """
     request = _known.request(data)
     if request is None:
-        request = request_of(_read(data), _image)
+        request = request_of(read_msgpack(data, _LIMITS, "the message", _WANTED_MESSAGE), _image)
         if isinstance(request.image, RawFrame):
             _known.learn(data, _frame_at(data), request)
     return request
@@ -59,42 +57,6 @@ def _frame_at(data: bytes | memoryview) -> int:
 def encode_reply(reply: Reply) -> bytes:
     """The reply as a msgpack map; the chunk's arrays are maps of shape, dtype "float32" and data."""
     return cast(bytes, msgpack.packb(fields_of(reply, _array)))
-
-
-def _read(data: bytes | memoryview) -> object:
-    containers = 0
-
-    def count(container: Any) -> Any:  # noqa: ANN401 - whatever the message holds
-        nonlocal containers
-        containers += 1
-        if containers > MAX_CONTAINERS:
-            raise ValueError(f"more than {MAX_CONTAINERS} maps and arrays")
-        return container
-
-    try:
-        return msgpack.unpackb(
-            data,
-            raw=False,
-            strict_map_key=True,
-            object_hook=count,
-            list_hook=count,
-            ext_hook=_refuse_extension,
-            max_bin_len=len(data),
-            max_str_len=MAX_TEXT_BYTES,
-            max_array_len=MAX_CONTAINER_ITEMS,
-            max_map_len=MAX_CONTAINER_ITEMS,
-            max_ext_len=0,
-        )
-    except ValueError as error:  # msgpack's own errors, and text that is no UTF-8
-        shown = str(error)[:200] or type(error).__name__
-        raise RequestError(
-            f"the message is no msgpack that is taken ({shown}); send one map, packed whole, "
-            "of plain values and bytes"
-        ) from error
-
-
-def _refuse_extension(code: int, data: bytes) -> object:
-    raise ValueError(f"an extension type ({code}, {len(data)} bytes)")
 
 
 def _image(fields: object) -> Image:

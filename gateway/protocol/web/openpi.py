@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from contract.gamepad import BUTTONS, CHUNK_WIDTHS
 from contract.tensors import FRAME_SHAPE
 from gateway.errors import ImageError, RequestError
+from gateway.protocol.formats.bounded_msgpack import MsgpackLimits, read_msgpack
 from gateway.protocol.formats.request_fields import pixels_of
 from gateway.protocol.messages import ActionChunk, Image, ImageFile, Pixels, RawFrame, Reply, Request
 from gateway.protocol.options import read_options
@@ -25,8 +26,7 @@ from gateway.safe_text import describe, listed
 
 # An observation may hold a robot's arrays and lists of numbers beside its picture; none of them is looked at.
 MAX_CONTAINERS = 256
-MAX_CONTAINER_ITEMS = 4096
-MAX_TEXT_BYTES = 4096
+_LIMITS = MsgpackLimits(MAX_CONTAINERS, items=4096, text_bytes=4096)
 
 # The columns of `actions`.
 ACTION_NAMES = (*BUTTONS, "J_LEFT_X", "J_LEFT_Y", "J_RIGHT_X", "J_RIGHT_Y")
@@ -140,41 +140,18 @@ def _array(array: NDArray[np.float32]) -> dict[bytes, object]:
 
 
 def _read(data: bytes) -> dict[Any, object]:
-    containers = 0
-
-    def count(container: Any) -> Any:  # noqa: ANN401 - whatever the message holds
-        nonlocal containers
-        containers += 1
-        if containers > MAX_CONTAINERS:
-            raise ValueError(f"more than {MAX_CONTAINERS} maps and arrays")
-        return container
-
-    def mapped(fields: dict[Any, Any]) -> object:
-        count(fields)
-        if b"__ndarray__" in fields:
-            return Array(fields.get(b"dtype"), fields.get(b"shape"), fields.get(b"data"))
-        if b"__npgeneric__" in fields:
-            return fields.get(b"data")
-        return fields
-
-    try:
-        fields = msgpack.unpackb(
-            data,
-            raw=False,
-            strict_map_key=True,
-            object_hook=mapped,
-            list_hook=count,
-            max_bin_len=len(data),
-            max_str_len=MAX_TEXT_BYTES,
-            max_array_len=MAX_CONTAINER_ITEMS,
-            max_map_len=MAX_CONTAINER_ITEMS,
-            max_ext_len=0,
-        )
-    except ValueError as error:  # msgpack's own errors, and text that is no UTF-8
-        shown = str(error)[:200] or type(error).__name__
-        raise RequestError(f"the observation is no msgpack that is taken ({shown}); send one map") from error
+    fields = read_msgpack(data, _LIMITS, "the observation", "send one map", _value)
     if not isinstance(fields, dict):
         raise RequestError(f"an observation is a map of names to values, not {describe(fields)}")
+    return fields
+
+
+def _value(fields: dict[Any, Any]) -> object:
+    """What a map stands for: an array, a numpy scalar, or itself."""
+    if b"__ndarray__" in fields:
+        return Array(fields.get(b"dtype"), fields.get(b"shape"), fields.get(b"data"))
+    if b"__npgeneric__" in fields:
+        return fields.get(b"data")
     return fields
 
 
