@@ -6,7 +6,7 @@ system would map, and fill with zeros, a frame's memory at each stage of its way
 
 import ctypes
 
-# Of glibc's malloc.h.
+# From glibc's malloc.h.
 _TRIM_THRESHOLD = -1
 _MMAP_THRESHOLD = -3
 # Larger pieces go back at once, such as a decoded screenshot.

@@ -41,7 +41,7 @@ def read_access(port: str, arguments: argparse.Namespace) -> Access:
         except (OSError, ValueError):
             token = ""
         if not token:
-            raise FlagError(f"--{port}-token-file is {str(token_file)!r}, which is no file with a token")
+            raise FlagError(f"--{port}-token-file is {str(token_file)!r}, which is not a file with a token")
     if authority is None:
         return Access(token)
     try:

@@ -120,7 +120,7 @@ def _unpacked(data: str | bytes) -> object:
     try:
         return msgpack.unpackb(data)
     except ValueError:
-        raise ProbeError("the reply is no msgpack: does another program listen there?") from None
+        raise ProbeError("the reply is not msgpack: does another program listen there?") from None
 
 
 def _as_reply(data: str | bytes) -> Mapping[str, Any]:

@@ -15,6 +15,8 @@ from standalone.backends.pytorch.graph_engine.recorders import StandIn
 from tests.export.golden_networks import golden_network
 from tests.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 # What a GPU machine with PyTorch and numpy may lack of what the project installs.
 MISSING = [

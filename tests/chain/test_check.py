@@ -371,9 +371,9 @@ def test_a_key_that_is_not_allowed_is_told(
         (["--timeout", "never"], "no number of seconds"),
         (["--client-key", "a"], "give both"),
         (["--client-key", "missing", "--server-key", "missing"], "no file of CURVE keys"),
-        (["--tcp-token-file", "missing"], "no file with a token"),
+        (["--tcp-token-file", "missing"], "is not a file with a token"),
         (["--tcp-tls-ca", "missing"], "not a readable PEM file"),
-        (["--web-token-file", "missing"], "no file with a token"),
+        (["--web-token-file", "missing"], "is not a file with a token"),
     ],
 )
 def test_wrong_flags_are_one_sentence(
