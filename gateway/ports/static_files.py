@@ -30,11 +30,12 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+# Without TLS a browser takes no notice of it, and says so in its console.
+_HEADERS_BY_TLS = {"Cross-Origin-Opener-Policy": "same-origin"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ class StaticFiles:
         file = self._files.get(request.path)
         if file is None:
             return web.Response(status=404, headers=_HEADERS, text="there is no such page\n")
-        headers = {**_HEADERS, hdrs.ETAG: file.tag, hdrs.CONTENT_TYPE: file.type}
+        by_tls = _HEADERS_BY_TLS if request.secure else {}
+        headers = {**_HEADERS, **by_tls, hdrs.ETAG: file.tag, hdrs.CONTENT_TYPE: file.type}
         if file.tag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
             return web.Response(status=304, headers=headers)
         return web.Response(body=file.body, headers=headers)

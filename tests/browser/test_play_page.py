@@ -15,7 +15,7 @@ from nitrogen_play.pad import PadState
 from nitrogen_play.schedule import ChunkSchedule
 
 from contract.gamepad import BUTTONS
-from tests.browser.chromium import Browser, OpenPage, open_page, without_lost_connections
+from tests.browser.chromium import LAN_NAME, Browser, OpenPage, open_page, without_lost_connections
 from tests.browser.square_rom import crashing_rom, square_rom
 from tests.browser.traffic import MENU, WATCH_PAD, Traffic, pressed, shown_pads
 from tests.gateways import gateway_process
@@ -82,6 +82,13 @@ def test_sample_game_is_played_without_a_word_in_the_console(browser: Browser, s
         )
         # Answers within milliseconds: there is no need for turns.
         opened.wait_for_text("#pace", "^real time$")
+        assert opened.said == []
+
+
+def test_a_player_of_the_local_network_sees_the_same(browser: Browser, stack: Stack) -> None:
+    with open_page(browser) as opened:
+        opened.goto(f"http://{LAN_NAME}:{stack.web_port}/")
+        opened.wait_for_text("#model-ms", r"\d ms")
         assert opened.said == []
 
 
@@ -290,6 +297,19 @@ def test_triton_killed_and_back_is_told_and_the_page_goes_on(browser: Browser, s
         stands = opened.picture()
         opened.page.evaluate(TEN_PICTURES_LATER)
         assert opened.picture() == stands
+        opened.wait_for_text("#problem", "^$")
+        opened.wait_until_picture_changes()
+        assert opened.said == []
+
+
+def test_a_model_that_takes_longer_than_usual_is_told(browser: Browser, stack: Stack) -> None:
+    with playing(browser, stack.web_port) as (opened, _):
+        triton = stack.triton_pid()
+        os.kill(triton, signal.SIGSTOP)
+        try:
+            opened.wait_for_text("#problem", "The model takes longer than usual to answer")
+        finally:
+            os.kill(triton, signal.SIGCONT)
         opened.wait_for_text("#problem", "^$")
         opened.wait_until_picture_changes()
         assert opened.said == []

@@ -19,7 +19,7 @@ const strip = new ChunkStrip(id("strip"));
 const chart = new DelayChart(id("delay"), DELAYS.map((name) => `--${name}`));
 const screen = id("screen");
 
-const problems = { connection: null, model: null, game: null };
+const problems = { connection: null, game: null, model: null, wait: null };
 
 /** Write a text into an element, unless it is there: what is read aloud is read once. */
 function write(name, text) {
@@ -29,7 +29,7 @@ function write(name, text) {
 /** Show what is wrong, in a sentence; null when it is over. */
 function problem(about, sentence) {
   problems[about] = sentence;
-  write("problem", problems.connection ?? problems.game ?? problems.model ?? "");
+  write("problem", Object.values(problems).find((told) => told !== null) ?? "");
 }
 
 const connection = new Connection(address(), (isOpen, why) => {
@@ -50,6 +50,9 @@ const player = new Player(connection, new ModelPicture(id("seen")), new Inputs((
   },
   problem(sentence) {
     problem("model", sentence && `The server says: ${sentence}. Trying again.`);
+  },
+  waits(isLong) {
+    problem("wait", isLong ? "The model takes longer than usual to answer. Waiting for it." : null);
   },
   by(who) {
     id("by").textContent = who === "human" ? "You play" : "The model plays";

@@ -8,6 +8,9 @@ const TICK_MS = 1000 / 60;
 // A page that was asleep does not catch up.
 const LONGEST_CATCH_UP_MS = 100;
 const BETWEEN_TRIES_MS = 500;
+// A wait for an answer is long after this, and after so many times the longest of the last ones.
+const LONG_WAIT_MS = 3000;
+const LONG_WAIT_TIMES = 3;
 const PLAYED_AT_ONCE = 64;
 const REMEMBERED_DELAYS = 5;
 // Real time is chosen below this share of the time for which a chunk lasts, and left above the other one.
@@ -17,8 +20,8 @@ const TURNS_ABOVE = 0.8;
 export class Player {
   /**
    * `picture`: makes the model's pictures. `inputs`: the player's keys. `seen`: called with what happens:
-   * chunk(rows, delay), problem(sentence or null), by("model" or "human"), failed(the game's error), and frame()
-   * for each picture of the screen.
+   * chunk(rows, delay), problem(sentence or null), waits(whether for long), by("model" or "human"), failed(the
+   * game's error), and frame() for each picture of the screen.
    */
   constructor(connection, picture, inputs, seen) {
     Object.assign(this, { connection, picture, inputs, seen });
@@ -99,6 +102,7 @@ export class Player {
       this.isPaused = true;
       this.seen.failed(error);
     }
+    this.seen.waits(this.waitsLong());
     this.seen.frame();
     requestAnimationFrame((later) => this.frame(later));
   }
@@ -137,6 +141,7 @@ export class Player {
     this.tellPlayed();
     const { turn, tick } = this;
     const began = performance.now();
+    this.askedAt = began;
     const pixels = this.picture.take(this.game.frame(), this.game.resizeMode);
     this.connection
       .request({ type: "predict", format: "rgba", timing: true, ...this.options }, pixels)
@@ -145,6 +150,12 @@ export class Player {
       .finally(() => {
         if (turn === this.turn) this.isAsking = false;
       });
+  }
+
+  /** Whether the model plays, and an answer of it has been due for longer than is usual. */
+  waitsLong() {
+    if (!this.isAsking || this.by === "human") return false;
+    return performance.now() - this.askedAt > Math.max(LONG_WAIT_MS, LONG_WAIT_TIMES * Math.max(0, ...this.delays));
   }
 
   answered(reply, tick, tookMs) {

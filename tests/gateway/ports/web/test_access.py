@@ -237,6 +237,7 @@ async def test_the_port_speaks_tls_where_it_has_a_certificate(certificate: tuple
         url = address(gateway, "/", "https")
         async with aiohttp.ClientSession() as session, session.get(url, ssl=trusting) as page:
             assert page.status == 200
+            assert page.headers["Cross-Origin-Opener-Policy"] == "same-origin"
         with pytest.raises((ConnectionError, EOFError, InvalidMessage)):
             async with browser(gateway):
                 pass

@@ -35,6 +35,7 @@ async def test_the_page_and_its_parts_come_with_headers_that_load_nothing_from_e
         policy = page.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
+        assert "Cross-Origin-Opener-Policy" not in page.headers
         part, _ = await get(gateway, "/common/style.css")
         assert (part.status, part.content_type) == (200, "text/css")
         again, _ = await get(gateway, "/", **{"If-None-Match": page.headers["ETag"]})
