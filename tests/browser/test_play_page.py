@@ -1,6 +1,7 @@
 """The play page in a real Chromium, in front of the real chain."""
 
 import os
+import re
 import signal
 import subprocess
 import tomllib
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import numpy as np
 import pytest
@@ -437,3 +439,19 @@ def test_rows_are_due_as_they_are_for_nitrogen_play(
 def test_page_is_small() -> None:
     files = [path for folder in ("play", "common") for path in (PAGES / folder).rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files if "emulator" not in path.parts) < 150_000
+
+
+def test_its_parts_are_found_where_a_proxy_serves_it_below_a_path() -> None:
+    files = {
+        f"{prefix}{path.relative_to(PAGES / folder)}": path
+        for folder, prefix in (("play", ""), ("common", "common/"))
+        for path in (PAGES / folder).rglob("*.*")
+    }
+    asked = [
+        urljoin(f"/games/nitrogen/{name}", link)
+        for name, path in files.items()
+        if path.suffix in {".js", ".html"} and "emulator" not in path.parts
+        for link in re.findall(r'(?: from |src=|href=)"([^"]+)"', path.read_text())
+    ]
+    assert {"/games/nitrogen/main.js", "/games/nitrogen/common/pad.js"} <= set(asked)
+    assert set(asked) <= {f"/games/nitrogen/{name}" for name in files}

@@ -1,6 +1,6 @@
 // The player's own keyboard and gamepad.
 
-import { row } from "../common/gamepad.js";
+import { row } from "./common/gamepad.js";
 
 // Keys by where they sit, whatever is printed on them.
 const KEYS = {

@@ -1,8 +1,8 @@
 // The play page: its controls, and what it shows of the player's and the model's doings.
 
-import { DelayChart } from "../common/chart.js";
-import { PadPicture } from "../common/pad.js";
-import { ChunkStrip } from "../common/strip.js";
+import { DelayChart } from "./common/chart.js";
+import { PadPicture } from "./common/pad.js";
+import { ChunkStrip } from "./common/strip.js";
 import { Connection } from "./connection.js";
 import { GameChooser } from "./game_chooser.js";
 import { Inputs } from "./inputs.js";

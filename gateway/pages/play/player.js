@@ -1,6 +1,6 @@
 // Plays a game: pictures to the model, its chunks to the game, or the player's own keys instead.
 
-import { MENU_BUTTONS, row, rowsOf } from "../common/gamepad.js";
+import { MENU_BUTTONS, row, rowsOf } from "./common/gamepad.js";
 import { ConnectionLostError } from "./connection.js";
 import { ChunkSchedule } from "./schedule.js";
 

@@ -1,6 +1,6 @@
 // Which row of which chunk is due, when chunks come while the game goes on.
 
-import { row } from "../common/gamepad.js";
+import { row } from "./common/gamepad.js";
 
 const NEUTRAL = row();
 const REMEMBERED_DELAYS = 5;

@@ -1,6 +1,6 @@
 // NES games by the emulator jsnes, which `make web` fetches.
 
-import { held, row } from "../../common/gamepad.js";
+import { held, row } from "../common/gamepad.js";
 import { Sound } from "./sound.js";
 
 const WIDTH = 256;

@@ -1,6 +1,6 @@
 // The sample game: run to the right, jump over gaps and on slimes, take the coins.
 
-import { held, row } from "../../../common/gamepad.js";
+import { held, row } from "../../common/gamepad.js";
 import { HERO_HEIGHT, HERO_WIDTH, Hero } from "./hero.js";
 import { Level, TILE } from "./level.js";
 import { Scene } from "./scene.js";
