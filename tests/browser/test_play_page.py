@@ -374,6 +374,19 @@ def test_page_fits_a_narrow_screen(browser: Browser, stack: Stack) -> None:
         assert opened.page.locator("#screen").bounding_box()["width"] > 280  # type: ignore[index]  # it is shown
 
 
+def test_who_comes_back_to_the_page_finds_its_controls_as_they_are_in_force(
+    browser: Browser, stack: Stack
+) -> None:
+    with playing(browser, stack.web_port) as (opened, _):
+        opened.page.select_option("#time", "turns")
+        opened.page.check("#menu")
+        opened.goto(f"http://127.0.0.1:{stack.web_port}/healthz")
+        opened.page.go_back()
+        opened.wait_for_text("#connection", "^Connected$")
+        assert opened.page.input_value("#time") == "auto"
+        assert not opened.page.is_checked("#menu")
+
+
 def test_every_control_is_reached_by_keyboard(browser: Browser, stack: Stack) -> None:
     with playing(browser, stack.web_port) as (opened, _):
         keyboard = opened.page.keyboard
