@@ -149,6 +149,17 @@ def test_a_button_is_held_as_long_as_one_of_its_keys_is(browser: Browser, stack:
         opened.wait_until(lambda: pressed(traffic.played[-1]["buttons"]) == [], "both are up")
 
 
+def test_the_keys_are_the_games_after_a_button_was_clicked(browser: Browser, stack: Stack) -> None:
+    with playing(browser, stack.web_port) as (opened, _):
+        opened.page.click("#pause")
+        opened.wait_for_text("#pause", "Go on")
+        opened.page.click("#pause")
+        opened.page.keyboard.down("Space")
+        opened.wait_for_text("#by", "You play")
+        assert opened.text("#pause") == "Pause"
+        opened.page.keyboard.up("Space")
+
+
 def test_a_gamepad_that_lies_still_leaves_the_sticks_to_the_other(browser: Browser, stack: Stack) -> None:
     still = "{connected: true, mapping: 'standard', buttons: [], axes: [0, 0.1]}"
     pushed = still.replace("[0, 0.1]", "[1.01, 0, 0, -0.75]")

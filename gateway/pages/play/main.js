@@ -82,7 +82,7 @@ id("hand").addEventListener("click", () => {
     return;
   }
   player.takeOver();
-  id("stage").focus();
+  toStage();
 });
 id("pause").addEventListener("click", () => {
   player.isPaused = !player.isPaused;
@@ -100,7 +100,18 @@ id("time").addEventListener("change", ({ target }) => {
 id("menu").addEventListener("change", ({ target }) => {
   player.allowMenu = target.checked;
 });
-id("stage").focus({ preventScroll: true });
+addEventListener("click", ({ target }) => target.closest("button") && leave(target));
+addEventListener("change", ({ target }) => leave(target));
+toStage();
+
+/** After a control was used with the mouse, the keys are the game's again: Space jumps, and presses no button. */
+function leave(control) {
+  if (!control.matches(":focus-visible")) toStage();
+}
+
+function toStage() {
+  id("stage").focus({ preventScroll: true });
+}
 
 /** The WebSocket's address: this page's server, with the token that the page was opened with. */
 function address() {
