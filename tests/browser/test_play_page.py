@@ -460,6 +460,15 @@ def test_rows_are_due_as_they_are_for_nitrogen_play(
         assert opened.page.evaluate(script, [arrivals, ticks_per_row]) == expected
 
 
+def test_delays_of_seconds_fit_beside_their_chart(browser: Browser, stack: Stack) -> None:
+    script = """() => import("/common/chart.js").then(({ axisLabel }) => [
+        axisLabel(200, 400), axisLabel(500, 1000), axisLabel(20_000, 40_000),
+    ])"""
+    with open_page(browser) as opened:
+        opened.goto(f"http://127.0.0.1:{stack.web_port}/")
+        assert opened.page.evaluate(script) == ["200 ms", "0.5 s", "20 s"]
+
+
 def test_page_is_small() -> None:
     files = [path for folder in ("play", "common") for path in (PAGES / folder).rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files if "emulator" not in path.parts) < 150_000

@@ -41,7 +41,7 @@ export class DelayChart {
       context.fillStyle = colour("--line");
       context.fillRect(AXIS_WIDTH, Math.round(y), width, 1);
       context.fillStyle = colour("--muted");
-      context.fillText(`${top * share} ms`, AXIS_WIDTH - 6, Math.min(y + 4, height - 2));
+      context.fillText(axisLabel(top * share, top), AXIS_WIDTH - 6, Math.min(y + 4, height - 2));
     }
     if (!this.points.length) return;
     const x = (index) => AXIS_WIDTH + (width * (index + this.kept - this.points.length)) / (this.kept - 1);
@@ -60,6 +60,11 @@ export class DelayChart {
 
 function sum(values) {
   return values.reduce((total, value) => total + value, 0);
+}
+
+/** A value of an axis that ends at `top` milliseconds: in seconds where that is one or more, which are shorter. */
+export function axisLabel(value, top) {
+  return top < 1000 ? `${value} ms` : `${value / 1000} s`;
 }
 
 /** The next of 1, 2, 4, 10, 20, 40, ... that is not below a value. */
