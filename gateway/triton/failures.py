@@ -18,8 +18,8 @@ from gateway.triton.key import refused_key
 
 # How Triton begins its refusal of a model, or a version of one, that it does not serve.
 _NOT_SERVED = "Request for unknown model"
-# And of one that reaches a version at the very moment at which it is unloaded.
-_UNLOADING = "Server is stopping, scheduler for model has stopped accepting new inference requests"
+# And of a request that comes as it is told to end: another Triton may answer it.
+_STOPPING = "Server is stopping, scheduler for model has stopped accepting new inference requests"
 # What it says, all with the status UNAVAILABLE, of a request that its queue did not take, or kept too long.
 _QUEUE_FULL = "Exceeds maximum queue size"
 _QUEUED_TOO_LONG = "Request timeout expired"
@@ -60,7 +60,7 @@ def failure(
         return SharedMemoryLostError(f"{place} does not know the gateway's shared memory ({detail})")
     # A version that was swapped for another is UNAVAILABLE, as is a Triton that has gone.
     if code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED) or (
-        code is grpc.StatusCode.UNAVAILABLE and detail.startswith((_NOT_SERVED, _UNLOADING))
+        code is grpc.StatusCode.UNAVAILABLE and detail.startswith((_NOT_SERVED, _STOPPING))
     ):
         return NotServedError(f"{place} does not serve {subject} ({detail})")
     if code is grpc.StatusCode.UNAVAILABLE:

@@ -12,7 +12,9 @@ from export.publish import export_checkpoint
 from export.repository.live import activate, rollback
 from export.repository.served import history, served_number
 from export.settings import ExportOptions, ModelSettings
+from tests.chain.match import Match
 from tests.chain.served_models import Repository, Served, running_triton
+from tests.gateways import gateway_process
 from tests.golden import checkpoint_path
 from tests.noise import seeded_noise
 from tests.pictures import picture
@@ -63,7 +65,9 @@ def test_rollback_goes_to_what_triton_served_before_not_to_what_was_published(
         rollback(repository.folder, "nitrogen", served.endpoint)
 
 
-def test_a_running_triton_moves_to_the_other_format_and_back(repository: Repository, served: Served) -> None:
+def test_a_running_triton_moves_to_the_other_format_and_back_and_no_request_is_lost(
+    repository: Repository, served: Served
+) -> None:
     """As when `--format auto` chooses otherwise than the export before it."""
     settings = ModelSettings(formats=("onnx",), steps=1, precision="fp32")
     export_checkpoint(
@@ -72,13 +76,22 @@ def test_a_running_triton_moves_to_the_other_format_and_back(repository: Reposit
     shown, noise = [picture(1)], seeded_noise(1, 16)
     answers = [served.answer("nitrogen", shown, noise, context=1, game_id=0)]
 
-    activate(repository.folder, "nitrogen", 2, served.endpoint)
-    assert served.version("nitrogen") == 2
-    answers.append(served.answer("nitrogen", shown, noise, context=1, game_id=0))
-    assert rollback(repository.folder, "nitrogen", served.endpoint) == 1
-    assert served.version("nitrogen") == 1
-    answers.append(served.answer("nitrogen", shown, noise, context=1, game_id=0))
+    with gateway_process(served.endpoint) as gateway:
+        match = Match(gateway)
+        try:
+            match.wait_for(3)
+            activate(repository.folder, "nitrogen", 2, served.endpoint)
+            assert served.version("nitrogen") == 2
+            answers.append(served.answer("nitrogen", shown, noise, context=1, game_id=0))
+            match.wait_for(3)
+            assert rollback(repository.folder, "nitrogen", served.endpoint) == 1
+            assert served.version("nitrogen") == 1
+            answers.append(served.answer("nitrogen", shown, noise, context=1, game_id=0))
+            match.wait_for(3)
+        finally:
+            played = match.finish()
 
+    assert [one.reply for one in played if one.reply["status"] != "ok"] == []
     for tensor in OUTPUT_NAMES:
         np.testing.assert_allclose(answers[1][tensor], answers[0][tensor], rtol=0, atol=1e-4)
         np.testing.assert_array_equal(answers[2][tensor], answers[0][tensor])

@@ -72,6 +72,16 @@ def test_every_variable_of_the_compose_files_is_in_the_example() -> None:
     assert used - {"HF_TOKEN"} == named - {"COMPOSE_FILE", "COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME"}
 
 
+@pytest.mark.parametrize("file", FILES)
+def test_a_setting_of_the_model_leaves_alone_what_players_are_connected_to(file: str) -> None:
+    """Compose replaces a container whose definition has changed."""
+    of_the_model = set(compose("docker-compose.yml")["services"]["settings"]["environment"])
+    assert "NITROGEN_FORMAT" in of_the_model
+    for name in ("triton", "gateway", "balancer"):
+        definition = json.dumps(compose(file)["services"].get(name, {}))
+        assert of_the_model.isdisjoint(re.findall(r"\$\{(\w+)", definition)), name
+
+
 @pytest.mark.docker
 def test_every_image_that_is_not_built_here_gets_its_digest() -> None:
     found = images.images()

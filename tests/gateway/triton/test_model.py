@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import grpc
 import pytest
 import pytest_asyncio
 
 from contract.endpoint import parse_endpoint
 from gateway.errors import DeadlineError, ModelError, NotServedError, TritonUnavailableError
 from gateway.triton.connection import TritonConnection
+from gateway.triton.failures import failure
 from gateway.triton.model import TritonModel
 from gateway.triton.registry import ModelRegistry
 from gateway.triton.tensors import ModelInputs
@@ -169,3 +171,15 @@ async def test_an_unloaded_model_is_not_served_and_not_waited_for(
         await early_model.infer(facts, ModelInputs([FRAME], 0, NOISE), 20)
     with pytest.raises(NotServedError, match="does not serve the model 'nitrogen'"):
         await early_model.fresh_facts()
+
+
+def test_a_triton_that_ends_refuses_requests_as_one_that_does_not_serve_them() -> None:
+    """So they go to another Triton. It says this for a moment that is too short to be met at will."""
+    details = (
+        "[request id: 1] Server is stopping, scheduler for model has stopped accepting new inference requests"
+    )
+    error = grpc.aio.AioRpcError(
+        grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), details
+    )
+    made = failure(error, "127.0.0.1:8001", 5.0, "the model 'nitrogen'", key=None, shows_key=False)
+    assert type(made) is NotServedError

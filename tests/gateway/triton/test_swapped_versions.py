@@ -6,13 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import grpc
 import pytest
 import pytest_asyncio
 
-from gateway.errors import NotServedError
 from gateway.server import Gateway
-from gateway.triton.failures import failure
 from tests.black_frame import PREDICT
 from tests.gateways import running_gateway
 from tests.patience import WITHIN_S
@@ -106,15 +103,3 @@ async def test_a_version_that_cannot_be_loaded_changes_nothing(triton: TimedTrit
         await replies(clients, 3)
         assert [client.errors for client in clients] == [[]] * CLIENTS
         assert {client.frame_counts[-1] for client in clients} == {1}
-
-
-def test_a_version_that_is_being_unloaded_was_swapped() -> None:
-    """Triton says so of a request that comes in that moment, which is too short to be met at will."""
-    details = (
-        "[request id: 1] Server is stopping, scheduler for model has stopped accepting new inference requests"
-    )
-    error = grpc.aio.AioRpcError(
-        grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), details
-    )
-    made = failure(error, "127.0.0.1:8001", 5.0, "the model 'nitrogen'", key=None, shows_key=False)
-    assert type(made) is NotServedError
