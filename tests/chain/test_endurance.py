@@ -65,7 +65,7 @@ def test_memory_does_not_grow(endured: Endured) -> None:
 
 
 def test_nothing_is_in_flight_when_all_is_answered(endured: Endured) -> None:
-    assert in_flight(endured.gateway) == [0, 0]
+    assert set(in_flight(endured.gateway)) == {0}
 
 
 def test_no_request_is_an_error_of_the_gateway_itself(endured: Endured) -> None:
