@@ -85,7 +85,8 @@ def channel_options(endpoints: Sequence[Endpoint], *, with_tls: bool) -> Options
                     "maxBackoff": "0.1s",
                     "backoffMultiplier": 2,
                     # NOT_FOUND: during a rollout one Triton may have the version that another has not yet.
-                    "retryableStatusCodes": ["UNAVAILABLE", "NOT_FOUND"],
+                    # CANCELLED: a Triton that is told to end may drop a request that it has begun.
+                    "retryableStatusCodes": ["UNAVAILABLE", "NOT_FOUND", "CANCELLED"],
                 },
             }
         ]

@@ -99,6 +99,7 @@ class Story:
     errors_with_one_dead: list[str]
     begun_when_back: int
     errors_with_one_back: list[str]
+    errors_with_one_stopped: list[str]
     errors_with_both_dead: list[list[str]]
     longest_s: float
     back_after_s: float
@@ -133,6 +134,11 @@ async def tell(folder: Path) -> Story:
             begun_when_back = await first.begun()
             await until_each(clients, 5, ok=True)
             errors_with_one_back = errors()
+            await first.stop()
+            await until_each(clients, 5, ok=True)
+            errors_with_one_stopped = errors()
+            await first.start()
+            await first.wait_until_begun(50)
             for triton in tritons:
                 triton.strike()
             await until_each(clients, 3, ok=False)
@@ -155,6 +161,7 @@ async def tell(folder: Path) -> Story:
         errors_with_one_dead,
         begun_when_back,
         errors_with_one_back,
+        errors_with_one_stopped,
         errors_with_both_dead,
         longest_s,
         back - ready,
@@ -175,6 +182,10 @@ def test_both_tritons_are_used(story: Story) -> None:
 
 def test_no_client_sees_an_error_when_one_triton_is_killed(story: Story) -> None:
     assert story.errors_with_one_dead == []
+
+
+def test_no_client_sees_an_error_when_one_triton_is_stopped(story: Story) -> None:
+    assert story.errors_with_one_stopped == []
 
 
 def test_a_triton_that_comes_back_is_used_again(story: Story) -> None:
