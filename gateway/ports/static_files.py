@@ -65,7 +65,7 @@ class StaticFiles:
             )
         file = self._files.get(request.path)
         if file is None:
-            return web.Response(status=404, headers=_HEADERS, text="there is no such page\n")
+            return web.Response(status=404, headers=_HEADERS, text="page not found\n")
         by_tls = _HEADERS_BY_TLS if request.secure else {}
         headers = {**_HEADERS, **by_tls, hdrs.ETAG: file.tag, hdrs.CONTENT_TYPE: file.type}
         if file.tag in request.headers.get(hdrs.IF_NONE_MATCH, ""):

@@ -64,7 +64,7 @@ def read_msgpack(
             max_map_len=limits.items,
             max_ext_len=0,
         )
-    except ValueError as error:  # msgpack's own errors, and text that is no UTF-8
+    except ValueError as error:  # msgpack's own errors, and text that is not UTF-8
         shown = str(error)[:200] or type(error).__name__
         raise RequestError(f"{what} is no msgpack that is taken ({shown}); {wanted}") from error
 
