@@ -10,6 +10,7 @@ from typing import cast
 
 from gateway.contexts import FrameContext
 from gateway.errors import AccessError, ForeignError, FramingError, GatewayError, StoppingError
+from gateway.ports.connection_server import ServedConnection
 from gateway.ports.sockets import set_up
 from gateway.ports.tcp.backlog import Arrived, Backlog
 from gateway.ports.tcp.closing import Closing
@@ -62,14 +63,12 @@ class State(enum.IntEnum):
     CLOSED = enum.auto()
 
 
-class TcpConnection(asyncio.BufferedProtocol):
+class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
     """One connection. An image's bytes are received straight into the buffer that its request then holds.
 
     `address`, `port`: the client's. `refusal`: what a client that may not connect is told, with the first
     thing that it sends.
     """
-
-    transport: asyncio.Transport
 
     def __init__(self, shared: Shared, address: str, port: int, refusal: AccessError | None = None) -> None:
         self.closed = asyncio.Event()

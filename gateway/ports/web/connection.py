@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import cast
 
+from gateway.ports.connection_server import ServedConnection
 from gateway.ports.http_requests import MAX_REQUEST_BYTES
 from gateway.ports.open_connections import Refusal
 from gateway.ports.sockets import set_up
@@ -18,14 +19,12 @@ from gateway.telemetry.port_metrics import PortMetrics
 logger = logging.getLogger(__name__)
 
 
-class WebConnection(asyncio.Protocol):
+class WebConnection(ServedConnection, asyncio.Protocol):
     """Hands everything on to `handler`, which speaks HTTP and WebSocket, and looks at the clock.
 
     `address`, `port`: the client's. `refusal`: why it may not use the gateway, which its first request is
     told. `player`: who plays over it, once it is a WebSocket. `on_closed`: told of its end.
     """
-
-    transport: asyncio.Transport
 
     def __init__(
         self,
@@ -45,12 +44,17 @@ class WebConnection(asyncio.Protocol):
         self.player: Player | None = None
         self.times = ConnectionTimes(settings)
         self.arrival = Arrival(self.times)
-        self.is_open = False
+        self._is_open = False
         self._settings = settings
         self._metrics = metrics
         self._on_closed = on_closed
         # Since when a whole request is waited for; None while one is answered.
         self._waits_since: float | None = time.perf_counter()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a client to talk to: its handshake is over, and it has not gone."""
+        return self._is_open
 
     @property
     def held_bytes(self) -> int:
@@ -60,7 +64,7 @@ class WebConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Set the socket's options, and begin."""
         self.transport = cast(asyncio.Transport, transport)
-        self.is_open = True
+        self._is_open = True
         self._waits_since = time.perf_counter()
         set_up(transport.get_extra_info("socket"))
         self.handler.connection_made(transport)
@@ -92,7 +96,7 @@ class WebConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Drop the client's requests: nobody waits for them."""
-        self.is_open = False
+        self._is_open = False
         self.handler.connection_lost(exc)
         if self.player is not None:
             self.player.lost()

@@ -1,21 +1,18 @@
 """Port 5557: the play page and WebSockets, who may connect, how many, and for how long."""
 
-import asyncio
 import http
 import logging
 import socket
 
 from aiohttp import hdrs, web
 
-from gateway.ports.acceptor import Acceptor
+from gateway.ports.connection_server import MOST_REFUSED, ConnectionServer
 from gateway.ports.http_requests import AIOHTTP_LOGGER
-from gateway.ports.open_connections import OpenConnections, wait_until_closed
 from gateway.ports.origins import Origins
 from gateway.ports.port import Services
 from gateway.ports.sockets import end_by_reset, tls_context
 from gateway.ports.static_files import PAGES, StaticFiles
 from gateway.ports.token import is_token, read_token
-from gateway.ports.watch import watch_connections
 from gateway.ports.web.connection import WebConnection
 from gateway.ports.web.player import Messages, Player
 from gateway.protocol.web.openpi import PolicyMessages
@@ -26,51 +23,33 @@ logger = logging.getLogger(__name__)
 PLAY = "/play"
 HEALTHZ = "/healthz"
 
-_MOST_REFUSED = 64
-_MOST_ARRIVING_BYTES = 2**30
-_LAST_WORDS_S = 0.6
 _SCHEMES = ("api-key", "bearer")
 
 
-class WebServer:
+class WebServer(ConnectionServer[WebConnection]):
     """Serves browsers and openpi's clients; each WebSocket has its own session and frame context."""
 
     def __init__(self, services: Services) -> None:
-        self.settings = settings = services.settings
-        self._token = read_token(settings.web_token_file, "--web-token-file")
-        self.metrics = services.metrics.port("web", "anonymous" if self._token is None else "authorised")
-        self._service = services.of_port(self.metrics, settings.web_deadline_s)
-        self._tls = tls_context(settings.web_tls_cert, settings.web_tls_key, "--web-tls-cert")
+        settings = services.settings
+        token = read_token(settings.web_token_file, "--web-token-file")
+        metrics = services.metrics.port("web", "anonymous" if token is None else "authorised")
+        tls = tls_context(settings.web_tls_cert, settings.web_tls_key, "--web-tls-cert")
+        super().__init__(settings, metrics, tls)
+        self._token = token
+        self._service = services.of_port(metrics, settings.web_deadline_s)
         self._origins = Origins(settings.origins)
         self._pages = StaticFiles({"": PAGES / "play", "/common": PAGES / "common"})
-        self._connections: OpenConnections[WebConnection] = OpenConnections(settings)
-        self._refused: set[WebConnection] = set()
         self._by_handler: dict[object, WebConnection] = {}
         self.metrics.count_clients_by(lambda: sum(one.player is not None for one in self._connections))
 
     async def start(self, listener: socket.socket) -> None:
         """Begin to serve who connects to a socket that listens, in the running event loop."""
-        settings = self.settings
         self._http = web.Server(self._handle, access_log=None, logger=AIOHTTP_LOGGER, lingering_time=0)
-        self._acceptor = Acceptor(
-            listener, self._enter, self._not_opened, tls=self._tls, handshake_s=settings.header_timeout_s
-        )
-        self._watch = asyncio.create_task(watch_connections(self._open, settings, _MOST_ARRIVING_BYTES))
+        await super().start(listener)
 
     async def stop(self, grace_s: float) -> None:
         """Take no more requests, give those in flight `grace_s` seconds, answer the rest with an error."""
-        self._watch.cancel()
-        await asyncio.gather(self._watch, self._acceptor.close(), return_exceptions=True)
-        connections = self._open()
-        for connection in connections:
-            connection.stop()
-        closed = [connection.closed for connection in connections]
-        await wait_until_closed(closed, grace_s)
-        for connection in connections:
-            connection.abandon()
-        await wait_until_closed(closed, _LAST_WORDS_S)
-        for connection in self._open():
-            connection.transport.abort()
+        await super().stop(grace_s)
         await self._http.shutdown(0)
 
     def _enter(self, accepted: socket.socket, address: str, port: int) -> WebConnection | None:
@@ -78,7 +57,7 @@ class WebServer:
         if refusal is not None:
             self.metrics.refused(refusal.reason)
             logger.info("a connection from %s is refused: %s", address, refusal.sentence)
-            if self._tls is not None or len(self._refused) >= _MOST_REFUSED:
+            if self._tls is not None or len(self._refused) >= MOST_REFUSED:
                 end_by_reset(accepted, wanted=True)
                 return None
         connection = WebConnection(
@@ -91,23 +70,10 @@ class WebServer:
         self._by_handler[connection.handler] = connection
         return connection
 
-    def _not_opened(self, connection: WebConnection, error: OSError) -> None:
-        if self._tls is None:
-            logger.info("a connection from %s could not be opened: %s", connection.address, error)
-        else:
-            logger.info("%s did not speak TLS: %r", connection.address, error)
-            self.metrics.refused("tls")
-        self._closed(connection)
-
     def _closed(self, connection: WebConnection) -> None:
         """Count a connection as closed."""
         self._by_handler.pop(connection.handler, None)
-        self._refused.discard(connection)
-        self._connections.remove(connection)
-
-    def _open(self) -> list[WebConnection]:
-        """Return all connections, but those whose handshake is not over."""
-        return [one for one in (*self._connections, *self._refused) if one.is_open]
+        super()._closed(connection)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one HTTP request, which may become a WebSocket."""
