@@ -6,12 +6,9 @@ import signal
 import statistics
 import sys
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from benchmarks.gateway.ways import LoadError
 from standalone.errors import StandaloneError
-
-T = TypeVar("T")
 
 
 def run_command(command: Callable[[], int]) -> None:
@@ -56,9 +53,3 @@ def progress(words: str) -> None:
 def spread(values: Sequence[float]) -> float:
     """Return the distance from the least to the greatest value, relative to their median."""
     return (max(values) - min(values)) / statistics.median(values)
-
-
-def rotated(items: Sequence[T], by: int) -> list[T]:
-    """Return the items in their order, but beginning with another one."""
-    start = by % len(items)
-    return [*items[start:], *items[:start]]

@@ -2,16 +2,32 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class Taken(Generic[T]):
+    """What one way took, medians of its turns by the clock and of this process's CPU, and its answer."""
+
+    seconds: float
+    cpu_seconds: float
+    answer: T
+
+
+def rotated(items: Sequence[T], by: int) -> list[T]:
+    """Return the items in their order, but beginning with another one."""
+    start = by % len(items)
+    return [*items[start:], *items[:start]]
+
+
 def in_turns(
     ways: Mapping[str, Callable[[], T]], rounds: int, at_most_s: float = float("inf")
-) -> tuple[dict[str, float], dict[str, T]]:
-    """Return the median seconds and the answer of each way, after a first call that does not count.
+) -> dict[str, Taken[T]]:
+    """Return what each way took and answered; a first call of each does not count.
 
     Args:
         ways: by their names; each call returns when its work is done.
@@ -19,13 +35,18 @@ def in_turns(
         at_most_s: no further turn begins after so many seconds; one always does.
     """
     seconds: dict[str, list[float]] = {way: [] for way in ways}
+    cpu_seconds: dict[str, list[float]] = {way: [] for way in ways}
     answers = {way: call() for way, call in ways.items()}
     begun = time.perf_counter()
     for turn in range(rounds):
         if turn and time.perf_counter() - begun > at_most_s:
             break
-        for way, call in ways.items():
-            started = time.perf_counter()
-            answers[way] = call()
+        for way in rotated(list(ways), turn):
+            started, cpu_started = time.perf_counter(), time.process_time()
+            answers[way] = ways[way]()
             seconds[way].append(time.perf_counter() - started)
-    return {way: statistics.median(times) for way, times in seconds.items()}, answers
+            cpu_seconds[way].append(time.process_time() - cpu_started)
+    return {
+        way: Taken(statistics.median(seconds[way]), statistics.median(cpu_seconds[way]), answers[way])
+        for way in ways
+    }

@@ -33,22 +33,22 @@ def ways_table(subject: Subject, sizes: Sequence[int], rounds: int, at_most_s: f
         for size in sizes:
             calls = _calls(subject, size, subject.ways)
             try:
-                seconds, runs = in_turns(calls, rounds, at_most_s / len(sizes))
+                taken = in_turns(calls, rounds, at_most_s / len(sizes))
             except torch.OutOfMemoryError:
                 yield [str(size), "out of memory", *[""] * (len(header) - 2)]
                 continue
             for way, call in calls.items():
                 sent = count_launches(call, subject.device)
-                off = (runs[way].outputs[-1] - runs[TORCHSCRIPT].outputs[-1]).abs().mean().item()
+                seconds, plain = taken[way].seconds, taken[TORCHSCRIPT]
                 yield [
                     str(size),
                     way,
-                    _ms(seconds[way]),
-                    f"{seconds[way] / seconds[TORCHSCRIPT]:.2f}",
-                    _ms(seconds[way] / size),
+                    _ms(seconds),
+                    f"{seconds / plain.seconds:.2f}",
+                    _ms(seconds / size),
                     str(sent.by_cpu),
                     "" if sent.kernels is None else str(sent.kernels),
-                    f"{off:.1e}",
+                    _off(taken[way].answer, plain.answer),
                 ]
 
     print_table(header, rows())
@@ -110,10 +110,15 @@ def compiled_table(
                 continue
             compiling_s = time.perf_counter() - started
             engines: dict[str, Engine] = {GRAPHS: subject.graphs, "compiled": engine}
-            seconds, runs = in_turns(_calls(subject, size, engines), rounds, left_s() / 4)
-            off = (runs["compiled"].outputs[-1] - runs[GRAPHS].outputs[-1]).abs().mean().item()
-            ratio = seconds["compiled"] / seconds[GRAPHS]
-            yield [str(size), _ms(seconds["compiled"]), f"{ratio:.2f}", f"{compiling_s:.0f}", f"{off:.1e}"]
+            taken = in_turns(_calls(subject, size, engines), rounds, left_s() / 4)
+            compiled, plain = taken["compiled"], taken[GRAPHS]
+            yield [
+                str(size),
+                _ms(compiled.seconds),
+                f"{compiled.seconds / plain.seconds:.2f}",
+                f"{compiling_s:.0f}",
+                _off(compiled.answer, plain.answer),
+            ]
 
     header = ["batch", "ms with compiled blocks", f"to the {GRAPHS}", "s to compile", "mean difference"]
     print_table(header, rows())
@@ -128,6 +133,11 @@ def _calls(subject: Subject, size: int, engines: dict[str, Engine]) -> dict[str,
 def _in_a_cell(text: str) -> str:
     """Return what of an error fits into a table."""
     return " ".join(text.split())[:120].replace("|", "/")
+
+
+def _off(one: Run, other: Run) -> str:
+    """Return by how much two runs' x(1) differ, in the mean."""
+    return f"{(one.outputs[-1] - other.outputs[-1]).abs().mean().item():.1e}"
 
 
 def _ms(seconds: float) -> str:

@@ -100,14 +100,15 @@ def _compare(
             for form, published in models.items():
                 name = published.version.model_name
                 ways[form] = lambda inputs=inputs, name=name: infer(client, name, inputs)
-            seconds, answers = in_turns(ways, options.rounds)
+            taken = in_turns(ways, options.rounds)
             for way in ways:
-                cost = seconds[way] / batch
+                seconds = taken[way].seconds
+                cost = seconds / batch
                 baseline = models[way].baseline if way in models else way
-                difference = (answers[way] - answers[baseline]).abs().mean().item()
+                difference = (taken[way].answer - taken[baseline].answer).abs().mean().item()
                 print(
-                    f"{batch:>5}  {way:<30} {seconds[way] * 1e3:>10.1f} "
-                    f"{seconds[way] / seconds[baseline]:>6.2f} "
+                    f"{batch:>5}  {way:<30} {seconds * 1e3:>10.1f} "
+                    f"{seconds / taken[baseline].seconds:>6.2f} "
                     f"{cost / per_frame.setdefault(way, cost):>10.2f} {difference:>10.1e}",
                     flush=True,
                 )

@@ -6,10 +6,9 @@ stands for the demo's small one, for which one thread is used, as the backend do
 """
 
 import os
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in Triton's stubs; bef
 import torch
 from torch import Tensor
 
-from benchmarks.command import measurement_options, progress, rotated, use_cores
+from benchmarks.command import measurement_options, progress, use_cores
 from benchmarks.export.make_checkpoint import checkpoint_or_untrained
+from benchmarks.turns import in_turns
 from export.checkpoint.reader import read_checkpoint
 from export.formats.onnx_graph import load_onnx, save_onnx
 from export.formats.self_check import Inputs, check_inputs
@@ -88,24 +88,14 @@ def _torchscript(model: Any) -> Way:  # noqa: ANN401 - PyTorch has no type for w
 
 
 def _compare(ways: dict[str, Way], inputs: Inputs, rounds: int) -> None:
-    """Print a line for each way; a first call of each does not count."""
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    cpu_seconds: dict[str, list[float]] = {way: [] for way in ways}
-    answers = {way: run(inputs) for way, run in ways.items()}
-    for turn in range(rounds):
-        for way in rotated(list(ways), turn):
-            started, cpu_started = time.perf_counter(), time.process_time()
-            ways[way](inputs)
-            seconds[way].append(time.perf_counter() - started)
-            cpu_seconds[way].append(time.process_time() - cpu_started)
-    median = {way: statistics.median(seconds[way]) for way in ways}
-    cpu_median = {way: statistics.median(cpu_seconds[way]) for way in ways}
-    plain = next(iter(ways))
-    for way in ways:
-        difference = (answers[way] - answers[plain]).abs().mean().item()
+    """Print a line for each way."""
+    taken = in_turns({way: partial(run, inputs) for way, run in ways.items()}, rounds)
+    plain = next(iter(taken.values()))
+    for way, one in taken.items():
+        difference = (one.answer - plain.answer).abs().mean().item()
         print(
-            f"{inputs[0].size(0):>5}  {way:<20} {median[way] * 1e3:>10.1f} "
-            f"{median[way] / median[plain]:>6.2f} {cpu_median[way] / cpu_median[plain]:>9.2f} "
+            f"{inputs[0].size(0):>5}  {way:<20} {one.seconds * 1e3:>10.1f} "
+            f"{one.seconds / plain.seconds:>6.2f} {one.cpu_seconds / plain.cpu_seconds:>9.2f} "
             f"{difference:>10.1e}",
             flush=True,
         )

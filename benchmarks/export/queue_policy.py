@@ -16,11 +16,12 @@ from pathlib import Path
 
 from tritonclient.grpc import model_config_pb2
 
-from benchmarks.command import progress, rotated, run_command
+from benchmarks.command import progress, run_command
 from benchmarks.gateway.load import Measured, Rates, rates
 from benchmarks.gateway.models import publish_identity_model
 from benchmarks.gateway.ways import Endpoints, prebuilt_grpc
 from benchmarks.triton import running_triton
+from benchmarks.turns import rotated
 from export.repository.triton_config import bound_queue
 
 _MODELS = ("as exported", "with a queue policy")

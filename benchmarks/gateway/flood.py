@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 
 import zmq
 
-from benchmarks.command import measurement_options, rotated, run_command, use_cores
+from benchmarks.command import measurement_options, run_command, use_cores
 from benchmarks.gateway.load import LoadClients, Rates, rates, running_beside
 from benchmarks.gateway.models import TINY, served_model
 from benchmarks.gateway.process import RunningGateway, running_gateway
@@ -29,6 +29,7 @@ from benchmarks.gateway.ways import (
     tcp_json,
     zmq_pickle,
 )
+from benchmarks.turns import rotated
 
 OUTSTANDING = 64
 PORTS = (zmq_pickle, tcp_json)

@@ -9,10 +9,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.command import measurement_options, rotated, run_command, use_cores
+from benchmarks.command import measurement_options, run_command, use_cores
 from benchmarks.gateway.load import LoadClients
 from benchmarks.gateway.models import served_model
 from benchmarks.gateway.rates import ALL_WAYS, DIRECT, Gateways, Way, running_gateways, usable
+from benchmarks.turns import rotated
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from benchmarks.command import measurement_options, rotated, run_command, use_cores
+from benchmarks.command import measurement_options, run_command, use_cores
 from benchmarks.gateway.load import ConnectedClients, LoadClients, running_beside
 from benchmarks.gateway.models import served_model
 from benchmarks.gateway.process import RunningGateway, running_gateway
 from benchmarks.gateway.rates import TCP_JSON
 from benchmarks.gateway.ways import HOST, LoadError
+from benchmarks.turns import rotated
 
 # Until the onlooker has found the player in the list, which comes once a second.
 _WARM_UP_S = 1.3

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import zmq
 
-from benchmarks.command import measurement_options, progress, rotated, run_command, spread, use_cores
+from benchmarks.command import measurement_options, progress, run_command, spread, use_cores
 from benchmarks.gateway.load import LoadClients
 from benchmarks.gateway.models import Served, served_model
 from benchmarks.gateway.process import (
@@ -39,6 +39,7 @@ from benchmarks.gateway.ways import (
     zmq_msgpack,
     zmq_pickle,
 )
+from benchmarks.turns import rotated
 
 
 @dataclass(frozen=True)
