@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from command_line.paths import local_path
-from gateway.commands.probing import PORT_NAMES, FlagError
+from gateway.commands.probing import PORT_NAMES, FlagError, ProbeError
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -48,3 +48,11 @@ def read_access(port: str, arguments: argparse.Namespace) -> Access:
         return Access(token, ssl.create_default_context(cafile=str(authority)))
     except (OSError, ValueError):
         raise FlagError(f"--{port}-tls-ca is {str(authority)!r}, which is not a readable PEM file") from None
+
+
+def untrusted(port: str, why: object) -> ProbeError:
+    """Return the error for a port whose certificate those flags do not let in."""
+    return ProbeError(
+        f"its certificate is not trusted ({why}): check --{port}-tls-ca, and that the certificate is for the "
+        "host's name as it is given here"
+    )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from gateway.commands.access import Access, add_access_flags, read_access
+from gateway.commands.access import Access, add_access_flags, read_access, untrusted
 from gateway.commands.probing import (
     Finding,
     ForeignError,
@@ -17,6 +17,7 @@ from gateway.commands.probing import (
     connect,
     finding,
     foreign,
+    late,
     median_of_predicts,
     model_in,
     require_ok,
@@ -114,7 +115,7 @@ class _Line:
             self._socket.settimeout(self._place.timeout_s)
             self._socket.sendall(request)
         except TimeoutError:
-            raise self._late() from None
+            raise late(self._place) from None
         except OSError:
             pass  # the other side may have said why before it closed the connection
         return self._parsed(self._reply())
@@ -150,10 +151,7 @@ class _Line:
         try:
             return tls.wrap_socket(plain, server_hostname=self._place.host)
         except ssl.SSLCertVerificationError as error:
-            raise ProbeError(
-                f"its certificate is not trusted ({error.verify_message}): check --tcp-tls-ca, and that the "
-                "certificate is for the host's name as it is given here"
-            ) from None
+            raise untrusted("tcp", error.verify_message) from None
         except (ssl.SSLError, OSError) as error:
             raise ProbeError(
                 f"no TLS on {self._place} ({getattr(error, 'reason', None) or error}): "
@@ -164,12 +162,12 @@ class _Line:
         """Take what comes next; there is a deadline, so that a trickle is no answer."""
         remaining_s = self._deadline - time.monotonic()
         if remaining_s <= 0:
-            raise self._late()
+            raise late(self._place)
         self._socket.settimeout(remaining_s)
         try:
             part = self._socket.recv(65_536)
         except TimeoutError:
-            raise self._late() from None
+            raise late(self._place) from None
         except OSError as error:
             raise ProbeError(f"the connection broke without a reply ({error.strerror or error})") from None
         if not part:
@@ -193,12 +191,6 @@ class _Line:
         if "token" in str(fields.get("message")):
             fields["message"] = f"{fields['message']} (here: --tcp-token-file)"
         return fields
-
-    def _late(self) -> ProbeError:
-        return ProbeError(
-            f"no reply within {self._place.timeout_s:g} s, but a connection: the gateway is stuck, or "
-            "another program listens there"
-        )
 
     def _foreign(self, text: bytes = b"") -> ProbeError:
         return foreign(self._place, text or self._received, "tcp")

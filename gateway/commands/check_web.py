@@ -12,7 +12,7 @@ import aiohttp
 import msgpack
 import numpy as np
 
-from gateway.commands.access import Access, add_access_flags, read_access
+from gateway.commands.access import Access, add_access_flags, read_access, untrusted
 from gateway.commands.probing import (
     Finding,
     ForeignError,
@@ -20,6 +20,7 @@ from gateway.commands.probing import (
     ProbeError,
     connect,
     finding,
+    late,
     median_of_predicts,
     model_in,
     shown,
@@ -105,7 +106,7 @@ def _policy(place: Place, access: Access) -> str:
 def _parsed(text: str | bytes) -> Mapping[str, Any]:
     try:
         fields = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
         raise ProbeError(
@@ -206,10 +207,7 @@ class _Client:
         try:
             return self._runner.run(asyncio.wait_for(work, self._place.timeout_s))
         except TimeoutError:
-            raise ProbeError(
-                f"no reply within {self._place.timeout_s:g} s, but a connection: the gateway is stuck, or "
-                "another program listens there"
-            ) from None
+            raise late(self._place) from None
         except aiohttp.WSServerHandshakeError as error:
             if error.status == http.HTTPStatus.UNAUTHORIZED:
                 raise ProbeError("the port wants a token, or another one: give --web-token-file") from None
@@ -218,10 +216,7 @@ class _Client:
                 f"another program's? name the web port with {self._place.flag}"
             ) from None
         except aiohttp.ClientConnectorCertificateError as error:
-            raise ProbeError(
-                f"its certificate is not trusted ({error.certificate_error}): check --web-tls-ca, and that "
-                "the certificate is for the host's name as it is given here"
-            ) from None
+            raise untrusted("web", error.certificate_error) from None
         except (aiohttp.ClientError, OSError) as error:
             hint = (
                 "give --web-tls-ca if the port speaks TLS" if self._tls is None else "leave --web-tls-ca out"

@@ -134,6 +134,14 @@ def foreign(place: Place, received: bytes, wanted: str) -> ForeignError:
     )
 
 
+def late(place: Place) -> ProbeError:
+    """Return the error for a port that takes a connection and a request, and says nothing."""
+    return ProbeError(
+        f"no reply within {place.timeout_s:g} s, but a connection: the gateway is stuck, or another program "
+        "listens there"
+    )
+
+
 def median_of_predicts(ask: Callable[[], Mapping[str, Any]]) -> str:
     """Return the detail of working predicts: the median latency, and how many steps came.
 

@@ -1,14 +1,17 @@
-"""The optional fields of a request that all ports share: seed, game, timing, model."""
+"""The fields of a request that all ports share: its type; and if sent, its seed, game, timing, model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
+from typing import cast, get_args
 
 from gateway.errors import RequestError
 from gateway.protocol.messages import UNSET, Hello, Image, Played, Request, RequestType, Unset
 from gateway.safe_text import describe
 
 OPTION_NAMES = ("seed", "game", "timing", "model")
+
+_TYPES = get_args(RequestType)
 
 MAX_SEED_BITS = 4096
 MAX_MODEL_CHARACTERS = 255  # a client's context remembers the name
@@ -29,6 +32,18 @@ class Options:
     ) -> Request:
         """The request of this type that has these options."""
         return Request(type_, image, self.seed, self.game, self.timing, self.model, played)
+
+
+def read_type(fields: Mapping[str, object]) -> RequestType:
+    """The type in a request's `fields`.
+
+    Raises:
+        RequestError: it is none that a gateway knows.
+    """
+    type_ = fields.get("type")
+    if not isinstance(type_, str) or type_ not in _TYPES:
+        raise RequestError(f'unknown request type {describe(type_)}; send "predict", "reset" or "info"')
+    return cast(RequestType, type_)
 
 
 def read_options(fields: Mapping[str, object]) -> Options:

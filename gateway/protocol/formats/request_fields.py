@@ -2,21 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contract.gamepad import CHUNK_WIDTHS
 from gateway.errors import ImageError, RequestError
-from gateway.protocol.messages import Image, Pixels, Reply, Request, RequestType
-from gateway.protocol.options import read_options
+from gateway.protocol.messages import Image, Pixels, Reply, Request
+from gateway.protocol.options import read_options, read_type
 from gateway.protocol.played import read_played
 from gateway.safe_text import describe
 
 WANTED_PIXELS = "send uint8 RGB pixels of shape (H, W, 3)"
-
-_TYPES = get_args(RequestType)
 
 
 def request_of(fields: object, read_image: Callable[[object], Image]) -> Request:
@@ -28,15 +26,13 @@ def request_of(fields: object, read_image: Callable[[object], Image]) -> Request
     """
     if not isinstance(fields, dict):
         raise RequestError(f'a request must be a dict with a "type", not {describe(fields)}')
-    type_ = fields.get("type")
-    if not isinstance(type_, str) or type_ not in _TYPES:
-        raise RequestError(f'unknown request type {describe(type_)}; send "predict", "reset" or "info"')
+    type_ = read_type(fields)
     options = read_options(fields)
     if type_ == "predict" and "image" not in fields:
         raise ImageError(f"a predict request needs an image; {WANTED_PIXELS}")
     image = read_image(fields["image"]) if type_ == "predict" else None
     played = read_played(fields) if type_ == "played" else None
-    return options.request(cast(RequestType, type_), image, played)
+    return options.request(type_, image, played)
 
 
 def pixels_of(array: NDArray[np.generic]) -> Pixels:

@@ -6,14 +6,14 @@ A request is one line of JSON and, for predict, the image's bytes; a reply is on
 import re
 from dataclasses import dataclass
 from functools import partial
-from typing import cast, get_args
+from typing import cast
 
 from contract.tensors import FRAME_BYTES
 from gateway.errors import ForeignError, FramingError, RequestError
 from gateway.protocol.bmp import NEED_MORE_BYTES, bmp_size
 from gateway.protocol.json_format import goes_on_after_object, parse_object, reply_line
-from gateway.protocol.messages import RESIZE_MODES, Event, ImageFile, RawFrame, Reply, RequestType, ResizeMode
-from gateway.protocol.options import Options, read_hello, read_options
+from gateway.protocol.messages import RESIZE_MODES, Event, ImageFile, RawFrame, Reply, ResizeMode
+from gateway.protocol.options import Options, read_hello, read_options, read_type
 from gateway.protocol.played import read_played
 from gateway.protocol.tcp.foreign_streams import HEAD_BYTES, stranger
 from gateway.protocol.tcp.framed_stream import LINE_ENDS, Body, FramedStream
@@ -159,11 +159,12 @@ class JsonStream(FramedStream):
         except RequestError as error:
             hint = self._hint(line) or _EXAMPLE
             raise FramingError(f"the header line cannot be read: {error}; {hint}") from error
-        type_ = fields.get("type")
-        if type_ == "hello":
+        if fields.get("type") == "hello":
             return read_hello(fields)
-        if not isinstance(type_, str) or type_ not in get_args(RequestType):
-            raise FramingError(f'unknown request type {describe(type_)}; send "predict", "reset" or "info"')
+        try:
+            type_ = read_type(fields)
+        except RequestError as error:
+            raise FramingError(str(error)) from error
         options, played, problem = Options(), None, None
         try:
             options = read_options(fields)
@@ -177,7 +178,7 @@ class JsonStream(FramedStream):
             resize_mode = mode if isinstance(mode, str) and mode in RESIZE_MODES else "pad"
             length = self._image_length(fields["len"]) if "len" in fields else 0
             return _Predict(cast(ResizeMode, resize_mode), options, problem, length)
-        return problem or options.request(cast(RequestType, type_), played=played)
+        return problem or options.request(type_, played=played)
 
     def _image_length(self, length: object) -> int:
         if isinstance(length, float) and length.is_integer():

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import cast, get_args
+from typing import cast
 
 import cv2
 import numpy as np
@@ -25,10 +25,9 @@ from gateway.protocol.messages import (
     ImageFile,
     RawFrame,
     Reply,
-    RequestType,
     ResizeMode,
 )
-from gateway.protocol.options import Options, read_hello, read_options
+from gateway.protocol.options import Options, read_hello, read_options, read_type
 from gateway.protocol.played import read_played
 from gateway.protocol.web.messages import Incoming, Message
 from gateway.safe_text import describe
@@ -131,13 +130,11 @@ def _request(fields: dict[str, object]) -> Event:
     Raises:
         RequestError: it is none of the known ones, or a field is invalid.
     """
-    type_ = fields.get("type")
-    if type_ == "hello":
+    if fields.get("type") == "hello":
         return read_hello(fields)
-    if not isinstance(type_, str) or type_ not in get_args(RequestType):
-        raise RequestError(f'unknown request type {describe(type_)}; send "predict", "reset" or "info"')
+    type_ = read_type(fields)
     played = read_played(fields) if type_ == "played" else None
-    return read_options(fields).request(cast(RequestType, type_), played=played)
+    return read_options(fields).request(type_, played=played)
 
 
 def _image_reader(fields: dict[str, object]) -> Callable[[bytes], Image]:
