@@ -14,6 +14,11 @@ from pathlib import Path
 import pytest
 import trustme
 import zmq
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request as WebSocketRequest
+from websockets.http11 import Response
+from websockets.sync.server import ServerConnection, serve
 
 from gateway.commands import keys
 from gateway.commands.check import main
@@ -291,6 +296,34 @@ def test_replies_of_another_shape_do_not_count(reply: object, check: Callable[..
         code, findings, _ = check(*on_port(port, only="zmq"))
     assert code == 1
     assert [line.split()[0] for line in findings[:4]] == ["FAIL"] * 4
+
+
+@pytest.mark.parametrize("reply", ["[" * 10_000, "{", "[]", b"\x81" * 10_000, b"\xc1", b"\x90"])
+def test_websockets_that_say_something_else_are_told(
+    reply: str | bytes, check: Callable[..., Checked]
+) -> None:
+    def page(_: ServerConnection, request: WebSocketRequest) -> Response | None:
+        if "Upgrade" in request.headers:
+            return None
+        return Response(200, "OK", Headers({"Content-Type": "text/html"}), b"<p>a page</p>")
+
+    def talk(connection: ServerConnection) -> None:
+        connection.send(reply)
+        with contextlib.suppress(ConnectionClosed):
+            for _ in connection:
+                connection.send(reply)
+
+    with serve(talk, "127.0.0.1", 0, process_request=page) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        code, findings, _ = check(*on_port(server.socket.getsockname()[1], only="web"))
+        server.shutdown()
+        thread.join()
+    assert code == 1
+    page_line, *others = [line for line in findings if "  web " in line]
+    assert page_line.startswith("ok")
+    assert [line.split()[0] for line in others] == ["FAIL"] * 3
+    assert all("another program" in line or "error message" in line for line in others)
 
 
 # Gateways that let not everybody in

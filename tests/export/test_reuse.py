@@ -179,31 +179,34 @@ def test_a_version_whose_graph_is_not_whole_is_not_reused(repository: Path) -> N
     assert not found(repository, MADE_OF_AUTO)
 
 
-def test_a_manifest_from_before_batch_sizes_were_noted_is_read(repository: Path) -> None:
-    publish_light(repository, 1)
+def forget(repository: Path, *keys: str) -> None:
+    """Take a value out of version 1's manifest, as if it came from before it was noted."""
     path = repository / "nitrogen" / "1" / "manifest.json"
     manifest = json.loads(path.read_text())
-    del manifest["requested"]["max_batch_size"]
+    *outer, last = keys
+    holder = manifest
+    for key in outer:
+        holder = holder[key]
+    del holder[last]
     path.write_text(json.dumps(manifest))
+
+
+def test_a_manifest_from_before_batch_sizes_were_noted_is_read(repository: Path) -> None:
+    publish_light(repository, 1)
+    forget(repository, "requested", "max_batch_size")
     assert found(repository, MADE_OF_AUTO)
 
 
 def test_a_version_from_before_queues_were_noted_has_a_bound(repository: Path) -> None:
     publish_light(repository, 1)
-    path = repository / "nitrogen" / "1" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    del manifest["max_queue_size"]
-    path.write_text(json.dumps(manifest))
+    forget(repository, "max_queue_size")
     assert found(repository, replace(MADE_OF_AUTO, max_queue_size=256))
     assert not found(repository, replace(MADE_OF_AUTO, max_queue_size=0))
 
 
 def test_a_version_from_before_instances_were_noted_has_one(repository: Path) -> None:
     publish_light(repository, 1)
-    path = repository / "nitrogen" / "1" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    del manifest["triton_instances"]
-    path.write_text(json.dumps(manifest))
+    forget(repository, "triton_instances")
     assert found(repository, MADE_OF_AUTO)
     assert not found(repository, replace(MADE_OF_AUTO, triton_instances=2))
 
