@@ -95,6 +95,14 @@ def test_requests_of_one_batch_each_get_their_own_actions(calls: DirectCalls, ne
         np.testing.assert_allclose(reply["actions"], expected, rtol=0, atol=1e-3)
 
 
+def test_replies_write_nothing_to_the_log(calls: DirectCalls, models: Path) -> None:
+    log = models.parent / "triton.log"
+    before = log.read_text()
+    for _ in range(3):
+        calls.batch(MODEL, samples(4, horizon=18))
+    assert log.read_text() == before
+
+
 def test_a_batch_that_fails_fails_for_each_of_its_requests_and_for_no_other(
     calls: DirectCalls,
 ) -> None:

@@ -4,6 +4,7 @@ Triton loads this file in a stub process for every model whose config says `back
 dynamic batch arrives as one list of requests and runs as one call of the model.
 """
 
+import ctypes
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import triton_python_backend_utils as pb_utils
+from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import EPFail, Fail, InvalidArgument, RuntimeException
 from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernelError
 
@@ -67,12 +69,23 @@ class TritonPythonModel:
         return [
             pb_utils.InferenceResponse(
                 [
-                    pb_utils.Tensor.from_dlpack(name, parts[index])
+                    pb_utils.Tensor.from_dlpack(name, _lent(parts[index]))
                     for name, parts in zip(self.output_names, split, strict=True)
                 ]
             )
             for index in range(len(requests))
         ]
+
+
+def _lent(array: NDArray[Any]) -> object:
+    """Return an array as a DLPack capsule, which Triton takes and ends by itself.
+
+    Triton gives the capsule a name that numpy does not know as that of one taken, so numpy's own end of it
+    would write an error to the log for every tensor.
+    """
+    capsule: object = array.__dlpack__()
+    ctypes.pythonapi.PyCapsule_SetDestructor(ctypes.py_object(capsule), None)
+    return capsule
 
 
 def _providers(args: dict[str, str]) -> list[Any]:
