@@ -89,7 +89,7 @@ bench: $(DEVELOPING)
 
 # Some ten minutes; wants two cores without other work.
 bench-gateway: $(DEVELOPING)
-	$(BIN)/python -m benchmarks.gateway.report --output docs/gateway-figures.md
+	$(BIN)/python -m benchmarks.gateway.report --output docs/reference/gateway-figures.md
 
 fuzz: $(DEVELOPING)
 	$(PIP) --editable '.[fuzz]'

@@ -2,8 +2,8 @@
 
 Needs PyTorch 2.11 or newer, numpy and this checkout: no Triton, no network, no other package. It makes an
 untrained network of the released size (2 GB in the temporary folder) and prints tables to paste, within eight
-minutes; docs/gpu.md says how to read them. Without a GPU it measures the demo's size on the CPU, where the
-graph engine has a stand-in for graphs. Exits with 1 if an answer of the graph engine is wrong.
+minutes; docs/how-to/gpu.md says how to read them. Without a GPU it measures the demo's size on the CPU, where
+the graph engine has a stand-in for graphs. Exits with 1 if an answer of the graph engine is wrong.
 """
 
 import argparse

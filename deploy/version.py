@@ -19,8 +19,8 @@ FOLLOWERS = (
     "docker-compose.cpu.yml",
     "docker-compose.graphs.yml",
     "docker-compose.yml",
-    "docs/kubernetes.md",
-    "docs/operations.md",
+    "docs/how-to/kubernetes.md",
+    "docs/how-to/operations.md",
 )
 _FORM = re.compile(r"\d+\.\d+\.\d+(rc\d+)?")
 

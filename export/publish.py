@@ -32,7 +32,7 @@ from export.settings import ExportOptions, ModelSettings, Precision
 logger = logging.getLogger(__name__)
 
 # What a conversion takes, and each sample of its largest batch, as measured with 1.97 GB on two cores
-# (docs/formats.md).
+# (docs/explanation/formats.md).
 _FIXED_S = 5.0
 _S_PER_BYTE = 20e-9
 _S_PER_BYTE_AND_SAMPLE = 1.8e-9

@@ -95,7 +95,7 @@ def fastest_format(
     *,
     is_demo: bool,
 ) -> tuple[FormatName, str]:
-    """The format that answers fastest in a precision, and why (docs/formats.md has the figures)."""
+    """The format that answers fastest in a precision, and why (figures: docs/explanation/formats.md)."""
     if device_kind == "gpu":
         return "torchscript", "because it is for a GPU"
     if device_kind == "auto" and machine.gpu:

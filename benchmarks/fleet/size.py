@@ -12,7 +12,7 @@ from typing import Any
 from tests.paths import DATA
 
 RELEASED = DATA / "released-config.json"
-# docs/model.md: the released vision tower, siglip2-large-patch16-256.
+# docs/reference/model.md: the released vision tower, siglip2-large-patch16-256.
 _VISION_LAYERS, _VISION_WIDTH, _VISION_MLP, _TOKENS, _PATCH_VALUES = 24, 1024, 4096, 256, 3 * 16 * 16
 _MLP = 4  # of the transformer blocks: inner width over width
 # Beyond these shares of what a GPU or a gateway can do, waiting grows faster than what gets done.
@@ -41,7 +41,7 @@ class Fleet:
 
 
 def frame_flops(steps: int | None = None) -> dict[str, float]:
-    """Return the released model's floating-point operations for one frame, by part (docs/model.md).
+    """Return the released model's floating-point operations for one frame, by part (docs/reference/model.md).
 
     A multiplication and an addition count as two. Only matrix products count; the rest is below one percent.
 

@@ -1,7 +1,7 @@
 """The checkpoint's own configuration (`ckpt_config`), as typed data.
 
 Unknown keys are ignored, as the reference does; missing, unsupported and contradictory ones are refused.
-The meaning of each figure is docs/model.md's.
+The meaning of each figure is docs/reference/model.md's.
 """
 
 import logging

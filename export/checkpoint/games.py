@@ -1,4 +1,4 @@
-"""The game mapping: the game of each row of the game table (docs/model.md, "Tokens and context")."""
+"""The game mapping, a game for each row of the game table (docs/reference/model.md, "Tokens and context")."""
 
 from pathlib import Path
 

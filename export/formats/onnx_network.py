@@ -1,8 +1,8 @@
 """The network once more, in ONNX's operators: `NitroGen.forward`, node by node.
 
-Written out, not left to PyTorch's exporters (docs/decisions.md). That it computes the same is proven at each
-export (`self_check`). Weights have their names in `NitroGen`; those of one sampler step end in the step's
-number.
+Written out, not left to PyTorch's exporters (docs/explanation/decisions.md). Each export proves that it
+computes the same (`self_check`). Weights have their names in `NitroGen`; those of one sampler step end in the
+step's number.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Action encoder and decoder (docs/model.md, "Action encoder and decoder"), for embodiment 0."""
+"""Action encoder and decoder (docs/reference/model.md, "Action encoder and decoder"), for embodiment 0."""
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documentation gives it

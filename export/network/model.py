@@ -1,8 +1,8 @@
 """NitroGen as Triton serves it: frames and noise in, one chunk of gamepad actions out.
 
-Written from docs/model.md. What does not depend on the sampler's x is computed once per frame (vision tower,
-VL self-attention, keys and values), what depends on the time step only comes in tables. The graph holds no
-device, raises for no input values, and returns a flat tuple, as Triton's libtorch backend needs.
+Written from docs/reference/model.md. What does not depend on the sampler's x is computed once per frame
+(vision tower, VL self-attention, keys and values); tables hold what depends on the time step alone. The graph
+holds no device, raises for no input values, and returns a flat tuple, as Triton's libtorch backend needs.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Low precision as the reference has it on GPUs (docs/model.md, "Precision").
+"""Low precision as the reference has it on GPUs (docs/reference/model.md, "Precision").
 
 Weights and matrix products (linear maps, patch embedding, attention) are in bfloat16 or float16; the
 residual streams, normalisations, time tables, x, the noise and the Euler sum stay in float32. Inputs and

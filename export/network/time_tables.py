@@ -1,7 +1,7 @@
 """Everything of the sampler that depends on the time step only, computed once at export.
 
-Source: docs/model.md, "Transformer blocks" (DiT time embedding, AdaLN) and "Action encoder and decoder"
-(tau). One step at a time and in float32, as the reference does.
+Source: docs/reference/model.md, "Transformer blocks" (DiT time embedding, AdaLN) and "Action encoder and
+decoder" (tau). One step at a time and in float32, as the reference does.
 """
 
 import math

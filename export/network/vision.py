@@ -1,4 +1,4 @@
-"""The SigLIP vision tower: 256x256 frames to 256 tokens each (docs/model.md, "Vision tower")."""
+"""The SigLIP vision tower: 256x256 frames to 256 tokens each (docs/reference/model.md, "Vision tower")."""
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name PyTorch's own documentation gives it

@@ -7,7 +7,8 @@ from tests.paths import ROOT
 
 
 def test_the_clients_and_the_docs_have_the_columns_in_the_same_order() -> None:
-    told = (ROOT / "docs" / "protocols.md").read_text().rpartition("The 21 columns, in order: ")[2]
+    page = (ROOT / "docs" / "reference" / "protocols.md").read_text()
+    told = page.rpartition("The 21 columns, in order: ")[2]
     documented = tuple(told.replace("\n", " ").strip(" .").split(", "))
     assert (documented, documented) == (BUTTONS, pad.BUTTONS)
     assert ACTION_WIDTH == 25

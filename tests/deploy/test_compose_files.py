@@ -110,7 +110,7 @@ def test_the_lines_for_env_make_the_stacks_that_the_pages_say(tmp_path: Path) ->
         stack: dict[str, Any] = json.loads(run.stdout)
         return stack
 
-    page = (ROOT / "docs" / "compose.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "compose.md").read_text()
     lines = re.findall(r"^\| `(COMPOSE_FILE=\S+)`", page, re.MULTILINE)
     assert lines[0] in (ROOT / "README.md").read_text()
     gpu, (cpu, scale, both, graphs) = read(), map(read, lines)

@@ -1,4 +1,4 @@
-"""The arithmetic behind docs/scaling.md, against what is known of the released model and of networks."""
+"""The arithmetic behind docs/how-to/scaling.md, against what is known of the released model."""
 
 import math
 
@@ -20,7 +20,7 @@ PLAYER = FrameCost(gateway_cpu_s=0.001, bytes_in=196_628, bytes_out=1_367)
 def test_matrix_products_follow_from_the_weights() -> None:
     """A weight of a tower is used once for each of its 256 tokens; attention itself adds a few percent."""
     flops = frame_flops()
-    # docs/model.md: 315,956,224 in vision, of which the pooling head (not used) and 256 positions are none.
+    # docs/reference/model.md: 315,956,224 in vision, with the pooling head (not used) and 256 positions.
     head, positions = 13_648_896, 256 * 1024
     assert flops["vision"] == pytest.approx(2 * 256 * (315_956_224 - head - positions), rel=0.05)
     # 50,384,896 in the mixing; the keys and values of the sampler's four cross blocks are counted with it.

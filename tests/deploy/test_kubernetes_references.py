@@ -8,7 +8,7 @@ import yaml
 
 from tests.deploy.kubernetes_manifests import APPLIED, FOLDER, Manifests, rendered
 
-# Made by the operator (docs/kubernetes.md); the second one only for checkpoints that ask for a login.
+# Made by the operator (docs/how-to/kubernetes.md); the second one only for checkpoints that ask for a login.
 SECRETS = {"triton-key", "hub-token"}
 
 

@@ -66,7 +66,7 @@ def test_the_cluster_has_the_alerts_and_dashboards_of_the_compose_stack() -> Non
         assert "docker compose" not in text
     fleet = rendered("overlays/fleet")
     groups = [group for rule in fleet.of("PrometheusRule") for group in rule["spec"]["groups"]]
-    page = (FOLDER.parents[1] / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    page = (FOLDER.parents[1] / "docs" / "how-to" / "monitoring.md").read_text(encoding="utf-8")
     named = re.findall(r"^\| `(Nitrogen\w+)` \|", page, re.MULTILINE)
     alerts = [rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule]
     assert sorted(alerts) == sorted(named)

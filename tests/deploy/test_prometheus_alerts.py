@@ -29,11 +29,11 @@ def test_a_promtool_test_sees_it_fire(name: str) -> None:
 
 @every_alert
 def test_the_documentation_explains_it(name: str) -> None:
-    assert f"`{name}`" in (ROOT / "docs" / "monitoring.md").read_text()
+    assert f"`{name}`" in (ROOT / "docs" / "how-to" / "monitoring.md").read_text()
 
 
 def test_the_documentation_names_every_panel() -> None:
-    text = (ROOT / "docs" / "monitoring.md").read_text()
+    text = (ROOT / "docs" / "how-to" / "monitoring.md").read_text()
     titles = {
         panel["title"]
         for board in dashboards().values()

@@ -139,7 +139,7 @@ def test_a_failing_warm_up_is_reported_by_its_cause(tmp_path: Path, tiny_reposit
 
     for _ in range(5):
         sentence = failed_start(tmp_path, CHECKPOINT, *serving(tiny_repository))
-        # This Triton now and then ends over a failed warm-up (docs/export.md), before it has told the cause.
+        # Now and then this Triton ends over a failed warm-up (docs/how-to/export.md), before it tells why.
         if "SIGSEGV" not in sentence:
             break
     assert (

@@ -24,7 +24,9 @@ class MessageFormat:
 
 
 def _refuse_pickle(_: bytes | memoryview) -> Request:
-    raise UnsafePickleError("pickles are not taken by this gateway: send msgpack (docs/protocols.md)")
+    raise UnsafePickleError(
+        "pickles are not taken by this gateway: send msgpack (docs/reference/protocols.md)"
+    )
 
 
 PICKLE = MessageFormat(pickle_format.decode_request, pickle_format.encode_reply)

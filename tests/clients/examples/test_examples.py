@@ -22,8 +22,9 @@ from tests.stand_ins.strangers import STRANGERS, stranger
 
 EXAMPLES = ROOT / "clients" / "examples"
 BASH = shutil.which("bash") or "bash"
-# In the order of docs/protocols.md.
-BUTTONS = (ROOT / "docs" / "protocols.md").read_text().rpartition("The 21 columns, in order: ")[2]
+# In the order of docs/reference/protocols.md.
+PAGE = (ROOT / "docs" / "reference" / "protocols.md").read_text()
+BUTTONS = PAGE.rpartition("The 21 columns, in order: ")[2]
 NAMES = BUTTONS.replace("\n", " ").strip(" .").split(", ")
 
 

@@ -1,4 +1,4 @@
-"""docs/protocols.md: each exchange of bytes that it shows is one that the real gateway makes."""
+"""docs/reference/protocols.md: each exchange of bytes that it shows is one that the real gateway makes."""
 
 import io
 import re
@@ -19,7 +19,7 @@ from tests.paths import ROOT
 from tests.patience import WITHIN_S
 from tests.stack import Stack
 
-TEXT = (ROOT / "docs" / "protocols.md").read_text()
+TEXT = (ROOT / "docs" / "reference" / "protocols.md").read_text()
 BLOCK = re.compile(r"^```(hex|text) (5555|5556)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HOLE = re.compile(r"\((\d+) bytes\)")
 ESCAPE = re.compile(rb"\\(?:x([0-9a-f]{2})|([nr]))")

@@ -112,7 +112,7 @@ def open_uinput_pad() -> UinputGamepad:
     except (OSError, evdev.UInputError) as error:
         raise DeviceError(
             f"a virtual gamepad cannot be made: {error}. Load the module (sudo modprobe uinput) and let "
-            "yourself write /dev/uinput (docs/playing.md has the udev rule), or look on without a "
+            "yourself write /dev/uinput (docs/how-to/playing.md has the udev rule), or look on without a "
             "gamepad: --gamepad none"
         ) from error
     return UinputGamepad(device)
