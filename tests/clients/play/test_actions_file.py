@@ -16,15 +16,21 @@ STATES = st.builds(
 )
 
 
-@given(st.lists(st.tuples(STATES, st.integers(0, 3), st.integers(0, 5)), min_size=1, max_size=5))
+@given(
+    st.lists(
+        st.tuples(STATES, st.integers(0, 3), st.integers(0, 5), st.sampled_from(["model", "human"])),
+        min_size=1,
+        max_size=5,
+    )
+)
 def test_what_was_written_is_read(
-    tmp_path_factory: pytest.TempPathFactory, given_steps: list[tuple[PadState, int, int]]
+    tmp_path_factory: pytest.TempPathFactory, given_steps: list[tuple[PadState, int, int, str]]
 ) -> None:
     steps = []
     tick = 0
-    for index, (state, gap, ticks) in enumerate(given_steps):
+    for index, (state, gap, ticks, by) in enumerate(given_steps):
         tick += gap
-        steps.append(RecordedStep(state, 2, index, tick, ticks))
+        steps.append(RecordedStep(state, 2, index, tick, ticks, by))
         tick += ticks
     path = tmp_path_factory.getbasetemp() / "written.jsonl"
     path.write_text("".join(step_line(step) for step in steps))
@@ -40,6 +46,7 @@ def test_a_file_of_the_references_has_one_tick_per_line(tmp_path: Path) -> None:
     first, second = read_steps(path)
     assert first.state == PadState(frozenset({"SOUTH", "LEFT_TRIGGER"}), (-3276, 0), (0, 32_767))
     assert (first.tick, first.ticks, second.tick, second.ticks) == (0, 1, 1, 1)
+    assert first.by == "model"
 
 
 def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
@@ -47,6 +54,14 @@ def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "0001_ACTIONS.jsonl"
     path.write_text(line + line[:-20])
     assert len(read_steps(path)) == 1
+
+
+def test_a_hand_that_nobody_has_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "0001_ACTIONS.jsonl"
+    step = RecordedStep(PadState(frozenset(), (1, 2), (3, 4)), 0, 0, 0, 1, "model")
+    path.write_text(step_line(step).replace('"model"', '"cat"'))
+    with pytest.raises(RecordingError, match="\"by\" is 'cat'"):
+        read_steps(path)
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,15 @@ class PlayedRows:
         self._held: dict[str, Any] | None = None
         self._next_tick = 0
 
-    def hold(self, state: PadState, first_tick: int, end_tick: int) -> None:
-        """Note what is held from a tick on, and was seen to be held up to another, which is not counted."""
+    def hold(self, state: PadState, first_tick: int, end_tick: int, by: str = "model") -> None:
+        """Note what is held from a tick on, and was seen to be held up to another, which is not counted.
+
+        `by`: "model" or "human".
+        """
         # What was held before was held on in ticks that nobody counted.
         if self._held is not None:
             self._add(self._held, first_tick - self._next_tick)
-        self._held = _row(state)
+        self._held = _row(state, by)
         self._add(self._held, end_tick - first_tick)
         self._next_tick = end_tick
 
@@ -40,9 +43,9 @@ class PlayedRows:
         self._rows.extend([row] * min(count, _MOST_ROWS))
 
 
-def _row(state: PadState) -> dict[str, Any]:
+def _row(state: PadState, by: str) -> dict[str, Any]:
     return {
-        "by": "model",
+        "by": by,
         "buttons": [int(name in state.pressed) for name in BUTTONS],
         "j_left": [value / STICK_MAX for value in state.left],
         "j_right": [value / STICK_MAX for value in state.right],

@@ -1,8 +1,9 @@
 """The file of what was pressed: a line of JSON per step, with the names that the reference's client writes.
 
 `{"WEST": 0, ..., "LEFT_TRIGGER": [255], ..., "AXIS_LEFTX": [-3276], ..., "step": 4, "substep": 0, "tick": 72,
-"ticks": 1}`: `step` counts the chunks and `substep` the steps of one, as in the reference's file; `tick` is
-the game's tick from which on it was held and `ticks` for how many at least. The reference writes neither.
+"ticks": 1, "by": "model"}`: `step` counts the chunks and `substep` the steps of one, as in the reference's
+file; `tick` is the game's tick from which on it was held, `ticks` for how many at least, and `by` says who
+held it, "model" or "human". The reference writes none of the three.
 """
 
 import json
@@ -18,17 +19,25 @@ _TRIGGERS = ("LEFT_TRIGGER", "RIGHT_TRIGGER")
 _TRIGGER_MAX = 255
 _AXES = ("AXIS_LEFTX", "AXIS_LEFTY", "AXIS_RIGHTX", "AXIS_RIGHTY")
 _AXIS_LEAST, _AXIS_MOST = -32_768, 32_767
+_HANDS = ("model", "human")
 
 
 @dataclass(frozen=True)
 class RecordedStep:
-    """What was held, from which tick on, and for how many ticks at least; `chunk` and `index` tell whence."""
+    """What was held, from which tick on, and for how many ticks at least.
+
+    Attributes:
+        chunk: number of the chunk, -1 where none was played.
+        index: the step within it.
+        by: who held it, "model" or "human".
+    """
 
     state: PadState
     chunk: int
     index: int
     tick: int
     ticks: int
+    by: str = "model"
 
 
 def step_line(step: RecordedStep) -> str:
@@ -40,11 +49,14 @@ def step_line(step: RecordedStep) -> str:
     for name, value in zip(_AXES, (*step.state.left, *step.state.right), strict=True):
         fields[name] = [value]
     fields |= {"step": step.chunk, "substep": step.index, "tick": step.tick, "ticks": step.ticks}
+    fields["by"] = step.by
     return json.dumps(fields) + "\n"
 
 
 def read_steps(path: Path) -> list[RecordedStep]:
     """Read a file of actions, ours or the reference's; one without ticks has one tick per line.
+
+    What does not say who pressed it was pressed by the model.
 
     A last line that was cut short is left out.
 
@@ -82,7 +94,10 @@ def _step(fields: dict[str, Any], next_tick: int) -> RecordedStep:
     tick = _integer(fields.get("tick", next_tick), next_tick, 1 << 40)
     ticks = _integer(fields.get("ticks", 1), 0, 1 << 20)
     state = PadState(pressed, (left_x, left_y), (right_x, right_y))
-    return RecordedStep(state, fields.get("step", 0), fields.get("substep", 0), tick, ticks)
+    by = fields.get("by", "model")
+    if by not in _HANDS:
+        raise ValueError(f'"by" is {by!r}, not "model" or "human"')
+    return RecordedStep(state, fields.get("step", 0), fields.get("substep", 0), tick, ticks, by)
 
 
 def _is_pressed(value: object) -> bool:
