@@ -28,7 +28,7 @@ FUZZ_SECONDS ?= 600
 REGISTRY ?=
 VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: demo serve web test test-docker test-mounts lint bench bench-gateway fuzz lock publish clean $(VENV)
+.PHONY: demo serve web test test-docker test-mounts lint prose bench bench-gateway fuzz lock publish clean $(VENV)
 
 demo: $(SERVING)
 	$(BIN)/python -m standalone --demo $(SERVE_FLAGS)
@@ -69,6 +69,8 @@ lint: $(DEVELOPING)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/codespell
+	$(BIN)/python -m styles
 	$(BIN)/hadolint Dockerfile.* deploy/prometheus/Dockerfile.debian
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 	@if docker compose version >/dev/null 2>&1; then \
@@ -81,6 +83,12 @@ lint: $(DEVELOPING)
 	@if command -v luacheck >/dev/null; then \
 	    luacheck --config clients/bizhawk/.luacheckrc clients/bizhawk clients/examples tests/clients; \
 	else echo "luacheck is not installed (Debian: lua-check): the Lua files were not checked"; fi
+
+# Spelling and phrases in some files or folders alone: make prose PATHS="gateway docs/README.md"
+PATHS ?= .
+prose: $(DEVELOPING)
+	$(BIN)/codespell $(PATHS)
+	$(BIN)/python -m styles $(PATHS)
 
 bench: $(DEVELOPING)
 	$(BIN)/python -m benchmarks.export.formats
