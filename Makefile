@@ -70,6 +70,7 @@ lint: $(DEVELOPING)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/codespell
+	$(BIN)/rumdl check .
 	$(BIN)/python -m styles
 	$(BIN)/hadolint Dockerfile.* deploy/prometheus/Dockerfile.debian
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml

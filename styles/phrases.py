@@ -2,8 +2,10 @@
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 # Sentences run over comment markers at the start of a line, and over the quotes between a string's pieces.
 _MARKER = re.compile(r"^[ \t]*(?:#+|//+|--|\*|>)(?=[ \t])", re.MULTILINE)
@@ -44,9 +46,9 @@ class Phrase:
 class Phrases:
     """The whole list, the paths that are not read, and how many findings each folder may still have."""
 
-    phrases: tuple[Phrase, ...]
-    skip: tuple[str, ...]
-    remaining: dict[str, int]
+    phrase: tuple[Phrase, ...]
+    skip: tuple[str, ...] = ()
+    remaining: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,7 @@ class Finding:
 
 def read_phrases(path: Path) -> Phrases:
     """Return the list that a TOML file holds."""
-    table = tomllib.loads(path.read_text())
-    phrases = [
-        {key: value if isinstance(value, str) else tuple(value) for key, value in entry.items()}
-        for entry in table["phrase"]
-    ]
-    return Phrases(
-        tuple(Phrase(**entry) for entry in phrases), tuple(table["skip"]), table.get("remaining", {})
-    )
+    return TypeAdapter(Phrases).validate_python(tomllib.loads(path.read_text()))
 
 
 def findings_in(path: Path, phrases: Phrases) -> list[Finding]:
@@ -87,7 +82,7 @@ def findings_in(path: Path, phrases: Phrases) -> list[Finding]:
             " ".join(text[match.start() : match.start() + _EXCERPT].split()),
             phrase.use,
         )
-        for phrase in phrases.phrases
+        for phrase in phrases.phrase
         if path.as_posix() not in phrase.exempt
         for match in phrase.expression.finditer(text)
     ]
