@@ -80,6 +80,43 @@ class Played:
 
 
 @dataclass(frozen=True, slots=True)
+class FreshNoise:
+    """Noise that is drawn for one request alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryNoise:
+    """The client's noise, which keeps the share `memory`, in [0, 1], of itself from predict to predict."""
+
+    memory: float
+
+
+@dataclass(frozen=True, slots=True)
+class TickNoise:
+    """Noise whose rows belong to ticks: row j is that of the tick `tick` + j, the same in every chunk."""
+
+    tick: int
+
+
+Noise = FreshNoise | MemoryNoise | TickNoise
+FRESH = FreshNoise()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Previous:
+    """Rows that are still to be pressed, which a chunk has to fit; the first is that of its picture's tick.
+
+    `buttons`: (n, 21) float32 in [0, 1]; `j_left`, `j_right`: (n, 2) float32 in [-1, 1]; n >= 1. `delay`: how
+    many of the rows, at most n, will have been pressed when the chunk is there.
+    """
+
+    buttons: NDArray[np.float32]
+    j_left: NDArray[np.float32]
+    j_right: NDArray[np.float32]
+    delay: int
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One request of one client.
 
@@ -88,6 +125,8 @@ class Request:
     `timing`: whether the reply carries `Timing`. `model`: the name of a model in Triton, or None for the
     gateway's default model.
     `prompt`: a text that stands for the game where it is a game's name and `game` is not set.
+    `noise`: what a predict's chunk begins from; `FRESH` beside a seed. `tick`: the picture's tick in the
+    game, if the client counts them. `previous`: the rows that a predict's chunk has to fit, if any.
     """
 
     type: RequestType
@@ -98,6 +137,9 @@ class Request:
     model: str | None = None
     played: Played | None = None
     prompt: str | None = None
+    noise: Noise = FRESH
+    tick: int | None = None
+    previous: Previous | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""The fields of a request that all ports share: its type; and if sent, its seed, game, timing, model."""
+"""The fields of a request that all ports share: its type, and what may be sent beside it.
+
+That is for every request its seed, game, timing and model; for a predict its noise, tick, previous and delay.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,10 +9,25 @@ from numbers import Integral
 from typing import cast, get_args
 
 from gateway.errors import RequestError
-from gateway.protocol.messages import UNSET, Hello, Image, Played, Request, RequestType, Unset
+from gateway.protocol.messages import (
+    FRESH,
+    UNSET,
+    Hello,
+    Image,
+    Noise,
+    Played,
+    Previous,
+    Request,
+    RequestType,
+    TickNoise,
+    Unset,
+)
+from gateway.protocol.noise import read_noise
+from gateway.protocol.previous import ArrayReader, read_previous
+from gateway.protocol.whole_numbers import whole_number
 from gateway.safe_text import describe
 
-OPTION_NAMES = ("seed", "game", "timing", "model")
+OPTION_NAMES = ("seed", "game", "timing", "model", "noise")  # those that may hold for more than one request
 
 _TYPES = get_args(RequestType)
 
@@ -26,12 +44,26 @@ class Options:
     game: str | int | Unset | None = UNSET
     timing: bool = False
     model: str | None = None
+    noise: Noise = FRESH
+    tick: int | None = None
+    previous: Previous | None = None
 
     def request(
         self, type_: RequestType, image: Image | None = None, played: Played | None = None
     ) -> Request:
         """The request of this type that has these options."""
-        return Request(type_, image, self.seed, self.game, self.timing, self.model, played)
+        return Request(
+            type_,
+            image,
+            self.seed,
+            self.game,
+            self.timing,
+            self.model,
+            played,
+            noise=self.noise,
+            tick=self.tick,
+            previous=self.previous,
+        )
 
 
 def read_type(fields: Mapping[str, object]) -> RequestType:
@@ -46,8 +78,14 @@ def read_type(fields: Mapping[str, object]) -> RequestType:
     return cast(RequestType, type_)
 
 
-def read_options(fields: Mapping[str, object]) -> Options:
+def read_options(
+    fields: Mapping[str, object],
+    type_: RequestType = "predict",
+    read_array: ArrayReader = lambda _, value: value,
+) -> Options:
     """The optional fields of a request's `fields`; fields that are absent keep their defaults.
+
+    `read_array`: makes an array of what the format has for one.
 
     Raises:
         RequestError: a field's value is invalid; the message shows it, bounded.
@@ -57,7 +95,14 @@ def read_options(fields: Mapping[str, object]) -> Options:
     timing = fields.get("timing", False)
     if not isinstance(timing, bool):
         raise RequestError(f"timing must be true or false, not {describe(timing)}")
-    return Options(seed, game, timing, _model(fields.get("model")))
+    model = _model(fields.get("model"))
+    if type_ != "predict":
+        return Options(seed, game, timing, model)
+    noise = FRESH if fields.get("noise") is None else read_noise(fields["noise"])
+    if seed is not None and noise is not FRESH:
+        raise RequestError(f"seed is {describe(seed)}, which is noise by itself: send no other noise with it")
+    tick = _tick(fields.get("tick"), noise)
+    return Options(seed, game, timing, model, noise, tick, read_previous(fields, read_array))
 
 
 def read_hello(fields: Mapping[str, object]) -> Hello:
@@ -81,6 +126,15 @@ def _seed(value: object) -> int:
     if seed.bit_length() > MAX_SEED_BITS:
         raise RequestError(f"seed must have at most {MAX_SEED_BITS} bits, not {seed.bit_length()}")
     return seed
+
+
+def _tick(value: object, noise: Noise) -> int | None:
+    if value is None:
+        return noise.tick if isinstance(noise, TickNoise) else None
+    tick = whole_number(value)
+    if tick is None:
+        raise RequestError(f"tick must be an integer from 0 to 2**53, not {describe(value)}")
+    return tick
 
 
 def _game(value: object) -> str | int | None:

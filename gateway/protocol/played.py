@@ -8,10 +8,10 @@ import numpy as np
 from contract.gamepad import BUTTONS
 from gateway.errors import RequestError
 from gateway.protocol.messages import Hand, Played, PlayedRow
+from gateway.protocol.whole_numbers import whole_number
 from gateway.safe_text import describe
 
 MAX_ROWS = 64
-_MAX_TICK = 2**53  # the largest that every language's number holds
 _HANDS = get_args(Hand)
 _EXAMPLE = (
     'a played request is {"type": "played", "tick": 120, "rows": [{"by": "human", "buttons": [21 of 0 or 1], '
@@ -25,12 +25,10 @@ def read_played(fields: Mapping[str, object]) -> Played:
     Raises:
         RequestError: a field is missing or invalid; the message names the row and shows the value, bounded.
     """
-    tick, rows = fields.get("tick"), fields.get("rows")
-    if isinstance(tick, float) and tick.is_integer():
-        # As languages write it that know one kind of number.
-        tick = int(tick)
-    if type(tick) is not int or not 0 <= tick <= _MAX_TICK:
-        raise RequestError(f"tick must be an integer from 0 to 2**53, not {describe(tick)}; {_EXAMPLE}")
+    tick, rows = whole_number(fields.get("tick")), fields.get("rows")
+    if tick is None:
+        given = describe(fields.get("tick"))
+        raise RequestError(f"tick must be an integer from 0 to 2**53, not {given}; {_EXAMPLE}")
     if not isinstance(rows, (list, tuple)) or not 1 <= len(rows) <= MAX_ROWS:
         found = f"{len(rows)} of them" if isinstance(rows, (list, tuple)) else describe(rows)
         raise RequestError(f"rows must be a list of 1 to {MAX_ROWS} rows, not {found}; {_EXAMPLE}")

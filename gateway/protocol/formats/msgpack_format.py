@@ -16,6 +16,7 @@ from gateway.protocol.formats.bounded_msgpack import MsgpackLimits, read_msgpack
 from gateway.protocol.formats.known_messages import MOST_BYTES, KnownMessages
 from gateway.protocol.formats.request_fields import WANTED_PIXELS, fields_of, pixels_of, request_of
 from gateway.protocol.messages import RESIZE_MODES, Image, ImageFile, RawFrame, Reply, Request, ResizeMode
+from gateway.protocol.previous import array_of
 from gateway.safe_text import describe
 
 # Maps and arrays for the longest `played`, a map and three lists a row, and some more.
@@ -42,7 +43,8 @@ def decode_request(data: bytes | memoryview) -> Request:
     """
     request = _known.request(data)
     if request is None:
-        request = request_of(read_msgpack(data, _LIMITS, "the message", _WANTED_MESSAGE), _image)
+        fields = read_msgpack(data, _LIMITS, "the message", _WANTED_MESSAGE)
+        request = request_of(fields, _image, _array_of_map)
         if isinstance(request.image, RawFrame):
             _known.learn(data, _frame_at(data), request)
     return request
@@ -93,6 +95,12 @@ def _file(fields: dict[Any, object]) -> ImageFile:
         allowed = ", ".join(sorted(RESIZE_MODES))
         raise ImageError(f"the image's resize_mode is {describe(mode)}; send one of {allowed}")
     return ImageFile(file, cast(ResizeMode, mode), may_be_raw=False)
+
+
+def _array_of_map(name: str, value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    return array_of(name, value.get("shape"), value.get("dtype"), value.get("data"))
 
 
 def _array(array: NDArray[np.float32]) -> dict[str, object]:

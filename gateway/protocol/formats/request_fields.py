@@ -12,13 +12,20 @@ from gateway.errors import ImageError, RequestError
 from gateway.protocol.messages import Image, Pixels, Reply, Request
 from gateway.protocol.options import read_options, read_type
 from gateway.protocol.played import read_played
+from gateway.protocol.previous import ArrayReader
 from gateway.safe_text import describe
 
 WANTED_PIXELS = "send uint8 RGB pixels of shape (H, W, 3)"
 
 
-def request_of(fields: object, read_image: Callable[[object], Image]) -> Request:
-    """The request that a message's value describes; `read_image` makes an image of its field "image".
+def request_of(
+    fields: object,
+    read_image: Callable[[object], Image],
+    read_array: ArrayReader = lambda _, value: value,
+) -> Request:
+    """The request that a message's value describes.
+
+    `read_image` makes an image of its field "image", `read_array` an array of what the format has for one.
 
     Raises:
         ImageError: there is no image, or `read_image` did not take it.
@@ -27,7 +34,7 @@ def request_of(fields: object, read_image: Callable[[object], Image]) -> Request
     if not isinstance(fields, dict):
         raise RequestError(f'a request must be a dict with a "type", not {describe(fields)}')
     type_ = read_type(fields)
-    options = read_options(fields)
+    options = read_options(fields, type_, read_array)
     if type_ == "predict" and "image" not in fields:
         raise ImageError(f"a predict request needs an image; {WANTED_PIXELS}")
     image = read_image(fields["image"]) if type_ == "predict" else None

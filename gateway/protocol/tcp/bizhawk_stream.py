@@ -9,7 +9,15 @@ from typing import cast
 
 from gateway.errors import FramingError, RequestError
 from gateway.protocol.json_format import parse_object, reply_json
-from gateway.protocol.messages import RESIZE_MODES, Event, ImageFile, Reply, RequestType, ResizeMode
+from gateway.protocol.messages import (
+    RESIZE_MODES,
+    Event,
+    ImageFile,
+    Reply,
+    RequestType,
+    ResizeMode,
+    TickNoise,
+)
 from gateway.protocol.options import OPTION_NAMES, Options, read_hello, read_options
 from gateway.protocol.played import read_played
 from gateway.protocol.tcp.framed_stream import LINE_ENDS, Body, FramedStream
@@ -91,7 +99,7 @@ class BizHawkStream(FramedStream):
             case "options":
                 return self._set_options(fields)
             case "reset" | "info" as type_:
-                options = read_options({**self._fields, **fields})
+                options = read_options({**self._fields, **fields}, cast(RequestType, type_))
                 return options.request(cast(RequestType, type_))
             case "played":
                 return Options().request("played", played=read_played(fields))
@@ -113,7 +121,12 @@ class BizHawkStream(FramedStream):
         mode = fields.get("resize_mode", "pad")
         if not isinstance(mode, str) or mode not in RESIZE_MODES:
             raise RequestError(f"resize_mode must be {', '.join(sorted(RESIZE_MODES))}, not {describe(mode)}")
-        self._options = read_options(fields)
+        options = read_options(fields)
+        if isinstance(options.noise, TickNoise):
+            raise RequestError(
+                'noise by tick needs the tick of each picture, which a screenshot lacks: send {"memory": 1}'
+            )
+        self._options = options
         self._fields = {name: fields[name] for name in OPTION_NAMES if name in fields}
         self._resize_mode = cast(ResizeMode, mode)
         return Reply()

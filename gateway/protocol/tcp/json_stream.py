@@ -167,7 +167,7 @@ class JsonStream(FramedStream):
             raise FramingError(str(error)) from error
         options, played, problem = Options(), None, None
         try:
-            options = read_options(fields)
+            options = read_options(fields, type_)
             played = read_played(fields) if type_ == "played" else None
         except RequestError as wrong:
             problem = wrong

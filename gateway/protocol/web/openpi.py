@@ -14,13 +14,14 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.gamepad import BUTTONS, CHUNK_WIDTHS
+from contract.gamepad import ACTION_WIDTH, BUTTONS, CHUNK_WIDTHS
 from contract.tensors import FRAME_SHAPE
 from gateway.errors import ImageError, RequestError
 from gateway.protocol.formats.bounded_msgpack import MsgpackLimits, read_msgpack
 from gateway.protocol.formats.request_fields import pixels_of
 from gateway.protocol.messages import ActionChunk, Image, ImageFile, Pixels, RawFrame, Reply, Request
 from gateway.protocol.options import read_options
+from gateway.protocol.previous import array_of
 from gateway.protocol.web.messages import Incoming, Message
 from gateway.safe_text import describe, listed
 
@@ -76,7 +77,9 @@ class PolicyMessages:
     def _observation(self, fields: dict[Any, object]) -> Incoming:
         if _CONTROL in fields:
             return _control(fields[_CONTROL])
-        options = read_options(fields)
+        if isinstance(previous := fields.get("previous"), Array):
+            fields = fields | {"previous": _parts(previous)}
+        options = read_options(fields, read_array=_plain_array)
         prompt = fields.get("prompt")
         request = replace(
             options.request("predict", _image(fields)),
@@ -132,6 +135,21 @@ def _metadata(reply: Reply) -> Message:
 def _actions(chunk: ActionChunk) -> NDArray[np.float32]:
     """All that is pressed, (T, 25), in the order of `ACTION_NAMES`."""
     return np.concatenate([chunk.buttons, chunk.j_left, chunk.j_right], axis=1)
+
+
+def _plain_array(name: str, value: object) -> object:
+    return array_of(name, value.shape, value.dtype, value.data) if isinstance(value, Array) else value
+
+
+def _parts(previous: Array) -> dict[str, object]:
+    """Return the parts of rows as `actions` has them."""
+    rows = array_of("previous", previous.shape, previous.dtype, previous.data)
+    if rows.ndim != 2 or rows.shape[1] != ACTION_WIDTH:
+        raise RequestError(
+            f"previous has shape {rows.shape}; send (n, {ACTION_WIDTH}), as the actions of a reply"
+        )
+    buttons, left, right = np.split(rows, np.cumsum([len(BUTTONS), CHUNK_WIDTHS["j_left"]]), axis=1)
+    return {"buttons": buttons, "j_left": left, "j_right": right}
 
 
 def _array(array: NDArray[np.float32]) -> dict[bytes, object]:

@@ -134,7 +134,7 @@ def _request(fields: dict[str, object]) -> Event:
         return read_hello(fields)
     type_ = read_type(fields)
     played = read_played(fields) if type_ == "played" else None
-    return read_options(fields).request(type_, played=played)
+    return read_options(fields, type_).request(type_, played=played)
 
 
 def _image_reader(fields: dict[str, object]) -> Callable[[bytes], Image]:
