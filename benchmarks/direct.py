@@ -11,7 +11,7 @@ TIMEOUT_S = 600
 
 
 def infer(client: tritonclient.grpc.InferenceServerClient, model: str, inputs: Inputs) -> Tensor:
-    """One request with a whole batch; its x(1), (B, H, 25)."""
+    """Return one request with a whole batch; its x(1), (B, H, 25)."""
     tensors = []
     for tensor, value in zip(input_tensors(1, 1), inputs, strict=True):
         tensors.append(tritonclient.grpc.InferInput(tensor.name, list(value.shape), tensor.data_type))

@@ -52,7 +52,7 @@ def require_python(extra: str) -> None:
 
 
 def either(pythons: list[tuple[int, int]]) -> str:
-    """Versions of Python as a choice, in their order."""
+    """Return the versions of Python as a choice, in their order."""
     *others, last = [_text(python) for python in sorted(pythons)]
     return f"Python {', '.join(others)} or {last}" if others else f"Python {last}"
 

@@ -16,7 +16,7 @@ class PathError(argparse.ArgumentTypeError, ValueError):
 
 
 def local_path(text: str) -> Path:
-    """A path of this machine, as an argument's type.
+    """Return a path of this machine, as an argument's type.
 
     Raises:
         PathError: when it is somewhere else, or what a shell should have replaced.
@@ -38,7 +38,7 @@ def local_path(text: str) -> Path:
 
 
 def repository_path(text: str) -> Path:
-    """The folder of a model repository, as an argument's type.
+    """Return the folder of a model repository, as an argument's type.
 
     Raises:
         PathError: as `local_path`; for an object store it says how to get a repository there.
@@ -54,7 +54,7 @@ def repository_path(text: str) -> Path:
 
 
 def copy_command(scheme: str, rest: str, folder: str, address: str) -> str | None:
-    """The vendor's command that copies a folder into an object store; None when the scheme names none."""
+    """Return the vendor's command that copies a folder into an object store; None for an unknown scheme."""
     match scheme:
         case "s3":
             if own := _OWN_ENDPOINT.fullmatch(rest):
@@ -70,7 +70,7 @@ def copy_command(scheme: str, rest: str, folder: str, address: str) -> str | Non
 
 
 def _of_address(text: str, scheme: str, rest: str) -> Path:
-    """The path of a `file:` address.
+    """Return the path of a `file:` address.
 
     Raises:
         PathError: for every other address.

@@ -37,7 +37,7 @@ def cause_of(text: str) -> str:
 
 
 def _exception(lines: list[str]) -> str | None:
-    """The line that follows a traceback, whose own lines are indented: `ValueError: what was wrong`."""
+    """Return the line after a traceback, whose own lines are indented: `ValueError: what was wrong`."""
     if _PLACES in lines:
         lines = lines[: lines.index(_PLACES)]
     indented = [index for index, line in enumerate(lines) if line[:1].isspace()]

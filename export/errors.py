@@ -65,7 +65,7 @@ class VerificationError(ExportError):
 
 
 def shown(text: object, most: int = 200) -> str:
-    """A stranger's text as a message may hold it: cut, on one line, and without a terminal's commands."""
+    """Return a stranger's text for a message: cut, on one line, and without a terminal's commands."""
     cut = str(text)[:most] if isinstance(text, (str, int)) else type(text).__name__
     return cut if cut.isprintable() else ascii(cut)
 

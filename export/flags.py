@@ -76,7 +76,7 @@ def taken_from_environment(
 
 
 def variable_of(flag: argparse.Action) -> str:
-    """The name of a flag's variable: NITROGEN_MAX_BATCH_SIZE for --max-batch-size."""
+    """Return the name of a flag's variable: NITROGEN_MAX_BATCH_SIZE for --max-batch-size."""
     word = flag.option_strings[-1] if flag.option_strings else flag.dest
     return _OWN_NAMES.get(word, PREFIX + word.lstrip("-").replace("-", "_").upper())
 
@@ -97,7 +97,7 @@ def parse(parser: argparse.ArgumentParser, words: list[str] | None) -> Given:
 
 
 def words_of(flags: Iterable[argparse.Action], values: Mapping[str, Any]) -> list[str]:
-    """The flags that have a value, for the command line of another program that has them."""
+    """Return the flags that have a value, for the command line of another program that has them."""
     return [
         f"{flag.option_strings[0]}={values[flag.dest]}" for flag in flags if values.get(flag.dest) is not None
     ]
@@ -122,7 +122,7 @@ def add_triton_key_file(parser: argparse.ArgumentParser) -> argparse.Action:
 
 
 def opened_by_torch(path: Path) -> Path:
-    """A path that C++ libraries, which take UTF-8, open as Python does.
+    """Return a path that C++ libraries, which take UTF-8, open as Python does.
 
     Raises:
         PathError: when it means another file to them, or none.
@@ -135,7 +135,7 @@ def opened_by_torch(path: Path) -> Path:
 
 
 def model_path(text: str) -> Path:
-    """A path that PyTorch reads or writes, as an argument's type.
+    """Return a path that PyTorch reads or writes, as an argument's type.
 
     Raises:
         PathError: when it is not of this machine, or not UTF-8.
@@ -156,7 +156,7 @@ def add_repository(parser: argparse.ArgumentParser, default: Path | None = None)
 
 
 def checkpoint_name(text: str) -> str:
-    """A checkpoint as `find_checkpoint` takes it, as an argument's type.
+    """Return a checkpoint as `find_checkpoint` takes it, as an argument's type.
 
     Raises:
         PathError: when it is a path that is not of this machine.
@@ -168,7 +168,7 @@ def checkpoint_name(text: str) -> str:
 
 
 def positive(text: str) -> int:
-    """A whole number above 0, as an argument's type.
+    """Return a whole number above 0, as an argument's type.
 
     Raises:
         argparse.ArgumentTypeError: when it is none.
@@ -180,7 +180,7 @@ def positive(text: str) -> int:
 
 
 def whole(text: str) -> int:
-    """A whole number, 0 or more, as an argument's type.
+    """Return a whole number, 0 or more, as an argument's type.
 
     Raises:
         argparse.ArgumentTypeError: when it is none.
@@ -191,7 +191,7 @@ def whole(text: str) -> int:
 
 
 def triton_instances(text: str) -> int:
-    """How many instances of a model Triton is to run on a device, as an argument's type.
+    """Return how many instances of a model Triton is to run on a device, as an argument's type.
 
     Raises:
         argparse.ArgumentTypeError: when it is no such number.
@@ -203,7 +203,7 @@ def triton_instances(text: str) -> int:
 
 
 def finite(text: str) -> float:
-    """A finite number, as an argument's type.
+    """Return a finite number, as an argument's type.
 
     Raises:
         argparse.ArgumentTypeError: when it is none.
@@ -218,12 +218,12 @@ def finite(text: str) -> float:
 
 
 def is_model_name(text: str) -> bool:
-    """Whether a text can name a model's folder."""
+    """Return whether a text can name a model's folder."""
     return _MODEL_NAME.fullmatch(text) is not None
 
 
 def model_name(text: str) -> str:
-    """A model's name, as an argument's type.
+    """Return a model's name, as an argument's type.
 
     Raises:
         argparse.ArgumentTypeError: when it is none.
@@ -234,7 +234,7 @@ def model_name(text: str) -> str:
 
 
 def endpoint(text: str) -> str | None:
-    """Triton's address, or None for the word "none", as an argument's type.
+    """Return Triton's address, or None for the word "none", as an argument's type.
 
     Raises:
         argparse.ArgumentTypeError: when it is neither.

@@ -60,7 +60,7 @@ def one_machine(path: Path) -> closing[Pulse]:
 
 
 def _taken(path: Path) -> Pulse:
-    """This process's pulse at `path`, once no other process's is there, or one whose process has ended."""
+    """Return this process's pulse at `path`, once there is no other one, or its process has ended."""
     tell_at = time.monotonic() + _TELL_S
     while True:
         try:

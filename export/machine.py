@@ -18,12 +18,12 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """The machine that this process runs on."""
+    """Return the machine that this process runs on."""
     return Machine(bf16_units(), _has_cuda_pytorch() and _has_nvidia_gpu())
 
 
 def bf16_units(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, ...]:
-    """Those of `BF16_UNITS` that this machine's CPU has."""
+    """Return those of `BF16_UNITS` that this machine's CPU has."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -33,7 +33,7 @@ def bf16_units(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, ...]:
 
 
 def _has_cuda_pytorch() -> bool:
-    """Whether the PyTorch that is installed was built for CUDA; importing it would take seconds."""
+    """Return whether the PyTorch that is installed was built for CUDA; importing it would take seconds."""
     torch = importlib.util.find_spec("torch")
     if torch is None or torch.origin is None:
         return False
@@ -41,7 +41,7 @@ def _has_cuda_pytorch() -> bool:
 
 
 def _has_nvidia_gpu() -> bool:
-    """Whether NVIDIA's driver shows this process a GPU, which CUDA_VISIBLE_DEVICES may hide."""
+    """Return whether NVIDIA's driver shows this process a GPU, which CUDA_VISIBLE_DEVICES may hide."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:

@@ -82,12 +82,12 @@ class LineProgress:
 
 
 def progress_class() -> type[Any]:
-    """The class tqdm when standard error is a terminal, else `LineProgress`."""
+    """Return the class tqdm when standard error is a terminal, else `LineProgress`."""
     return tqdm if sys.stderr.isatty() else LineProgress
 
 
 def size(count: float) -> str:
-    """A number of bytes for people."""
+    """Return a number of bytes for people."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= factor:
             return (
@@ -97,7 +97,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time for people, roughly."""
+    """Return a time for people, roughly."""
     if seconds < 120:
         return f"about {max(round(seconds), 1)} s"
     if seconds < 5400:

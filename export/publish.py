@@ -63,7 +63,7 @@ def export_checkpoint(options: ExportOptions) -> list[Version]:
 
 
 def export_source(options: ExportOptions, source: KeptFile) -> list[Version]:
-    """The same with a checkpoint that is found already; `options.checkpoint` is not looked at.
+    """Export a checkpoint that is found already; `options.checkpoint` is not looked at.
 
     Raises:
         ExportError: as `export_checkpoint`.
@@ -99,7 +99,7 @@ def export_source(options: ExportOptions, source: KeptFile) -> list[Version]:
 
 
 def choose_sampling(checkpoint: Checkpoint, settings: ModelSettings) -> Sampling:
-    """The checkpoint's own sampling with what the settings override.
+    """Return the checkpoint's own sampling with what the settings override.
 
     Raises:
         OptionError: when the checkpoint cannot do it.
@@ -151,7 +151,7 @@ def _is_for_gpu(settings: ModelSettings) -> bool:
 
 
 def _precisions(settings: ModelSettings, form: Format) -> tuple[Precision, ...]:
-    """The precisions to try, in this order."""
+    """Return the precisions to try, in this order."""
     if settings.precision != "auto":
         return (settings.precision,)
     on_gpu = _is_for_gpu(settings)
@@ -162,7 +162,7 @@ def _precisions(settings: ModelSettings, form: Format) -> tuple[Precision, ...]:
 
 
 def _gpu_has_bf16_units() -> bool:
-    """Whether this machine's GPU has bfloat16 units; assumed of one that is elsewhere."""
+    """Return whether this machine's GPU has bfloat16 units; assumed of one that is elsewhere."""
     return not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)
 
 

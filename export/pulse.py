@@ -82,13 +82,13 @@ class Pulse:
 
 
 def is_of_this_mount(path: Path) -> bool:
-    """Whether a pulse was made where its process and this one see each other's `flock`."""
+    """Return whether a pulse was made where its process and this one see each other's `flock`."""
     place = _place(path.parent)
     return bool(place) and place.encode() in (_read(path) or b"").split()
 
 
 def silent(paths: Iterable[Path]) -> set[Path]:
-    """The pulses that do not beat while they are watched, which ends early when all do, or are gone."""
+    """Return the pulses that do not beat while watched; the watch ends early when all beat or are gone."""
     first = {path: content for path in paths if (content := _read(path)) is not None}
     end = time.monotonic() + SILENCE_S
     while first and time.monotonic() < end:
@@ -98,7 +98,7 @@ def silent(paths: Iterable[Path]) -> set[Path]:
 
 
 def _read(path: Path) -> bytes | None:
-    """A pulse's content, None when there is none."""
+    """Return a pulse's content, None when there is none."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -106,7 +106,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _place(folder: Path) -> str:
-    """This kernel and the mount of a folder; empty where the kernel has no such number."""
+    """Return this kernel and the mount of a folder; empty where the kernel has no such number."""
     try:
         boot = _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:

@@ -69,7 +69,7 @@ class ExportOptions:
 
 
 def export_options(values: Mapping[str, Any], *, is_demo: bool) -> tuple[ExportOptions, str]:
-    """The options in a parsed command line, whose values have the names of the fields.
+    """Return the options in a parsed command line, whose values have the names of the fields.
 
     Returns:
         Them, and why "auto" is the format that it is here; "" where the command line names one.
@@ -95,7 +95,7 @@ def fastest_format(
     *,
     is_demo: bool,
 ) -> tuple[FormatName, str]:
-    """The format that answers fastest in a precision, and why (figures: docs/explanation/formats.md)."""
+    """Return the format that answers fastest in a precision, and why (docs/explanation/formats.md)."""
     if device_kind == "gpu":
         return "torchscript", "because it is for a GPU"
     if device_kind == "auto" and machine.gpu:

@@ -25,7 +25,7 @@ def require_writable(folder: Path) -> None:
 
 
 def _existing(path: Path) -> Path:
-    """A path, or the nearest folder above it that is there."""
+    """Return a path, or the nearest folder above it that is there."""
     for existing in (path, *path.parents):
         with suppress(PermissionError):  # it may be there, but cannot be seen
             if existing.exists():
@@ -34,7 +34,7 @@ def _existing(path: Path) -> Path:
 
 
 def _is_write_protected(path: Path) -> bool:
-    """Whether a path is this user's own, who only has to allow writing."""
+    """Return whether a path is this user's own, who only has to allow writing."""
     with suppress(OSError):
         status = path.stat()
         return status.st_uid == os.geteuid() and not status.st_mode & stat.S_IWUSR
@@ -42,7 +42,7 @@ def _is_write_protected(path: Path) -> bool:
 
 
 def unreadable(error: OSError, path: str | Path) -> str:
-    """What to say of a file or folder that cannot be read; `path`: its name where the error has none."""
+    """Return why a file or folder cannot be read; `path` is its name where the error has none."""
     sentence = f"{error.filename or path} cannot be read: {error.strerror}"
     if error.errno not in (errno.EACCES, errno.EPERM):
         return sentence
@@ -53,7 +53,7 @@ def unreadable(error: OSError, path: str | Path) -> str:
 
 
 def advice(error: OSError, other: str) -> str:
-    """What to do about a folder or file that cannot be written; `other`: how to choose another one."""
+    """Return what to do about a folder or file that cannot be written; `other` says how to choose another."""
     path = _existing(Path(error.filename)) if error.filename else None
     where = "" if path is None else f" {path}"
     match error.errno:

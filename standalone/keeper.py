@@ -72,7 +72,7 @@ def _wait_for_end(server: subprocess.Popen[bytes]) -> bool:
 
 
 def _has_lost_a_stub(server: int) -> bool:
-    """Whether a child of the server is a zombie: Triton never starts a stub again, and only fails then."""
+    """Return whether a child of the server is a zombie: Triton never restarts a stub, and then only fails."""
     for children in Path(f"/proc/{server}/task").glob("*/children"):
         try:
             for child in children.read_text().split():

@@ -77,7 +77,7 @@ def _tell_what_is_missing(wanted: Wanted) -> None:
 
 
 def published_models(repository: Path, first: str, others: Sequence[str]) -> list[str]:
-    """Names of the models to load, `first` before the others; "*" stands for all that are published.
+    """Return the names of the models to load, `first` before the others; "*" means all published ones.
 
     Raises:
         StandaloneError: when one of the others is not in the repository.

@@ -48,7 +48,7 @@ def server_command(
     ports: TritonPorts,
     shm_prefix: str,
 ) -> list[str]:
-    """The tritonserver command line that serves some models of a repository."""
+    """Return the tritonserver command line that serves some models of a repository."""
     return [
         str(wheel.server),
         f"--model-repository={repository}",
@@ -146,7 +146,7 @@ class TritonServer:
             return False
 
     def _end(self, code: int) -> str:
-        """An exit code of the keeper's, and the last error that Triton has logged since it was started."""
+        """Return the keeper's exit code, and the last error that Triton has logged since its start."""
         with self._log.open("rb") as log:
             log.seek(self._log_start)
             lines = log.read().decode(errors="replace").splitlines()
@@ -166,14 +166,14 @@ class TritonServer:
 
 
 def _stub_said_why(lines: list[str], errors: list[int]) -> bool:
-    """Whether the error before the last one is a stub's own, after which Triton logged nothing."""
+    """Return whether the error before the last one is a stub's own, after which Triton logged nothing."""
     return len(errors) > 1 and not any(map(_LOGGED.match, lines[errors[-2] : errors[-1]]))
 
 
 def local_triton(
     repository: Path, models: Sequence[str], ports: TritonPorts, folder: Path, *, owns_folder: bool = False
 ) -> TritonServer:
-    """The wheel's Triton for some models of a repository, not yet started.
+    """Return the wheel's Triton for some models of a repository, not yet started.
 
     `folder`: takes its backends and its log; with `owns_folder` it goes when Triton has ended.
 

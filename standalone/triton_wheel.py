@@ -32,7 +32,7 @@ class TritonWheel:
     stub: Path
 
     def environment(self) -> dict[str, str]:
-        """Environment variables under which the server and its stubs find their libraries and torch."""
+        """Return the environment variables with which the server and its stubs find their libraries."""
         binaries = Path(sys.executable).parent
         return {
             # torch's threads would otherwise spin while they wait, on cores that gateway and clients need:
@@ -82,7 +82,7 @@ def find_triton_wheel() -> TritonWheel:
 
 
 def _folders_with_libpython() -> list[Path]:
-    """Where this Python keeps its shared library; none for a Python of the system, which the linker knows."""
+    """Return the folder of this Python's shared library; None for a system Python, which the linker knows."""
     folders = {Path(sysconfig.get_config_var("LIBDIR") or ""), Path(sys.base_prefix, "lib")}
     return sorted(folder for folder in folders if (folder / _LIBPYTHON).is_file())
 

@@ -44,20 +44,20 @@ class OnDevice:
         )
 
     def exported(self) -> NitroGen:
-        """The network that an export saves."""
+        """Return the network that an export saves."""
         network = load_model(self.checkpoint, self.sampling)
         lower_precision(network, self.precision)
         return network.to(self.device)
 
     def scripted(self) -> NitroGen:
-        """The exported network as TorchScript, saved and loaded again; its methods are the network's."""
+        """Return the exported network as TorchScript, saved and loaded again, with the network's methods."""
         file = io.BytesIO()
         torch.jit.save(torch.jit.script(self.exported()), file)
         file.seek(0)
         return cast("NitroGen", torch.jit.load(file, map_location=self.device).eval())
 
     def with_compiled_blocks(self) -> NitroGen:
-        """The exported network, each of the DiT's blocks compiled: at its first call, for each batch size."""
+        """Return the exported network; each DiT block is compiled at its first call with a batch size."""
         network = self.exported()
         for module in network.modules():
             if isinstance(module, DiTBlock):
@@ -65,7 +65,7 @@ class OnDevice:
         return network
 
     def without_hoists(self) -> "WithoutHoists":
-        """The network as the reference runs it."""
+        """Return the network as the reference runs it."""
         return WithoutHoists(self)
 
 
@@ -90,7 +90,7 @@ class WithoutHoists:
     def __call__(
         self, frames: Tensor, frame_count: Tensor, game_id: Tensor, noise: Tensor
     ) -> Sequence[Tensor]:
-        """x(1) alone: (B, H, 25)."""
+        """Return x(1) alone: (B, H, 25)."""
         inputs: Inputs = (frames, frame_count, game_id, noise)
         with torch.autocast(noise.device.type, self.dtype, enabled=self.dtype != torch.float32):
             return (unhoisted(self.network, self.checkpoint, inputs),)

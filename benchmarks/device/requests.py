@@ -12,10 +12,10 @@ Request = Mapping[str, Tensor]
 
 
 def request(network: NitroGen, rows: int, seed: int) -> Request:
-    """A request of `rows` samples, another one for each seed."""
+    """Return a request of `rows` samples, another one for each seed."""
     return dict(zip(INPUT_NAMES, check_inputs(network, rows, seed), strict=True))
 
 
 def batch(requests: Sequence[Request]) -> dict[str, list[Tensor]]:
-    """Requests that run together."""
+    """Return requests that run together."""
     return {name: [request[name] for request in requests] for name in INPUT_NAMES}

@@ -25,7 +25,7 @@ def print_table(header: Sequence[str], rows: Iterator[Row]) -> None:
 
 
 def ways_table(subject: Subject, sizes: Sequence[int], rounds: int, at_most_s: float) -> None:
-    """Every way and batch size; a frame's way begins and ends in the CPU's memory, as in a backend."""
+    """Print every way and batch size; a frame's way begins and ends in the CPU's memory, as in a backend."""
     launches = "launches" if subject.device.type == "cuda" else "operations"
     header = ["batch", "way", "ms", "to TorchScript", "ms a frame", launches, "kernels", "mean difference"]
 
@@ -55,7 +55,7 @@ def ways_table(subject: Subject, sizes: Sequence[int], rounds: int, at_most_s: f
 
 
 def parts_table(subject: Subject, sizes: Sequence[int], rounds: int, at_most_s: float) -> None:
-    """Each part of a frame by itself, launched one operation at a time and in a graph of its own."""
+    """Print each part of a frame by itself, launched one operation at a time and in a graph of its own."""
 
     def rows() -> Iterator[Row]:
         for size in sizes:
@@ -77,7 +77,7 @@ def parts_table(subject: Subject, sizes: Sequence[int], rounds: int, at_most_s: 
 
 
 def memory_table(subject: Subject) -> None:
-    """What recording each graph took of the device's memory, in the order in which they were recorded."""
+    """Print the device memory that recording each graph took, in the order of recording."""
     graphs = subject.graphs
     rows = (
         [
@@ -93,7 +93,7 @@ def memory_table(subject: Subject) -> None:
 def compiled_table(
     subject: Subject, sizes: Sequence[int], rounds: int, left_s: Callable[[], float], needed_s: float
 ) -> None:
-    """The graph engine with the DiT's blocks compiled; a size is left out if less than `needed_s` is left."""
+    """Print the graph engine with compiled DiT blocks; leave out a size if less than `needed_s` is left."""
 
     def rows() -> Iterator[Row]:
         network = subject.on.with_compiled_blocks()
@@ -125,7 +125,7 @@ def compiled_table(
 
 
 def _calls(subject: Subject, size: int, engines: dict[str, Engine]) -> dict[str, Callable[[], Run]]:
-    """One batch of `size` players' requests for each of the engines."""
+    """Return one batch of `size` players' requests for each of the engines."""
     given = batch([request(subject.scripted, 1, seed) for seed in range(size)])
     return {way: partial(engine.run, given) for way, engine in engines.items()}
 

@@ -125,7 +125,7 @@ def _compare(
 
 
 def _publish_all(options: argparse.Namespace, checkpoint: Path, folder: Path) -> dict[str, Published]:
-    """All forms that are compared, by their names in the tables; each after its baseline."""
+    """Return all forms that are compared, by their names in the tables; each after its baseline."""
     if options.against is None:
         return {form: _publish(options, form, checkpoint, folder) for form in options.forms}
     models = {}
@@ -139,7 +139,7 @@ def _publish_all(options: argparse.Namespace, checkpoint: Path, folder: Path) ->
 
 @contextmanager
 def _checkout(commit: str, folder: Path) -> Iterator[Path]:
-    """The code of a commit, in a folder of its own."""
+    """Yield the code of a commit, in a folder of its own."""
     git = ["git", "-C", str(_CHECKOUT), "worktree"]
     subprocess.run([*git, "add", "--quiet", "--detach", str(folder), commit], check=True)
     try:
@@ -180,7 +180,7 @@ def _publish(
 
 
 def _memory_bytes(model: str) -> tuple[int, int]:
-    """Resident memory of the stub process that runs a model: now, and at its highest."""
+    """Return resident memory of the stub process that runs a model: now, and at its highest."""
     for process in Path("/proc").iterdir():
         if process.name.isdecimal():
             try:

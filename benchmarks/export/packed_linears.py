@@ -57,7 +57,7 @@ def main() -> None:
 def _loaded(
     checkpoint: Path, folder: Path, precision: Precision, batch_sizes: list[int]
 ) -> tuple[dict[str, Way], list[Inputs]]:
-    """The ways of one precision, as they are loaded from files, and the inputs."""
+    """Return the ways of one precision, as they are loaded from files, and the inputs."""
     progress(f"saving and loading {precision}")
     read = read_checkpoint(checkpoint, folder)
     network = load_model(read, choose_sampling(read, ModelSettings()))

@@ -79,7 +79,7 @@ def _measure(endpoints: list[Endpoints], players: int, options: argparse.Namespa
 
 
 def _play(endpoints: Endpoints, options: argparse.Namespace) -> Measured:
-    """One player's round: ask, play, ask again."""
+    """Return one player's round: ask, play, ask again."""
     latencies = []
     with prebuilt_grpc(endpoints) as ask:
         time.sleep(random.random() * options.play_ms / 1000)

@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def _publish(folder: Path, options: argparse.Namespace) -> None:
-    """Two versions, which differ in their sampler's steps."""
+    """Publish two versions, which differ in their sampler's steps."""
     checkpoint = checkpoint_or_untrained(options.checkpoint, folder)
     for steps in (1, 2):
         words = [str(checkpoint), f"--repository={folder / 'repository'}", f"--steps={steps}"]
@@ -80,7 +80,7 @@ def _publish(folder: Path, options: argparse.Namespace) -> None:
 
 
 def _with_triton(folder: Path, environment: dict[str, str], options: argparse.Namespace) -> Iterator[int]:
-    """Bytes in memory of a Triton and its stubs, after its start and after each swap."""
+    """Yield the bytes in memory of a Triton and its stubs, after its start and after each swap."""
     name = _NAME + ("-onnx" if options.format == "onnx" else "")
     repository = folder / "repository"
     activate(repository, name, 1, None)
@@ -104,7 +104,7 @@ def _with_triton(folder: Path, environment: dict[str, str], options: argparse.Na
 
 
 def _in_process(folder: Path, environment: dict[str, str], options: argparse.Namespace) -> Iterator[int]:
-    """The same of one process that swaps the graphs itself."""
+    """Yield the bytes in memory of one process that swaps the graphs itself."""
     graphs = [str(folder / "repository" / _NAME / number / "model.pt") for number in ("1", "2")]
     sizes = [str(options.swaps), str(options.max_batch_size)]
     command = [sys.executable, "-m", "benchmarks.export.swaps_worker", *sizes, *graphs]
@@ -145,7 +145,7 @@ def _wait_until_alone(name: str, port: int) -> None:
 
 
 def _resident(parent: int) -> int:
-    """Bytes in memory of all processes that a process has started, shared pages counted once."""
+    """Return bytes in memory of all processes that a process has started, shared pages counted once."""
     total = 0
     for children in Path(f"/proc/{parent}/task").glob("*/children"):
         with suppress(FileNotFoundError, ProcessLookupError):

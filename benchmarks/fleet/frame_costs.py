@@ -41,7 +41,7 @@ _COUNTED = 20  # frames whose bytes are counted
 
 @contextmanager
 def zmq_pickled_picture(endpoints: Endpoints) -> Iterator[Ask]:
-    """The deployed Python client as its players use it: the frame as a PIL image."""
+    """Ask as the deployed Python client does for its players: the frame as a PIL image."""
     picture = PIL.Image.fromarray(random_frame())
     with request_socket(endpoints.zmq) as client:
 
@@ -56,7 +56,7 @@ def zmq_pickled_picture(endpoints: Endpoints) -> Iterator[Ask]:
 
 @contextmanager
 def tcp_png(endpoints: Endpoints) -> Iterator[Ask]:
-    """The JSON format with a screenshot of 256x240 as a PNG file."""
+    """Ask in JSON with a screenshot of 256x240 as a PNG file."""
     file = png(240, 256)
     message = b'{"type": "predict", "len": %d}\n' % len(file) + file
     with connected(endpoints.tcp) as client, client.makefile("rb") as replies:

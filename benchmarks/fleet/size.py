@@ -66,7 +66,7 @@ def frame_flops(steps: int | None = None) -> dict[str, float]:
 
 
 def _block(queries: int, keys: int, width: int, inner: int, *, own_keys: bool) -> int:
-    """Multiplications of a transformer block; without `own_keys` its keys and values are there already."""
+    """Return the multiplications of a transformer block; without `own_keys`, those for keys are left out."""
     projections = (4 if own_keys else 2) * width**2
     return queries * (projections + 2 * width * inner + 2 * keys * width)
 

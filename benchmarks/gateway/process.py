@@ -54,7 +54,7 @@ class RunningGateway:
     log: Path
 
     def is_ready(self) -> bool:
-        """Whether the gateway would answer a request with actions."""
+        """Return whether the gateway would answer a request with actions."""
         try:
             with urllib.request.urlopen(f"http://{HOST}:{self.http_port}/readyz", timeout=5) as response:
                 return bool(response.read())
@@ -62,7 +62,7 @@ class RunningGateway:
             return False
 
     def errors(self) -> list[str]:
-        """What the gateway has logged as errors: nothing that a client does may be one."""
+        """Return what the gateway has logged as errors: nothing that a client does may be one."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return [line for line in lines if " ERROR " in line]
 
@@ -71,7 +71,7 @@ class RunningGateway:
         return [process.pid for process in descendants(self.keeper_pid)]
 
     def cpu_s(self) -> float:
-        """Seconds of CPU time that all of its processes have used."""
+        """Return seconds of CPU time that all of its processes have used."""
         ticks = 0
         for pid in self.pids():
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -79,7 +79,7 @@ class RunningGateway:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def resident_bytes(self) -> int:
-        """Resident memory of all of its processes."""
+        """Return resident memory of all of its processes."""
         kilobytes = 0
         for pid in self.pids():
             for line in Path(f"/proc/{pid}/status").read_text().splitlines():

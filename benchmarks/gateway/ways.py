@@ -53,7 +53,7 @@ Connect = Callable[[Endpoints], AbstractContextManager[Ask]]
 
 @contextmanager
 def direct_grpc(endpoints: Endpoints) -> Iterator[Ask]:
-    """The inputs that the gateway sends, through Triton's own client."""
+    """Send the gateway's inputs through Triton's own client."""
     with tritonclient.grpc.InferenceServerClient(f"{HOST}:{endpoints.triton}") as client:
         facts = facts_from_config(client.get_model_config(endpoints.model).config)
         frames = _frames(facts)
@@ -75,7 +75,7 @@ def direct_grpc(endpoints: Endpoints) -> Iterator[Ask]:
 
 @contextmanager
 def prebuilt_grpc(endpoints: Endpoints) -> Iterator[Ask]:
-    """The same request again and again, made once: gRPC without a client's own work."""
+    """Send one request again and again: gRPC without a client's own work."""
     options = [("grpc.max_send_message_length", -1), ("grpc.enable_http_proxy", 0)]
     with grpc.insecure_channel(f"{HOST}:{endpoints.triton}", options=options) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
@@ -101,7 +101,7 @@ def prebuilt_grpc(endpoints: Endpoints) -> Iterator[Ask]:
 def zmq_pickle(
     endpoints: Endpoints, context: "zmq.Context[zmq.Socket[bytes]] | None" = None
 ) -> Iterator[Ask]:
-    """The deployed Python client: a REQ socket, the frame as a numpy array.
+    """Ask as the deployed Python client does: a REQ socket, the frame as a numpy array.
 
     `context`: one that many sockets share, with its threads; else a client has its own.
     """
@@ -117,7 +117,7 @@ def zmq_pickle(
 
 @contextmanager
 def zmq_msgpack(endpoints: Endpoints) -> Iterator[Ask]:
-    """A new Python client: a REQ socket, msgpack with the frame's bytes."""
+    """Ask as a new Python client does: a REQ socket, msgpack with the frame's bytes."""
     image = {"shape": list(FRAME_SHAPE), "dtype": "uint8", "data": random_frame().tobytes()}
     with request_socket(endpoints.zmq) as client:
 
@@ -130,7 +130,7 @@ def zmq_msgpack(endpoints: Endpoints) -> Iterator[Ask]:
 
 @contextmanager
 def tcp_json(endpoints: Endpoints) -> Iterator[Ask]:
-    """The JSON format with a raw frame."""
+    """Ask in JSON with a raw frame."""
     message = predict_line()
     with connected(endpoints.tcp) as client, client.makefile("rb") as replies:
 
@@ -143,7 +143,7 @@ def tcp_json(endpoints: Endpoints) -> Iterator[Ask]:
 
 @contextmanager
 def tcp_bizhawk(endpoints: Endpoints) -> Iterator[Ask]:
-    """BizHawk's built-in sockets: a PNG screenshot behind its length."""
+    """Ask as BizHawk's built-in sockets do: a PNG screenshot behind its length."""
     screenshot = png(240, 256)
     message = b"%d " % len(screenshot) + screenshot
     with connected(endpoints.tcp) as client, client.makefile("rb") as replies:
@@ -157,7 +157,7 @@ def tcp_bizhawk(endpoints: Endpoints) -> Iterator[Ask]:
 
 @contextmanager
 def web_play(endpoints: Endpoints) -> Iterator[Ask]:
-    """A browser: a line of JSON, and a canvas' pixels as they are."""
+    """Ask as a browser does: a line of JSON, and a canvas' pixels as they are."""
     frame = random_frame()
     rgba = np.concatenate([frame, np.full_like(frame[:, :, :1], 255)], axis=2)
     message = _masked(_TEXT, b'{"type":"predict","format":"rgba"}') + _masked(_BINARY, rgba.tobytes())
@@ -172,7 +172,7 @@ def web_play(endpoints: Endpoints) -> Iterator[Ask]:
 
 @contextmanager
 def web_openpi(endpoints: Endpoints) -> Iterator[Ask]:
-    """A client of openpi's protocol: an observation with a picture and nothing else."""
+    """Ask as a client of openpi's protocol does: an observation with a picture and nothing else."""
     frame = random_frame()
     image = {b"__ndarray__": True, b"data": frame.tobytes(), b"dtype": "|u1", b"shape": frame.shape}
     message = _masked(_BINARY, msgpack.packb({"image": image}))
@@ -224,7 +224,7 @@ def read_framed(stream: io.BufferedIOBase) -> bytes:
 
 @contextmanager
 def connected(port: int) -> Iterator[socket.socket]:
-    """A TCP connection that sends at once what it is given."""
+    """Yield a TCP connection that sends at once what it is given."""
     with socket.create_connection((HOST, port), timeout=TIMEOUT_S) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield client
@@ -234,7 +234,7 @@ def connected(port: int) -> Iterator[socket.socket]:
 def request_socket(
     port: int, context: "zmq.Context[zmq.Socket[bytes]] | None" = None
 ) -> Iterator["zmq.Socket[bytes]"]:
-    """A REQ socket of the gateway's ZeroMQ port, in a context of its own unless one is given."""
+    """Yield a REQ socket of the gateway's ZeroMQ port, in a context of its own unless one is given."""
     with nullcontext(context) if context else zmq.Context() as own, own.socket(zmq.REQ) as client:
         client.linger = 0
         client.rcvtimeo = TIMEOUT_S * 1000
@@ -244,7 +244,7 @@ def request_socket(
 
 @contextmanager
 def _websocket(port: int, path: str) -> Iterator[tuple[socket.socket, io.BufferedIOBase]]:
-    """A WebSocket that has shaken hands."""
+    """Yield a WebSocket that has shaken hands."""
     with connected(port) as client, client.makefile("rb") as replies:
         client.sendall(
             f"GET {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

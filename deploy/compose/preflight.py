@@ -41,7 +41,7 @@ def main(example: str, folder: str, *ports: str) -> int:
 
 
 def unknown_names(environment: Mapping[str, str], example: str) -> Iterator[str]:
-    """What to say of NITROGEN_ names that the example of all settings does not have."""
+    """Yield a sentence for each NITROGEN_ name that .env.example does not have."""
     known = re.findall(rf"^#{_PREFIX}(\w+)=", example, re.MULTILINE)
     given = [name.removeprefix(_PREFIX) for name in sorted(environment) if name.startswith(_PREFIX)]
     for name in given:
@@ -52,7 +52,7 @@ def unknown_names(environment: Mapping[str, str], example: str) -> Iterator[str]
 
 
 def senseless_format(environment: Mapping[str, str]) -> Iterator[str]:
-    """What to say of a form of the model that nobody would ask for."""
+    """Yield a sentence for each setting of the model's form that nobody would ask for."""
     if environment.get("NITROGEN_FORMAT") == "onnx":
         model = environment.get("NITROGEN_MODEL") or "nitrogen"
         yield (
@@ -62,7 +62,7 @@ def senseless_format(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def ports_in_use(ports: Sequence[str], running: Sequence[str]) -> Iterator[str]:
-    """What to say of ports that the services that do not run will not get."""
+    """Yield a sentence for each port that a service does not get."""
     deadline = time.monotonic() + _WITHIN_S
     for port in ports:
         service, variable, place = port.split(",")

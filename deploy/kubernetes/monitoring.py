@@ -34,7 +34,7 @@ _Dumper.add_representer(str, _text)
 
 
 def files() -> dict[str, str]:
-    """The text of each file by its name."""
+    """Return the text of each file by its name."""
     rules, dashboards = (_DEPLOY / folder for folder in ("prometheus/rules", "grafana/dashboards"))
     return {
         "prometheus-rules.yaml": _written([_rule(path) for path in sorted(rules.glob("*.yml"))]),

@@ -51,7 +51,7 @@ _MAKERS = re.compile(
 
 
 def load_archive(path: Path) -> object:
-    """What a checkpoint's file holds, its tensors memory-mapped; numpy's objects in it are inert stand-ins.
+    """Return a checkpoint file's content: its tensors memory-mapped, numpy's objects as inert stand-ins.
 
     numpy's numbers are Python's own. Nothing from the file is executed.
 
@@ -150,7 +150,7 @@ def _memory_at_most(more_bytes: int) -> Iterator[None]:
 
 
 def _load_with_stand_ins(path: Path, refusal: pickle.UnpicklingError) -> object:
-    """The content once more, with stand-ins for the objects that torch refuses, if they are all numpy's."""
+    """Read the content again, with stand-ins for the objects that torch refuses, if they are all numpy's."""
     if (protocol := _protocol(path)) > _TORCH_PROTOCOL:
         raise CheckpointError(
             f"{path} was saved with pickle_protocol={protocol}, which torch reads only by running code from "
@@ -185,7 +185,7 @@ def _load_with_stand_ins(path: Path, refusal: pickle.UnpicklingError) -> object:
 
 
 def _needs_code(path: Path, names: list[str], content: object) -> str:
-    """Which objects need code to be loaded, where they lie, and how to save the checkpoint without them."""
+    """Return which objects need code to load, where they are, and how to save a checkpoint without them."""
     # As Python writes them.
     keys = [ascii(key)[:60] for key in places_of(names, content) if isinstance(key, (str, int))]
     where = f" under {_listed(keys)}" if keys else ""

@@ -62,7 +62,7 @@ class DiTConfig(TransformerConfig):
     cross_attention_dim: int | None = None
 
     def is_self_attention(self, block: int) -> bool:
-        """Whether a block attends to the actions themselves: the odd ones, when interleaved."""
+        """Return whether a block attends to the actions themselves: the odd ones, when interleaved."""
         return self.interleave_self_attention and block % 2 == 1
 
     @property
@@ -188,7 +188,7 @@ def parse_config(ckpt_config: Mapping[str, Any]) -> CheckpointConfig:
 
 
 def find_config(content: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
-    """The `ckpt_config` in what a checkpoint's file holds.
+    """Return the `ckpt_config` in what a checkpoint's file holds.
 
     Raises:
         CheckpointError: when there is none; it says where something like it lies.

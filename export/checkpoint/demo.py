@@ -33,7 +33,7 @@ _FOLDER_PREFIX = "nitrogen-demo-"
 
 
 def demo_config() -> dict[str, Any]:
-    """`ckpt_config` of the demo checkpoint."""
+    """Return `ckpt_config` of the demo checkpoint."""
     transformer = {
         "num_attention_heads": HEADS,
         "attention_head_dim": WIDTH // HEADS,
@@ -121,7 +121,7 @@ def save_untrained_checkpoint(
 
 
 def _initial(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Norms as identities, biases zero, all else normal with a spread that keeps activations near 1."""
+    """Return norms as identities, biases as zeros, and the rest normal, so that activations stay near 1."""
     if len(shape) == 1 or name.endswith(".b"):
         is_norm = "norm" in name and name.endswith(".weight")
         return torch.ones(shape) if is_norm else torch.zeros(shape)
@@ -132,7 +132,7 @@ def _initial(name: str, shape: tuple[int, ...], generator: torch.Generator) -> T
 
 @contextmanager
 def demo_checkpoint() -> Iterator[Path]:
-    """The demo checkpoint in a temporary folder, which goes at the end; those of killed processes go now.
+    """Yield the demo checkpoint in a temporary folder, which is deleted at the end.
 
     Raises:
         CheckpointError: when it cannot be written.
@@ -154,7 +154,7 @@ def demo_checkpoint() -> Iterator[Path]:
 
 
 def _locked_folder() -> tuple[Path, int]:
-    """A new temporary folder and its lock, which tells others that its process lives."""
+    """Return a new temporary folder and its lock, which tells others that its process lives."""
     for abandoned in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
         with suppress(OSError):  # it lives, has just gone, or is another user's
             os.close(lock_folder(abandoned, wait=False))

@@ -12,7 +12,7 @@ _CHUNK_BYTES = 1 << 22
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 as hexadecimal digits, with progress for files that take more than a second."""
+    """Return the SHA-256 as hexadecimal digits, with progress for files that take more than a second."""
     digest = hashlib.sha256()
     with (
         path.open("rb") as file,
@@ -32,7 +32,7 @@ def file_sha256(path: Path) -> str:
 
 
 def adapter_sha256(folder: Path) -> str:
-    """One digest of both files of a LoRA adapter.
+    """Return one digest of both files of a LoRA adapter.
 
     Raises:
         AdapterError: when one cannot be read.

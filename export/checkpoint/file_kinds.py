@@ -36,7 +36,7 @@ _BY_FIRST_BYTES = (
 
 
 def not_an_archive(path: Path) -> str:
-    """What a file is that is not a whole zip archive, as every torch checkpoint is, and what to do about it.
+    """Return what a file is that is not a whole zip archive, as torch checkpoints are, and what to do.
 
     Raises:
         OSError: when it cannot be read.
@@ -74,7 +74,7 @@ def not_an_archive(path: Path) -> str:
 
 
 def foreign_archive(path: Path, names: Collection[str]) -> str | None:
-    """What a zip archive is by the names of its records, and what to do; None for what torch.save wrote."""
+    """Return what a zip archive's records say that it is, and what to do; None if torch.save wrote it."""
     inner = {name.partition("/")[2] for name in names}
     if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
         return (
@@ -91,7 +91,7 @@ def foreign_archive(path: Path, names: Collection[str]) -> str | None:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file begins and ends as a zip archive does; a checkpoint that was cut off does not.
+    """Return whether a file begins and ends as a zip archive does; a checkpoint that was cut off does not.
 
     Raises:
         OSError: when it cannot be opened.
@@ -107,7 +107,7 @@ def is_archive(path: Path) -> bool:
 
 
 def _safetensors_names(path: Path, head: bytes) -> list[str] | None:
-    """Names of a safetensors file's tensors, None when it is something else."""
+    """Return the names of a safetensors file's tensors, None when it is something else."""
     if len(head) < 9 or head[8:9] != b"{":
         return None
     (length,) = struct.unpack("<Q", head[:8])
@@ -125,7 +125,7 @@ def _safetensors_names(path: Path, head: bytes) -> list[str] | None:
 
 
 def _text(head: bytes) -> str | None:
-    """What a text file is, None for anything else."""
+    """Return what a text file is, None for anything else."""
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<script")):
         return (

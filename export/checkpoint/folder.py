@@ -10,7 +10,7 @@ _OTHER_SUFFIXES = (".pth", ".ckpt", ".bin", ".safetensors", ".tar", ".gz", ".zip
 
 
 def checkpoint_in(folder: Path) -> Path:
-    """The `ng.pt` of a folder, or its only other `*.pt`.
+    """Return the `ng.pt` of a folder, or its only other `*.pt`.
 
     Raises:
         CheckpointError: when the folder does not say which file, or holds something else.
@@ -63,7 +63,7 @@ def refuse_dead_link(path: Path) -> None:
 
 
 def missing_beside(path: Path) -> str | None:
-    """That a path is not there, where its folder is; None where that is not there either."""
+    """Return an error for a path that is not there but whose folder is; None if that is not there either."""
     folder = path.parent
     if path.exists() or folder == Path() or not folder.is_dir():
         return None

@@ -9,7 +9,7 @@ LABEL_COLUMN = "game_label"
 
 
 def read_games(mapping: GameMappingConfig | None, folder: Path) -> tuple[str | None, ...]:
-    """Names of the games in the order of their ids.
+    """Return the names of the games in the order of their ids.
 
     Args:
         mapping: the checkpoint's `game_mapping_cfg`; its files are relative to `folder`.

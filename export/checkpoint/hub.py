@@ -65,7 +65,7 @@ class HubFile:
 
 
 def is_repository_id(text: str) -> bool:
-    """Whether a text can name a repository: `owner/name`, or a `name` of the hub's early days."""
+    """Return whether a text can name a repository: `owner/name`, or a `name` of the hub's early days."""
     try:
         validate_repo_id(text)
     except HFValidationError:
@@ -105,7 +105,7 @@ def describe_file(repository: str, revision: str, target: Path) -> HubFile:
 
 
 def not_a_hub(target: Path) -> DownloadError:
-    """That what answers is not a hub but, for example, a login page."""
+    """Return the error for an answer that is not a hub's but, for example, a login page."""
     return DownloadError(
         f"{_endpoint()} does not answer like a Hugging Face hub: check HF_ENDPOINT and the network's proxy, "
         f"or put the file at {target}"
@@ -223,7 +223,7 @@ def _one_sentence(repository: str, revision: str, target: Path) -> Iterator[None
 
 
 def _sentence(error: Exception, repository: str, revision: str, target: Path) -> str:
-    """What an error of the library means, and what to do."""
+    """Return what an error of the library means, and what to do."""
     endpoint = _endpoint()
     page = f"{endpoint}/{repository}"
     match error:

@@ -64,7 +64,7 @@ def kept_file(
     *,
     max_bytes: int | None = None,
 ) -> KeptFile:
-    """The file at `path`, or in the Hugging Face cache, downloaded if it is in neither.
+    """Return the file at `path`, or in the Hugging Face cache, downloaded if it is in neither.
 
     When it is there and right, no network is asked.
 
@@ -129,7 +129,7 @@ def _on_disk(path: Path, is_whole: Callable[[Path], bool]) -> KeptFile:
 def _in_cache(
     repository: str, revision: str, name: str, is_whole: Callable[[Path], bool], max_bytes: int | None
 ) -> KeptFile | None:
-    """The file that another program has downloaded, when it is what the hub said of it."""
+    """Return the file that another program has downloaded, when it is what the hub said of it."""
     try:
         found = try_to_load_from_cache(repository, name, revision=revision)
         if not isinstance(found, str):

@@ -89,7 +89,7 @@ def merge_adapter(tensors: Mapping[str, Tensor], folder: Path) -> tuple[dict[str
 
 
 def _modules(tensors: Iterable[str]) -> tuple[str, ...]:
-    """Names of the modules that the tensors imply, those that only hold other modules included."""
+    """Return the names of the modules that the tensors imply, those that only hold other modules included."""
     modules: dict[str, None] = {}
     for name in tensors:
         parts = name.split(".")
@@ -127,7 +127,7 @@ def _target(config: LoraConfig, module: str, tensors: Mapping[str, Tensor]) -> _
 def _replaced_tensors(
     config: LoraConfig, targets: Iterable[_Target], modules: Iterable[str], tensors: Iterable[str]
 ) -> list[str]:
-    """Names of the tensors that the adapter holds whole: of `modules_to_save`, and with `bias` the biases."""
+    """Return the tensors that the adapter holds whole: of `modules_to_save`, and with `bias` the biases."""
     whole = tuple(f"{module}." for module in modules if module.endswith(config.modules_to_save or ()))
     biases = {name for name in tensors if name.endswith(".bias")} if config.bias != "none" else set()
     if config.bias == "lora_only":
@@ -147,7 +147,7 @@ def _expected_tensors(config: LoraConfig, target: _Target, tensors: Collection[s
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors of the adapter, by the names of peft's own files without the prefix."""
+    """Return the adapter's tensors, by the names of peft's own files without the prefix."""
     weights: dict[str, Tensor] = {}
     try:
         with safe_open(path, framework="pt") as file:
@@ -196,7 +196,7 @@ def _check_weights(
 def _merged(
     target: _Target, tensors: Mapping[str, Tensor], weights: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The module's weight, and with `lora_bias` its bias, with their updates; float32, in the same shapes."""
+    """Return the module's updated weight, and bias with `lora_bias`; float32, in the same shapes."""
     name, bias_name = f"{target.module}.weight", f"{target.module}.bias"
     weight = tensors[name].float()
     matrix = weight.t() if target.is_embedding else weight.flatten(1)  # (outputs, inputs)

@@ -90,7 +90,7 @@ def read_lora_config(path: Path) -> LoraConfig:
 
 
 def is_in(module: str, names: Collection[str]) -> bool:
-    """Whether a list has a module's name, or the last parts of it."""
+    """Return whether a list has a module's name, or the last parts of it."""
     return module in names or any(module.endswith(f".{name}") for name in names)
 
 
@@ -102,7 +102,7 @@ def _pattern(expression: str) -> re.Pattern[str]:
 
 
 def is_targeted(config: LoraConfig, module: str, tensors: Mapping[str, Tensor]) -> bool:
-    """Whether the configuration selects a module of the state_dict `tensors` for a LoRA update."""
+    """Return whether the configuration selects a module of the state_dict `tensors` for a LoRA update."""
     excluded, targets = config.exclude_modules or (), config.target_modules
     if _pattern(excluded).fullmatch(module) if isinstance(excluded, str) else is_in(module, excluded):
         return False
@@ -116,7 +116,7 @@ def is_targeted(config: LoraConfig, module: str, tensors: Mapping[str, Tensor]) 
 
 
 def _is_in_layers(config: LoraConfig, module: str) -> bool:
-    """Whether the index of a module's layer, the first number in its name, is among `layers_to_transform`."""
+    """Return whether the first number in a module's name, its layer, is among `layers_to_transform`."""
     layers, names = config.layers_to_transform, config.layers_pattern
     if layers is None or layers == ():
         return True
@@ -129,7 +129,7 @@ def _is_in_layers(config: LoraConfig, module: str) -> bool:
 
 
 def by_pattern(patterns: Mapping[str, _Number] | None, module: str, default: _Number) -> _Number:
-    """Value of the first pattern that matches a module's name, or the last parts of it."""
+    """Return the value of the first pattern that matches a module's name, or the last parts of it."""
     for expression, value in (patterns or {}).items():
         if _pattern(rf"(.*\.)?({expression})$").match(module):
             return value

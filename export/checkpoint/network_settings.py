@@ -48,7 +48,7 @@ def check_network_settings() -> None:
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """The proxy that requests to an address go through, None for none."""
+    """Return the proxy that requests to an address go through, None for none."""
     try:
         parts = urlsplit(url)
         direct = not parts.hostname or proxy_bypass(parts.hostname)
@@ -60,7 +60,7 @@ def proxy_for(url: str) -> Proxy | None:
 
 
 def cannot_pass(error: httpx2.HTTPError, proxy: Proxy | None) -> str | None:
-    """Why a failure stays however often it is tried, with what to do; None when it may pass."""
+    """Return why a failure stays however often it is tried, with what to do; None when it may pass."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             given = next((f" (now {name}={os.environ[name]})" for name in _FILES if os.environ.get(name)), "")
@@ -88,7 +88,7 @@ def cannot_pass(error: httpx2.HTTPError, proxy: Proxy | None) -> str | None:
 
 
 def without_password(url: str) -> str:
-    """An address as it may be shown."""
+    """Return an address as it may be shown."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 

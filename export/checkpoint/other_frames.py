@@ -24,7 +24,7 @@ _SHOWN = 200  # characters of a table
 
 
 def other_frames(content: Mapping[Any, Any], config: CheckpointConfig) -> list[str]:
-    """A sentence for each table that speaks of another number of frames than the configuration."""
+    """Return a sentence for each table that speaks of another number of frames than the configuration."""
     own = config.modality_cfg.frame_per_sample
     sentences = []
     for key, table in dicts_in(content):
@@ -56,7 +56,7 @@ def other_frames(content: Mapping[Any, Any], config: CheckpointConfig) -> list[s
 
 
 def _frames(name: str, value: object) -> int | None:
-    """The number of frames that one entry speaks of, None when it speaks of something else."""
+    """Return the number of frames that one entry speaks of, None when it speaks of something else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value if value > 0 and _COUNT.fullmatch(name) else None
     if isinstance(value, (list, tuple)) and "frame" in name.lower():

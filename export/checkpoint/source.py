@@ -27,13 +27,13 @@ _REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 
 
 def public_path(source: KeptFile) -> str:
-    """The path that clients are told; the demo's is a temporary one, and different each time."""
+    """Return the path that clients are told; the demo's is a temporary one, and different each time."""
     return DEMO if source.origin == DEMO else str(source.path)
 
 
 @contextmanager
 def opened_checkpoint(wanted: str, models_dir: Path) -> Iterator[KeptFile]:
-    """What `find_checkpoint` finds, or for the word "demo" the demo checkpoint, which is gone afterwards.
+    """Yield what `find_checkpoint` finds, or for "demo" the demo checkpoint, which is deleted afterwards.
 
     Raises:
         CheckpointError: as `find_checkpoint`, or when the demo checkpoint cannot be written.
@@ -49,7 +49,7 @@ def opened_checkpoint(wanted: str, models_dir: Path) -> Iterator[KeptFile]:
 
 
 def find_checkpoint(wanted: str, models_dir: Path) -> KeptFile:
-    """The checkpoint's file on this machine, downloaded if it has to be.
+    """Return the checkpoint's file on this machine, downloaded if it has to be.
 
     Args:
         wanted: a file; a folder with an `ng.pt` or just one other `*.pt` in it; or `owner/name` or
@@ -107,7 +107,7 @@ def _find(wanted: str, models_dir: Path) -> KeptFile:
 
 
 def in_models_dir(path: Path, models_dir: Path) -> Path:
-    """The path itself, or the one of this name in `models_dir` when only that one is there."""
+    """Return the path itself, or the one of this name in `models_dir` when only that one is there."""
     kept = models_dir / path
     return kept if path.name and not path.exists() and kept.exists() else path
 

@@ -43,17 +43,17 @@ class StandIn:
 
 
 def stand_in(name: str) -> type[StandIn]:
-    """A class that stands for one name, such as "numpy.dtype"."""
+    """Return a class that stands for one name, such as "numpy.dtype"."""
     return type("StandIn", (StandIn,), {"name": name})
 
 
 def is_numpy_data(name: str) -> bool:
-    """Whether a name is one by which numpy pickles scalars, arrays, data types and random states."""
+    """Return whether a name is one by which numpy pickles scalars, arrays, data types and random states."""
     return _NUMPY_DATA.fullmatch(name) is not None
 
 
 def plain(content: object) -> object:
-    """The same content with numpy's numbers as Python's; only dicts and lists are changed, in place."""
+    """Return the content with numpy's numbers as Python's; only dicts and lists are changed, in place."""
     for held in _everything(content):
         if not isinstance(held, (dict, list)):
             continue
@@ -65,7 +65,7 @@ def plain(content: object) -> object:
 
 
 def places_of(names: Collection[str], content: object) -> list[object]:
-    """Keys of the content's outermost dict under which stand-ins for some names lie."""
+    """Return the keys of the outermost dict under which there are stand-ins for some names."""
     if not isinstance(content, dict):
         return []
     return [key for key, value in content.items() if any(name in names for name in _names_in(value))]
@@ -78,7 +78,7 @@ def _names_in(content: object) -> Iterator[str]:
 
 
 def _everything(content: object) -> Iterator[object]:
-    """Each object once, however often it is held."""
+    """Yield each object once, however often it is held."""
     seen: set[int] = set()
     waiting = [content]
     while waiting:
@@ -96,7 +96,7 @@ def _everything(content: object) -> Iterator[object]:
 
 
 def _number(value: object) -> bool | int | float | None:
-    """A numpy scalar's number, None for anything else."""
+    """Return a numpy scalar's number, None for anything else."""
     if not isinstance(value, StandIn) or not value.name.endswith(".scalar") or len(value.arguments) != 2:
         return None
     kind, data = value.arguments

@@ -86,7 +86,7 @@ def check_tensors(tensors: Mapping[str, Tensor], expected: Shapes) -> None:
 
 
 def _layer(name: str, *weight: int) -> Shapes:
-    """A layer's weight, its outputs first, and its bias."""
+    """Return a layer's weight, its outputs first, and its bias."""
     return {f"{name}.weight": weight, f"{name}.bias": weight[:1]}
 
 
@@ -119,7 +119,7 @@ def _vision_tensors(vision: VisionConfig) -> Shapes:
 def _block_tensors(
     block: str, config: TransformerConfig, context_width: int, norm1: Shapes, norm3: Shapes
 ) -> Shapes:
-    """A block of the DiT or the VL self-attention, which differ in what their norms hold."""
+    """Return a block of the DiT or the VL self-attention, which differ in what their norms hold."""
     width, rows = config.width, config.position_rows
     return {
         **({f"{block}.pos_embed.pe": (1, rows, width)} if rows else {}),

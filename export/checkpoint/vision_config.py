@@ -62,7 +62,7 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def find_vision_config(name: str, checkpoint_folder: Path, models_dir: Path) -> VisionConfig:
-    """Figures of the tower that a checkpoint names.
+    """Return the figures of the tower that a checkpoint names.
 
     Looked for in `checkpoint_folder/name/config.json`, in `models_dir/name/config.json`, in `KNOWN_TOWERS`,
     then on the Hugging Face hub, from where it comes into `models_dir`.

@@ -70,7 +70,7 @@ class WeightTable:
 
 
 def find_tables(content: Mapping[str, Any], expected: Collection[str]) -> list[WeightTable]:
-    """Every table in a checkpoint that holds at least half of the expected tensors, in its order."""
+    """Return every table in a checkpoint that holds at least half of the expected tensors, in its order."""
     wanted = [name for name in expected if not name.startswith(UNUSED_PREFIX)]
     known = {name: name for name in expected} | {name.replace(".", ""): name for name in expected}
     return [
@@ -84,7 +84,7 @@ def find_tables(content: Mapping[str, Any], expected: Collection[str]) -> list[W
 def choose_table(
     tables: list[WeightTable], content: Mapping[str, Any], key: str | None, path: Path
 ) -> WeightTable:
-    """The table that is wanted, or the raw weights under "model".
+    """Return the table that is wanted, or the raw weights under "model".
 
     Args:
         tables: what `find_tables` found.
@@ -125,7 +125,7 @@ def choose_table(
 
 
 def checked_table(table: WeightTable, others: Collection[WeightTable], path: Path) -> dict[str, Any]:
-    """What a table holds, by the model's names; what belongs to other tables and single numbers is left out.
+    """Return a table's tensors by the model's names, without single numbers and other tables' tensors.
 
     Raises:
         CheckpointError: when two of its tensors have one name, or something in it is not a tensor.
@@ -179,12 +179,12 @@ def refuse_wrapped(tables: Iterable[Mapping[str, Any]], path: Path) -> None:
 
 
 def is_bare_state_dict(content: Mapping[Any, Any]) -> bool:
-    """Whether a checkpoint is nothing but tensors."""
+    """Return whether a checkpoint is nothing but tensors."""
     return bool(content) and all(isinstance(value, Tensor) for value in content.values())
 
 
 def unnamed_averages(content: Mapping[str, Any], least: int) -> list[str]:
-    """Keys under which averaged weights lie as a list of at least so many tensors, without names."""
+    """Return the keys of averaged weights that are a list of at least this many tensors, without names."""
     return [
         _joined(key, name)
         for key, value in dicts_in(content)
@@ -198,7 +198,7 @@ def unnamed_averages(content: Mapping[str, Any], least: int) -> list[str]:
 
 
 def dicts_in(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The dicts in a checkpoint with their keys, each once, the outermost first."""
+    """Yield the dicts in a checkpoint with their keys, each once, the outermost first."""
     seen: set[int] = set()
     waiting: list[tuple[str, Any, int]] = [(ROOT_KEY, content, 0)]
     while waiting and len(seen) < _MAX_DICTS:
@@ -216,7 +216,7 @@ def dicts_in(content: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any
 
 
 def _tables_in(key: str, table: Mapping[str, Any], known: Mapping[str, str]) -> list[WeightTable]:
-    """The tables of weights in one dict, one for each prefix before the model's names."""
+    """Return the tables of weights in one dict, one for each prefix before the model's names."""
     groups: dict[str, WeightTable] = {}
     for own, value in table.items():
         if not (isinstance(own, str) and isinstance(value, Tensor)):

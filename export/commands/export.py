@@ -154,7 +154,7 @@ def _say_if_closed(repository: Path, version: Version) -> None:
 def _published(
     options: ExportOptions, source: KeptFile, but_for: Collection[str]
 ) -> dict[FormatName, Version]:
-    """The formats of the model that are published as they are wanted; they are now the ones to serve."""
+    """Return the formats that are published with the wanted settings; these versions are now served."""
     adapter = options.settings.adapter
     adapter_digest = "" if adapter is None else adapter_sha256(adapter)
     found = {}

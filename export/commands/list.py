@@ -28,7 +28,7 @@ def run(words: list[str]) -> None:
 
 
 def describe_versions(repository: Path, *, as_json: bool = False) -> str:
-    """The models and versions of a repository, the one that each model's config names marked as served."""
+    """Return a repository's models and versions; the one that a model's config names is marked as served."""
     found = all_versions(repository)
     served = {name: served_number(repository, name) for name in {version.model_name for version in found}}
     if as_json:
@@ -55,7 +55,7 @@ def describe_versions(repository: Path, *, as_json: bool = False) -> str:
 
 
 def _facts(version: Version) -> dict[str, Any]:
-    """The facts under the names of the config's parameters."""
+    """Return the facts under the names of the config's parameters."""
     return {
         "action_horizon" if name == "horizon" else name: value
         for name, value in asdict(version.facts).items()
@@ -63,7 +63,7 @@ def _facts(version: Version) -> dict[str, Any]:
 
 
 def _row(version: Version, served: int | None) -> dict[str, str]:
-    """A version's cells, by the names of their columns."""
+    """Return a version's cells, by the names of their columns."""
     facts, manifest = version.facts, version.manifest
     origin = f"{manifest.checkpoint.origin} ({manifest.checkpoint.sha256[:8]})"
     if manifest.made.weights is not None:

@@ -12,7 +12,7 @@ DEFAULT_TRITON = "127.0.0.1:8001"
 
 
 def serving_parser(command: str, description: str) -> argparse.ArgumentParser:
-    """A command's parser: the model's name, its repository, where Triton is, and what opens it."""
+    """Return a command's parser: the model's name, its repository, where Triton is, and what opens it."""
     parser = argparse.ArgumentParser(prog=f"nitrogen-export {command}", description=description)
     parser.add_argument("name", metavar="NAME", help="name of the Triton model")
     add_repository(parser)
@@ -29,7 +29,7 @@ def serving_parser(command: str, description: str) -> argparse.ArgumentParser:
 
 
 def key_of(path: Path | None) -> TritonKey | None:
-    """The key in a file, if there is one.
+    """Return the key in a file, if there is one.
 
     Raises:
         OptionError: when it cannot be read, or is none; the message does not show what it holds.

@@ -61,7 +61,7 @@ class Manifest:
     files: dict[str, GraphFile]
 
     def content(self) -> dict[str, Any]:
-        """What the file says, in its order; `made` stands beside `requested`."""
+        """Return what the file says, in its order; `made` stands beside `requested`."""
         requested, made = asdict(self.requested), asdict(self.made)
         del made["formats"], made["adapter"]  # which stand there as `format` and as a source
         return {
@@ -81,7 +81,7 @@ class Manifest:
 
 
 def _parts(content: Any) -> dict[str, Any]:  # noqa: ANN401 - anything that is JSON
-    """The file's content as the fields of `Manifest`.
+    """Return the file's content as the fields of `Manifest`.
 
     Raises:
         ValueError: when it is no manifest; that its values are right is not looked at.

@@ -43,7 +43,7 @@ class NewVersion:
 
 
 def version_numbers(model_folder: Path) -> list[int]:
-    """Numbers of all version folders, ascending."""
+    """Return the numbers of all version folders, ascending."""
     if not model_folder.is_dir():
         return []
     return sorted(
@@ -53,7 +53,7 @@ def version_numbers(model_folder: Path) -> list[int]:
 
 @contextmanager
 def reserved(model_folder: Path, wanted: int | None, *, force: bool) -> Iterator[NewVersion]:
-    """A folder of a name that nobody else has, and that nobody removes; it goes when it was not renamed.
+    """Yield a folder with a unique name that nobody removes; it is deleted if it was not renamed.
 
     Raises:
         RepositoryError: when the number is taken, or the folder is gone before its time.
@@ -91,7 +91,7 @@ def reserved(model_folder: Path, wanted: int | None, *, force: bool) -> Iterator
 
 
 def aside(model_folder: Path, number: int, state: str) -> Path:
-    """A name that nobody else has, and that Triton ignores."""
+    """Return a name that nobody else has, and that Triton ignores."""
     return model_folder / f".{number}.{secrets.token_hex(8)}.{state}"
 
 
@@ -121,7 +121,7 @@ def _tidy_up(model_folder: Path, lock: Pulse) -> None:
 
 
 def _abandoned(model_folder: Path, lock: Pulse) -> list[Path]:
-    """Folders of exports that have ended; what other machines made is watched, which takes a while."""
+    """Return folders of exports that have ended; what other machines made is watched, which takes a while."""
     ended, to_watch = [], {}
     for folder in model_folder.glob(".*.partial"):
         pulse = folder / PULSE_NAME

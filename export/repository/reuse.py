@@ -25,7 +25,7 @@ def find_published(
     *,
     but_for: Collection[str] = (),
 ) -> Version | None:
-    """The newest whole version that was made from a checkpoint with some settings.
+    """Return the newest whole version that was made from a checkpoint with some settings.
 
     Args:
         options: what is wanted, and in which repository.
@@ -53,7 +53,7 @@ def find_published(
 
 
 def _is_met_by(settings: ModelSettings, manifest: Manifest, but_for: Collection[str]) -> bool:
-    """Whether each setting is the one that a version was made with, or the one that was asked for then.
+    """Return whether a version was made with each of these settings, or was asked for with them.
 
     An "auto" that came to fp32 is not made again for fp32, nor for "auto".
     """

@@ -50,7 +50,7 @@ def changing(repository: Path, name: str) -> Iterator[Callable[[int, Sequence[in
 
 
 def served_number(repository: Path, name: str) -> int | None:
-    """The version that the model's config names, None when there is no such config."""
+    """Return the version that the model's config names, None when there is no such config."""
     try:
         named = read_config(repository / name / CONFIG_NAME).version_policy.specific.versions
     except RepositoryError:
@@ -59,7 +59,7 @@ def served_number(repository: Path, name: str) -> int | None:
 
 
 def history(repository: Path, name: str) -> list[int]:
-    """Numbers of the versions to serve so far that are still there, the current one last."""
+    """Return the numbers of the versions to serve so far that are still there, the current one last."""
     model_folder = repository / name
     try:
         numbers = json.loads((model_folder / HISTORY_NAME).read_bytes())

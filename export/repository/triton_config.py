@@ -20,7 +20,7 @@ _LONGEST_DEADLINE_US = 25_000_000  # the gateway's, on the ZeroMQ port
 def fill_config(
     facts: Facts, form: Format, made: ModelSettings, *, name: str, version: int
 ) -> model_config_pb2.ModelConfig:
-    """A format's original config with a version's shapes, facts and settings; Triton serves it only."""
+    """Return a format's original config with a version's shapes, facts and settings."""
     assert made.max_batch_size is not None  # noqa: S101 - it was made with one
     text = form.original.read_text(encoding="utf-8")
     config = text_format.Parse(text, model_config_pb2.ModelConfig())
@@ -86,7 +86,7 @@ def read_config(path: Path) -> model_config_pb2.ModelConfig:
 
 
 def read_facts(config: model_config_pb2.ModelConfig) -> Facts:
-    """Facts of a config that `fill_config` made.
+    """Return the facts of a config that `fill_config` made.
 
     Raises:
         RepositoryError: when a parameter is missing or malformed.

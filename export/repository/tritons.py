@@ -43,7 +43,7 @@ class Triton:
     key: TritonKey | None
 
     def running_version(self, name: str) -> int | None:
-        """The version of a model that it has ready, None when there is none.
+        """Return the version of a model that it has ready, None when there is none.
 
         Raises:
             ActivationError: when it does not answer.
@@ -54,7 +54,7 @@ class Triton:
         return max(numbers, default=None)
 
     def serves(self, version: Version) -> bool:
-        """Whether it serves just this version: its number, and made from the same.
+        """Return whether it serves exactly this version: its number, and made from the same.
 
         Raises:
             ActivationError: when it does not answer.
@@ -123,7 +123,7 @@ class Triton:
 def connected_tritons(
     endpoint: str, key: TritonKey | None, start_timeout_s: float = 0.0
 ) -> Iterator[list[Triton]]:
-    """Connections to all Tritons that answer at the addresses of an endpoint, in the addresses' order.
+    """Yield connections to all Tritons that answer at the addresses of an endpoint, in the addresses' order.
 
     There is at least one; those that do not answer are logged.
 
@@ -169,7 +169,7 @@ def connected_tritons(
 
 
 def _addresses(endpoints: Iterable[Endpoint]) -> tuple[list[Endpoint], list[str]]:
-    """Every address of some endpoints, and the endpoints that have none, with the reason."""
+    """Return every address of some endpoints, and the endpoints that have none, with the reason."""
     addresses: dict[Endpoint, None] = {}
     unknown = []
     for endpoint in endpoints:
@@ -200,13 +200,13 @@ def _wait_for_starting(endpoints: Sequence[Endpoint], timeout_s: float) -> None:
 
 
 def _refusing(endpoints: Iterable[Endpoint]) -> list[str]:
-    """The addresses, as they are known now, where a machine answers, but no program listens."""
+    """Return the addresses, as they are known now, where a machine answers, but no program listens."""
     addresses, _ = _addresses(endpoints)
     return [str(one) for one in addresses if isinstance(_connection_error(one), ConnectionRefusedError)]
 
 
 def _connection_error(address: Endpoint) -> OSError | None:
-    """Why nobody takes a connection at an address, which gRPC does not tell soon; None when it is taken."""
+    """Return why an address takes no connection, which gRPC does not tell soon; None when it takes one."""
     try:
         socket.create_connection(address, timeout=_CONNECT_S).close()
     except OSError as error:
@@ -215,5 +215,5 @@ def _connection_error(address: Endpoint) -> OSError | None:
 
 
 def _identity(config: model_config_pb2.ModelConfig) -> tuple[dict[str, str], int]:
-    """What tells a version from another one with the same number."""
+    """Return what tells a version from another one with the same number."""
     return {key: value.string_value for key, value in config.parameters.items()}, config.max_batch_size

@@ -86,7 +86,7 @@ def versions(repository: Path, name: str) -> list[Version]:
 
 
 def all_versions(repository: Path) -> list[Version]:
-    """The versions of every model of a repository, by name and number."""
+    """Return the versions of every model of a repository, by name and number."""
     if not repository.is_dir():
         return []
     names = sorted(child.name for child in repository.iterdir())
@@ -94,7 +94,7 @@ def all_versions(repository: Path) -> list[Version]:
 
 
 def find_version(repository: Path, name: str, number: int) -> Version:
-    """One published version.
+    """Return one published version.
 
     Raises:
         RepositoryError: when there is none of this number, or only a part of it; the message lists which
@@ -114,7 +114,7 @@ def find_version(repository: Path, name: str, number: int) -> Version:
 def new_version(
     repository: Path, name: str, wanted: int | None = None, *, force: bool = False, keep: int = 0
 ) -> Iterator[NewVersion]:
-    """A folder for the next version; on a clean exit it is published and is the one to serve.
+    """Yield a folder for the next version; on a clean exit it is published and becomes the served one.
 
     Args:
         repository: the repository's folder.
