@@ -13,6 +13,7 @@ local OPTIONS = {
   game = nil, -- for models that know games: a name or an id
   model = nil, -- a model's name; nil: the gateway's default
   seed = nil, -- a number: the same picture gets the same actions
+  noise = "fresh", -- { memory = 0.9 }: an answer resembles the one before it more; from 0 (not at all) to 1 (most)
   token_file = nil, -- a file that holds the token, where the gateway wants one
 
   console = nil, -- a name from the table below, for instance "psx_digital"; nil: by the running game
@@ -510,6 +511,10 @@ local function options_command(console)
     if value then
       fields[#fields + 1] = quoted(name) .. ": " .. (type(value) == "number" and value or quoted(value))
     end
+  end
+  if OPTIONS.noise ~= "fresh" then
+    local memory = type(OPTIONS.noise) == "table" and tonumber(OPTIONS.noise.memory)
+    fields[#fields + 1] = '"noise": ' .. (memory and '{"memory": ' .. memory .. "}" or quoted(tostring(OPTIONS.noise)))
   end
   return "{" .. table.concat(fields, ", ") .. "}"
 end

@@ -398,6 +398,32 @@ def test_who_comes_back_to_the_page_finds_its_controls_as_they_are_in_force(
         assert not opened.page.is_checked("#menu")
 
 
+def test_noise_is_chosen_by_keyboard_and_sent_with_each_picture(browser: Browser, stack: Stack) -> None:
+    with playing(browser, stack.web_port) as (opened, traffic):
+
+        def last(field: str) -> object:
+            return traffic.predicts[max(traffic.chunks)].get(field)
+
+        assert last("noise") is None
+        opened.page.focus("#noise")
+        opened.page.keyboard.press("ArrowDown")
+        opened.wait_for_text("#noise-hint", "carries over to the next chunk")
+        opened.wait_until(lambda: last("noise") == {"memory": 0.9}, "the noise has a memory")
+        opened.page.focus("#memory")
+        opened.page.keyboard.press("End")
+        opened.wait_for_text("#memory-value", "1.00")
+        opened.wait_until(lambda: last("noise") == {"memory": 1}, "all of the noise is kept")
+        opened.page.focus("#noise")
+        opened.page.keyboard.press("ArrowDown")
+        opened.wait_until(lambda: last("noise") == {"tick": last("tick")}, "the noise is that of the tick")
+        opened.page.reload()
+        opened.wait_for_text("#model-ms", r"\d ms")
+        assert opened.page.input_value("#noise") == "tick"
+        opened.wait_until(lambda: last("noise") == {"tick": last("tick")}, "the reload has kept it")
+        assert opened.said == []
+        assert traffic.errors == []
+
+
 def test_every_control_is_reached_by_keyboard(browser: Browser, stack: Stack) -> None:
     with playing(browser, stack.web_port) as (opened, _):
         keyboard = opened.page.keyboard

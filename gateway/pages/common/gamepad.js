@@ -45,6 +45,15 @@ export function rowsOf(pred, without = []) {
   });
 }
 
+/** Rows in the form of a reply's `pred`, for a request's `previous`. */
+export function predOf(rows) {
+  return {
+    buttons: rows.map((pad) => pad.buttons),
+    j_left: rows.map((pad) => pad.j_left),
+    j_right: rows.map((pad) => pad.j_right),
+  };
+}
+
 /** A button's name as people read it: "D-pad left". */
 export function label(name) {
   const words = name.replace("DPAD_", "D-pad ").replace(/^RIGHT_(UP|BOTTOM|LEFT|RIGHT)$/, "Right stick $1")

@@ -9,6 +9,7 @@ import { Inputs } from "./inputs.js";
 import { ModelPicture } from "./picture.js";
 import { Player } from "./player.js";
 import { ServedModel } from "./served_model.js";
+import { SmoothChoices } from "./smooth_choices.js";
 
 const id = (name) => document.getElementById(name);
 const ASKED = new URLSearchParams(location.search);
@@ -50,6 +51,7 @@ const player = new Player(connection, new ModelPicture(id("seen")), new Inputs((
   },
   problem(sentence) {
     problem("model", sentence && `The server says: ${sentence}. Trying again.`);
+    if (sentence) model.ask(); // it may be another one by now
   },
   waits(isLong) {
     problem("wait", isLong ? "The model takes longer than usual to answer. Waiting for it." : null);
@@ -72,7 +74,11 @@ const player = new Player(connection, new ModelPicture(id("seen")), new Inputs((
 });
 if (ASKED.has("seed")) player.options.seed = Number(ASKED.get("seed"));
 
-const model = new ServedModel(connection, player, () => strip.clear());
+const smooth = new SmoothChoices(player);
+const model = new ServedModel(connection, player, {
+  served: (info) => smooth.served(info),
+  chosen: () => strip.clear(),
+});
 const chooser = new GameChooser(player, ASKED.get("seed"), (sentence) => problem("game", sentence));
 chooser.choose("runner");
 
@@ -85,7 +91,7 @@ id("hand").addEventListener("click", () => {
   toStage();
 });
 id("pause").addEventListener("click", () => {
-  player.isPaused = !player.isPaused;
+  player.pause(!player.isPaused);
 });
 id("restart").addEventListener("click", () => {
   player.game.reset();

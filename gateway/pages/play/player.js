@@ -1,12 +1,13 @@
 // Plays a game: pictures to the model, its chunks to the game, or the player's own keys instead.
 
-import { MENU_BUTTONS, row, rowsOf } from "./common/gamepad.js";
+import { MENU_BUTTONS, predOf, row, rowsOf } from "./common/gamepad.js";
 import { ConnectionLostError } from "./connection.js";
 import { ChunkSchedule } from "./schedule.js";
 
 const TICK_MS = 1000 / 60;
-// A page that was asleep does not catch up.
+// A page that was asleep (a hidden tab, a closed laptop) does not catch up.
 const LONGEST_CATCH_UP_MS = 100;
+const ASLEEP_MS = 1000;
 const BETWEEN_TRIES_MS = 500;
 // A wait for an answer is long after this, and after so many times the longest of the last ones.
 const LONG_WAIT_MS = 3000;
@@ -27,6 +28,8 @@ export class Player {
     Object.assign(this, { connection, picture, inputs, seen });
     this.game = null;
     this.options = {}; // of each request: seed, game, model
+    this.noise = "fresh"; // or {memory: 0 to 1}, "tick"
+    this.isConditioned = true; // in real time, where the model can
     this.time = "auto"; // or "turns", "real"
     this.isRealTime = false;
     this.allowMenu = false;
@@ -34,7 +37,6 @@ export class Player {
     this.by = "model";
     this.pad = row();
     this.index = -1;
-    this.delays = [];
     this.served({ horizon: 18, action_downsample_ratio: 1 });
     this.restart();
     requestAnimationFrame((now) => this.frame(now));
@@ -44,6 +46,7 @@ export class Player {
   served(info) {
     this.schedule = new ChunkSchedule(Math.max(1, info.action_downsample_ratio));
     this.chunkMs = info.horizon * this.schedule.ticksPerRow * TICK_MS;
+    this.canCondition = info.conditioning === true;
     this.delays = [];
   }
 
@@ -64,19 +67,30 @@ export class Player {
   }
 
   restart() {
-    this.turn = {}; // an answer to an older turn's question is dropped
-    this.isAsking = false;
+    this.drop();
     this.notBefore = 0;
     this.tick = 0;
     this.played = { tick: 0, rows: [] };
-    this.schedule.clear();
     this.index = -1;
     this.pad = row();
+  }
+
+  /** Drop the chunk, and the answer that is on its way. */
+  drop() {
+    this.turn = {};
+    this.isAsking = false;
+    this.schedule.clear();
+  }
+
+  pause(isPaused) {
+    this.isPaused = isPaused;
+    this.schedule.breakOff();
   }
 
   takeOver() {
     if (this.by === "human" || !this.game?.canPress) return;
     this.by = "human";
+    this.drop();
     this.seen.by(this.by);
     this.seen.problem(null);
   }
@@ -84,14 +98,14 @@ export class Player {
   giveBack() {
     if (this.by === "model") return;
     this.by = "model";
-    this.schedule.clear();
     this.seen.by(this.by);
   }
 
   frame(now) {
-    const passed = Math.min(now - (this.last ?? now), LONGEST_CATCH_UP_MS);
+    const passed = now - (this.last ?? now);
+    if (passed > ASLEEP_MS) this.schedule.breakOff();
     this.last = now;
-    this.owed = (this.owed ?? 0) + passed;
+    this.owed = (this.owed ?? 0) + Math.min(passed, LONGEST_CATCH_UP_MS);
     const { pad, isTouched } = this.inputs.read();
     if (isTouched) this.takeOver();
     try {
@@ -144,12 +158,23 @@ export class Player {
     this.askedAt = began;
     const pixels = this.picture.take(this.game.frame(), this.game.resizeMode);
     this.connection
-      .request({ type: "predict", format: "rgba", timing: true, ...this.options }, pixels)
+      .request({ type: "predict", format: "rgba", timing: true, tick, ...this.options, ...this.smooth(tick) }, pixels)
       .then((reply) => turn === this.turn && this.answered(reply, tick, performance.now() - began))
       .catch(ignoreLoss)
       .finally(() => {
         if (turn === this.turn) this.isAsking = false;
       });
+  }
+
+  /** What makes the next chunk fit to this one: a request's `noise`, `previous` and `delay`, as far as chosen. */
+  smooth(tick) {
+    const fields = {};
+    if (this.noise === "tick") fields.noise = { tick: Math.floor(tick / this.schedule.ticksPerRow) };
+    else if (this.noise !== "fresh") fields.noise = this.noise;
+    const isOn = this.isConditioned && this.canCondition && this.game.canPress;
+    const following = isOn ? this.schedule.toFollow(tick) : null;
+    if (following) Object.assign(fields, { previous: predOf(following.rows), delay: following.delay });
+    return fields;
   }
 
   /** Whether the model plays, and an answer of it has been due for longer than is usual. */
@@ -160,12 +185,15 @@ export class Player {
 
   answered(reply, tick, tookMs) {
     if (reply.status !== "ok") {
+      this.schedule.breakOff();
       this.notBefore = performance.now() + BETWEEN_TRIES_MS;
       this.seen.problem(reply.message);
       return;
     }
     const rows = rowsOf(reply.pred, this.allowMenu ? [] : MENU_BUTTONS);
-    this.schedule.take(rows, tick, this.tick);
+    // In turns no tick passes while the model thinks, and in real time so many would.
+    const delay = Math.max(this.tick - tick, this.isRealTime ? 0 : Math.round(tookMs / TICK_MS));
+    this.schedule.take(rows, tick, this.tick, delay);
     const { infer_ms: model = tookMs, total_ms: total = tookMs } = reply.timing ?? {};
     this.choose(tookMs);
     this.seen.problem(null);

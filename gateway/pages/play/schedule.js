@@ -17,14 +17,18 @@ export class ChunkSchedule {
     this.ticksPerRow = ticksPerRow;
     this.rows = [];
     this.first = 0;
-    this.delays = [];
+    this.delays = []; // of the last answers, in ticks
+    this.usualDelays = []; // the same without the very first, which may have waited for the model to load
+    this.isUnbroken = false;
   }
 
-  /** Change over to a chunk that answers the picture of tick `pictured`. */
-  take(rows, pictured, now) {
+  /** Change over to a chunk that answers the picture of tick `pictured`; `delay`: ticks that the answer took. */
+  take(rows, pictured, now, delay = now - pictured) {
     const age = now - pictured;
     const late = Math.min(Math.floor(age / this.ticksPerRow), rows.length - 1);
-    this.delays = [...this.delays, age].slice(-REMEMBERED_DELAYS);
+    if (this.delays.length) this.usualDelays = [...this.usualDelays, delay].slice(-REMEMBERED_DELAYS);
+    this.delays = [...this.delays, delay].slice(-REMEMBERED_DELAYS);
+    this.isUnbroken = true;
     this.rows = rows;
     this.first = now - late * this.ticksPerRow - (age % this.ticksPerRow);
   }
@@ -33,6 +37,21 @@ export class ChunkSchedule {
   clear() {
     this.rows = [];
     this.first = 0;
+  }
+
+  /** Play the chunk on, but let the next one not follow from it: something came between, such as a pause. */
+  breakOff() {
+    this.isUnbroken = false;
+  }
+
+  /**
+   * What the chunk still has to press from a tick on, and how many of these rows will have been pressed when the
+   * answer to this tick's picture is there: {rows, delay}. Null when the next chunk has nothing to follow.
+   */
+  toFollow(now) {
+    const { index } = this.due(now);
+    if (index < 0 || !this.isUnbroken || !this.usualDelays.length) return null;
+    return { rows: this.rows.slice(index), delay: Math.ceil(Math.max(...this.usualDelays) / this.ticksPerRow) };
   }
 
   /** The row for a tick and its index in the chunk, -1 when it is not the chunk's own. */

@@ -5,9 +5,9 @@ const BETWEEN_LOOKS_MS = 5000;
 const DEFAULT = "(the server's choice)";
 
 export class ServedModel {
-  /** `changed`: called when another model or name was chosen. */
-  constructor(connection, player, changed) {
-    Object.assign(this, { connection, player, shown: "" });
+  /** `seen`: called with what happens: served(info) when the facts are new, chosen() when the player chose. */
+  constructor(connection, player, seen) {
+    Object.assign(this, { connection, player, seen, shown: "" });
     // A version may take over from another while this is open.
     setInterval(() => connection.isOpen && this.ask(), BETWEEN_LOOKS_MS);
     this.chosenBy("model", (value) => {
@@ -15,13 +15,13 @@ export class ServedModel {
       this.option("game", undefined);
       this.ask();
       player.begin();
-      changed();
+      seen.chosen();
     });
     this.chosenBy("known", (value) => {
       this.option("game", value || undefined);
       this.ask();
       player.begin();
-      changed();
+      seen.chosen();
     });
   }
 
@@ -42,6 +42,7 @@ export class ServedModel {
 
   show(info) {
     this.player.served(info);
+    this.seen.served(info);
     id("untrained").hidden = info.ckpt_path !== "demo";
     const facts = {
       Model: info.version ? `${info.model}, version ${info.version}` : info.model,
