@@ -20,7 +20,7 @@ FOLLOWERS = (
     "docker-compose.graphs.yml",
     "docker-compose.yml",
     "docs/how-to/kubernetes.md",
-    "docs/how-to/operations.md",
+    "docs/how-to/gateway.md",
 )
 _FORM = re.compile(r"\d+\.\d+\.\d+(rc\d+)?")
 

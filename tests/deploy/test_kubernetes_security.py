@@ -94,7 +94,7 @@ def test_a_gateway_may_drain_before_it_is_killed(manifests: Manifests) -> None:
     pods = manifests.pods_of("gateway")
     readiness = pods.main()["readinessProbe"]
     drain_s = float(settings["NITROGEN_DRAIN_DELAY_S"])
-    # docs/how-to/operations.md: the delay and ten seconds more; readiness has to be noticed within the delay.
+    # docs/how-to/gateway.md: the delay and ten seconds more; readiness has to be noticed within the delay.
     assert pods.spec["terminationGracePeriodSeconds"] >= drain_s + 10
     noticed_s = readiness["failureThreshold"] * (readiness["periodSeconds"] + readiness["timeoutSeconds"])
     assert noticed_s <= drain_s

@@ -5,7 +5,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from deploy.grafana.generator.panels import add_row, chart
 from deploy.grafana.generator.selection import ON, WINDOW
 
-# Outcomes that are our fault, and those that are the client's: docs/how-to/operations.md.
+# Outcomes that are our fault, and those that are the client's: docs/reference/metrics.md.
 OURS = "busy|deadline|triton_unavailable|model_error|error|internal"
 _THEIRS = "bad_request|unsafe_pickle|bad_image|bad_framing|refused"
 # A game stutters; the TCP port gives up.
