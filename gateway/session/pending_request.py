@@ -113,13 +113,13 @@ class PendingRequest:
         }
         return max(waits, key=waits.__getitem__)
 
-    def exchange(self, port: str, client: str) -> Exchange:
+    def exchange(self, port: str, client: str, episode: int) -> Exchange:
         """Return what a recording holds of a predict, or a `played`, that has got its reply."""
         assert self.request is not None  # noqa: S101 - for the type checker
         total_s = time.perf_counter() - self.arrival
         frame = None if self.frame is None else bytes(self.frame)
         return Exchange(
-            time.time() - total_s, port, client, self.id, self.request, frame, self.answer, total_s
+            time.time() - total_s, port, client, self.id, self.request, frame, self.answer, total_s, episode
         )
 
     def tags(self, client: str) -> dict[str, str]:

@@ -58,7 +58,7 @@ class Exchange:
     `began`: seconds since the epoch, when its last byte came. `port`: its name. `client`: the address
     or identity, safe to print. `request_id`: the one in logs and at Triton. `frame`: (256, 256, 3) uint8
     bytes, None when the image could not be used or there is none. `total_s`: seconds from its last byte to
-    its reply.
+    its reply. `episode`: how often the connection was reset before.
     """
 
     began: float
@@ -69,6 +69,7 @@ class Exchange:
     frame: bytes | None
     reply: Reply
     total_s: float
+    episode: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,7 @@ def _head(exchange: Exchange) -> dict[str, object]:
         "port": exchange.port,
         "client": exchange.client,
         "request_id": exchange.request_id,
+        "episode": exchange.episode,
         "total_ms": round(exchange.total_s * 1000, 3),
     }
 
@@ -209,6 +211,7 @@ def _predict_json(exchange: Exchange, image_name: str) -> bytes:
         "model": request.model,
         "seed": request.seed,
         "timing": request.timing,
+        "tick": request.tick,
     }
     if isinstance(request.image, ImageFile):
         fields["resize_mode"] = request.image.resize_mode

@@ -69,6 +69,24 @@ async def test_each_port_takes_it_without_a_triton_and_it_is_recorded(
     assert "nitrogen_gateway_model_predicts_total{" not in metrics
 
 
+async def test_a_recording_says_how_often_its_connection_was_reset(gateway: Gateway, tmp_path: Path) -> None:
+    def play() -> None:
+        with JsonClient(gateway.port_numbers["tcp"]) as client:
+            for tick in range(3):
+                client.request({"type": "played", "tick": tick, "rows": [ROW]})
+                if tick != 1:
+                    client.request({"type": "reset"})
+            client.request({"type": "played", "tick": 3, "rows": [ROW]})
+
+    await asyncio.to_thread(play)
+    folder = tmp_path / "recordings"
+    await asyncio.to_thread(
+        wait_until, lambda: sum(is_recording(path.name) for path in folder.iterdir()) == 4, "they are written"
+    )
+    recorded = [read_recording(path).fields for path in sorted(folder.iterdir())]
+    assert [(one["tick"], one["episode"]) for one in recorded] == [(0, 0), (1, 1), (2, 1), (3, 2)]
+
+
 async def test_a_film_is_of_predicts_alone(
     gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -103,9 +103,12 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_the_parameters_are_plain_json(tmp_path: Path) -> None:
-    what = exchange(ImageFile(png(), "crop"), seed=2**200, game="game \ud800", model="fast", timing=True)
+    what = exchange(
+        ImageFile(png(), "crop"), seed=2**200, game="game \ud800", model="fast", timing=True, tick=7
+    )
     fields = json.loads(members(write(tmp_path, what))["predict.json"])
     assert fields["seed"] == 2**200
+    assert (fields["tick"], fields["episode"]) == (7, 0)
     assert fields["game"] == "game \ud800"
     assert fields["model"] == "fast"
     assert fields["resize_mode"] == "crop"
