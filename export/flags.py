@@ -19,7 +19,7 @@ from contract.endpoint import parse_endpoints
 from export.errors import OptionError
 
 PREFIX = "NITROGEN_"
-MOST_INSTANCES = 16  # each has the whole model in memory
+MAX_INSTANCES = 16  # each has the whole model in memory
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _OWN_NAMES = {"--name": f"{PREFIX}MODEL"}  # as the gateway calls it
 
@@ -197,8 +197,8 @@ def triton_instances(text: str) -> int:
         argparse.ArgumentTypeError: when it is no such number.
     """
     number = positive(text)
-    if number > MOST_INSTANCES:
-        raise argparse.ArgumentTypeError(f"{text} is more than {MOST_INSTANCES}, the most instances")
+    if number > MAX_INSTANCES:
+        raise argparse.ArgumentTypeError(f"{text} is more than {MAX_INSTANCES}, the most instances")
     return number
 
 
@@ -251,7 +251,7 @@ def endpoint(text: str) -> str | None:
 _ALLOWED: dict[Any, str] = {
     positive: "a whole number above 0",
     whole: "a whole number, 0 or more,",
-    triton_instances: f"a whole number from 1 to {MOST_INSTANCES}",
+    triton_instances: f"a whole number from 1 to {MAX_INSTANCES}",
     finite: "a finite number",
     model_name: "a name of letters, digits, '.', '_' and '-'",
 }

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 LINE_INTERVAL_S = 10.0
 _LINE_SHARE = 0.1
-_SHORTEST_INTERVAL_S = 1.0
+_MIN_INTERVAL_S = 1.0
 
 
 class LineProgress:
@@ -48,7 +48,7 @@ class LineProgress:
         since = now - self._told_at
         further = self._total is not None and self._done - self._told >= _LINE_SHARE * self._total
         is_last = self._done == self._total  # `close` tells it
-        if not is_last and (since >= LINE_INTERVAL_S or (further and since >= _SHORTEST_INTERVAL_S)):
+        if not is_last and (since >= LINE_INTERVAL_S or (further and since >= _MIN_INTERVAL_S)):
             self._tell(now)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from export.flags import MOST_INSTANCES, finite, model_path, positive, triton_instances, whole
+from export.flags import MAX_INSTANCES, finite, model_path, positive, triton_instances, whole
 from export.machine import BF16_UNITS, Machine, this_machine
 
 FormatName = Literal["torchscript", "onnx"]
@@ -192,6 +192,6 @@ def add_triton_instances(parser: argparse.ArgumentParser) -> argparse.Action:
         type=triton_instances,
         default=1,
         metavar="N",
-        help=f"copies of the model that Triton runs on each GPU, or on the CPU, up to {MOST_INSTANCES}; each "
+        help=f"copies of the model that Triton runs on each GPU, or on the CPU, up to {MAX_INSTANCES}; each "
         "takes its own memory and runs batches of its own",
     )

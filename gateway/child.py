@@ -15,10 +15,10 @@ from gateway.settings import GatewaySettings
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 30.0
+_MAX_PAUSE_S = 30.0
 # One that lived for so long did not die of its start.
 _HEALTHY_S = 30.0
-_MOST_EARLY_DEATHS = 6
+_MAX_EARLY_DEATHS = 6
 # It gets longer to stop than it gives its requests, and less than ten seconds.
 _STOP_WITHIN_S = 9.0
 
@@ -91,13 +91,13 @@ class GatewayChild:
             begun = loop.time()
             ending = _ending(await self._process.wait())
             early_deaths = 1 if loop.time() - begun > _HEALTHY_S else early_deaths + 1
-            if early_deaths == _MOST_EARLY_DEATHS:
+            if early_deaths == _MAX_EARLY_DEATHS:
                 raise StartError(
                     f"{self._name} died {early_deaths} times, each within {_HEALTHY_S:g} s of its start, the "
                     f"last time by {ending}: what it logged before tells why"
                 )
             logger.error("%s ended by %s: starting it again", self._name, ending)
-            await asyncio.sleep(min(_FIRST_PAUSE_S * 2 ** (early_deaths - 1), _LONGEST_PAUSE_S))
+            await asyncio.sleep(min(_FIRST_PAUSE_S * 2 ** (early_deaths - 1), _MAX_PAUSE_S))
             try:
                 await self.start()
             except (StartError, OSError, ValueError) as error:

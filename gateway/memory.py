@@ -12,7 +12,7 @@ _MMAP_THRESHOLD = -3
 # Larger pieces go back at once, such as a decoded screenshot.
 _LARGE_BYTES = 4 * 2**20
 # Beyond so much, what is free goes back: after a flood the process is small again.
-_MOST_FREE_BYTES = 32 * 2**20
+_MAX_FREE_BYTES = 32 * 2**20
 
 
 def keep_memory_for_frames() -> None:
@@ -20,4 +20,4 @@ def keep_memory_for_frames() -> None:
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
         libc.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
-        libc.mallopt(_TRIM_THRESHOLD, _MOST_FREE_BYTES)
+        libc.mallopt(_TRIM_THRESHOLD, _MAX_FREE_BYTES)

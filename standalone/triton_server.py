@@ -24,7 +24,7 @@ HOST = "127.0.0.1"  # Triton has no protection of its own: only the gateway face
 _GRACE_S = 2.5  # from SIGTERM to SIGKILL; Triton alone takes 1.3 s to unload a model
 _POLL_S = 0.1
 _counter = itertools.count()
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S, _HEALTHY_S = 0.2, 10.0, 30.0
+_FIRST_PAUSE_S, _MAX_PAUSE_S, _HEALTHY_S = 0.2, 10.0, 30.0
 _LOGGED = re.compile(r"[IWEF]\d{4} \d\d:\S+ +\d+ \S+\] ")
 _ERROR = re.compile(rf"(?=[EF]){_LOGGED.pattern}|error: |failed ")
 # Where there is no GPU.
@@ -113,7 +113,7 @@ class TritonServer:
                 pause_s = _FIRST_PAUSE_S
             logger.warning("Triton ended with %s; starting it again", self._end(code))
             await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            pause_s = min(2 * pause_s, _MAX_PAUSE_S)
             await self._spawn()
 
     async def stop(self) -> None:

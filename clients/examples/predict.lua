@@ -15,7 +15,7 @@ local BUTTONS = {
 }
 local TIMEOUT_S = 10 -- the gateway answers within 4 s, if need be with an error
 local TRIES = 3
-local LONGEST_REPLY = 65536 -- bytes; a gateway's are much shorter
+local MAX_REPLY = 65536 -- bytes; a gateway's are much shorter
 
 -- A connection, or nil and why. A game keeps it: what the model has seen before belongs to it.
 local function connect(host, port)
@@ -41,7 +41,7 @@ local function ask(tcp, image)
     byte, why = tcp:receive(1) -- luasocket has a buffer of its own
     if not byte then return nil, why end
     bytes[#bytes + 1] = byte
-  until byte == "\n" or #bytes == LONGEST_REPLY
+  until byte == "\n" or #bytes == MAX_REPLY
   return table.concat(bytes)
 end
 

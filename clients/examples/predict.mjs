@@ -15,7 +15,7 @@ const BUTTONS = (
 ).split(" ");
 const TIMEOUT_MS = 10_000; // the gateway answers within 4 s, if need be with an error
 const TRIES = 3;
-const LONGEST_REPLY = 65_536; // characters; a gateway's are much shorter
+const MAX_REPLY = 65_536; // characters; a gateway's are much shorter
 
 // A connection. A game keeps it: what the model has seen before belongs to it.
 async function connect(host, port) {
@@ -41,7 +41,7 @@ async function* lines(socket) {
       yield text.slice(0, end);
       text = text.slice(end + 1);
     }
-    if (text.length > LONGEST_REPLY) return yield text;
+    if (text.length > MAX_REPLY) return yield text;
   }
 }
 

@@ -20,7 +20,7 @@ BUTTONS = [
 # fmt: on
 TIMEOUT_S = 10  # the gateway answers within 4 s, if need be with an error
 TRIES = 3
-LONGEST_REPLY = 65_536  # bytes; a gateway's are much shorter
+MAX_REPLY = 65_536  # bytes; a gateway's are much shorter
 
 
 def connect(host: str, port: int) -> socket.socket:
@@ -33,7 +33,7 @@ def ask(connection: socket.socket, image: bytes) -> bytes:
     header = json.dumps({"type": "predict", "len": len(image)})
     connection.sendall(header.encode() + b"\n" + image)
     line, deadline = b"", time.monotonic() + TIMEOUT_S
-    while b"\n" not in line and len(line) < LONGEST_REPLY:
+    while b"\n" not in line and len(line) < MAX_REPLY:
         if time.monotonic() > deadline:
             raise TimeoutError("timed out")
         piece = connection.recv(4096)

@@ -12,7 +12,7 @@ BUTTONS=(BACK DPAD_DOWN DPAD_LEFT DPAD_RIGHT DPAD_UP EAST GUIDE LEFT_SHOULDER LE
   RIGHT_BOTTOM RIGHT_LEFT RIGHT_RIGHT RIGHT_SHOULDER RIGHT_THUMB RIGHT_TRIGGER RIGHT_UP SOUTH START WEST)
 TIMEOUT_S=10 # the gateway answers within 4 s, if need be with an error
 TRIES=3
-LONGEST_REPLY=65536 # bytes; a gateway's are much shorter
+MAX_REPLY=65536 # bytes; a gateway's are much shorter
 
 # The bytes of a request for one picture.
 request() {
@@ -28,7 +28,7 @@ ask() {
     nc=$!
   else
     exec 3<> "/dev/tcp/$2/$3" && request "$1" >&3
-  fi && IFS= read -r -t "$TIMEOUT_S" -n "$LONGEST_REPLY" reply <&3
+  fi && IFS= read -r -t "$TIMEOUT_S" -n "$MAX_REPLY" reply <&3
   status=$?
   exec 3>&-
   [[ $nc ]] && kill "$nc"

@@ -29,7 +29,7 @@ from export.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 
-_MOST_SHARED = 4  # times the file's size, of weights that share their bytes
+_MAX_SHARED = 4  # times the file's size, of weights that share their bytes
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def read_checkpoint(
 def _check_size(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Refuse weights that are views of few bytes: copied, as they are later, they may take all the memory."""
     size, held = sum(tensor.nbytes for tensor in tensors.values()), path.stat().st_size
-    if size > _MOST_SHARED * held:
+    if size > _MAX_SHARED * held:
         raise CheckpointError(
             f"{path} has {held:,} bytes, and its weights would take {size:,}: save them as contiguous tensors"
         )

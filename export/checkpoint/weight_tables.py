@@ -29,7 +29,7 @@ _LORA_PARTS = frozenset(
 _AVERAGED = ("ema", "avg", "average", "shadow", "swa", "polyak", "teacher", "target")
 _MAX_DEPTH = 4  # of dicts in dicts
 _MAX_DICTS = 1000  # that are looked into
-_MOST_PARTS = 16  # of a name, from its end, that are compared with the model's names
+_MAX_PARTS = 16  # of a name, from its end, that are compared with the model's names
 
 
 @dataclass
@@ -222,7 +222,7 @@ def _tables_in(key: str, table: Mapping[str, Any], known: Mapping[str, str]) -> 
         if not (isinstance(own, str) and isinstance(value, Tensor)):
             continue
         parts = [part for part in own.split(".") if part not in _WRAPPERS]
-        for start in range(max(0, len(parts) - _MOST_PARTS), len(parts)):
+        for start in range(max(0, len(parts) - _MAX_PARTS), len(parts)):
             name = known.get(".".join(parts[start:]))
             if name is not None:
                 group = groups.setdefault(".".join(parts[:start]), WeightTable("", table))

@@ -14,7 +14,7 @@ from export.errors import RepositoryError
 from export.formats.format import CONFIG_NAME, Format
 from export.settings import ModelSettings
 
-_LONGEST_DEADLINE_US = 25_000_000  # the gateway's, on the ZeroMQ port
+_MAX_DEADLINE_US = 25_000_000  # the gateway's, on the ZeroMQ port
 
 
 def fill_config(
@@ -48,7 +48,7 @@ def bound_queue(config: model_config_pb2.ModelConfig, max_queue_size: int) -> No
     """Have Triton refuse requests when `max_queue_size` of them wait, and those that waited too long."""
     policy = config.dynamic_batching.default_queue_policy
     policy.timeout_action = policy.REJECT
-    policy.default_timeout_microseconds = _LONGEST_DEADLINE_US
+    policy.default_timeout_microseconds = _MAX_DEADLINE_US
     # Each of the gateway's requests says how much of its own deadline is left.
     policy.allow_timeout_override = True
     policy.max_queue_size = max_queue_size

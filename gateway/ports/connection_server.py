@@ -16,9 +16,9 @@ from gateway.telemetry.port_metrics import PortMetrics
 logger = logging.getLogger(__name__)
 
 # Refused connections that are held until they have been told why; beyond them nobody is told.
-MOST_REFUSED = 64
+MAX_REFUSED = 64
 _LAST_WORDS_S = 0.6
-_MOST_ARRIVING_BYTES = 2**30
+_MAX_ARRIVING_BYTES = 2**30
 
 
 class ServedConnection(asyncio.BaseProtocol, ABC):
@@ -77,7 +77,7 @@ class ConnectionServer(ABC, Generic[Connection]):
         self._acceptor = Acceptor(
             listener, self._enter, self._not_opened, tls=self._tls, handshake_s=settings.header_timeout_s
         )
-        self._watch = asyncio.create_task(watch_connections(self._open, settings, _MOST_ARRIVING_BYTES))
+        self._watch = asyncio.create_task(watch_connections(self._open, settings, _MAX_ARRIVING_BYTES))
 
     async def stop(self, grace_s: float) -> None:
         """Take no more requests, give those in flight `grace_s` seconds, answer the rest with an error."""

@@ -27,7 +27,7 @@ class OpenConnections(Generic[Connection]):
     def __init__(self, settings: GatewaySettings) -> None:
         self._networks = settings.networks
         self._most = settings.max_clients
-        self._most_per_address = settings.max_connections_per_address
+        self._max_per_address = settings.max_connections_per_address
         self._addresses: dict[Connection, str] = {}
         self._per_address: Counter[str] = Counter()
 
@@ -43,10 +43,10 @@ class OpenConnections(Generic[Connection]):
             return Refusal("network", f"clients from {address} may not use this gateway: ask its operator")
         if len(self) >= self._most:
             return Refusal("clients", f"the gateway has {self._most} clients already: try again later")
-        if self._per_address[address] >= self._most_per_address:
+        if self._per_address[address] >= self._max_per_address:
             return Refusal(
                 "connections",
-                f"{self._most_per_address} connections from {address} are open already: close some",
+                f"{self._max_per_address} connections from {address} are open already: close some",
             )
         return None
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from gateway.settings import GatewaySettings
 
-_LONGEST_PAUSE_S = 0.25
+_MAX_PAUSE_S = 0.25
 
 
 class Watched(Protocol):
@@ -24,11 +24,11 @@ class Watched(Protocol):
 
 
 async def watch_connections(
-    connections: Callable[[], Iterable[Watched]], settings: GatewaySettings, most_bytes: int
+    connections: Callable[[], Iterable[Watched]], settings: GatewaySettings, max_bytes: int
 ) -> None:
     """End connections that are silent or slow, and those that fill the memory; never returns.
 
-    `connections`: returns those that are open. `most_bytes`: what unfinished requests may hold in all.
+    `connections`: returns those that are open. `max_bytes`: what unfinished requests may hold in all.
 
     One timer for all costs less than one for each.
     """
@@ -39,7 +39,7 @@ async def watch_connections(
         settings.idle_timeout_s,
         settings.first_request_timeout_s,
     )
-    pause_s = min(_LONGEST_PAUSE_S, shortest_s / 4)
+    pause_s = min(_MAX_PAUSE_S, shortest_s / 4)
     while True:
         await asyncio.sleep(pause_s)
         now = time.perf_counter()
@@ -47,7 +47,7 @@ async def watch_connections(
         for connection in watched:
             connection.check_times(now)
         held = {one: bytes_ for one in watched if (bytes_ := one.held_bytes)}
-        while sum(held.values()) > most_bytes:
+        while sum(held.values()) > max_bytes:
             greatest = max(held, key=held.__getitem__)
             greatest.cut()
             del held[greatest]

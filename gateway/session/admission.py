@@ -3,7 +3,7 @@
 from collections import Counter
 
 # Of messages and images in all: what is larger is decoded, and then dropped, in a moment.
-_MOST_BYTES = 2**30
+_MAX_BYTES = 2**30
 
 
 class Admission:
@@ -28,7 +28,7 @@ class Admission:
         half = max(1, self._most // 2)
         if self.count >= (self._most if own == 0 else self._most // 2):
             return False
-        if self._per_address[address] >= half or self.bytes + size > _MOST_BYTES:
+        if self._per_address[address] >= half or self.bytes + size > _MAX_BYTES:
             return False
         self.count += 1
         self.bytes += size

@@ -27,7 +27,7 @@ Addresses = Mapping[Endpoint, tuple[Endpoint, ...]]
 
 # A request goes to one more address than this many that have failed; 5 is gRPC's own limit.
 _MAX_ATTEMPTS = 5
-_LARGEST = 2**31 - 1
+_MAX_INT32 = 2**31 - 1
 
 # Calls never use wait_for_ready: without Triton they fail at once, and the client gets its error reply.
 _OPTIONS: Options = (
@@ -46,7 +46,7 @@ _OPTIONS: Options = (
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 0),
     # The connection stays open through a night without players.
-    ("grpc.client_idle_timeout_ms", _LARGEST),
+    ("grpc.client_idle_timeout_ms", _MAX_INT32),
     # Triton is a neighbour: a proxy meant for the web is not the way to it.
     ("grpc.enable_http_proxy", 0),
     # A connection of its own, also beside another gateway in this process.
@@ -93,7 +93,7 @@ def channel_options(endpoints: Sequence[Endpoint], *, with_tls: bool) -> Options
         # No `retryThrottling`: gRPC's core takes tokens for failures, but gives none back for the success of
         # calls with an answer (seen with 1.85), so after some failures nothing would ever be repeated again.
         # The default of 256 KiB would leave requests of two frames and more without a second attempt.
-        options = (("grpc.enable_retries", 1), ("grpc.per_rpc_retry_buffer_size", _LARGEST))
+        options = (("grpc.enable_retries", 1), ("grpc.per_rpc_retry_buffer_size", _MAX_INT32))
     options += (("grpc.service_config", json.dumps(config)),)
     if len(endpoints) > 1 or not is_address(endpoints[0]):
         # The target is addresses; certificates are for names. All have to be valid for the first endpoint's.

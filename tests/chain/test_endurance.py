@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 CLIENTS = 2
 WARM_UP, REQUESTS = 1000, 2000  # of all clients
 # In so few requests memory is still finding its level; a frame kept of each sixtieth would exceed it.
-MOST_GROWTH = 0.05
+MAX_GROWTH = 0.05
 # A model's name that nobody knows is looked up in Triton for up to half a second.
 QUICK_KINDS = [kind for kind in ALL_KINDS if kind.name != "pickle: unknown model"]
 
@@ -61,7 +61,7 @@ def endured(tiny_stack: Stack) -> Iterator[Endured]:
 
 
 def test_memory_does_not_grow(endured: Endured) -> None:
-    assert endured.at_the_end < (1 + MOST_GROWTH) * endured.after_warm_up
+    assert endured.at_the_end < (1 + MAX_GROWTH) * endured.after_warm_up
 
 
 def test_nothing_is_in_flight_when_all_is_answered(endured: Endured) -> None:

@@ -158,7 +158,7 @@ async def test_a_gateway_that_dies_again_and_again_ends_with_a_sentence(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(child, "_FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr(child, "_MOST_EARLY_DEATHS", 3)
+    monkeypatch.setattr(child, "_MAX_EARLY_DEATHS", 3)
     settings = local_settings()
     mortal = GatewayChild("the gateway", settings)
     told = await mortal.start()

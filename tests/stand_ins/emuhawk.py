@@ -14,7 +14,7 @@ from tests.patience import WITHIN_S
 
 RETRIES = 10
 # The real one has no limit; here a test fails that makes it poll for longer.
-MOST_SPINNING_S = 2.0
+MAX_SPINNING_S = 2.0
 
 
 class SpinningError(AssertionError):
@@ -106,7 +106,7 @@ class EmuHawk:
                 continue
             self.polls += 1
             spinning_since = spinning_since or time.monotonic()
-            if time.monotonic() - spinning_since > MOST_SPINNING_S:
+            if time.monotonic() - spinning_since > MAX_SPINNING_S:
                 raise SpinningError(f"{self.polls} polls of a connection that has ended")
             time.sleep(0.001)
 

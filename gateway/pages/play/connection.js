@@ -1,7 +1,7 @@
 // The WebSocket to the gateway: requests and their replies, and connecting again by itself.
 
 const FIRST_WAIT_MS = 500;
-const LONGEST_WAIT_MS = 5000;
+const MAX_WAIT_MS = 5000;
 // Longer than the gateway's own deadline: whoever says nothing for so long is gone.
 const SILENCE_MS = 40_000;
 
@@ -71,7 +71,7 @@ export class Connection {
     this.waiting.clear();
     this.changed(false, wasOpen ? null : await refusal(this.address));
     setTimeout(() => this.open(), this.wait);
-    this.wait = Math.min(2 * this.wait, LONGEST_WAIT_MS);
+    this.wait = Math.min(2 * this.wait, MAX_WAIT_MS);
   }
 }
 

@@ -8,7 +8,7 @@ const id = (name) => document.getElementById(name);
 // What may be missing, or wrong with a file; the messages are for the player.
 const KNOWN = [BadRomError, NoEmulatorError, NoWindowError];
 // No cartridge was larger.
-const LARGEST_ROM = 8 * 2 ** 20;
+const MAX_ROM_BYTES = 8 * 2 ** 20;
 
 export class GameChooser {
   /** `seed`: of the sample game, or null. `say`: called with what is wrong, null when nothing is. */
@@ -33,7 +33,7 @@ export class GameChooser {
   }
 
   async openRom(file) {
-    if (file.size > LARGEST_ROM) {
+    if (file.size > MAX_ROM_BYTES) {
       this.say(`${file.name} has ${file.size} bytes, more than any NES game: choose another file.`);
       return;
     }

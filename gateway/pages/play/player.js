@@ -6,7 +6,7 @@ import { ChunkSchedule } from "./schedule.js";
 
 const TICK_MS = 1000 / 60;
 // A page that was asleep (a hidden tab, a closed laptop) does not catch up.
-const LONGEST_CATCH_UP_MS = 100;
+const MAX_CATCH_UP_MS = 100;
 const ASLEEP_MS = 1000;
 const BETWEEN_TRIES_MS = 500;
 // A wait for an answer is long after this, and after so many times the longest of the last ones.
@@ -105,7 +105,7 @@ export class Player {
     const passed = now - (this.last ?? now);
     if (passed > ASLEEP_MS) this.schedule.breakOff();
     this.last = now;
-    this.owed = (this.owed ?? 0) + Math.min(passed, LONGEST_CATCH_UP_MS);
+    this.owed = (this.owed ?? 0) + Math.min(passed, MAX_CATCH_UP_MS);
     const { pad, isTouched } = this.inputs.read();
     if (isTouched) this.takeOver();
     try {

@@ -16,7 +16,7 @@ MAX_CONNECTIONS = 64
 MAX_CONNECTIONS_PER_ADDRESS = 16
 # This machine's own programs, such as a container's health check, have places that no stranger can take.
 MAX_LOCAL_CONNECTIONS = 16
-_LONGEST_CONNECTION_S = 60.0
+_MAX_CONNECTION_S = 60.0
 
 
 class HttpConnections:
@@ -68,7 +68,7 @@ class HttpConnections:
         loop = asyncio.get_running_loop()
         # Aborted, not closed: one that takes no answer would stay for as long as it likes.
         connection.silence = loop.call_later(self._header_timeout_s, connection.transport.abort)
-        connection.end = loop.call_later(_LONGEST_CONNECTION_S, connection.transport.abort)
+        connection.end = loop.call_later(_MAX_CONNECTION_S, connection.transport.abort)
 
     def leave(self, connection: "_Connection") -> None:
         """Forget a connection that has ended."""

@@ -26,7 +26,7 @@ _EVERY_S = 0.2
 _LIST_EVERY = 5
 # The events end in order, so much before the port closes their connection; a browser then comes again.
 _BEFORE_THE_END_S = 1.0
-_MOST_ONLOOKERS = 8
+_MAX_ONLOOKERS = 8
 _MAX_ID_CHARACTERS = 32
 _FORWARDED = (hdrs.FORWARDED, hdrs.X_FORWARDED_FOR, "X-Real-IP")
 _HEADERS = {
@@ -98,9 +98,9 @@ class LivePage:
         refusal = self._refusal(request)
         if refusal is not None:
             return refusal
-        if self._onlookers >= _MOST_ONLOOKERS:
+        if self._onlookers >= _MAX_ONLOOKERS:
             return web.Response(
-                status=503, text=f"{_MOST_ONLOOKERS} look already: close another page, or wait for them\n"
+                status=503, text=f"{_MAX_ONLOOKERS} look already: close another page, or wait for them\n"
             )
         self._onlookers += 1
         response = web.StreamResponse(headers=_HEADERS)

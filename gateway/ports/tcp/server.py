@@ -5,7 +5,7 @@ import logging
 import socket
 
 from gateway.errors import AccessError
-from gateway.ports.connection_server import MOST_REFUSED, ConnectionServer
+from gateway.ports.connection_server import MAX_REFUSED, ConnectionServer
 from gateway.ports.port import Services
 from gateway.ports.sockets import end_by_reset, tls_context
 from gateway.ports.tcp.connection import Shared, TcpConnection
@@ -48,7 +48,7 @@ class TcpServer(ConnectionServer[TcpConnection]):
         if self._tls is not None:
             # Nobody is told before TLS stands.
             return None
-        if len(self._refused) >= MOST_REFUSED:
+        if len(self._refused) >= MAX_REFUSED:
             end_by_reset(accepted, wanted=True)
             return None
         connection = TcpConnection(self._shared, address, port, AccessError(refusal.sentence))

@@ -6,7 +6,7 @@ import socket
 
 from aiohttp import hdrs, web
 
-from gateway.ports.connection_server import MOST_REFUSED, ConnectionServer
+from gateway.ports.connection_server import MAX_REFUSED, ConnectionServer
 from gateway.ports.http_requests import AIOHTTP_LOGGER
 from gateway.ports.origins import Origins
 from gateway.ports.port import Services
@@ -57,7 +57,7 @@ class WebServer(ConnectionServer[WebConnection]):
         if refusal is not None:
             self.metrics.refused(refusal.reason)
             logger.info("a connection from %s is refused: %s", address, refusal.sentence)
-            if self._tls is not None or len(self._refused) >= MOST_REFUSED:
+            if self._tls is not None or len(self._refused) >= MAX_REFUSED:
                 end_by_reset(accepted, wanted=True)
                 return None
         connection = WebConnection(

@@ -60,8 +60,8 @@ class Clients:
         self._settings = settings = registry.settings
         # Requests of one client, refusals among them, that may wait for their reply; and of one connection,
         # above one client's own only behind a broker, which has many.
-        self._most_waiting = (1 + _WAITING_REFUSALS) * settings.max_in_flight_per_client
-        self._most_waiting_of_peer = self._most_waiting + settings.max_in_flight // 2
+        self._max_waiting = (1 + _WAITING_REFUSALS) * settings.max_in_flight_per_client
+        self._max_waiting_of_peer = self._max_waiting + settings.max_in_flight // 2
         self._address = address
         self._peer = peer
         self._send = send
@@ -92,7 +92,7 @@ class Clients:
             return
         envelope = read_envelope(message.parts, is_whole=message.is_whole, is_from_req=self._is_req)
         session = self._session(envelope.sender)
-        if session.in_flight >= self._most_waiting or self.waiting >= self._most_waiting_of_peer:
+        if session.in_flight >= self._max_waiting or self.waiting >= self._max_waiting_of_peer:
             self._registry.service.metrics.refused("flood")
             self._forget_idle(envelope.sender)
             return
@@ -170,7 +170,7 @@ class Clients:
             return STOPPING
         if admitted >= settings.max_in_flight_per_client:
             return BusyError(f"{admitted} of your requests are in flight, the most: wait for replies first")
-        if admitted and self.waiting > self._most_waiting:
+        if admitted and self.waiting > self._max_waiting:
             return BusyError(
                 f"{self.waiting} requests by your broker wait for their replies, and one of yours is "
                 "among them: wait for it first"

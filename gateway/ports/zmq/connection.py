@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 # Handshakes and small requests are received here; the rest of a large one in its own place.
 _SCRATCH_BYTES = 16 * 2**10
 _KEEPALIVE = ((socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
-_MOST_MILLISECONDS = 2**31 - 1
+_MAX_MILLISECONDS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class ZmqConnection(asyncio.BufferedProtocol):
         # Who takes no bytes is dropped.
         for option, value in _KEEPALIVE:
             connected.setsockopt(socket.IPPROTO_TCP, option, value)
-        take_ms = min(max(1, round(1000 * self._settings.take_timeout_s)), _MOST_MILLISECONDS)
+        take_ms = min(max(1, round(1000 * self._settings.take_timeout_s)), _MAX_MILLISECONDS)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, take_ms)
         self._state = State.GREETING
         self._send_own()

@@ -64,8 +64,8 @@ class ZmqServer:
         settings = self.settings
         self._loop = asyncio.get_running_loop()
         self._acceptor = Acceptor(listener, self._enter, self._not_opened)
-        most_bytes = _UNFINISHED_MESSAGES * settings.max_message_bytes
-        self._watch = asyncio.create_task(watch_connections(self._open, settings, most_bytes))
+        max_bytes = _UNFINISHED_MESSAGES * settings.max_message_bytes
+        self._watch = asyncio.create_task(watch_connections(self._open, settings, max_bytes))
 
     async def stop(self, grace_s: float) -> None:
         """Take no more requests, give those in flight `grace_s` seconds, answer the rest with an error."""

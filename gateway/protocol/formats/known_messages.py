@@ -12,10 +12,10 @@ from gateway.protocol.messages import Image, Request
 
 # Clients of one kind write the same. The first half are those that came again: messages that come once, as
 # with a seed of each one's own, push out the second half only.
-_MOST_FORMS = 8
+_MAX_FORMS = 8
 _PROVEN_FORMS = 4
 # Around the frame; a client's own messages have some 200.
-MOST_BYTES = 1024
+MAX_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class KnownMessages:
 
     def learn(self, message: bytes | bytearray | memoryview, frame_at: int, request: Request) -> None:
         """Remember the form of a message that was read; `frame_at` is where its image begins, as it is."""
-        if not 0 <= frame_at <= len(message) - FRAME_BYTES <= MOST_BYTES:
+        if not 0 <= frame_at <= len(message) - FRAME_BYTES <= MAX_BYTES:
             return
         before, behind = bytes(message[:frame_at]), bytes(message[frame_at + FRAME_BYTES :])
         form = _Form(before, behind, replace(request, image=None))
         forms = self._forms
-        self._forms = (*forms[:_PROVEN_FORMS], form, *forms[_PROVEN_FORMS : _MOST_FORMS - 1])
+        self._forms = (*forms[:_PROVEN_FORMS], form, *forms[_PROVEN_FORMS : _MAX_FORMS - 1])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from contract.tensors import FRAME_BYTES, FRAME_SHAPE
 from gateway.errors import ImageError
 from gateway.protocol.formats.bounded_msgpack import MsgpackLimits, read_msgpack
-from gateway.protocol.formats.known_messages import MOST_BYTES, KnownMessages
+from gateway.protocol.formats.known_messages import MAX_BYTES, KnownMessages
 from gateway.protocol.formats.request_fields import WANTED_PIXELS, fields_of, pixels_of, request_of
 from gateway.protocol.messages import RESIZE_MODES, Image, ImageFile, RawFrame, Reply, Request, ResizeMode
 from gateway.protocol.previous import array_of
@@ -52,7 +52,7 @@ def decode_request(data: bytes | memoryview) -> Request:
 
 def _frame_at(data: bytes | memoryview) -> int:
     """Where the only bytes of a frame's length begin in a message; -1 where that is not clear."""
-    beginning = bytes(data[: MOST_BYTES + len(_FRAME_HEADER)])
+    beginning = bytes(data[: MAX_BYTES + len(_FRAME_HEADER)])
     return beginning.find(_FRAME_HEADER) + len(_FRAME_HEADER) if beginning.count(_FRAME_HEADER) == 1 else -1
 
 

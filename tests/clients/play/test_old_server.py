@@ -19,7 +19,7 @@ from nitrogen_play.recording.recorder import Recorder, new_recording
 from tests.clients.play.runs import GAME, play
 from tests.stand_ins.reference_server import HORIZON, actions, reference_server
 
-_MOST_TICKS = 20_000
+_MAX_TICKS = 20_000
 
 
 def test_a_server_of_the_older_kind_is_played_with(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_game_that_begins_anew_drops_its_chunk_and_the_servers_pictures(
         go_on()
         if meter.played_steps < ending:
             return False
-        ending = _MOST_TICKS
+        ending = _MAX_TICKS
         return True
 
     monkeypatch.setattr(game.clock, "tick", tick)
@@ -101,7 +101,7 @@ def test_an_emulator_begins_anew_when_its_game_is_over() -> None:
     game = open_retro(GAME, None, None)
     try:
         first = game.screen.capture()
-        ticks = next(tick for tick in range(_MOST_TICKS) if game.clock.tick())
+        ticks = next(tick for tick in range(_MAX_TICKS) if game.clock.tick())
         assert ticks > 100
         assert game.clock.now() == ticks + 1
         assert (game.screen.capture() == first).all()

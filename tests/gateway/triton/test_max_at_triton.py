@@ -17,7 +17,7 @@ from tests.gateways import running_gateway
 from tests.paths import MODEL_CONFIG
 from tests.stand_ins.timed_triton import GAMES, NEVER, NOISE, TimedTriton, running_triton
 
-MOST = 3
+MAX_AT_TRITON = 3
 MAX_BATCH_SIZE = 16
 
 
@@ -31,7 +31,7 @@ async def triton(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Time
 
 @pytest_asyncio.fixture
 async def gateway(triton: TimedTriton) -> AsyncIterator[Gateway]:
-    async with running_gateway(triton=triton.endpoint, max_at_triton=MOST) as gateway:
+    async with running_gateway(triton=triton.endpoint, max_at_triton=MAX_AT_TRITON) as gateway:
         yield gateway
 
 
@@ -58,7 +58,7 @@ def test_the_exported_config_leaves_triton_its_next_batch(form: str) -> None:
 
 async def test_one_more_than_may_be_there_is_busy_at_once(triton: TimedTriton, gateway: Gateway) -> None:
     begun = await triton.begun()
-    running = [asyncio.create_task(ask(gateway, GAMES[NEVER])) for _ in range(MOST)]
+    running = [asyncio.create_task(ask(gateway, GAMES[NEVER])) for _ in range(MAX_AT_TRITON)]
     await triton.wait_until_begun(begun + 1)
     async with asyncio.timeout(3):  # before the first of them has its deadline
         reply = await ask(gateway, None)

@@ -14,7 +14,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
-_LONGEST_WAIT_S = 30
+_MAX_WAIT_S = 30
 # What libtorch says before the cause; longer than what gRPC takes of its own accord.
 _BEFORE_THE_CAUSE = (
     "The following operation failed in the TorchScript interpreter.\n"
@@ -71,7 +71,7 @@ class TritonPythonModel:
         )
 
     def _wait_for_cancellation(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
-        give_up = time.monotonic() + _LONGEST_WAIT_S
+        give_up = time.monotonic() + _MAX_WAIT_S
         while time.monotonic() < give_up:
             if request.is_cancelled():
                 self.counts["cancelled"].increment(1)

@@ -28,7 +28,7 @@ from nitrogen_client.errors import (
 _A_ZEROMQ_PORT = "a ZeroMQ port (a gateway's is usually 5555; 5556 and 8080 are for others)"
 
 # A reply has some kilobytes; an info of a large game table some more.
-_MOST_REPLY_BYTES = 16 * 2**20
+_MAX_REPLY_BYTES = 16 * 2**20
 # A server whose machine has vanished is noticed after about a quarter of a minute.
 _KEEPALIVE_IDLE_S = 5
 _KEEPALIVE_INTERVAL_S = 3
@@ -212,7 +212,7 @@ class Connection:
         options: dict[int, int | bytes] = {
             zmq.LINGER: 0,
             zmq.IPV6: int(self.address.is_ipv6),
-            zmq.MAXMSGSIZE: _MOST_REPLY_BYTES,
+            zmq.MAXMSGSIZE: _MAX_REPLY_BYTES,
             zmq.TCP_KEEPALIVE: 1,
             zmq.TCP_KEEPALIVE_IDLE: _KEEPALIVE_IDLE_S,
             zmq.TCP_KEEPALIVE_INTVL: _KEEPALIVE_INTERVAL_S,

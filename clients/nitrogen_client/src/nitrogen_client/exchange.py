@@ -30,7 +30,7 @@ from nitrogen_client.server_errors import check_status
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 1.0
+_MAX_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -152,4 +152,4 @@ def _before_repeating(
         raise error
     logger.info("sending the request again in %.2f s: %s", jittered_s, error)
     yield Wait(jittered_s)
-    return min(2 * pause_s, _LONGEST_PAUSE_S)
+    return min(2 * pause_s, _MAX_PAUSE_S)

@@ -28,7 +28,7 @@ GivenSeed = Union[int, Unset, None]
 GivenModel = Union[str, Unset, None]
 
 # The waiting is done in milliseconds, of which the system takes less than 2**31.
-_LONGEST_TIMEOUT_S = 2_000_000
+_MAX_TIMEOUT_S = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ def checked_timeout(timeout_s: float) -> float:
         ArgumentError: it is no number above 0, or longer than 2,000,000 s.
     """
     is_number = isinstance(timeout_s, numbers.Real) and not isinstance(timeout_s, bool)
-    if not is_number or not 0 < timeout_s <= _LONGEST_TIMEOUT_S:
+    if not is_number or not 0 < timeout_s <= _MAX_TIMEOUT_S:
         raise ArgumentError(
-            f"timeout_s must be seconds above 0, and {_LONGEST_TIMEOUT_S} at most; it is {timeout_s!r}"
+            f"timeout_s must be seconds above 0, and {_MAX_TIMEOUT_S} at most; it is {timeout_s!r}"
         )
     return float(timeout_s)
 

@@ -6,14 +6,14 @@ from typing import Any
 from nitrogen_play.pad import BUTTONS, STICK_MAX, PadState
 
 _ROWS_AT_ONCE = 64  # that a request takes
-_MOST_ROWS = 4 * _ROWS_AT_ONCE
+_MAX_ROWS = 4 * _ROWS_AT_ONCE
 
 
 class PlayedRows:
     """Collects what is held; `tick` is the first row's. Where too much waits, the oldest goes."""
 
     def __init__(self) -> None:
-        self._rows: deque[dict[str, Any]] = deque(maxlen=_MOST_ROWS)
+        self._rows: deque[dict[str, Any]] = deque(maxlen=_MAX_ROWS)
         self._held: dict[str, Any] | None = None
         self._next_tick = 0
 
@@ -40,7 +40,7 @@ class PlayedRows:
         ]
 
     def _add(self, row: dict[str, Any], count: int) -> None:
-        self._rows.extend([row] * min(count, _MOST_ROWS))
+        self._rows.extend([row] * min(count, _MAX_ROWS))
 
 
 def _row(state: PadState, by: str) -> dict[str, Any]:

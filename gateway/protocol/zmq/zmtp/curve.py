@@ -33,7 +33,7 @@ _MESSAGE = b"\x07MESSAGE"
 # The flag of a command inside of a box.
 _SEALED_COMMAND = 2
 _BODY_AT = len(_MESSAGE) + _COUNTER.size
-_SMALLEST_MESSAGE_BYTES = _BODY_AT + 16 + 1
+_MIN_MESSAGE_BYTES = _BODY_AT + 16 + 1
 
 
 class CurveMechanism:
@@ -82,7 +82,7 @@ class CurveMechanism:
         Raises:
             FrameError: it is no box, does not open, or came before.
         """
-        if len(body) < _SMALLEST_MESSAGE_BYTES or body[: len(_MESSAGE)] != _MESSAGE:
+        if len(body) < _MIN_MESSAGE_BYTES or body[: len(_MESSAGE)] != _MESSAGE:
             raise FrameError("a frame is not sealed")
         counter = _COUNTER.unpack_from(body, len(_MESSAGE))[0]
         if counter <= self._seen:

@@ -191,7 +191,7 @@ async def test_the_front_page_names_it() -> None:
 
 
 async def test_the_events_end_in_order_before_their_connection_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.ports.http.connections._LONGEST_CONNECTION_S", 2.0)
+    monkeypatch.setattr("gateway.ports.http.connections._MAX_CONNECTION_S", 2.0)
     async with running_gateway() as gateway, looking(gateway.http_port) as onlooker:
         await onlooker.next("players")
         async with asyncio.timeout(WITHIN_S):

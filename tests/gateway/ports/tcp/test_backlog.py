@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.ports.tcp.backlog import AT_ONCE, Backlog
 
-MOST_IN_FLIGHT = 2 * AT_ONCE
+MAX_IN_FLIGHT = 2 * AT_ONCE
 
 
 class Client(RuleBasedStateMachine):
@@ -27,7 +27,7 @@ class Client(RuleBasedStateMachine):
         self.backlog = Backlog(self.hand_on, self.has_room, self.note_turn, self.calls.append)
 
     def has_room(self) -> bool:
-        return self.reads_replies and len(self.in_flight) < MOST_IN_FLIGHT
+        return self.reads_replies and len(self.in_flight) < MAX_IN_FLIGHT
 
     def hand_on(self, number: int) -> None:
         assert self.has_room()

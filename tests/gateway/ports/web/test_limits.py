@@ -167,7 +167,7 @@ async def test_who_asks_nothing_for_long_is_told_so() -> None:
 async def test_unfinished_messages_of_many_connections_are_bounded_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connection_server, "_MOST_ARRIVING_BYTES", 2**20)
+    monkeypatch.setattr(connection_server, "_MAX_ARRIVING_BYTES", 2**20)
     async with running_gateway() as gateway, player_beside(gateway):
         async with raw_socket(gateway) as small, raw_socket(gateway) as large:
             small.send(frame_head(BINARY, 2**22), bytes(2**18))

@@ -25,7 +25,7 @@ from tests.stand_ins.timed_triton import TimedTriton, running_triton
 CLIENTS = 4
 DEADLINE_S = 0.5
 KILLS = 2
-LONGEST_HUNDREDTHS = 70
+MAX_HUNDREDTHS = 70
 # An answer that is waited for so long was lost.
 LOST_AFTER_S = 20
 
@@ -94,7 +94,7 @@ async def play(ask: Ask, first_seed: int, tally: Tally, over: asyncio.Event) -> 
     chance = random.Random(first_seed)
     for seed in itertools.count(first_seed):
         # The longest take longer than the deadline.
-        answer = await ask(seed, chance.choice([0, 1, 5, 10, LONGEST_HUNDREDTHS]))
+        answer = await ask(seed, chance.choice([0, 1, 5, 10, MAX_HUNDREDTHS]))
         if answer is None:
             tally.errors += 1
             # Triton may be down, and errors then come at once.

@@ -12,7 +12,7 @@ from nitrogen_play.interfaces import Game, Picture
 from nitrogen_play.packages import needed
 from nitrogen_play.pad import NEUTRAL, PadState
 
-_MOST_NAMES = 30
+_MAX_NAMES = 30
 
 
 class RetroGame:
@@ -120,9 +120,9 @@ def open_retro(name: str, state: str | None, pictures_per_s: float | None) -> Ga
 def _not_found(retro: Any, name: str) -> str:  # noqa: ANN401 - untyped
     everything = retro.data.Integrations.ALL
     games = [game for game in retro.data.list_games(everything) if _has_rom(retro, game)]
-    listed = ", ".join(sorted(games)[:_MOST_NAMES]) or "none"
-    if len(games) > _MOST_NAMES:
-        listed += f" and {len(games) - _MOST_NAMES} more"
+    listed = ", ".join(sorted(games)[:_MAX_NAMES]) or "none"
+    if len(games) > _MAX_NAMES:
+        listed += f" and {len(games) - _MAX_NAMES} more"
     if name in retro.data.list_games(everything):
         return (
             f"stable-retro knows {name}, but has no ROM of it: import yours with "

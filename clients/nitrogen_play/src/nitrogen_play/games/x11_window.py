@@ -13,10 +13,10 @@ from nitrogen_play.games.windows_list import OpenWindow
 from nitrogen_play.interfaces import Picture
 from nitrogen_play.packages import needed
 
-_LEAST_SIDE = 16
+_MIN_SIDE = 16
 _IS_VIEWABLE = 2
 # A window manager's frame has the program's window in it, or one level further down.
-_MOST_LEVELS = 4
+_MAX_LEVELS = 4
 # A pixel of these has 32 bits: blue, green, red, and a byte that is unused or alpha.
 _DEPTHS = (24, 32)
 _ALL_PLANES = 0xFFFFFFFF
@@ -67,7 +67,7 @@ class X11Windows:
                 process_id = self._process_id(window)
             except self.errors:
                 continue  # It has been closed meanwhile.
-            if title and is_shown and min(geometry.width, geometry.height) >= _LEAST_SIDE:
+            if title and is_shown and min(geometry.width, geometry.height) >= _MIN_SIDE:
                 windows[window.id] = OpenWindow(window.id, title, process_id, _process_name(process_id))
         return list(windows.values())
 
@@ -96,7 +96,7 @@ class X11Windows:
         """Return the program's window in a frame, which has the property WM_STATE; without one, itself."""
         level = [window]
         with suppress(*self.errors):  # It has been closed meanwhile.
-            for _ in range(_MOST_LEVELS):
+            for _ in range(_MAX_LEVELS):
                 for one in level:
                     if one.get_full_property(state, 0) is not None:
                         return one

@@ -18,7 +18,7 @@ from nitrogen_play.pad import BUTTONS, PadState
 _TRIGGERS = ("LEFT_TRIGGER", "RIGHT_TRIGGER")
 _TRIGGER_MAX = 255
 _AXES = ("AXIS_LEFTX", "AXIS_LEFTY", "AXIS_RIGHTX", "AXIS_RIGHTY")
-_AXIS_LEAST, _AXIS_MOST = -32_768, 32_767
+_MIN_AXIS, _MAX_AXIS = -32_768, 32_767
 _HANDS = ("model", "human")
 
 
@@ -89,7 +89,7 @@ def _parsed(path: Path, text: str) -> Iterator[RecordedStep]:
 
 
 def _step(fields: dict[str, Any], next_tick: int) -> RecordedStep:
-    left_x, left_y, right_x, right_y = (_integer(fields[name][0], _AXIS_LEAST, _AXIS_MOST) for name in _AXES)
+    left_x, left_y, right_x, right_y = (_integer(fields[name][0], _MIN_AXIS, _MAX_AXIS) for name in _AXES)
     pressed = frozenset(name for name in BUTTONS if _is_pressed(fields.get(name, 0)))
     tick = _integer(fields.get("tick", next_tick), next_tick, 1 << 40)
     ticks = _integer(fields.get("ticks", 1), 0, 1 << 20)

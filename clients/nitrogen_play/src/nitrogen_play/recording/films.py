@@ -12,7 +12,7 @@ from nitrogen_play.interfaces import Picture
 from nitrogen_play.pad import PadState
 from nitrogen_play.recording.pad_picture import HEIGHT, pad_picture
 
-_MOST_WIDTH = 1920
+_MAX_WIDTH = 1920
 _TIME_BASE = Fraction(1, 90_000)
 # Written in pieces, so that a film that was cut short by a crash can be seen to its last piece.
 _CONTAINER_OPTIONS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"}
@@ -79,7 +79,7 @@ class Film:
         import av  # noqa: PLC0415 - an extra
 
         height, width = picture.shape[:2]
-        shrink = min(1.0, _MOST_WIDTH / width)
+        shrink = min(1.0, _MAX_WIDTH / width)
         # The encoder wants even sides.
         self._size = (max(2, round(width * shrink) // 2 * 2), max(2, round(height * shrink) // 2 * 2))
         self._container = av.open(str(self._path), "w", format="mp4", options=_CONTAINER_OPTIONS)

@@ -17,7 +17,7 @@ from nitrogen_play.pad import PadState
 from nitrogen_play.recording.actions_file import RecordedStep, step_line
 from nitrogen_play.recording.films import Film, debug_picture
 
-_MOST_WAITING_PICTURES = 64
+_MAX_WAITING_PICTURES = 64
 _NICENESS = 10
 _NUMBER = re.compile(r"([0-9]+)_(?:DEBUG\.mp4|CLEAN\.mp4|ACTIONS\.jsonl?)")
 
@@ -87,7 +87,7 @@ class Recorder:
         self._report = report
         self._films = (Film(paths.debug, ticks_per_s), Film(paths.clean, ticks_per_s)) if with_films else None
         self._work_queue: queue.SimpleQueue[RecordedStep | _Picture | None] = queue.SimpleQueue()
-        self._room = threading.Semaphore(_MOST_WAITING_PICTURES)
+        self._room = threading.Semaphore(_MAX_WAITING_PICTURES)
         self._films_are_over = threading.Event()
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="recording")
@@ -162,7 +162,7 @@ class Recorder:
         """Close both films, and report one error: what ended them, or what came of closing them."""
         self._films_are_over.set()
         # One who waits for room goes on.
-        self._room.release(_MOST_WAITING_PICTURES)
+        self._room.release(_MAX_WAITING_PICTURES)
         try:
             with ExitStack() as stack:
                 for film in self._films or ():
