@@ -50,8 +50,11 @@ class Run:
 
 
 @contextmanager
-def running_play(folder: Path, *arguments: str) -> Iterator[Run]:
-    """Start `clients/play.py`; it is killed at the end if it still runs."""
+def running_play(folder: Path, *arguments: str, is_leader: bool = False) -> Iterator[Run]:
+    """Start `clients/play.py`; it is killed at the end if it still runs.
+
+    `is_leader`: give it a process group of its own, to which a terminal's Ctrl-C can go.
+    """
     process = subprocess.Popen(
         [sys.executable, str(PLAY), *arguments],
         cwd=folder,
@@ -59,6 +62,7 @@ def running_play(folder: Path, *arguments: str) -> Iterator[Run]:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "COLUMNS": "500"},
+        start_new_session=is_leader,
     )
     try:
         yield Run(process, folder)

@@ -33,6 +33,15 @@ def test_a_game_that_cannot_wait_is_played_asynchronously(
     [
         ("linux", (), "say which game"),
         ("linux", ("--process", "a.exe", *RETRO), "say which game"),
+        ("linux", (*RETRO, "--vizdoom", "basic"), "say which game"),
+        ("linux", (*WINDOW, "--vizdoom", "basic"), "say which game"),
+        ("linux", ("--vizdoom", "basic", "--state", "Level1"), "--state is for --retro only"),
+        (
+            "linux",
+            ("--vizdoom", "basic", "--countdown", "0"),
+            "--countdown is for --window and --process only",
+        ),
+        ("linux", ("--vizdoom", "basic", "--fps", "35"), "--fps has no effect"),
         ("linux", (*RETRO, "--port", "0"), "0 is not a port (1 to 65535)"),
         ("linux", (*WINDOW, "--state", "Level1"), "--state is for --retro only"),
         ("linux", (*WINDOW, "--no-pause"), "--no-pause is for Windows games that are played in turns"),

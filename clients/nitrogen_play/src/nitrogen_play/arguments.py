@@ -80,10 +80,13 @@ def replay_arguments(words: Sequence[str]) -> argparse.Namespace:
 
 
 def _add_game(parser: argparse.ArgumentParser) -> None:
-    game = parser.add_argument_group("game (one of --process, --window, --retro)")
+    game = parser.add_argument_group("game (one of --process, --window, --retro, --vizdoom)")
     game.add_argument("--process", metavar="NAME", help="the window of a process, for example celeste.exe")
     game.add_argument("--window", metavar="TITLE", help="the window whose title contains this")
     game.add_argument("--retro", metavar="GAME", help="an emulator's game, by stable-retro's name")
+    game.add_argument(
+        "--vizdoom", metavar="SCENARIO", help="a scenario of Doom, by ViZDoom's name or its .cfg file"
+    )
     game.add_argument("--state", help="with --retro: the saved state to begin with (the game's own first)")
     game.add_argument(
         "--fps", type=_positive, help="ticks in a second (60; an emulator's own, and only with --async)"
@@ -110,8 +113,11 @@ def _add_recording(parser: argparse.ArgumentParser) -> None:
 def _checked(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> argparse.Namespace:
     """Return the flags with their defaults; one that would have no effect ends the program."""
     has_window = arguments.process is not None or arguments.window is not None
-    if has_window == (arguments.retro is not None):
-        parser.error("say which game: --process NAME or --window TITLE, or else --retro GAME")
+    games = (has_window, arguments.retro is not None, arguments.vizdoom is not None)
+    if games.count(True) != 1:
+        parser.error(
+            "say which game: --process NAME or --window TITLE, or else --retro GAME or --vizdoom SCENARIO"
+        )
     if arguments.is_async is None:
         arguments.is_async = has_window and sys.platform == "linux"
     without_effect = _without_effect(arguments, has_window=has_window)
@@ -128,9 +134,9 @@ def _checked(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> 
 
 def _without_effect(arguments: argparse.Namespace, *, has_window: bool) -> str | None:
     """Return what is wrong with the first flag that would change nothing, as a sentence; None without one."""
+    if arguments.state is not None and arguments.retro is None:
+        return "--state is for --retro only"
     if has_window:
-        if arguments.state is not None:
-            return "--state is for --retro only"
         if arguments.no_pause and (sys.platform != "win32" or arguments.is_async):
             return "--no-pause is for Windows games that are played in turns: all others run on without it"
     else:

@@ -19,6 +19,7 @@ from nitrogen_play.asking import Asker, in_flags
 from nitrogen_play.errors import MissingPackageError, PlayError, ServerError
 from nitrogen_play.games.open_window import WindowOptions, open_window
 from nitrogen_play.games.retro import open_retro
+from nitrogen_play.games.vizdoom import open_vizdoom
 from nitrogen_play.interfaces import Game
 from nitrogen_play.live_line import live_line
 from nitrogen_play.meter import Meter
@@ -135,10 +136,13 @@ def _info(client: nitrogen_client.ModelClient, arguments: argparse.Namespace) ->
 
 
 def _open_game(arguments: argparse.Namespace, say: Callable[[str], None]) -> Game:
+    pictures_per_s = (arguments.fps or 0.0) if arguments.is_async else None
     if arguments.retro is not None:
         say(f"opening {arguments.retro}")
-        pictures_per_s = (arguments.fps or 0.0) if arguments.is_async else None
         return open_retro(arguments.retro, arguments.state, pictures_per_s)
+    if arguments.vizdoom is not None:
+        say(f"opening {arguments.vizdoom}")
+        return open_vizdoom(arguments.vizdoom, pictures_per_s)
     options = WindowOptions(
         process=arguments.process,
         title=arguments.window,
@@ -172,7 +176,7 @@ def _recorder(
 
 
 def _count_down(arguments: argparse.Namespace, say: Callable[[str], None]) -> None:
-    if arguments.retro is None:
+    if arguments.retro is None and arguments.vizdoom is None:
         for seconds in range(arguments.countdown, 0, -1):
             say(f"bring the game's window to the front: {seconds}")
             time.sleep(1)

@@ -1,6 +1,7 @@
-"""The table of consoles, and what a pad's state means on one of them in stable-retro."""
+"""The table of consoles, and what a pad's state means on one of them."""
 
 import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,15 +16,15 @@ _IN_CLONE = Path(__file__).parents[3] / "consoles.toml"
 
 @dataclass(frozen=True)
 class ConsoleButton:
-    """A console's button: what of the pad presses it, and stable-retro's name for it."""
+    """A console's button: what of the pad presses it, and the emulator's name for it."""
 
     pad: frozenset[str]
-    retro: str
+    name: str
 
 
 @dataclass(frozen=True)
 class Console:
-    """A console as stable-retro has it.
+    """A console as an emulator has it.
 
     Attributes:
         title: its name, for people.
@@ -37,26 +38,29 @@ class Console:
     stick_threshold: float
 
     def pressed(self, state: PadState) -> frozenset[str]:
-        """Return stable-retro's names of the buttons that a pad's state presses.
+        """Return the emulator's names of the buttons that a pad's state presses.
 
         A console's menu buttons hang on the pad's, which are not in `state` where menus are not allowed.
         """
         held = state.pressed | _directions(state, self.stick_threshold)
-        return frozenset(button.retro for button in self.buttons if button.pad & held)
+        return frozenset(button.name for button in self.buttons if button.pad & held)
 
 
 def retro_console(system: str) -> Console | None:
     """Return the console that stable-retro calls `system`, for example "Genesis"; None for one not listed."""
-    table = _table()
-    for console in table.values():
+    for console in _table().values():
         if isinstance(console, dict) and system in console["retro"]:
-            buttons = tuple(
-                ConsoleButton(frozenset(button["pad"]), button["retro"])
-                for button in console["buttons"].values()
-                if "retro" in button
-            )
-            return Console(console["title"], console["resize_mode"], buttons, table["stick_threshold"])
+            pads = {
+                button["retro"]: button["pad"] for button in console["buttons"].values() if "retro" in button
+            }
+            return console_of(console["title"], console["resize_mode"], pads)
     return None
+
+
+def console_of(title: str, resize_mode: str, pads: Mapping[str, Iterable[str]]) -> Console:
+    """Return a console whose buttons are pressed by these names of the pad, with the table's threshold."""
+    buttons = tuple(ConsoleButton(frozenset(pad), name) for name, pad in pads.items())
+    return Console(title, resize_mode, buttons, _table()["stick_threshold"])
 
 
 def retro_systems() -> list[str]:

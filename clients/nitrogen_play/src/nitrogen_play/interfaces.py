@@ -1,4 +1,4 @@
-"""What a kind of game has to offer: a screen, a gamepad and a clock."""
+"""What a kind of game has to offer: a screen, a gamepad, a clock, and episodes where it has them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,6 +55,19 @@ class Clock(Protocol):
         """Return whether the present tick should be over already."""
 
 
+class Episodes(Protocol):
+    """A game that can be begun again and that keeps a score. An episode is over when `Clock.tick` says so."""
+
+    def begin(self, seed: int) -> None:
+        """Begin an episode; after it, the same buttons lead to the same pictures as with this seed before."""
+
+    def values(self) -> dict[str, float]:
+        """Return the episode's "reward" so far, and the game's own variables.
+
+        Once the episode is over and until the next `begin`: those that it ended with.
+        """
+
+
 @dataclass(frozen=True)
 class Game:
     """A game that can be played.
@@ -65,6 +78,7 @@ class Game:
         can_wait: whether the game stands still while the model thinks, when it is played in turns.
         wake: makes the game notice its gamepad; called once, before the first step.
         close: gives back what the game's parts hold, and lets the game itself go on.
+        episodes: None for a game that keeps no score for us.
     """
 
     title: str
@@ -75,3 +89,4 @@ class Game:
     can_wait: bool
     wake: Callable[[], None]
     close: Callable[[], None]
+    episodes: Episodes | None = None

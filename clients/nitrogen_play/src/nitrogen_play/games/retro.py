@@ -13,10 +13,12 @@ from nitrogen_play.packages import needed
 from nitrogen_play.pad import NEUTRAL, PadState
 
 _MAX_NAMES = 30
+# An emulator has no seed. Episodes differ by when the player takes over.
+_MAX_IDLE_TICKS = 30
 
 
 class RetroGame:
-    """An emulator's screen, gamepad and clock in one, because stable-retro's step is all three.
+    """An emulator's screen, gamepad, clock and episodes in one, because stable-retro's step is all four.
 
     `pictures_per_s`: how fast it goes on by itself, 0 for the console's own speed; None to stand still
     between ticks, which then take no longer than they must.
@@ -31,6 +33,8 @@ class RetroGame:
         self._pacer = None if pictures_per_s is None else Pacer(pictures_per_s or self.ticks_per_s)
         self._tick = 0
         self._state = NEUTRAL
+        self._reward = 0.0
+        self._variables: dict[str, Any] = {}
         self._picture, _ = environment.reset()
 
     def capture(self) -> Picture:
@@ -55,7 +59,8 @@ class RetroGame:
             self._pacer.wait()
         pressed = self._console.pressed(self._state)
         mask = np.array([name in pressed for name in self._buttons], np.int8)
-        self._picture, _, is_over, is_cut_short, _ = self._environment.step(mask)
+        self._picture, reward, is_over, is_cut_short, self._variables = self._environment.step(mask)
+        self._reward += float(reward)
         self._tick += 1
         if is_over or is_cut_short:
             self._picture, _ = self._environment.reset()
@@ -65,6 +70,19 @@ class RetroGame:
     def is_late(self) -> bool:
         """Return whether the next picture is due already."""
         return self._pacer is not None and self._pacer.is_late()
+
+    def begin(self, seed: int) -> None:
+        """Begin the game at its saved state, after 0 to 30 ticks with nothing held, drawn by the seed."""
+        self._picture, _ = self._environment.reset()
+        self.release()
+        for _ in range(int(np.random.default_rng(seed).integers(_MAX_IDLE_TICKS + 1))):
+            self.tick()
+        self._reward = 0.0
+
+    def values(self) -> dict[str, float]:
+        """Return the reward so far and the variables that stable-retro reads out of the game's memory."""
+        variables = {name: float(value) for name, value in self._variables.items()}
+        return {**variables, "reward": self._reward}
 
     def close(self) -> None:
         """End the emulator."""
@@ -114,6 +132,7 @@ def open_retro(name: str, state: str | None, pictures_per_s: float | None) -> Ga
         can_wait=True,
         wake=lambda: None,
         close=game.close,
+        episodes=game,
     )
 
 
