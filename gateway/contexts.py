@@ -1,9 +1,10 @@
-"""Frame contexts: the older frames of each client, for checkpoints that see several."""
+"""Contexts: what is remembered of each client, its older frames and its noise."""
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from gateway.client_noise import ClientNoise
 from gateway.protocol.messages import Frame
 
 Key = TypeVar("Key", bound=Hashable)
@@ -13,17 +14,18 @@ Path = tuple[bytes, ...]
 UNKNOWN_CONTEXT_LENGTH = 4
 
 
-class FrameContext:
-    """One client's frames in order of arrival; holds no frame for a model that sees only one.
+class Context:
+    """One client's frames in order of arrival, and its noise; holds no frame for a model that sees only one.
 
-    The frames are those of one model: the first frame for another one begins a fresh context.
+    Both are those of one model: the first frame for another one begins a fresh context.
     """
 
-    __slots__ = ("_model", "_older")
+    __slots__ = ("_model", "_noise", "_older")
 
     def __init__(self) -> None:
         self._model = ""
         self._older: deque[Frame] = deque()
+        self._noise: ClientNoise | None = None
 
     def __len__(self) -> int:
         return len(self._older)
@@ -35,7 +37,7 @@ class FrameContext:
         """
         if model != self._model:
             self._model = model
-            self._older.clear()
+            self.reset()
         while len(self._older) >= context_length:
             self._older.popleft()
         if context_length > 1 and isinstance(frame, memoryview):
@@ -48,9 +50,17 @@ class FrameContext:
                 self._older.popleft()
         return frames
 
+    @property
+    def noise(self) -> ClientNoise:
+        """The client's noise; a client that never asks for it has none."""
+        if self._noise is None:
+            self._noise = ClientNoise()
+        return self._noise
+
     def reset(self) -> None:
-        """Forget all frames."""
+        """Forget all frames, and the noise."""
         self._older.clear()
+        self._noise = None
 
 
 class ContextStore(Generic[Key]):
@@ -69,20 +79,20 @@ class ContextStore(Generic[Key]):
         self._max_per_key = max_per_key
         self._idle_s = idle_s
         self._clock = clock
-        self._contexts: OrderedDict[tuple[Key, Path], tuple[float, FrameContext]] = OrderedDict()
+        self._contexts: OrderedDict[tuple[Key, Path], tuple[float, Context]] = OrderedDict()
         # In the order of last use.
         self._paths: dict[Key, dict[Path, None]] = {}
 
     def __len__(self) -> int:
         return len(self._contexts)
 
-    def get(self, key: Key, path: Path = ()) -> FrameContext:
+    def get(self, key: Key, path: Path = ()) -> Context:
         """Return the client's context, a new one for a client not seen for long, and mark it as just used."""
         now = self._clock()
         self._drop_idle(now)
         _, context = self._contexts.pop((key, path), (now, None))
         if context is None:
-            context = FrameContext()
+            context = Context()
         self._contexts[key, path] = (now, context)
         paths = self._paths.setdefault(key, {})
         paths.pop(path, None)

@@ -10,23 +10,18 @@ import math
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contract.gamepad import ACTION_WIDTH
-from gateway.contexts import UNKNOWN_CONTEXT_LENGTH, FrameContext
+from gateway.client_noise import UNKNOWN_HORIZON, normal
+from gateway.contexts import UNKNOWN_CONTEXT_LENGTH, Context
 from gateway.decoder_threads import DecoderThreads
 from gateway.default_game import DefaultGame
 from gateway.errors import DeadlineError, ServerError
 from gateway.images import MAX_IMAGE_PIXELS, as_frame, is_frame
-from gateway.protocol.messages import (
-    Frame,
-    Image,
-    Reply,
-    Request,
-    Unset,
-)
+from gateway.protocol.messages import Frame, FreshNoise, Image, Reply, Request, Unset
 from gateway.real_time import RealTime
 from gateway.triton.dispatcher import Dispatcher
 from gateway.triton.facts import ModelFacts
@@ -40,11 +35,26 @@ logger = logging.getLogger(__name__)
 _INFO_WAIT_S = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the inference of a predict sees of its client.
+
+    `frames`: newest last. `noise`: (H, 25) float32, H as it was known when the predict came; None where it is
+    of the request alone.
+    """
+
+    frames: tuple[Frame, ...] = ()
+    noise: NDArray[np.float32] | None = None
+
+
+NOTHING = Seen()
+
+
 class DataPlane:
     """Answers requests with the models that Triton serves.
 
     `default_game`: name or id, in the default model, of the game for requests that do not name one.
-    `on_dispatch`, `max_at_triton`: as of the `Dispatcher`.
+    `on_dispatch`, `max_at_triton`: as of the `Dispatcher`. `random`: draws all noise but that of seeds.
     """
 
     def __init__(
@@ -54,6 +64,7 @@ class DataPlane:
         on_dispatch: Callable[[str, int], None] | None = None,
         max_image_pixels: int = MAX_IMAGE_PIXELS,
         max_at_triton: float = math.inf,
+        random: np.random.Generator | None = None,
     ) -> None:
         self._models = models
         self._default_game = DefaultGame(default_game, models.default.name)
@@ -61,7 +72,7 @@ class DataPlane:
         self._dispatcher = Dispatcher(max_at_triton, on_dispatch)
         self._real_time = RealTime()
         self._max_image_pixels = max_image_pixels
-        self._random = np.random.default_rng()
+        self._random = random or np.random.default_rng()
         self._next_noise: dict[int, NDArray[np.float32]] = {}
         self.decoders = DecoderThreads(min(4, os.cpu_count() or 1))
 
@@ -79,27 +90,29 @@ class DataPlane:
             return as_frame(image)
         return await self.decoders.run(lambda: as_frame(image, self._max_image_pixels))
 
-    def accept(self, request: Request, frame: Frame | None, context: FrameContext) -> tuple[Frame, ...]:
-        """Let a request act on its client's context; return the frames that its inference sees, newest last.
+    def accept(self, request: Request, frame: Frame | None, context: Context) -> Seen:
+        """Let a request act on its client's context; return what its inference sees.
 
         `frame`: that of a predict.
         """
         if request.type == "reset":
             context.reset()
         if frame is None:
-            return ()
+            return NOTHING
         name = self._models.default.name if request.model is None else request.model
         model = self._models.known(name)
         if model is None:
             # Not a model of Triton's, as far as is known: a switch, but made-up names are not remembered.
             context.reset()
-            return (frame,)
+            return Seen((frame,))
         facts = model.known_facts
-        return context.append(name, frame, facts.context_length if facts else UNKNOWN_CONTEXT_LENGTH)
+        frames = context.append(name, frame, facts.context_length if facts else UNKNOWN_CONTEXT_LENGTH)
+        if isinstance(request.noise, FreshNoise):
+            return Seen(frames)
+        horizon = facts.horizon if facts else None
+        return Seen(frames, context.noise.next(request.noise, horizon, self._random))
 
-    async def answer(
-        self, request: Request, frames: tuple[Frame, ...], deadline: float, *, request_id: str = ""
-    ) -> Reply:
+    async def answer(self, request: Request, seen: Seen, deadline: float, *, request_id: str = "") -> Reply:
         """Return the reply to an accepted request.
 
         `deadline`: a time of the event loop's clock. `request_id`: what Triton's log and traces call it.
@@ -118,7 +131,7 @@ class DataPlane:
             return Reply(info=facts.info(self._default_game.name(facts)) | {"models": models})
         begun = time.perf_counter()
         chunk = await self._dispatcher.predict(
-            model, lambda facts: self._inputs(request, frames, facts), deadline, request_id
+            model, lambda facts: self._inputs(request, seen, facts), deadline, request_id
         )
         if model.known_facts is not None:
             self._real_time.answered(model.known_facts, time.perf_counter() - begun)
@@ -143,14 +156,15 @@ class DataPlane:
             return str(error)
         return None
 
-    def _inputs(self, request: Request, frames: tuple[Frame, ...], facts: ModelFacts) -> ModelInputs:
+    def _inputs(self, request: Request, seen: Seen, facts: ModelFacts) -> ModelInputs:
         if not isinstance(request.game, Unset):
             game_id = facts.game_id(request.game)
         elif request.prompt is not None and request.prompt in facts.games:
             game_id = facts.game_id(request.prompt)
         else:
             game_id = self._default_game.id(facts)
-        return ModelInputs(frames[-facts.context_length :], game_id, self._noise(request.seed, facts.horizon))
+        noise = self._noise(request.seed, seen.noise, facts.horizon)
+        return ModelInputs(seen.frames[-facts.context_length :], game_id, noise)
 
     async def _facts_for_info(self, model: TritonModel) -> ModelFacts:
         """Return the facts that Triton tells now, or the last known ones while it is down."""
@@ -164,18 +178,26 @@ class DataPlane:
                 raise
             raise DeadlineError("Triton has not told the model's facts yet: ask again") from None
 
-    def _noise(self, seed: int | None, horizon: int) -> NDArray[np.float32]:
-        """Return x(0), (H, 25) float32: the same for the same seed, fresh without one."""
+    def _noise(
+        self, seed: int | None, of_client: NDArray[np.float32] | None, horizon: int
+    ) -> NDArray[np.float32]:
+        """Return x(0), (H, 25) float32: the same for the same seed, the client's own, or fresh."""
         if seed is not None:
-            return _normal(np.random.default_rng(seed), horizon)
+            return normal(np.random.default_rng(seed), horizon)
+        if of_client is not None:
+            if len(of_client) == UNKNOWN_HORIZON:
+                of_client = of_client[:horizon]
+            # Else it was made for a version that has been swapped meanwhile.
+            if len(of_client) == horizon:
+                return of_client
         noise = self._next_noise.pop(horizon, None)
         # The next request's is made while this one is at Triton.
         asyncio.get_running_loop().call_soon(self._prepare_noise, horizon)
-        return _normal(self._random, horizon) if noise is None else noise
+        return normal(self._random, horizon) if noise is None else noise
 
     def _prepare_noise(self, horizon: int) -> None:
         if horizon not in self._next_noise:
-            self._next_noise[horizon] = _normal(self._random, horizon)
+            self._next_noise[horizon] = normal(self._random, horizon)
 
     def _check_default_game(self, facts: ModelFacts) -> None:
         """Log a default game that the model does not have, which is known only now."""
@@ -183,7 +205,3 @@ class DataPlane:
             self._default_game.id(facts)
         except ServerError as error:
             logger.error("%s; requests that name no game get this error", error)
-
-
-def _normal(random: np.random.Generator, horizon: int) -> NDArray[np.float32]:
-    return random.standard_normal((horizon, ACTION_WIDTH), dtype=np.float32)

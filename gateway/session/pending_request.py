@@ -1,4 +1,4 @@
-"""One request on its way through a session: its times, its frames and its reply."""
+"""One request on its way through a session: its times, what its inference sees, and its reply."""
 
 import asyncio
 import itertools
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from gateway.data_plane import NOTHING, Seen
 from gateway.protocol.messages import Frame, Reply, Request, Timing
 from gateway.telemetry.port_metrics import Stages
 from gateway.telemetry.recording_format import Exchange
@@ -40,7 +41,7 @@ class PendingRequest:
     problem: Exception | None = field(init=False, default=None)
     request: Request | None = field(init=False, default=None)
     frame: Frame | None = field(init=False, default=None)
-    frames: tuple[Frame, ...] = field(init=False, default=())
+    seen: Seen = field(init=False, default=NOTHING)
     # The task that gets its answer, the answer, and the bytes of that.
     task: asyncio.Task[None] | None = field(init=False, default=None)
     answer: Reply = field(init=False, default=Reply())
@@ -55,11 +56,11 @@ class PendingRequest:
         """Begin all stages with the arrival: those that are left out take no time."""
         self.accepted = self.dispatched = self.answered = self.encoded = self.arrival
 
-    def accept(self, request: Request, frame: Frame | None, frames: tuple[Frame, ...]) -> None:
-        """Note that the request has acted on its client's context; `frames` are what its inference sees."""
+    def accept(self, request: Request, frame: Frame | None, seen: Seen) -> None:
+        """Note that the request has acted on its client's context; `seen` is what its inference sees."""
         self.request = request
         self.frame = frame
-        self.frames = frames
+        self.seen = seen
         self.accepted = time.perf_counter()
 
     def settle(self, reply: Reply, outcome: str) -> None:
@@ -71,7 +72,7 @@ class PendingRequest:
         self.encoded = time.perf_counter()
         self.outcome = outcome
         self.answer = reply
-        self.frames = ()
+        self.seen = NOTHING
 
     def _timing(self) -> Timing:
         """Return the gateway's times up to the answer."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from gateway.contexts import FrameContext
+from gateway.contexts import Context
 from gateway.data_plane import DataPlane
 from gateway.images import as_frame, is_frame
 from gateway.protocol.messages import Frame, Request
@@ -15,7 +15,7 @@ Decoder = Callable[[], Request]
 class Preparations:
     """Brings one client's requests to their frames; `on_done` is called after each that took a task."""
 
-    def __init__(self, plane: DataPlane, context: FrameContext, on_done: Callable[[], None]) -> None:
+    def __init__(self, plane: DataPlane, context: Context, on_done: Callable[[], None]) -> None:
         self._plane = plane
         self._context = context
         self._on_done = on_done
@@ -46,8 +46,7 @@ class Preparations:
             task.cancel()
 
     def _accept(self, pending: PendingRequest, request: Request, frame: Frame | None) -> None:
-        frames = self._plane.accept(request, frame, self._context)
-        pending.accept(request, frame, frames)
+        pending.accept(request, frame, self._plane.accept(request, frame, self._context))
 
     async def _prepare(
         self, pending: PendingRequest, incoming: Request | Decoder, earlier: asyncio.Task[None] | None

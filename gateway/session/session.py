@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.contexts import FrameContext
+from gateway.contexts import Context
 from gateway.data_plane import DataPlane
 from gateway.errors import BusyError, DeadlineError, ForeignError, GatewayError
 from gateway.protocol.messages import Reply, Request
@@ -63,7 +63,7 @@ class Session:
     def __init__(
         self,
         service: PortService,
-        context: FrameContext,
+        context: Context,
         *,
         address: str,
         client: str,
@@ -202,7 +202,7 @@ class Session:
         predicts = pending.request.type == "predict"
         async with self._turns if predicts else contextlib.nullcontext():
             pending.dispatched = time.perf_counter()
-            return await self._plane.answer(pending.request, pending.frames, deadline, request_id=pending.id)
+            return await self._plane.answer(pending.request, pending.seen, deadline, request_id=pending.id)
 
     def _cancel_late(self, pending: PendingRequest) -> None:
         """End the work for a request whose time is over."""

@@ -210,9 +210,13 @@ def _predict_json(exchange: Exchange, image_name: str) -> bytes:
         "image": image_name or None,
         "model": request.model,
         "seed": request.seed,
-        "timing": request.timing,
+        "noise": asdict(request.noise) or "fresh",
         "tick": request.tick,
+        "timing": request.timing,
     }
+    if request.previous is not None:
+        fields["previous"] = {name: getattr(request.previous, name).tolist() for name in CHUNK_WIDTHS}
+        fields["delay"] = request.previous.delay
     if isinstance(request.image, ImageFile):
         fields["resize_mode"] = request.image.resize_mode
     if not isinstance(request.game, Unset):

@@ -1,11 +1,14 @@
 """Frame contexts, and the store that bounds them."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from contract.tensors import FRAME_BYTES
-from gateway.contexts import ContextStore, FrameContext
+from gateway.contexts import Context, ContextStore
+from gateway.protocol.messages import MemoryNoise
 
 
 class Clock:
@@ -19,7 +22,7 @@ class Clock:
 
 @given(st.lists(st.binary(min_size=1, max_size=1)), st.integers(1, 6))
 def test_a_context_gives_the_last_frames_and_keeps_one_less(frames: list[bytes], context_length: int) -> None:
-    context = FrameContext()
+    context = Context()
     for index, frame in enumerate(frames):
         seen = context.append("nitrogen", frame, context_length)
         assert seen == tuple(frames[max(0, index + 1 - context_length) : index + 1])
@@ -27,7 +30,7 @@ def test_a_context_gives_the_last_frames_and_keeps_one_less(frames: list[bytes],
 
 
 def test_a_context_shrinks_with_its_model() -> None:
-    context = FrameContext()
+    context = Context()
     for frame in (b"a", b"b", b"c"):
         context.append("nitrogen", frame, 4)
     assert context.append("nitrogen", b"d", 2) == (b"c", b"d")
@@ -35,7 +38,7 @@ def test_a_context_shrinks_with_its_model() -> None:
 
 
 def test_a_context_is_of_one_model_and_begins_anew_with_each_switch() -> None:
-    context = FrameContext()
+    context = Context()
     assert context.append("nitrogen", b"a", 3) == (b"a",)
     assert context.append("nitrogen-fast", b"b", 3) == (b"b",)
     assert context.append("nitrogen-fast", b"c", 3) == (b"b", b"c")
@@ -43,10 +46,27 @@ def test_a_context_is_of_one_model_and_begins_anew_with_each_switch() -> None:
 
 
 def test_reset_forgets() -> None:
-    context = FrameContext()
+    context = Context()
     context.append("nitrogen", b"a", 3)
     context.reset()
     assert context.append("nitrogen", b"b", 3) == (b"b",)
+
+
+def test_noise_is_of_one_model_until_a_reset() -> None:
+    context, random = Context(), np.random.default_rng(1)
+
+    def noise() -> NDArray[np.float32]:
+        return context.noise.next(MemoryNoise(1), 18, random)
+
+    context.append("nitrogen", b"a", 1)
+    first = noise()
+    context.append("nitrogen", b"b", 1)
+    assert np.array_equal(noise(), first)
+    context.append("nitrogen-fast", b"c", 1)
+    assert not np.array_equal(noise(), first)
+    first = noise()
+    context.reset()
+    assert not np.array_equal(noise(), first)
 
 
 def test_each_client_has_its_own_context() -> None:
@@ -103,8 +123,8 @@ def test_use_keeps_a_context_and_the_others_are_dropped() -> None:
 
 def test_a_context_does_not_keep_the_message_that_a_frame_came_in() -> None:
     message = bytes(10 * FRAME_BYTES)
-    context = FrameContext()
+    context = Context()
     kept = context.append("nitrogen", memoryview(message)[:FRAME_BYTES], 3)
     assert isinstance(kept[0], bytes)
-    seen_once = FrameContext().append("nitrogen", memoryview(message)[:FRAME_BYTES], 1)
+    seen_once = Context().append("nitrogen", memoryview(message)[:FRAME_BYTES], 1)
     assert isinstance(seen_once[0], memoryview)

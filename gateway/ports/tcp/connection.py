@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from gateway.contexts import FrameContext
+from gateway.contexts import Context
 from gateway.errors import AccessError, ForeignError, FramingError, GatewayError, StoppingError
 from gateway.ports.connection_server import ServedConnection
 from gateway.ports.sockets import set_up
@@ -109,7 +109,7 @@ class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
         self._reading = Reading(self.transport, self._times)
         self._session = Session(
             self._shared.service,
-            FrameContext(),
+            Context(),
             address=self.address,
             client=f"{self.address}:{self._port}",
             on_progress=self._backlog.pump,

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from gateway.contexts import FrameContext
+from gateway.contexts import Context
 from gateway.errors import GatewayError, RequestError, StoppingError
 from gateway.ports.times import ConnectionTimes
 from gateway.ports.web.arrival import Arrival
@@ -59,7 +59,7 @@ class Player:
         self._times = times
         self._arrival = arrival
         self._session = Session(
-            service, FrameContext(), address=address, client=client, on_progress=self._look_for_room
+            service, Context(), address=address, client=client, on_progress=self._look_for_room
         )
         self._metrics = service.metrics
         self._socket = web.WebSocketResponse(

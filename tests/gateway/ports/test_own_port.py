@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest_asyncio
 
 from gateway.commands import check
-from gateway.contexts import FrameContext
+from gateway.contexts import Context
 from gateway.errors import StoppingError
 from gateway.ports.acceptor import Acceptor
 from gateway.ports.all_ports import PORTS
@@ -87,7 +87,7 @@ class LineConnection(asyncio.Protocol):
         self._received = b""
         self.session = Session(
             server.service,
-            FrameContext(),
+            Context(),
             address=address,
             client=f"{address}:{port}",
             on_progress=lambda: None,

@@ -14,10 +14,21 @@ import pytest
 import pytest_asyncio
 
 from contract.endpoint import parse_endpoint
-from gateway.contexts import FrameContext
+from gateway.client_noise import ClientNoise
+from gateway.contexts import Context
 from gateway.data_plane import DataPlane
 from gateway.errors import RequestError, StoppingError
-from gateway.protocol.messages import Image, Pixels, RawFrame, Reply, Request
+from gateway.protocol.messages import (
+    FRESH,
+    Image,
+    MemoryNoise,
+    Noise,
+    Pixels,
+    RawFrame,
+    Reply,
+    Request,
+    TickNoise,
+)
 from gateway.session.admission import Admission
 from gateway.session.pending_request import PendingRequest
 from gateway.session.session import PortService, Session
@@ -44,7 +55,7 @@ class Client:
         self._encoded: list[Reply] = []
         self.session = Session(
             PortService(plane, Metrics().port("zmq"), admission or Admission(1000), deadline_s, at_triton),
-            FrameContext(),
+            Context(),
             address=address,
             client="somebody",
             on_progress=lambda: None,
@@ -60,8 +71,8 @@ class Client:
     def submit(self, request: Request) -> None:
         self.session.submit(self.pending(), request)
 
-    def predict(self, image: Image, game: int = 0) -> None:
-        self.submit(Request("predict", image=image, game=game))
+    def predict(self, image: Image, game: int = 0, noise: Noise = FRESH, model: str | None = None) -> None:
+        self.submit(Request("predict", image=image, game=game, noise=noise, model=model))
 
     def seen(self) -> list[tuple[int, int, int]]:
         """Per predict: the frames that the model saw, first byte of the newest and of the oldest slot."""
@@ -71,6 +82,13 @@ class Client:
             for chunk in chunks
         ]
 
+    def first_noise(self) -> list[float]:
+        """Per predict: the first value of the noise that the model was given, clipped to [-1, 1]."""
+        return [float(reply.chunk.j_left[0, 1]) for reply in self.replies if reply.chunk is not None]
+
+
+SEED = 15
+
 
 @pytest_asyncio.fixture
 async def plane(timed_triton: TimedTriton) -> AsyncIterator[DataPlane]:
@@ -79,7 +97,7 @@ async def plane(timed_triton: TimedTriton) -> AsyncIterator[DataPlane]:
     models = ModelRegistry(connection, "nitrogen")
     await models.start()
     await models.default.fresh_facts()
-    plane = DataPlane(models)
+    plane = DataPlane(models, random=np.random.default_rng(SEED))
     yield plane
     plane.close()
     await models.close()
@@ -126,6 +144,54 @@ async def test_frames_count_in_order_of_arrival_however_long_they_take_to_decode
     await client.session.drain()
     expected = [(min(value, 3), value, value - 2 if value > 2 else 0) for value in range(1, 13)]
     assert client.seen() == expected
+
+
+@pytest.mark.parametrize(
+    "noises",
+    [[MemoryNoise(0.9)] * 9, [TickNoise(tick) for tick in (0, 3, 6, 7, 7, 20, 50, 2, 3)]],
+    ids=["memory", "tick"],
+)
+async def test_noise_advances_in_order_of_arrival_however_long_frames_take(
+    plane: DataPlane, noises: list[Noise]
+) -> None:
+    client = Client(plane)
+    for value, noise in enumerate(noises, 1):
+        client.predict((large if value % 3 == 1 else raw)(value), 10 - value, noise)
+    await client.session.drain()
+    alone, random = ClientNoise(), np.random.default_rng(SEED)
+    expected = [np.clip(alone.next(noise, 18, random)[0, 0], -1, 1) for noise in noises]
+    assert client.first_noise() == pytest.approx(expected, abs=1e-6)
+
+
+async def test_noise_is_gone_with_a_reset_and_with_another_model(plane: DataPlane) -> None:
+    client = Client(plane)
+    for _ in range(2):
+        client.predict(raw(1), noise=MemoryNoise(1))
+    client.submit(Request("reset"))
+    for _ in range(2):
+        client.predict(raw(1), noise=MemoryNoise(1))
+    client.predict(raw(1), noise=MemoryNoise(1), model="none-such")
+    client.predict(raw(1), noise=MemoryNoise(1))
+    await client.session.drain()
+    first, again, after_reset, then, last = client.first_noise()
+    assert first == again
+    assert after_reset == then
+    assert len({first, after_reset, last}) == 3
+
+
+async def test_each_client_has_its_own_noise_and_fresh_noise_leaves_it_alone(plane: DataPlane) -> None:
+    one, other = Client(plane), Client(plane, address="10.0.0.2")
+    for noise in (MemoryNoise(1), FRESH, MemoryNoise(1)):
+        one.predict(raw(1), noise=noise)
+        other.predict(raw(1), noise=noise)
+    one.submit(Request("predict", image=raw(1), seed=3))
+    one.predict(raw(1), noise=MemoryNoise(1))
+    await one.session.drain()
+    await other.session.drain()
+    mine, others = one.first_noise(), other.first_noise()
+    assert mine[0] == mine[2] == mine[4]
+    assert others[0] == others[2]
+    assert mine[0] != others[0]
 
 
 async def test_reset_has_its_place_in_the_order(plane: DataPlane) -> None:

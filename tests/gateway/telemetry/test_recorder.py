@@ -20,7 +20,18 @@ from numpy.typing import NDArray
 
 from contract.tensors import FRAME_BYTES
 from gateway.errors import StartError
-from gateway.protocol.messages import ActionChunk, Image, ImageFile, Pixels, RawFrame, Reply, Request
+from gateway.protocol.messages import (
+    ActionChunk,
+    Image,
+    ImageFile,
+    MemoryNoise,
+    Pixels,
+    Previous,
+    RawFrame,
+    Reply,
+    Request,
+    TickNoise,
+)
 from gateway.telemetry.kept_recordings import KeptRecordings
 from gateway.telemetry.metrics import RecordingCounts
 from gateway.telemetry.recorder import Recorder
@@ -115,6 +126,25 @@ def test_the_parameters_are_plain_json(tmp_path: Path) -> None:
     assert fields["request_id"] == "3fa9c1-0"
     assert fields["total_ms"] == 12.3
     assert len(fields["reply"]["pred"]["buttons"]) == HORIZON
+
+
+def test_noise_tick_and_previous_rows_are_as_a_request_has_them(tmp_path: Path) -> None:
+    rows = np.full((2, 21), 1, np.float32), np.full((2, 2), 0.5, np.float32), np.full((2, 2), -1, np.float32)
+    steered = exchange(noise=MemoryNoise(0.9), tick=120, previous=Previous(*rows, delay=1))
+    fields = json.loads(members(write(tmp_path, steered))["predict.json"])
+    assert (fields["noise"], fields["tick"], fields["delay"]) == ({"memory": 0.9}, 120, 1)
+    assert fields["previous"] == {
+        "buttons": [[1] * 21] * 2,
+        "j_left": [[0.5, 0.5]] * 2,
+        "j_right": [[-1, -1]] * 2,
+    }
+    by_tick = json.loads(
+        members(write(tmp_path, exchange(number=1, noise=TickNoise(7), tick=7)))["predict.json"]
+    )
+    assert (by_tick["noise"], by_tick["tick"]) == ({"tick": 7}, 7)
+    plain = json.loads(members(write(tmp_path, exchange(number=2)))["predict.json"])
+    assert (plain["noise"], plain["tick"]) == ("fresh", None)
+    assert "previous" not in plain
 
 
 def test_an_error_is_recorded_with_its_message(tmp_path: Path) -> None:

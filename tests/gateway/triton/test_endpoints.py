@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from contract.endpoint import parse_endpoint
-from gateway.contexts import FrameContext
+from gateway.contexts import Context
 from gateway.data_plane import DataPlane
 from gateway.errors import NotServedError, TritonUnavailableError
 from gateway.protocol.messages import RawFrame, Reply, Request
@@ -62,9 +62,9 @@ async def plane_before(
 
 async def answer(plane: DataPlane, request_id: str = "") -> Reply:
     """The reply to one predict."""
-    frames = plane.accept(PREDICT, FRAME, FrameContext())
+    seen = plane.accept(PREDICT, FRAME, Context())
     deadline = asyncio.get_running_loop().time() + 4
-    return await plane.answer(PREDICT, frames, deadline, request_id=request_id)
+    return await plane.answer(PREDICT, seen, deadline, request_id=request_id)
 
 
 async def answers(plane: DataPlane, count: int, at_once: int) -> Sequence[Reply]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from contract.endpoint import parse_endpoint
-from gateway.contexts import FrameContext
+from gateway.contexts import Context
 from gateway.data_plane import DataPlane
 from gateway.errors import GatewayError
 from gateway.protocol.messages import RawFrame, Request
@@ -106,10 +106,10 @@ class Player:
 
     async def play(self) -> None:
         while True:
-            frames = self._plane.accept(PREDICT, FRAME, FrameContext())
+            seen = self._plane.accept(PREDICT, FRAME, Context())
             deadline = asyncio.get_running_loop().time() + 4
             try:
-                await self._plane.answer(PREDICT, frames, deadline)
+                await self._plane.answer(PREDICT, seen, deadline)
                 self.answers += 1
             except GatewayError as error:
                 self.errors.append(str(error))

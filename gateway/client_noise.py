@@ -1,0 +1,65 @@
+"""One client's noise from predict to predict: with a memory, or by the game's ticks."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contract.gamepad import ACTION_WIDTH
+from gateway.protocol.messages import MemoryNoise, TickNoise
+
+# What is drawn while Triton has never told the model's horizon: the first rows are used once it has.
+UNKNOWN_HORIZON = 256
+
+
+class ClientNoise:
+    """Noise whose chunks are N(0, I) each, and depend on those before.
+
+    It keeps one chunk's noise. Another horizon, which is another model's, begins again.
+    """
+
+    __slots__ = ("_horizon", "_rows", "_tick")
+
+    def __init__(self) -> None:
+        self._rows = np.empty((0, ACTION_WIDTH), np.float32)
+        self._horizon: int | None = None
+        # Of the first row, where the last chunk was by tick.
+        self._tick: int | None = None
+
+    def next(
+        self, noise: MemoryNoise | TickNoise, horizon: int | None, random: np.random.Generator
+    ) -> NDArray[np.float32]:
+        """Return the noise of the client's next chunk, (H, 25) float32, which nobody may change.
+
+        `horizon`: H; None while it is not known, for `UNKNOWN_HORIZON` rows.
+        """
+        count = UNKNOWN_HORIZON if horizon is None else horizon
+        kept = self._rows[:count] if self._horizon is None else self._rows
+        if len(kept) != count:
+            kept = kept[:0]
+        if isinstance(noise, MemoryNoise):
+            rows = _mixed(kept, noise.memory, count, random)
+            self._tick = None
+        else:
+            shift = -1 if self._tick is None else noise.tick - self._tick
+            kept = kept[shift:] if shift >= 0 else kept[:0]
+            rows = np.concatenate([kept, normal(random, count - len(kept))])
+            self._tick = noise.tick
+        self._rows, self._horizon = rows, horizon
+        return rows
+
+
+def normal(random: np.random.Generator, rows: int) -> NDArray[np.float32]:
+    """Return fresh noise, (rows, 25) float32."""
+    return random.standard_normal((rows, ACTION_WIDTH), dtype=np.float32)
+
+
+def _mixed(
+    kept: NDArray[np.float32], memory: float, count: int, random: np.random.Generator
+) -> NDArray[np.float32]:
+    if not len(kept):
+        return normal(random, count)
+    if memory == 1:
+        return kept
+    # The shares' squares sum up to 1, so that the sum's variance is 1 again.
+    return memory * kept + math.sqrt(1 - memory**2) * normal(random, count)
