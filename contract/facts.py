@@ -31,8 +31,8 @@ class Facts:
 
     `horizon`: action steps T of a chunk. `context_length`: frames K that the model sees. `games`: the game
     table: the index is the game id, and entry 0 is None (unconditional); empty for a model without games.
-    `adapter_sha256`: of a merged LoRA adapter, empty without one. What has a default came later: an older
-    config lacks it.
+    `adapter_sha256`: of a merged LoRA adapter, empty without one. `conditioning`: whether the version takes
+    the previous chunk. What has a default came later: an older config lacks it.
     """
 
     checkpoint_path: str
@@ -46,6 +46,7 @@ class Facts:
     inference_steps: int
     cfg_scale: float
     precision: str = "fp32"
+    conditioning: bool = False
     accuracy: Accuracy = Accuracy()
 
     def to_parameters(self) -> dict[str, str]:
@@ -62,6 +63,7 @@ class Facts:
             "inference_steps": str(self.inference_steps),
             "cfg_scale": str(self.cfg_scale),
             "precision": self.precision,
+            "conditioning": json.dumps(self.conditioning),
             **{f"self_check_{name}": f"{value:.3g}" for name, value in asdict(self.accuracy).items()},
         }
 
@@ -84,6 +86,7 @@ def facts_from_parameters(parameters: Mapping[str, str]) -> Facts:
         inference_steps=_count(parameters, "inference_steps"),
         cfg_scale=_number(parameters, "cfg_scale"),
         precision=parameters.get("precision", "fp32"),
+        conditioning="conditioning" in parameters and _truth(parameters, "conditioning"),
         accuracy=Accuracy(
             **{
                 field.name: _number(parameters, key)

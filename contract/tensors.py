@@ -36,13 +36,24 @@ class Tensor:
 OUTPUT_WIDTHS = CHUNK_WIDTHS | {"actions": ACTION_WIDTH}
 
 
-def input_tensors(horizon: int, context_length: int) -> tuple[Tensor, ...]:
-    """Return the inputs: K frames, how many of them are used, the game's id, and x(0) of (T, 25)."""
-    return (
+def input_tensors(horizon: int, context_length: int, *, conditioning: bool = True) -> tuple[Tensor, ...]:
+    """Return the inputs: K frames, how many of them are used, the game's id, and x(0) of (T, 25).
+
+    With chunk conditioning, which a version exported before 0.3 lacks, two more: the previous chunk, (T, 25)
+    as x(1), and its rows' weights, (T,) in 0..1.
+    """
+    inputs = (
         Tensor("frames", "UINT8", (context_length, *FRAME_SHAPE)),
         Tensor("frame_count", "INT64", (1,)),
         Tensor("game_id", "INT64", (1,)),
         Tensor("noise", "FP32", (horizon, ACTION_WIDTH)),
+    )
+    if not conditioning:
+        return inputs
+    return (
+        *inputs,
+        Tensor("previous", "FP32", (horizon, ACTION_WIDTH)),
+        Tensor("previous_weight", "FP32", (horizon,)),
     )
 
 

@@ -216,6 +216,7 @@ def _facts(material: Material, precision: Precision, accuracy: Accuracy) -> Fact
         inference_steps=sampling.steps,
         cfg_scale=sampling.cfg_scale,
         precision=precision,
+        conditioning=True,
         accuracy=accuracy,
     )
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks.export.make_checkpoint import checkpoint_or_untrained
 from benchmarks.export.unhoisted import unhoisted
+from contract.tensors import INPUT_NAMES
 from export.checkpoint.config import parse_config
 from export.checkpoint.demo import TOWER_NAME
 from export.checkpoint.reader import Checkpoint
@@ -87,13 +88,12 @@ class WithoutHoists:
         self.checkpoint = replace(of.checkpoint, tensors=tensors)
         self.dtype = DTYPES[of.precision]
 
-    def __call__(
-        self, frames: Tensor, frame_count: Tensor, game_id: Tensor, noise: Tensor
-    ) -> Sequence[Tensor]:
+    def __call__(self, **inputs: Tensor) -> Sequence[Tensor]:
         """Return x(1) alone: (B, H, 25)."""
-        inputs: Inputs = (frames, frame_count, game_id, noise)
-        with torch.autocast(noise.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            return (unhoisted(self.network, self.checkpoint, inputs),)
+        device = inputs["noise"].device
+        given = cast("Inputs", tuple(inputs[name] for name in INPUT_NAMES))
+        with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return (unhoisted(self.network, self.checkpoint, given),)
 
 
 def untrained(size: Size, folder: Path) -> Checkpoint:

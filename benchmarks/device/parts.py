@@ -22,19 +22,19 @@ def parts(network: NitroGen, inputs: Mapping[str, Tensor]) -> dict[str, Part]:
     def mixer(sequence: Tensor) -> Sequence[Tensor]:
         return network.dit.attend_to(network.mix(sequence))
 
-    def sampler(noise: Tensor, **keys_values: Tensor) -> Sequence[Tensor]:
-        x, cross = noise, list(keys_values.values())
-        for step in range(network.steps):
-            x = x + network.increment(x, step, cross)
-        return (x,)
+    def sampler(
+        noise: Tensor, previous: Tensor, previous_weight: Tensor, **keys_values: Tensor
+    ) -> Sequence[Tensor]:
+        return (network.sample(noise, previous, previous_weight, list(keys_values.values())),)
 
     seen = {name: inputs[name] for name in ("frames", "frame_count", "game_id")}
+    drawn = {name: inputs[name] for name in ("noise", "previous", "previous_weight")}
     (sequence,) = vision(**seen)
     cross = {f"keys_values_{index}": tensor for index, tensor in enumerate(mixer(sequence))}
     return {
         "vision tower": (vision, seen),
         "mixer, keys and values": (mixer, {"sequence": sequence}),
-        "sampler": (sampler, {"noise": inputs["noise"], **cross}),
+        "sampler": (sampler, {**drawn, **cross}),
     }
 
 

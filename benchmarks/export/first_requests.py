@@ -55,7 +55,7 @@ def main() -> None:
             seconds: dict[int, list[float]] = {batch: [] for batch in sorted(set(order))}
             for batch in order:
                 started = time.perf_counter()
-                infer(client, version.model_name, inputs[batch])
+                infer(client, version, inputs[batch])
                 seconds[batch].append(time.perf_counter() - started)
     print(f"{'batch':>5} {'requests':>9} {'median ms':>10} {'first':>6} {'slowest':>8}")
     slowest = 0.0

@@ -93,13 +93,15 @@ def _compare(
     per_frame: dict[str, float] = {}
     with tritonclient.grpc.InferenceServerClient(f"{HOST}:{port}") as client, torch.inference_mode():
         for batch in options.batch_sizes:
-            inputs = check_inputs(network, batch, seed=batch)
+            # What they are compared with may not know chunk conditioning.
+            *inputs, previous_weight = check_inputs(network, batch, seed=batch)
+            inputs = (*inputs, torch.zeros_like(previous_weight))
             ways: dict[str, Callable[[], Tensor]] = {}
             if options.against is None:
                 ways[WITHOUT_HOISTS] = lambda inputs=inputs: unhoisted(network, checkpoint, inputs)
             for form, published in models.items():
-                name = published.version.model_name
-                ways[form] = lambda inputs=inputs, name=name: infer(client, name, inputs)
+                version = published.version
+                ways[form] = lambda inputs=inputs, version=version: infer(client, version, inputs)
             taken = in_turns(ways, options.rounds)
             for way in ways:
                 seconds = taken[way].seconds

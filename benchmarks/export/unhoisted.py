@@ -9,8 +9,11 @@ from export.network.time_tables import time_buckets, time_tables
 
 
 def unhoisted(network: NitroGen, checkpoint: Checkpoint, inputs: Inputs) -> Tensor:
-    """Return x(1), (B, H, 25); the network, the checkpoint's tensors and the inputs are on one device."""
-    frames, frame_count, game_id, x = inputs
+    """Return x(1), (B, H, 25), without chunk conditioning, whatever the inputs say of it.
+
+    The network, the checkpoint's tensors and the inputs are on one device.
+    """
+    frames, frame_count, game_id, x = inputs[:4]
     config = checkpoint.config.model_cfg
     sequence = network.tokens(frames, frame_count, game_id)
     for step, bucket in enumerate(time_buckets(network.steps, config.num_timestep_buckets)):

@@ -282,8 +282,10 @@ def _frames(facts: ModelFacts) -> Any:  # noqa: ANN401 - an array
 def _with_arrays(facts: ModelFacts, frames: Any, noise: Any) -> Iterator[tuple[Tensor, Any]]:  # noqa: ANN401 - arrays
     """Return the model's inputs, each with its array."""
     frame_count, game_id = np.array([[facts.context_length]]), np.zeros((1, 1), np.int64)
-    tensors = input_tensors(facts.horizon, facts.context_length)
-    return zip(tensors, (frames, frame_count, game_id, noise), strict=True)
+    tensors = input_tensors(facts.horizon, facts.context_length, conditioning=facts.conditioning)
+    previous, weight = np.zeros_like(noise), np.zeros((1, facts.horizon), np.float32)
+    # Without chunk conditioning, a model has no use for the last two.
+    return zip(tensors, (frames, frame_count, game_id, noise, previous, weight), strict=False)
 
 
 def _unpacked(reply: bytes) -> dict[str, Any]:

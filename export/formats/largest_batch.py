@@ -24,8 +24,8 @@ def run_largest_batch(graph: Graph, reference: Reference, size: int) -> int | No
     """
     given, _ = reference.batches[-1]
     rows = torch.arange(size) % given[0].size(0)
-    frames, frame_count, game_id, noise = (tensor[rows] for tensor in given)
-    inputs: Inputs = (frames, frame_count, game_id, noise)
+    frames, frame_count, game_id, noise, previous, weight = (tensor[rows] for tensor in given)
+    inputs: Inputs = (frames, frame_count, game_id, noise, previous, weight)
     before = _resident_bytes()
     try:
         is_finite = bool(graph(inputs)[-1].isfinite().all())

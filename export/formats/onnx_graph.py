@@ -116,7 +116,7 @@ def load_onnx(path: Path) -> Graph:
 
 
 def _graph(nodes: list[NodeProto], weights: list[TensorProto], context: int, horizon: int) -> GraphProto:
-    """The graph with its contract: four inputs and four outputs, each with the batch as first dimension."""
+    """The graph with its contract: inputs and outputs, each with the batch as first dimension."""
     inputs, outputs = (
         [
             helper.make_tensor_value_info(tensor.name, _TYPES[tensor.data_type], ["batch", *tensor.dims])

@@ -27,14 +27,12 @@ CrossKeysValues = list[tuple[str, str]]
 
 
 def network_graph(model: NitroGen) -> GraphBuilder:
-    """Nodes from `frames`, `frame_count`, `game_id` and `noise` to the four outputs, and their weights."""
+    """Nodes from the contract's inputs to its outputs, and their weights."""
     graph = GraphBuilder(model.dit.out.weight.dtype)
     tokens = model.context_length * TOKENS_PER_FRAME + model.padding
     sequence = _sequence(graph, model, _vision(graph, model.vision), tokens)
     keys_values = _keys_values(graph, model.dit, _mix(graph, model, sequence, tokens), tokens)
-    x = graph.reshape("noise", -1, ACTION_WIDTH)
-    for step in range(model.steps):
-        x = graph.node("Add", x, _increment(graph, model, x, step, keys_values))
+    x = _sample(graph, model, keys_values)
     _decode(graph, x, model.horizon, old_layout=model.old_layout)
     return graph
 
@@ -119,6 +117,25 @@ def _keys_values(graph: GraphBuilder, dit: DiT, context: str, tokens: int) -> Cr
         )
         for keys, values in zip(parts[::2], parts[1::2], strict=True)
     ]
+
+
+def _sample(graph: GraphBuilder, model: NitroGen, keys_values: CrossKeysValues) -> str:
+    """`noise`, `previous` and `previous_weight` to x(1), `NitroGen.sample`: (B x H, 25)."""
+    noise = x = graph.reshape("noise", -1, ACTION_WIDTH)
+    zero, one = graph.number(0.0), graph.number(1.0)
+    weight = graph.reshape("previous_weight", -1, 1)
+    is_pulled = graph.node("Greater", weight, zero)  # false for NaN
+    weight = graph.node("Where", is_pulled, graph.node("Min", weight, one), zero)
+    previous = graph.node("Where", is_pulled, graph.reshape("previous", -1, ACTION_WIDTH), noise)
+    pull, keep = model.conditioning[1].flatten(1)
+    pulls = graph.split(graph.node("Mul", weight, graph.weight("pulls", pull)), model.steps)
+    keep_less = graph.node("Mul", weight, graph.weight("keeps", keep))
+    keeps = graph.split(graph.node("Add", keep_less, one), model.steps)
+    for step in range(model.steps):
+        increment = _increment(graph, model, x, step, keys_values)
+        pulled = graph.node("Mul", graph.node("Sub", previous, x), pulls[step])
+        x = graph.node("Add", graph.node("Add", x, pulled), graph.node("Mul", increment, keeps[step]))
+    return graph.node("Where", graph.node("Equal", weight, one), previous, x)
 
 
 def _increment(graph: GraphBuilder, model: NitroGen, x: str, step: int, keys_values: CrossKeysValues) -> str:

@@ -16,7 +16,7 @@ from export.errors import VerificationError
 from export.network.model import NitroGen, decode
 from export.settings import Precision
 
-Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
+Inputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor]
 Graph = Callable[[Inputs], Outputs]
 
@@ -93,19 +93,26 @@ def check_graph(graph: Graph, reference: Reference, precision: Precision) -> Acc
 
 
 def check_inputs(model: NitroGen, batch: int, seed: int) -> Inputs:
-    """Arguments of `NitroGen.forward`: pictures of several kinds, and any frame count, game and noise."""
+    """Arguments of `NitroGen.forward`: pictures of several kinds, and any frame count, game and noise.
+
+    The first sample has no previous chunk; each further one keeps a row and is pulled in the two after it.
+    """
     generator = torch.Generator().manual_seed(seed)
     context = model.context_length
 
     def integers(low: int, high: int) -> Tensor:
         return torch.randint(low, high, (batch, 1), generator=generator)
 
+    weight = torch.zeros(batch, model.horizon)
+    weight[1:, :3] = torch.tensor([1.0, 0.5, 0.2])[: model.horizon]
     pictures = [_picture(seed + index, generator) for index in range(batch * context)]
     return (
         torch.stack(pictures).unflatten(0, [batch, context]),
         integers(1, context + 1),
         integers(0, max(model.game_rows.size(0), 1)),
         torch.randn(batch, model.horizon, ACTION_WIDTH, generator=generator),
+        torch.rand(batch, model.horizon, ACTION_WIDTH, generator=generator),
+        weight,
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from export.checkpoint.config import TOKENS_PER_FRAME, CheckpointConfig
 from export.checkpoint.vision_config import VisionConfig
 from export.network.actions import ActionDecoder, ActionEncoder
+from export.network.conditioning import step_shares, weights_of_rows
 from export.network.transformer import DiT, MixerBlock
 from export.network.vision import VisionTower
 
@@ -34,6 +35,7 @@ class NitroGen(nn.Module):
 
     block_adaln: Tensor
     out_adaln: Tensor
+    conditioning: Tensor
     game_rows: Tensor
 
     def __init__(
@@ -63,9 +65,16 @@ class NitroGen(nn.Module):
         self.register_buffer("game_rows", torch.empty(num_games, model.vision_hidden_size))
         self.register_buffer("block_adaln", torch.empty(steps, dit.num_layers, 2, width))
         self.register_buffer("out_adaln", torch.empty(steps, 2, width))
+        self.register_buffer("conditioning", torch.empty(2, 2, steps, 1, 1, 1))
 
     def forward(
-        self, frames: Tensor, frame_count: Tensor, game_id: Tensor, noise: Tensor
+        self,
+        frames: Tensor,
+        frame_count: Tensor,
+        game_id: Tensor,
+        noise: Tensor,
+        previous: Tensor,
+        previous_weight: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """A batch of action chunks.
 
@@ -74,15 +83,29 @@ class NitroGen(nn.Module):
             frame_count: (B, 1) int64, used slots; clamped to 1..K.
             game_id: (B, 1) int64, row of the game table; clamped; ignored by a model that reads no game.
             noise: (B, H, 25) float32, x(0).
+            previous: (B, H, 25) float32, what the sampler is pulled towards, as x(1).
+            previous_weight: (B, H) float32, how strongly in each row: 0 (also for NaN, and then the row of
+                `previous` is ignored) to 1 (the row comes back as it is); clamped.
 
         Returns:
             j_left (B, H, 2), j_right (B, H, 2), buttons (B, H, 21) and actions (B, H, 25), all float32.
         """
         keys_values = self.dit.attend_to(self.mix(self.tokens(frames, frame_count, game_id)))
+        return decode(self.sample(noise, previous, previous_weight, keys_values), self.old_layout)
+
+    def sample(
+        self, noise: Tensor, previous: Tensor, previous_weight: Tensor, keys_values: list[Tensor]
+    ) -> Tensor:
+        """x(0) to x(1), (B, H, 25); arguments as in `forward`."""
+        weight = weights_of_rows(previous_weight)
+        # NaN times 0 is NaN: what no weight asks for is not looked at.
+        previous = torch.where(weight > 0, previous, noise)
+        pulls, keeps = step_shares(self.conditioning, weight).unbind(0)
         x = noise
         for step in range(self.steps):
-            x = x + self.increment(x, step, keys_values)
-        return decode(x, self.old_layout)
+            increment = self.increment(x, step, keys_values)
+            x = torch.addcmul(torch.lerp(x, previous, pulls[step]), increment, keeps[step])
+        return torch.where(weight == 1, previous, x)
 
     def tokens(self, frames: Tensor, frame_count: Tensor, game_id: Tensor) -> Tensor:
         """The vision-language sequence, left-padded with zeros to S = max_sequence_length.

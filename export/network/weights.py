@@ -13,6 +13,7 @@ from torch import Tensor
 from export.checkpoint.config import CheckpointConfig
 from export.checkpoint.reader import Checkpoint
 from export.checkpoint.vision_config import VisionConfig
+from export.network.conditioning import conditioning_table
 from export.network.model import NitroGen, Sampling
 from export.network.time_tables import time_buckets, time_tables
 
@@ -34,6 +35,7 @@ def _mapped(checkpoint: Checkpoint, sampling: Sampling) -> dict[str, Tensor]:
     no_games = torch.empty(0, model.vision_hidden_size)
     mapped = {
         **time_tables(tensors, buckets, dit.num_layers, model.hidden_size),
+        "conditioning": conditioning_table(sampling.steps),
         "game_rows": tensors["game_embedding.weight"] if checkpoint.games else no_games,
         **_vision(tensors, checkpoint.vision),
         **_actions(tensors, checkpoint.config, sampling.steps),

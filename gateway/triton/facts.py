@@ -63,6 +63,7 @@ class ModelFacts(Facts):
             "games": list(self.games),
             "inference_steps": self.inference_steps,
             "precision": self.precision,
+            "conditioning": self.conditioning,
         }
 
 
@@ -78,7 +79,8 @@ def facts_from_config(config: model_config_pb2.ModelConfig) -> ModelFacts:
         raise _off(config, str(error)) from None
     if config.max_batch_size < 1:
         raise _off(config, f"max_batch_size is {config.max_batch_size}, and at least 1 is needed")
-    _check_tensors(config, "input", config.input, input_tensors(facts.horizon, facts.context_length))
+    inputs = input_tensors(facts.horizon, facts.context_length, conditioning=facts.conditioning)
+    _check_tensors(config, "input", config.input, inputs)
     _check_tensors(config, "output", config.output, output_tensors(facts.horizon))
     versions = config.version_policy.specific.versions
     return ModelFacts(

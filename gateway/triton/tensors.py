@@ -50,13 +50,19 @@ class RequestTemplate:
         for name in OUTPUT_NAMES:
             head.outputs.add(name=name)
         # Fields may come in any order, but inputs and their raw contents in the same: frames first.
-        self._frames, *others = input_tensors(facts.horizon, facts.context_length)
+        self._frames, *others = input_tensors(
+            facts.horizon, facts.context_length, conditioning=facts.conditioning
+        )
         self._head = head.SerializeToString()
         self._other_inputs = service_pb2.ModelInferRequest(inputs=map(_input, others)).SerializeToString()
         self._shared_inputs: dict[tuple[str, int], bytes] = {}
         self._frames_input = _field(_INPUT, _input(self._frames).SerializeToString())
-        self._frames_tag, self._count_tag, self._game_tag, self._noise_tag = (
+        self._frames_tag, self._count_tag, self._game_tag, self._noise_tag, *conditioning_tags = (
             _RAW_INPUT + _varint(tensor.size_bytes) for tensor in (self._frames, *others)
+        )
+        # Of a request without a previous chunk: zeros, or nothing for a model without these inputs.
+        self._no_conditioning = b"".join(
+            tag + bytes(tensor.size_bytes) for tag, tensor in zip(conditioning_tags, others[3:], strict=True)
         )
 
     def message(
@@ -88,6 +94,7 @@ class RequestTemplate:
             inputs.game_id.to_bytes(8, "little"),
             self._noise_tag,
             inputs.noise.astype("<f4", copy=False).tobytes(),
+            self._no_conditioning,
         )
         return b"".join(parts)
 

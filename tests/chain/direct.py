@@ -8,6 +8,7 @@ import numpy as np
 import tritonclient.grpc as triton
 from numpy.typing import NDArray
 
+from contract.gamepad import ACTION_WIDTH
 from contract.tensors import OUTPUT_NAMES
 from tests.patience import WITHIN_S
 
@@ -23,6 +24,14 @@ def _tensors(inputs: dict[str, NDArray[Any]]) -> list[triton.InferInput]:
         tensor.set_data_from_numpy(np.ascontiguousarray(array))
         sent.append(tensor)
     return sent
+
+
+def no_previous(count: int, horizon: int) -> dict[str, NDArray[Any]]:
+    """The inputs of chunk conditioning for samples without it; NaN stands where nothing may look."""
+    return {
+        "previous": np.full((count, horizon, ACTION_WIDTH), np.nan, np.float32),
+        "previous_weight": np.zeros((count, horizon), np.float32),
+    }
 
 
 class DirectCalls:
@@ -78,6 +87,7 @@ class DirectCalls:
                 "frame_count": np.array([[len(frames)]]),
                 "game_id": np.array([[game_id]]),
                 "noise": noise[np.newaxis],
+                **no_previous(1, len(noise)),
             },
         )
         return {name: array[0] for name, array in outputs.items()}

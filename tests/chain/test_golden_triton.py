@@ -12,7 +12,7 @@ from contract.tensors import OUTPUT_NAMES
 from export.formats.format import FORMATS
 from export.publish import export_checkpoint
 from export.settings import ExportOptions, FormatName, ModelSettings
-from tests.chain.direct import DirectCalls
+from tests.chain.direct import DirectCalls, no_previous
 from tests.chain.served_models import triton_serving
 from tests.golden import (
     ACTIONS_TOLERANCE,
@@ -43,13 +43,15 @@ class Served:
 
     def outputs(self, checkpoint: str, cases: list[GoldenCase]) -> dict[str, NDArray[np.float32]]:
         """What the model of some cases, all of one scale, answers to them as one batch."""
+        noise = np.stack([case.noise for case in cases])
         return self.calls.batch(
             model_name(checkpoint, cases[0].cfg_scale) + FORMATS[self.form].suffix,
             {
                 "frames": np.stack([case.frames for case in cases]),
                 "frame_count": np.array([[case.frame_count] for case in cases]),
                 "game_id": np.array([[case.game_id] for case in cases]),
-                "noise": np.stack([case.noise for case in cases]),
+                "noise": noise,
+                **no_previous(*noise.shape[:2]),
             },
         )
 

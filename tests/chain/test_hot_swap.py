@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from contract.tensors import OUTPUT_NAMES
 from export.repository.live import activate
-from tests.chain.direct import Outputs
+from tests.chain.direct import Outputs, no_previous
 from tests.chain.match import CLIENTS, SEEDS, Match, Played
 from tests.chain.replies import TOLERANCE
 from tests.chain.served_models import Repository, Served, running_triton
@@ -91,6 +91,7 @@ def graph_answer(
             torch.tensor([[len(frames)]]),
             torch.tensor([[0]]),
             torch.tensor(noise)[None],
+            *map(torch.from_numpy, no_previous(1, len(noise)).values()),
         )
     return {name: tensor[0].numpy() for name, tensor in zip(OUTPUT_NAMES, outputs, strict=True)}
 

@@ -15,7 +15,7 @@ from tritonclient.utils import InferenceServerException
 from export.formats.format import FORMATS
 from export.repository.triton_config import read_config, write_config
 from standalone.triton_server import TritonPorts, local_triton
-from tests.chain.direct import DirectCalls
+from tests.chain.direct import DirectCalls, no_previous
 from tests.stack import free_port, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.python_stub]
@@ -27,7 +27,13 @@ class BreaksOnNaN(nn.Module):
     """Gives its noise back; NaN in it is the error after which a GPU answers nothing more."""
 
     def forward(
-        self, frames: Tensor, frame_count: Tensor, game_id: Tensor, noise: Tensor
+        self,
+        frames: Tensor,
+        frame_count: Tensor,
+        game_id: Tensor,
+        noise: Tensor,
+        previous: Tensor,
+        previous_weight: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         is_number = torch.logical_not(noise.isnan().any())
         zero = torch.zeros(1, device=noise.device)
@@ -54,6 +60,7 @@ def answer(calls: DirectCalls, value: float) -> float:
         "frame_count": np.ones((1, 1), np.int64),
         "game_id": np.zeros((1, 1), np.int64),
         "noise": noise,
+        **no_previous(1, 18),
     }
     return float(calls.batch("breaks", request)["actions"][0, 0, 0])
 

@@ -21,7 +21,7 @@ from export.network.weights import load_model
 from export.publish import choose_sampling
 from export.repository.triton_config import read_config, write_config
 from export.settings import ModelSettings
-from tests.chain.direct import DirectCalls
+from tests.chain.direct import DirectCalls, no_previous
 from tests.chain.served_models import triton_serving
 from tests.golden import checkpoint_path
 from tests.stack import wait_until
@@ -79,6 +79,7 @@ def samples(count: int, horizon: int) -> dict[str, NDArray[Any]]:
         "frame_count": rng.integers(1, 4, (count, 1)),
         "game_id": rng.integers(0, 6, (count, 1)),
         "noise": rng.standard_normal((count, horizon, 25), dtype=np.float32),
+        **no_previous(count, horizon),
     }
 
 

@@ -24,7 +24,7 @@ from export.publish import export_checkpoint
 from export.repository.triton_config import read_config, write_config
 from export.settings import ExportOptions, FormatName, ModelSettings
 from standalone.errors import StandaloneError
-from tests.chain.direct import DirectCalls, Outputs
+from tests.chain.direct import DirectCalls, Outputs, no_previous
 from tests.chain.served_models import triton_serving
 from tests.deploy.test_prometheus_metrics import GRAPH_METRICS
 from tests.export.golden_networks import golden_network
@@ -51,7 +51,13 @@ class ReadsAValue(nn.Module):
     """Gives its noise back; for more than two samples it looks at the values, which no capture allows."""
 
     def forward(
-        self, frames: Tensor, frame_count: Tensor, game_id: Tensor, noise: Tensor
+        self,
+        frames: Tensor,
+        frame_count: Tensor,
+        game_id: Tensor,
+        noise: Tensor,
+        previous: Tensor,
+        previous_weight: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         if noise.size(0) > 2 and bool(noise.isnan().any()):
             noise = torch.zeros_like(noise)
@@ -110,7 +116,8 @@ def publish_one_that_reads_a_value(models: Path, name: str = "reads", horizon: i
     config.name = folder.name
     config.max_batch_size = 4
     config.input[0].dims[0] = CONTEXT
-    config.input[3].dims[0] = horizon
+    for tensor in config.input[3:]:
+        tensor.dims[0] = horizon
     write_config(config, folder)
 
 
@@ -139,14 +146,23 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def sample(seed: int) -> Samples:
-    """A request of one sample for `tiny-ctx`."""
+    """A request of one sample for `tiny-ctx`; every other one brings the chunk before."""
     rng = np.random.default_rng(seed)
     return {
         "frames": rng.integers(0, 256, (1, CONTEXT, 256, 256, 3), dtype=np.uint8),
         "frame_count": rng.integers(1, CONTEXT + 1, (1, 1)),
         "game_id": rng.integers(0, 6, (1, 1)),
         "noise": rng.standard_normal((1, 18, 25), dtype=np.float32),
+        **(a_previous(rng) if seed % 2 else no_previous(1, 18)),
     }
+
+
+def a_previous(rng: np.random.Generator) -> Samples:
+    """A chunk of which one to four rows will have been pressed, and the tail of the others."""
+    weight = np.zeros((1, 18), np.float32)
+    delay = rng.integers(1, 5)
+    weight[:, : delay + 2] = [*[1.0] * delay, 0.6, 0.3]
+    return {"previous": rng.random((1, 18, 25), np.float32), "previous_weight": weight}
 
 
 def together(*requests: Samples) -> Samples:
@@ -283,7 +299,7 @@ def test_batches_that_cannot_be_recorded_are_served_without_a_graph_and_said_onc
 def test_a_model_without_fixed_shapes_is_served_without_graphs(
     served: Served, crowd: list[tuple[Samples, NDArray[np.float32]]]
 ) -> None:
-    request = {**crowd[0][0], "noise": np.ones((1, 7, 25), np.float32)}
+    request = {**crowd[0][0], "noise": np.ones((1, 7, 25), np.float32), **no_previous(1, 7)}
     np.testing.assert_array_equal(served.calls.batch("loose", request)["actions"], request["noise"])
     assert "loose is served without CUDA graphs" in served.log.read_text()
 

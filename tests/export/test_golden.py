@@ -4,12 +4,10 @@ import functools
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
 from export.network.model import NitroGen
 from export.network.time_tables import time_buckets
-from tests.export.golden_networks import golden_checkpoint, golden_network
+from tests.export.golden_networks import golden_checkpoint, golden_inputs, golden_network
 from tests.golden import (
     CHECKPOINTS,
     STICKS_TOLERANCE,
@@ -28,21 +26,12 @@ def model(name: str, cfg_scale: float, old_layout: bool) -> NitroGen:
     return golden_network(name, cfg_scale, old_layout=old_layout)
 
 
-def inputs(case: GoldenCase) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return (
-        torch.from_numpy(case.frames)[None],
-        torch.tensor([[case.frame_count]]),
-        torch.tensor([[case.game_id]]),
-        torch.from_numpy(case.noise)[None],
-    )
-
-
 CASES = [(name, case) for name in CHECKPOINTS for case in golden_cases(name)]
 
 
 @pytest.mark.parametrize(("name", "case"), CASES, ids=lambda value: getattr(value, "index", value))
 def test_case(name: str, case: GoldenCase) -> None:
-    outputs = model(name, case.cfg_scale, case.old_layout)(*inputs(case))
+    outputs = model(name, case.cfg_scale, case.old_layout)(*golden_inputs(case))
 
     assert_case(case, tuple(output[0].numpy() for output in outputs))
 
@@ -50,9 +39,8 @@ def test_case(name: str, case: GoldenCase) -> None:
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_a_batch_gives_each_case_its_own_actions(name: str) -> None:
     cases = [case for case in golden_cases(name) if case.cfg_scale == 1.0]
-    batch = [torch.cat(parts) for parts in zip(*map(inputs, cases), strict=True)]
 
-    actions = model(name, 1.0, False)(*batch)[-1].numpy()
+    actions = model(name, 1.0, False)(*golden_inputs(*cases))[-1].numpy()
 
     for case, own in zip(cases, actions, strict=True):
         np.testing.assert_allclose(own, case.actions, rtol=0, atol=STICKS_TOLERANCE)
@@ -65,7 +53,7 @@ def test_intermediates_of_the_first_case(name: str) -> None:
     nitrogen = model(name, 1.0, False)
     config = golden_checkpoint(name).config.model_cfg
     step = time_buckets(config.num_inference_timesteps, config.num_timestep_buckets).index(250)
-    frames, count, game, noise = inputs(case)
+    frames, count, game, noise, *_ = golden_inputs(case)
 
     vision = nitrogen.vision(frames[:, -1])
     sequence = nitrogen.tokens(frames, count, game)

@@ -59,27 +59,27 @@ def test_arguments_are_the_configured_inputs(saved: tuple[NitroGen, Path]) -> No
 def test_counts_and_games_out_of_range_are_clamped(saved: tuple[NitroGen, Path], value: int) -> None:
     model, path = saved
     loaded = torch.jit.load(str(path))
-    frames, _, _, noise = check_inputs(model, batch=1, seed=0)
+    frames, _, _, *rest = check_inputs(model, batch=1, seed=0)
     wild = torch.tensor([[value]])
     count = wild.clamp(1, model.context_length)
     game = wild.clamp(0, max(model.game_rows.size(0) - 1, 0))
 
-    assert torch.equal(loaded(frames, wild, wild, noise)[-1], loaded(frames, count, game, noise)[-1])
+    assert torch.equal(loaded(frames, wild, wild, *rest)[-1], loaded(frames, count, game, *rest)[-1])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -3e38])
 def test_wild_noise_does_not_raise(saved: tuple[NitroGen, Path], value: float) -> None:
     model, path = saved
-    frames, count, game, noise = check_inputs(model, batch=1, seed=0)
+    frames, count, game, noise, *rest = check_inputs(model, batch=1, seed=0)
 
-    outputs = torch.jit.load(str(path))(frames, count, game, torch.full_like(noise, value))
+    outputs = torch.jit.load(str(path))(frames, count, game, torch.full_like(noise, value), *rest)
 
     assert outputs[-1].shape == noise.shape
 
 
 def run(model: NitroGen, frames: Tensor, count: int) -> Tensor:
-    _, _, game, noise = check_inputs(model, batch=1, seed=0)
-    actions: Tensor = model(frames, torch.tensor([[count]]), game, noise)[-1]
+    _, _, *rest = check_inputs(model, batch=1, seed=0)
+    actions: Tensor = model(frames, torch.tensor([[count]]), *rest)[-1]
     return actions
 
 
@@ -94,12 +94,12 @@ def test_unused_slots_are_ignored_and_used_ones_are_not() -> None:
 
 
 def test_guidance_ignores_the_game() -> None:
-    frames, count, game, noise = check_inputs(golden_network("tiny-ctx", steps=2), batch=1, seed=0)
+    frames, count, game, *rest = check_inputs(golden_network("tiny-ctx", steps=2), batch=1, seed=0)
     guided, plain = golden_network("tiny-ctx", 2.0, steps=2), golden_network("tiny-ctx", steps=2)
     other = (game + 1) % 6
 
-    assert torch.equal(guided(frames, count, game, noise)[-1], guided(frames, count, other, noise)[-1])
-    assert not torch.equal(plain(frames, count, game, noise)[-1], plain(frames, count, other, noise)[-1])
+    assert torch.equal(guided(frames, count, game, *rest)[-1], guided(frames, count, other, *rest)[-1])
+    assert not torch.equal(plain(frames, count, game, *rest)[-1], plain(frames, count, other, *rest)[-1])
 
 
 def test_one_sample_of_a_batch_does_not_see_the_others() -> None:

@@ -16,6 +16,7 @@ from google.protobuf import text_format
 from onnx import TensorProto
 from tritonclient.grpc import model_config_pb2
 
+from contract.tensors import INPUT_NAMES
 from export.checkpoint.config import parse_config
 from export.checkpoint.reader import Checkpoint
 from export.checkpoint.tensors import checkpoint_tensors
@@ -23,13 +24,13 @@ from export.checkpoint.vision_config import VisionConfig
 from export.errors import RepositoryError, VerificationError
 from export.formats.format import FORMATS
 from export.formats.onnx_graph import check_onnx, load_onnx, save_onnx
-from export.formats.self_check import Graph, Inputs, check_graph, check_inputs, reference_answers
+from export.formats.self_check import Graph, check_graph, check_inputs, reference_answers
 from export.formats.torchscript import load_torchscript, save_torchscript
 from export.network.model import NitroGen, Sampling
 from export.network.precision import lower_precision
 from export.network.weights import load_model
 from export.settings import Precision
-from tests.export.golden_networks import golden_network
+from tests.export.golden_networks import golden_inputs, golden_network
 from tests.golden import (
     ACTIONS_TOLERANCE,
     CHECKPOINTS,
@@ -56,21 +57,12 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, float, b
     return loaded
 
 
-def inputs(*cases: GoldenCase) -> Inputs:
-    return (
-        torch.from_numpy(np.stack([case.frames for case in cases])),
-        torch.tensor([[case.frame_count] for case in cases]),
-        torch.tensor([[case.game_id] for case in cases]),
-        torch.from_numpy(np.stack([case.noise for case in cases])),
-    )
-
-
 @pytest.mark.parametrize(
     ("name", "case"),
     [pytest.param(name, case, id=f"{name}-{case.index}") for name in CHECKPOINTS for case in CASES[name]],
 )
 def test_case(graphs: dict[tuple[str, float, bool], Graph], name: str, case: GoldenCase) -> None:
-    outputs = graphs[name, case.cfg_scale, case.old_layout](inputs(case))
+    outputs = graphs[name, case.cfg_scale, case.old_layout](golden_inputs(case))
 
     assert_case(case, tuple(output[0].numpy() for output in outputs))
 
@@ -81,7 +73,7 @@ def test_a_batch_gives_each_case_its_own_actions(
 ) -> None:
     cases = [case for case in CASES[name] if (case.cfg_scale, case.old_layout) == (cfg_scale, old_layout)]
 
-    actions = graphs[name, cfg_scale, old_layout](inputs(*cases))[-1]
+    actions = graphs[name, cfg_scale, old_layout](golden_inputs(*cases))[-1]
 
     reference = np.stack([case.actions for case in cases])
     np.testing.assert_allclose(actions.numpy(), reference, rtol=0, atol=ACTIONS_TOLERANCE)
@@ -116,13 +108,15 @@ def test_the_contract_is_whole_and_in_order(saved: tuple[NitroGen, Path]) -> Non
         )
         for value in (*graph.input, *graph.output)
     }
-    assert [value.name for value in graph.input] == ["frames", "frame_count", "game_id", "noise"]
+    assert [value.name for value in graph.input] == list(INPUT_NAMES)
     assert [value.name for value in graph.output] == ["j_left", "j_right", "buttons", "actions"]
     assert described == {
         "frames": (TensorProto.UINT8, ["batch", context, 256, 256, 3]),
         "frame_count": (TensorProto.INT64, ["batch", 1]),
         "game_id": (TensorProto.INT64, ["batch", 1]),
         "noise": (TensorProto.FLOAT, ["batch", horizon, 25]),
+        "previous": (TensorProto.FLOAT, ["batch", horizon, 25]),
+        "previous_weight": (TensorProto.FLOAT, ["batch", horizon]),
         "j_left": (TensorProto.FLOAT, ["batch", horizon, 2]),
         "j_right": (TensorProto.FLOAT, ["batch", horizon, 2]),
         "buttons": (TensorProto.FLOAT, ["batch", horizon, 21]),
@@ -158,19 +152,19 @@ def test_counts_and_games_out_of_range_are_clamped(
     saved: tuple[NitroGen, Path], graph: Graph, value: int
 ) -> None:
     model, _ = saved
-    frames, _, _, noise = check_inputs(model, batch=1, seed=0)
+    frames, _, _, *rest = check_inputs(model, batch=1, seed=0)
     wild = torch.tensor([[value]])
     count = wild.clamp(1, model.context_length)
     game = wild.clamp(0, max(model.game_rows.size(0) - 1, 0))
 
-    assert torch.equal(graph((frames, wild, wild, noise))[-1], graph((frames, count, game, noise))[-1])
+    assert torch.equal(graph((frames, wild, wild, *rest))[-1], graph((frames, count, game, *rest))[-1])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -3e38])
 def test_wild_noise_does_not_raise(saved: tuple[NitroGen, Path], graph: Graph, value: float) -> None:
-    frames, count, game, noise = check_inputs(saved[0], batch=1, seed=0)
+    frames, count, game, noise, *rest = check_inputs(saved[0], batch=1, seed=0)
 
-    assert graph((frames, count, game, torch.full_like(noise, value)))[-1].shape == noise.shape
+    assert graph((frames, count, game, torch.full_like(noise, value), *rest))[-1].shape == noise.shape
 
 
 def untrained(vl_layers: int, interleave: bool, positions: str | None, horizon: int) -> NitroGen:
@@ -386,6 +380,6 @@ def test_what_the_config_offers_in_comments_is_valid() -> None:
     assert "precision_mode" not in accelerator.parameters  # gone with TensorRT 11: the graph has the types
     profiles = [accelerator.parameters[f"trt_profile_{bound}_shapes"] for bound in ("min", "opt", "max")]
     assert [re.sub(r":\d+x", ":", profile) for profile in profiles] == [
-        "frames:1x256x256x3,frame_count:1,game_id:1,noise:18x25"
+        "frames:1x256x256x3,frame_count:1,game_id:1,noise:18x25,previous:18x25,previous_weight:18"
     ] * 3
     assert int(config.parameters["intra_op_thread_count"].string_value) > 0

@@ -14,6 +14,7 @@ from export.machine import bf16_units
 from export.publish import export_checkpoint
 from export.repository.versions import Version
 from export.settings import Precision
+from tests.export.golden_networks import golden_inputs
 from tests.export.options import options
 from tests.golden import CHECKPOINTS, GOLDEN, checkpoint_path, decode, golden_cases
 
@@ -37,14 +38,7 @@ def test_golden_cases_are_within_the_stated_bound(
     for case in golden_cases(name):
         if case.cfg_scale != 1.0:
             continue
-        outputs = graph(
-            (
-                torch.from_numpy(case.frames)[None],
-                torch.tensor([[case.frame_count]]),
-                torch.tensor([[case.game_id]]),
-                torch.from_numpy(case.noise)[None],
-            )
-        )
+        outputs = graph(golden_inputs(case))
         assert {output.dtype for output in outputs} == {torch.float32}
         actions = outputs[3][0].numpy()
         differences.append(np.abs(actions - case.actions))

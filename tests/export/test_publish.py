@@ -61,6 +61,8 @@ def test_a_published_model_is_complete(tmp_path: Path) -> None:
         "frame_count": [1],
         "game_id": [1],
         "noise": [18, 25],
+        "previous": [18, 25],
+        "previous_weight": [18],
     }
     assert [(tensor.name, list(tensor.dims)) for tensor in config.output] == [
         ("j_left", [18, 2]),

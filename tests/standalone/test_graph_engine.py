@@ -9,6 +9,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from contract.tensors import INPUT_NAMES
 from export.formats.self_check import check_inputs
 from export.formats.torchscript import save_torchscript
 from export.network.precision import lower_precision
@@ -93,8 +94,7 @@ def test_answers_are_those_without_a_graph(rows: tuple[int, ...]) -> None:
 
 def test_the_networks_answers_are_bit_for_bit_those_of_a_batch_of_the_buckets_size() -> None:
     network = golden_network("tiny", steps=2)
-    names = ("frames", "frame_count", "game_id", "noise")
-    inputs = dict(zip(names, check_inputs(network, 6, seed=0), strict=True))
+    inputs = dict(zip(INPUT_NAMES, check_inputs(network, 6, seed=0), strict=True))
     engine = GraphEngine(network, CPU, {name: tensor[:1] for name, tensor in inputs.items()}, 6, StandIn())
     batch = {name: tensor[:5].split(1) for name, tensor in inputs.items()}
     filled = [torch.cat([tensor[:5], tensor[4:5]]) for tensor in inputs.values()]
@@ -174,8 +174,9 @@ def test_the_exported_graph_can_be_captured(
     save_torchscript(network, tmp_path / "model.pt")
     # Reads no value, because there is none, and takes nothing from another device's memory.
     loaded = torch.jit.load(str(tmp_path / "model.pt"), map_location="meta")
-    names = ("frames", "frame_count", "game_id", "noise")
-    inputs = dict(zip(names, (tensor.to("meta") for tensor in check_inputs(network, 3, seed=0)), strict=True))
+    inputs = dict(
+        zip(INPUT_NAMES, (tensor.to("meta") for tensor in check_inputs(network, 3, seed=0)), strict=True)
+    )
 
     with torch.inference_mode(), OnMetaOnly() as used:
         recording = StandIn().record(loaded, inputs)

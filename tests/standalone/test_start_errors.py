@@ -125,7 +125,13 @@ class Fails(torch.nn.Module):
     """Takes what a NitroGen model takes, and asks for more memory than there is."""
 
     def forward(
-        self, frames: torch.Tensor, frame_count: torch.Tensor, game_id: torch.Tensor, noise: torch.Tensor
+        self,
+        frames: torch.Tensor,
+        frame_count: torch.Tensor,
+        game_id: torch.Tensor,
+        noise: torch.Tensor,
+        previous: torch.Tensor,
+        previous_weight: torch.Tensor,
     ) -> torch.Tensor:
         return noise + torch.zeros([1 << 50])
 

@@ -1,5 +1,7 @@
 """The requests that are written by hand are what protobuf would have written."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,14 @@ from gateway.triton.facts import ModelFacts
 from gateway.triton.tensors import ModelInputs, RequestTemplate, ResponseReader
 
 
-def facts(horizon: int, context_length: int, version: int | None, model: str = "nitrogen") -> ModelFacts:
+def facts(
+    horizon: int,
+    context_length: int,
+    version: int | None,
+    model: str = "nitrogen",
+    *,
+    conditioning: bool = False,
+) -> ModelFacts:
     return ModelFacts(
         model=model,
         version=version,
@@ -26,6 +35,7 @@ def facts(horizon: int, context_length: int, version: int | None, model: str = "
         action_interleaving=False,
         inference_steps=1,
         cfg_scale=1.0,
+        conditioning=conditioning,
     )
 
 
@@ -45,11 +55,13 @@ def ordinary(
     if timeout_us:
         request.parameters["timeout"].int64_param = timeout_us
     unused = bytes(FRAME_BYTES) * (facts.context_length - len(frames))
+    none = [("previous", (1, *noise.shape)), ("previous_weight", (1, facts.horizon))]
     for name, datatype, shape, data in (
         ("frames", "UINT8", (1, facts.context_length, *FRAME_SHAPE), unused + b"".join(frames)),
         ("frame_count", "INT64", (1, 1), np.int64(len(frames)).tobytes()),
         ("game_id", "INT64", (1, 1), np.int64(game_id).tobytes()),
         ("noise", "FP32", (1, *noise.shape), noise.tobytes()),
+        *((name, "FP32", shape, bytes(4 * math.prod(shape))) for name, shape in none if facts.conditioning),
     ):
         request.inputs.add(name=name, datatype=datatype, shape=shape)
         request.raw_input_contents.append(data)
@@ -69,6 +81,7 @@ def ordinary(
     request_id=st.text(st.characters(codec="utf-8"), max_size=300),
     timeout_us=st.integers(0, 2**63 - 1),
     seed=st.integers(0, 2**32),
+    conditioning=st.booleans(),
 )
 def test_a_request_is_the_one_that_protobuf_builds(
     horizon: int,
@@ -80,8 +93,9 @@ def test_a_request_is_the_one_that_protobuf_builds(
     request_id: str,
     timeout_us: int,
     seed: int,
+    conditioning: bool,
 ) -> None:
-    about = facts(horizon, context_length, version, model)
+    about = facts(horizon, context_length, version, model, conditioning=conditioning)
     random = np.random.default_rng(seed)
     frames = [random.bytes(FRAME_BYTES) for _ in range(min(count, context_length))]
     noise = random.standard_normal((horizon, 25), dtype=np.float32)
