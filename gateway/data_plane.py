@@ -164,7 +164,8 @@ class DataPlane:
         else:
             game_id = self._default_game.id(facts)
         noise = self._noise(request.seed, seen.noise, facts.horizon)
-        return ModelInputs(seen.frames[-facts.context_length :], game_id, noise)
+        conditioning = facts.conditioning_on(request.previous)
+        return ModelInputs(seen.frames[-facts.context_length :], game_id, noise, conditioning)
 
     async def _facts_for_info(self, model: TritonModel) -> ModelFacts:
         """Return the facts that Triton tells now, or the last known ones while it is down."""

@@ -1,4 +1,4 @@
-"""Chunk conditioning: the sampler is pulled towards the previous chunk (docs/explanation/model.md).
+"""Chunk conditioning: the sampler is pulled towards the previous chunk (docs/reference/model.md).
 
 With t = i / N of step i, a strength g that depends on t, and a row's weight W, v becomes
 v + g W (previous - (x + (1 - t) v)). What a step adds to x is v / N, so x + v / N becomes

@@ -12,6 +12,8 @@ from tritonclient.grpc import model_config_pb2
 from contract.facts import Facts, FactsError, facts_from_parameters
 from contract.tensors import Tensor, input_tensors, output_tensors
 from gateway.errors import ModelError, RequestError
+from gateway.protocol.conditioning import Conditioning, conditioning_on
+from gateway.protocol.messages import Previous
 from gateway.safe_text import describe, listed
 
 
@@ -44,6 +46,20 @@ class ModelFacts(Facts):
         names = ["(unconditional)" if name is None else repr(name) for name in self.games]
         games = listed([f"{id_} {name}" for id_, name in enumerate(names)], f", up to id {len(names) - 1}")
         raise RequestError(f"the game {describe(game)} is unknown; the games are: {games}")
+
+    def conditioning_on(self, previous: Previous | None) -> Conditioning | None:
+        """Return the inputs for the rows that a chunk has to fit, None where there are none.
+
+        Raises:
+            RequestError: the model does not take them, or not as many.
+        """
+        if previous is None:
+            return None
+        if not self.conditioning:
+            raise RequestError(
+                "this model was exported without chunk conditioning: export it again, or leave 'previous' out"
+            )
+        return conditioning_on(previous, self.horizon, old_layout=self.old_layout)
 
     def info(self, selected_game: str | None) -> dict[str, Any]:
         """Return the answer to an `info` request; `selected_game` is the name of the default game."""

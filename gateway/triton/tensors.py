@@ -15,6 +15,7 @@ from tritonclient.grpc import service_pb2
 from contract.gamepad import CHUNK_WIDTHS
 from contract.tensors import FRAME_BYTES, OUTPUT_NAMES, OUTPUT_WIDTHS, Tensor, input_tensors
 from gateway.errors import ModelError
+from gateway.protocol.conditioning import Conditioning
 from gateway.protocol.messages import ActionChunk, Frame
 from gateway.triton.facts import ModelFacts
 from gateway.triton.shared_memory import Slot
@@ -32,11 +33,13 @@ class ModelInputs:
     """What a model sees of one predict.
 
     `frames`: 1 to K frames of (256, 256, 3) uint8, newest last. `game_id`: the game's row. `noise`: (H, 25).
+    `conditioning`: only for a model that has the inputs.
     """
 
     frames: Sequence[Frame]
     game_id: int
     noise: NDArray[np.float32]
+    conditioning: Conditioning | None = None
 
 
 class RequestTemplate:
@@ -60,6 +63,7 @@ class RequestTemplate:
         self._frames_tag, self._count_tag, self._game_tag, self._noise_tag, *conditioning_tags = (
             _RAW_INPUT + _varint(tensor.size_bytes) for tensor in (self._frames, *others)
         )
+        self._conditioning_tags = conditioning_tags
         # Of a request without a previous chunk: zeros, or nothing for a model without these inputs.
         self._no_conditioning = b"".join(
             tag + bytes(tensor.size_bytes) for tag, tensor in zip(conditioning_tags, others[3:], strict=True)
@@ -94,13 +98,20 @@ class RequestTemplate:
             inputs.game_id.to_bytes(8, "little"),
             self._noise_tag,
             inputs.noise.astype("<f4", copy=False).tobytes(),
-            self._no_conditioning,
+            self._no_conditioning if inputs.conditioning is None else self._given(inputs.conditioning),
         )
         return b"".join(parts)
 
     def stacked(self, frames: Sequence[Frame]) -> list[Frame]:
         """Return the K slots that the model sees for 1 to K frames: zeros fill the older ones before them."""
         return [_UNUSED_SLOT] * (self.facts.context_length - len(frames)) + list(frames)
+
+    def _given(self, conditioning: Conditioning) -> bytes:
+        arrays = (conditioning.previous, conditioning.weight)
+        return b"".join(
+            tag + array.astype("<f4", copy=False).tobytes()
+            for tag, array in zip(self._conditioning_tags, arrays, strict=True)
+        )
 
     def _shared_input(self, slot: Slot) -> bytes:
         """Return the input that refers to a slot; there are only so many."""

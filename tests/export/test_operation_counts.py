@@ -67,11 +67,11 @@ def build(name: str, demo: Network, steps: int, precision: Precision) -> NitroGe
 @pytest.mark.parametrize(
     ("name", "precision", "frame", "step"),
     [
-        ("tiny", "fp32", (113, 163), (41, 73)),
-        ("tiny", "bf16", (131, 163), (49, 73)),
-        ("tiny-ctx", "bf16", (153, 181), (52, 73)),
-        ("demo", "fp32", (403, 654), (91, 156)),
-        ("demo", "bf16", (479, 654), (109, 156)),
+        ("tiny", "fp32", (113, 163), (42, 75)),
+        ("tiny", "bf16", (131, 163), (50, 75)),
+        ("tiny-ctx", "bf16", (153, 181), (53, 75)),
+        ("demo", "fp32", (403, 654), (92, 158)),
+        ("demo", "bf16", (479, 654), (110, 158)),
     ],
 )
 def test_operations_that_compute_and_views_are_no_more(
@@ -88,11 +88,11 @@ def test_operations_that_compute_and_views_are_no_more(
 @pytest.mark.parametrize(
     ("name", "precision", "frame", "step"),
     [
-        ("tiny", "fp32", 200, 70),
-        ("tiny", "fp16", 251, 94),
-        ("tiny-ctx", "fp16", 272, 103),
-        ("demo", "fp32", 836, 170),
-        ("demo", "fp16", 1061, 224),
+        ("tiny", "fp32", 217, 74),
+        ("tiny", "fp16", 268, 98),
+        ("tiny-ctx", "fp16", 289, 107),
+        ("demo", "fp32", 853, 174),
+        ("demo", "fp16", 1078, 228),
     ],
 )
 def test_nodes_of_the_onnx_graph_are_no_more(

@@ -173,6 +173,7 @@ def test_list_as_json_has_all_facts(repository: Path) -> None:
         "inference_steps",
         "cfg_scale",
         "precision",
+        "conditioning",
         "accuracy",
     ]
     assert documents[0]["manifest"] == json.loads((repository / "nitrogen/1/manifest.json").read_text())

@@ -3,14 +3,18 @@
 import json
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from gateway.errors import ModelError, RequestError
+from gateway.protocol.messages import Previous
 from gateway.triton.facts import ModelFacts, facts_from_config
 from tests.paths import MODEL_CONFIG
+
+PREVIOUS = Previous(np.zeros((2, 21)), np.ones((2, 2)), np.zeros((2, 2)), delay=1)
 
 Change = Callable[[ModelConfig], None]
 
@@ -30,6 +34,33 @@ def test_the_original_config_is_a_contract_kept(config: ModelConfig) -> None:
     assert (facts.model, facts.horizon, facts.context_length, facts.games) == ("nitrogen", 18, 1, ())
     assert (facts.old_layout, facts.action_interleaving) == (False, False)
     assert (facts.inference_steps, facts.cfg_scale) == (16, 1.0)
+    assert facts.conditioning
+
+
+def without_conditioning(config: ModelConfig) -> ModelConfig:
+    """The config as a version before chunk conditioning has it."""
+    del config.input[4:]
+    del config.parameters["conditioning"]
+    return config
+
+
+def test_a_model_exported_before_chunk_conditioning_is_served(config: ModelConfig) -> None:
+    facts = facts_from_config(without_conditioning(config))
+    assert not facts.conditioning
+    assert facts.info(None)["conditioning"] is False
+    assert facts.conditioning_on(None) is None
+    with pytest.raises(RequestError, match="exported without chunk conditioning: export it again, or leave"):
+        facts.conditioning_on(PREVIOUS)
+
+
+def test_rows_to_fit_are_turned_into_the_models_layout(config: ModelConfig) -> None:
+    assert facts_from_config(config).info(None)["conditioning"] is True
+    for old_layout, column in (("false", -4), ("true", 0)):
+        config.parameters["old_layout"].string_value = old_layout
+        conditioning = facts_from_config(config).conditioning_on(PREVIOUS)
+        assert conditioning is not None
+        assert conditioning.previous[:3, column].tolist() == [1, 1, 0]
+        assert conditioning.weight[:2].tolist() == [1, pytest.approx(0.3678, abs=1e-3)]
 
 
 def test_info_has_what_the_old_clients_read(config: ModelConfig) -> None:
@@ -98,6 +129,8 @@ def _no_horizon(config: ModelConfig) -> None:
         (_parameter("context_length", "0"), ["context_length is '0'"]),
         (_parameter("context_length", "9" * 5000), ["context_length"]),
         (_parameter("cfg_scale", "nan"), ["cfg_scale is 'nan'"]),
+        (_parameter("conditioning", "false"), ["inputs", "previous_weight"]),
+        (_parameter("conditioning", "yes"), ["conditioning is 'yes'"]),
         (_parameter("old_layout", "True"), ["old_layout is 'True'"]),
         (_parameter("games", '["Zelda"]'), ["games", "null"]),
         (_parameter("games", "["), ["games"]),

@@ -10,6 +10,7 @@ from tritonclient.grpc import service_pb2
 
 from contract.tensors import FRAME_BYTES, FRAME_SHAPE
 from gateway.errors import ModelError
+from gateway.protocol.conditioning import Conditioning
 from gateway.protocol.messages import Frame
 from gateway.triton.facts import ModelFacts
 from gateway.triton.tensors import ModelInputs, RequestTemplate, ResponseReader
@@ -44,6 +45,7 @@ def ordinary(
     frames: list[bytes],
     game_id: int,
     noise: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    conditioning: Conditioning | None,
     request_id: str,
     timeout_us: int,
 ) -> service_pb2.ModelInferRequest:
@@ -55,13 +57,19 @@ def ordinary(
     if timeout_us:
         request.parameters["timeout"].int64_param = timeout_us
     unused = bytes(FRAME_BYTES) * (facts.context_length - len(frames))
-    none = [("previous", (1, *noise.shape)), ("previous_weight", (1, facts.horizon))]
+    shapes = ((1, facts.horizon, 25), (1, facts.horizon))
+    given = (
+        [bytes(4 * math.prod(shape)) for shape in shapes]
+        if conditioning is None
+        else [conditioning.previous.tobytes(), conditioning.weight.tobytes()]
+    )
+    previous = zip(("previous", "previous_weight"), ("FP32", "FP32"), shapes, given, strict=True)
     for name, datatype, shape, data in (
         ("frames", "UINT8", (1, facts.context_length, *FRAME_SHAPE), unused + b"".join(frames)),
         ("frame_count", "INT64", (1, 1), np.int64(len(frames)).tobytes()),
         ("game_id", "INT64", (1, 1), np.int64(game_id).tobytes()),
         ("noise", "FP32", (1, *noise.shape), noise.tobytes()),
-        *((name, "FP32", shape, bytes(4 * math.prod(shape))) for name, shape in none if facts.conditioning),
+        *(previous if facts.conditioning else ()),
     ):
         request.inputs.add(name=name, datatype=datatype, shape=shape)
         request.raw_input_contents.append(data)
@@ -81,7 +89,7 @@ def ordinary(
     request_id=st.text(st.characters(codec="utf-8"), max_size=300),
     timeout_us=st.integers(0, 2**63 - 1),
     seed=st.integers(0, 2**32),
-    conditioning=st.booleans(),
+    conditioning=st.sampled_from(["not taken", "not sent", "sent"]),
 )
 def test_a_request_is_the_one_that_protobuf_builds(
     horizon: int,
@@ -93,17 +101,20 @@ def test_a_request_is_the_one_that_protobuf_builds(
     request_id: str,
     timeout_us: int,
     seed: int,
-    conditioning: bool,
+    conditioning: str,
 ) -> None:
-    about = facts(horizon, context_length, version, model, conditioning=conditioning)
+    about = facts(horizon, context_length, version, model, conditioning=conditioning != "not taken")
     random = np.random.default_rng(seed)
     frames = [random.bytes(FRAME_BYTES) for _ in range(min(count, context_length))]
     noise = random.standard_normal((horizon, 25), dtype=np.float32)
+    sent = None
+    if conditioning == "sent":
+        sent = Conditioning(random.random((horizon, 25), np.float32), random.random(horizon, np.float32))
     message = RequestTemplate(about).message(
-        ModelInputs(frames, game_id, noise), request_id=request_id, timeout_us=timeout_us
+        ModelInputs(frames, game_id, noise, sent), request_id=request_id, timeout_us=timeout_us
     )
     parsed = service_pb2.ModelInferRequest.FromString(message)
-    assert parsed == ordinary(about, frames, game_id, noise, request_id, timeout_us)
+    assert parsed == ordinary(about, frames, game_id, noise, sent, request_id, timeout_us)
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
