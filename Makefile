@@ -28,7 +28,7 @@ FUZZ_SECONDS ?= 600
 REGISTRY ?=
 VERSION ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: demo serve web test test-docker test-mounts lint prose bench bench-gateway fuzz lock publish clean $(VENV)
+.PHONY: demo serve web test test-docker test-mounts lint prose docs bench bench-gateway fuzz lock publish clean $(VENV)
 
 demo: $(SERVING)
 	$(BIN)/python -m standalone --demo $(SERVE_FLAGS)
@@ -90,6 +90,10 @@ PATHS ?= .
 prose: $(DEVELOPING)
 	$(BIN)/codespell $(PATHS)
 	$(BIN)/python -m styles $(PATHS)
+
+# The pages that are written by programs.
+docs: $(DEVELOPING)
+	$(BIN)/python -m docs.generator
 
 bench: $(DEVELOPING)
 	$(BIN)/python -m benchmarks.export.formats

@@ -49,7 +49,7 @@ def _require_companions(settings: GatewaySettings) -> None:
     for field, needs in _marked(Needs):
         if getattr(settings, field) and not getattr(settings, needs.field):
             raise StartError(
-                f"{_flag(field)} means nothing without {_flag(needs.field)}: give both, or neither"
+                f"{flag_of(field)} means nothing without {flag_of(needs.field)}: give both, or neither"
             )
     if all(port.number(settings) is None for port in PORTS):
         *others, last = (port.flag for port in PORTS)
@@ -60,7 +60,7 @@ def _require_companions(settings: GatewaySettings) -> None:
     for field, _ in _marked(ExistingFile):
         path = getattr(settings, field)
         if path is not None and not path.is_file():
-            raise StartError(f"{_flag(field)} is {str(path)!r}, and there is no such file")
+            raise StartError(f"{flag_of(field)} is {str(path)!r}, and there is no such file")
 
 
 def _marked(kind: type[_Marker]) -> Iterator[tuple[str, _Marker]]:
@@ -71,27 +71,28 @@ def _marked(kind: type[_Marker]) -> Iterator[tuple[str, _Marker]]:
                 yield field, marker
 
 
-def _flag(field: str) -> str:
+def flag_of(field: str) -> str:
+    """Return a setting's flag."""
     return f"--{field.replace('_', '-')}"
 
 
 def _sentence(problem: Any, arguments: Sequence[str]) -> str:  # noqa: ANN401 - pydantic's own error record
     """Return the sentence for one of pydantic's errors: where the value came from, and what is allowed."""
     field = str(problem["loc"][0])
-    flag = _flag(field)
+    flag = flag_of(field)
     variable = f"{ENV_PREFIX}{field.upper()}"
     from_flag = any(word == flag or word.startswith(f"{flag}=") for word in arguments)
     named = variable if not from_flag and _in_environment(variable) else flag
     if isinstance(error := problem.get("ctx", {}).get("error"), PathError):
         return f"{named}: {error}"
-    return f"{named} is {str(problem['input'])[:100]!r}, but {_allowed(field)}"
+    return f"{named} is {str(problem['input'])[:100]!r}, but {allowed(field)}"
 
 
 def _in_environment(variable: str) -> bool:
     return any(name.upper() == variable for name in os.environ)
 
 
-def _allowed(field: str) -> str:
+def allowed(field: str) -> str:
     """Return what a field takes, in words made of its type's limits."""
     info = GatewaySettings.model_fields[field]
     if field in (told := dict(_marked(Takes))):

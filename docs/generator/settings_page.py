@@ -1,0 +1,136 @@
+"""The page docs/reference/settings.md."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from unittest.mock import patch
+
+import nitrogen_play.commands
+
+import export.__main__
+import gateway.__main__
+import standalone.__main__
+from docs.generator.rows import Row, example_rows, gateway_rows, parser_of, parser_rows
+from gateway.settings import ENV_PREFIX, GatewaySettings
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "reference" / "settings.md"
+
+_BEGINNING = """\
+# Settings
+
+Every flag and environment variable. `make docs` writes this page from the programs' own help.
+
+- A flag wins over its variable, a variable over the default. An empty variable counts as not set.
+- A wrong value stops the program at its start, with a sentence that names it and says what it takes.
+- A default that is not here is in the meaning, or there is none.
+"""
+
+# The subcommands that read flags.
+_EXPORT = ("list", "activate", "rollback")
+_GATEWAY = ("check", "keys", "render")
+_PLAY = ("replay",)
+
+_OTHERS = {
+    "HF_TOKEN, HF_TOKEN_PATH": "Token of the Hugging Face hub, or the file that holds it.",
+    "HF_ENDPOINT": "Address of another hub, such as a mirror.",
+    "HF_HUB_OFFLINE": "1: download nothing; take what is there.",
+    "HF_HOME, HF_HUB_CACHE": "Hugging Face's cache, which is searched before anything is downloaded.",
+    "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY": "The proxy for downloads, and the hosts that need none.",
+    "SSL_CERT_FILE": "Certificate authorities for downloads, as a PEM file.",
+    "CUDA_VISIBLE_DEVICES": "The GPUs that a program may see.",
+    "NITROGEN_TRITONSERVER": "`nitrogen-serve`: another tritonserver binary than the wheel's.",
+    "NITROGEN_CUDA_GRAPHS": "The graph engine in Triton: `auto`, or `off` for no CUDA graphs.",
+}
+
+
+def settings_page() -> str:
+    """Return the page's text."""
+    with patch.dict(os.environ, clear=True):  # a variable that is set here is not the default
+        parts = [_BEGINNING, *_serve(), *_export(), *_gateway(), *_play(), *_compose(), *_others()]
+    return "\n".join(parts)
+
+
+def _serve() -> list[str]:
+    return _program("nitrogen-serve", standalone.__main__.main)
+
+
+def _export() -> list[str]:
+    return _program("nitrogen-export", export.__main__.main, *_EXPORT)
+
+
+def _gateway() -> list[str]:
+    return [
+        "## nitrogen-gateway\n",
+        "`nitrogen-gateway settings` takes the same flags and says whether a gateway could start with them.\n"
+        "`nitrogen-gateway ready [HOST:PORT]` has no flags; by default it asks the gateway of\n"
+        "NITROGEN_HOST and NITROGEN_HTTP_PORT.\n",
+        _flags(gateway_rows()),
+        *_commands("nitrogen-gateway", gateway.__main__.main, *_GATEWAY),
+    ]
+
+
+def _play() -> list[str]:
+    return _program("nitrogen-play", nitrogen_play.commands.run, *_PLAY)
+
+
+def _program(program: str, main: Callable[[list[str]], object], *commands: str) -> list[str]:
+    """Return a program's own flags and those of its commands."""
+    flags = _flags(parser_rows(parser_of(main, [])))
+    return [f"## {program}\n", flags, *_commands(program, main, *commands)]
+
+
+def _commands(program: str, main: Callable[[list[str]], object], *commands: str) -> list[str]:
+    parts = []
+    for name in commands:
+        parser = parser_of(main, [name])
+        parts += [f"### {program} {name}\n", f"{parser.description}\n", _flags(parser_rows(parser))]
+    return parts
+
+
+def _compose() -> list[str]:
+    flags = {f"{ENV_PREFIX}{field.upper()}" for field in GatewaySettings.model_fields}
+    parts = [
+        "## Docker Compose\n",
+        "The variables of `.env`, in the order of `.env.example`. The gateway's variables are\n"
+        "explained above; they are here only where the stack has more to say.\n",
+    ]
+    for title, rows in example_rows(ROOT / ".env.example"):
+        heading, _, sentence = title.partition(". ")
+        parts += [f"### {heading}\n", *([f"{sentence}.\n"] if sentence else [])]
+        told = [row for row in rows if row.meaning]
+        if silent := {row.name for row in rows} - {row.name for row in told} - flags:
+            raise ValueError(f".env.example has no comment above {', '.join(sorted(silent))}")
+        table = [[f"`{row.name}`", _code(row.default), row.meaning] for row in told]
+        parts += [_table(("Variable", "Default", "Meaning"), table)] if table else []
+    return parts
+
+
+def _others() -> list[str]:
+    rows = [[", ".join(f"`{name}`" for name in names.split(", ")), text] for names, text in _OTHERS.items()]
+    return ["## Variables without a flag\n", _table(("Variable", "Meaning"), rows)]
+
+
+def _flags(rows: Iterable[Row]) -> str:
+    """Return a table of flags; the columns that no row fills are left out."""
+    table = [
+        [_code(row.name, ", "), _code(row.variable), row.takes, _code(row.default), row.meaning]
+        for row in rows
+    ]
+    heads = ("Flag", "Variable", "Takes", "Default", "Meaning")
+    kept = [index for index in range(len(heads)) if any(row[index] for row in table)]
+    return _table([heads[index] for index in kept], [[row[index] for index in kept] for row in table])
+
+
+def _code(text: str, between: str | None = None) -> str:
+    """Return a text, or each of its parts, as code; nothing for an empty one."""
+    parts = text.split(between) if between else [text]
+    return ", ".join(f"`{part}`" for part in parts if part)
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(heads)]
+    lines += [["---"] * len(lines[0]), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "".join(
+        f"| {' | '.join(cells)} |\n".replace("|  |", "| |").replace("|  |", "| |") for cells in lines
+    )
