@@ -46,11 +46,10 @@ def test_a_comment_is_about_the_variable_below_it(tmp_path: Path) -> None:
         "# About the file.\n\n# --- One -----\n\n# About A,\n# over two lines.\n#A=1\n#B=\n\n"
         "# --- Two -----\n#C=x y\n"
     )
-    sections = [
-        (title, [(row.name, row.default, row.meaning) for row in rows])
-        for title, rows in example_rows(example)
-    ]
-    assert sections == [
-        ("One", [("A", "1", "About A, over two lines."), ("B", "", "")],
+    sections = {
+        title: [(row.name, row.default, row.meaning) for row in rows] for title, rows in example_rows(example)
+    }
+    assert sections == {
+        "One": [("A", "1", "About A, over two lines."), ("B", "", "")],
         "Two": [("C", "x y", "")],
     }
