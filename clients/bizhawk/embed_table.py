@@ -1,6 +1,6 @@
 """Put clients/consoles.toml into nitrogen.lua: `python clients/bizhawk/embed_table.py`.
 
-EmuHawk's script is one file, so it carries its own copy of the table.
+EmuHawk's script is a single file, so it has its own copy of the table.
 """
 
 import tomllib
@@ -65,7 +65,7 @@ def _lua(value: object) -> str:
 
 
 def main() -> None:
-    """Write the script anew."""
+    """Rewrite the script."""
     with TABLE.open("rb") as file:
         table = tomllib.load(file)
     SCRIPT.write_text(embedded(SCRIPT.read_text("utf-8"), table), "utf-8")

@@ -1,30 +1,30 @@
 -- NitroGen plays the game that runs in EmuHawk (BizHawk 2.9 and newer, Windows and Linux).
 --
 -- Start EmuHawk with --socket_ip=GATEWAY --socket_port=5556, open a game, and open this file in Tools > Lua Console.
--- README.md beside this file says more. What can be changed:
+-- README.md beside this file says more. You can change these options:
 
 local OPTIONS = {
-  take_over_key = "Home", -- press it to play yourself, and again to let the model play; a name of EmuHawk's input.get
+  take_over_key = "Home", -- press it to play yourself, and again to let the model play; named as in EmuHawk's input.get
   allow_menu = false, -- true: the model may press Start and Select
-  frames_per_step = 1, -- for how many frames each step of an answer is held
-  steps_per_answer = 0, -- play only the first steps of each answer, which asks more often; 0: all of them
+  frames_per_step = 1, -- hold each step of an answer for this many frames
+  steps_per_answer = 0, -- play only this many steps of each answer, to ask more often; 0: all of them
 
-  resize_mode = nil, -- "pad", "crop" or "stretch"; nil: what the table below has for the console
+  resize_mode = nil, -- "pad", "crop" or "stretch"; nil: as the table below says for the console
   game = nil, -- for models that know games: a name or an id
   model = nil, -- a model's name; nil: the gateway's default
   seed = nil, -- a number: the same picture gets the same actions
-  noise = "fresh", -- { memory = 0.9 }: an answer resembles the one before it more; from 0 (not at all) to 1 (most)
+  noise = "fresh", -- { memory = 0.9 }: the model changes its mind less often; 0: as "fresh", 1: the least
   token_file = nil, -- a file that holds the token, where the gateway wants one
 
-  console = nil, -- a name from the table below, for instance "psx_digital"; nil: by the running game
-  buttons = {}, -- other buttons, for instance { A = { "EAST" }, B = { "SOUTH" } }
-  y_is_up = false, -- true for models whose sticks are positive upwards; those that are known are not
+  console = nil, -- a name from the table below, for instance "psx_digital"; nil: chosen by the running game
+  buttons = {}, -- a different mapping, for instance { A = { "EAST" }, B = { "SOUTH" } }
+  y_is_up = false, -- true: the model's sticks are positive upwards; no known model has this
   player = 1, -- which controller
 
-  timeout_ms = 6000, -- give up an answer after this; above the gateway's --tcp-deadline-s
-  retry_frames = 300, -- after a lost connection: the frames until the next try
-  error_frames = 60, -- after an error that the gateway answered: the same
-  text_x = 4, -- where the script says what it does, in pixels of the window
+  timeout_ms = 6000, -- how long to wait for an answer; keep it above the gateway's --tcp-deadline-s
+  retry_frames = 300, -- frames until the next try after the connection was lost
+  error_frames = 60, -- frames until the next try after an error from the gateway
+  text_x = 4, -- where the script's own text is, in pixels of the window
   text_y = 4,
 }
 
@@ -238,9 +238,9 @@ local COLUMNS = {
 
 local model_plays = true
 local key_was_down = false
-local fresh = true -- the model has not seen the game, or not what came before
+local fresh = true -- the model has to forget the frames that it has seen
 local connected = false
-local worked = false -- the connection has given an answer
+local worked = false -- an answer has come on this connection
 local pad = nil -- the running game's controller, as the model plays it
 local answers = 0
 local latency = ""
@@ -256,7 +256,7 @@ local function decode_string(text, at)
   local parts, from = {}, at + 1
   while true do
     local stop = text:find('["\\]', from)
-    if not stop then error("a text without an end") end
+    if not stop then error("a string does not end") end
     parts[#parts + 1] = text:sub(from, stop - 1)
     if text:sub(stop, stop) == '"' then return table.concat(parts), stop + 1 end
     local escape = text:sub(stop + 1, stop + 1)
@@ -279,7 +279,7 @@ local function decode_items(text, at, close, read_item)
     if after == "," then
       at = text:match("^%s*()", at + 1)
     elseif after ~= close then
-      error("no comma where one must be")
+      error("a comma is missing")
     end
   end
   return items, at + 1
@@ -303,10 +303,10 @@ function decode_value(text, at)
   elseif first == '"' then
     return decode_string(text, at)
   end
-  local word = text:match("^[%w%+%-%.]+", at) or error("no JSON")
+  local word = text:match("^[%w%+%-%.]+", at) or error("not JSON")
   if word == "true" or word == "false" then return word == "true", at + #word end
   if word == "null" then return nil, at + #word end
-  return tonumber(word) or error("no JSON"), at + #word
+  return tonumber(word) or error("not JSON"), at + #word
 end
 
 local function quoted(text)
@@ -322,7 +322,7 @@ local function contains(list, wanted)
   return false
 end
 
--- The first of the names that the core's controller has, or nil.
+-- Return the first of the names that the core's controller has, or nil.
 local function real_name(names, controller)
   for _, name in ipairs(names) do
     local numbered = "P" .. OPTIONS.player .. " " .. name
@@ -332,7 +332,7 @@ local function real_name(names, controller)
   return nil
 end
 
--- A console's table with the core's own names in it: { console, buttons, axes }.
+-- Return a console's table with the core's own names in it: { console, buttons, axes }.
 local function fitted(console, controller)
   local fit = { console = console, buttons = {}, axes = {} }
   for _, button in ipairs(console.buttons) do
@@ -348,8 +348,8 @@ local function fitted(console, controller)
   return fit
 end
 
--- What is wrong with the option `buttons` for a console, or nil.
-local function slip(console)
+-- Return the mistake in the option `buttons` for a console, or nil.
+local function mistake(console)
   local known = {}
   for _, button in ipairs(console.buttons) do
     known[button.name] = true
@@ -365,7 +365,7 @@ local function slip(console)
   return nil
 end
 
--- The controller of the running game, or nil and why there is none.
+-- Return the controller of the running game, or nil and the reason.
 local function find_pad()
   local system = emu.getsystemid()
   if system == "NULL" then return nil, "open a game" end
@@ -374,7 +374,7 @@ local function find_pad()
     if OPTIONS.console == console.name or not OPTIONS.console and contains(console.systems, system) then
       local fit = fitted(console, controller)
       if #fit.buttons > 0 and (OPTIONS.console or #fit.axes == #console.axes) then
-        local why = slip(console)
+        local why = mistake(console)
         return not why and fit or nil, why
       end
     end
@@ -394,7 +394,7 @@ local function axis_value(axis, position)
   return math.floor(axis.rest + math.abs(position) * (far - axis.rest) + 0.5)
 end
 
--- One step of a reply as what joypad.set and joypad.setanalog take.
+-- Return one step of a reply in the form that joypad.set and joypad.setanalog take.
 local function pressed(pred, step)
   local y_sign = OPTIONS.y_is_up and -1 or 1
   local left, right = pred.j_left[step], pred.j_right[step]
@@ -417,7 +417,7 @@ local function pressed(pred, step)
   return buttons, axes
 end
 
--- Buttons are the player's again with the next frame; sticks stay where they were put until they are let go.
+-- Give the sticks back: they stay where they were put, while buttons are the player's again at the next frame.
 local function let_go()
   local axes = {}
   for _, fit in ipairs(pad and pad.axes or {}) do
@@ -435,13 +435,13 @@ local function show(color, ...)
   end
 end
 
--- To the Lua Console, where it can be read whole; only what is new.
+-- Write a line to the Lua Console, which shows all of it, unless it is the same as the last one.
 local function log(text)
   if text ~= logged then console.log("NitroGen: " .. text) end
   logged = text
 end
 
--- Let one frame pass; the take-over key counts when it goes down.
+-- Let one frame pass. The take-over key counts when it goes down.
 local function next_frame()
   emu.frameadvance()
   local is_down = input.get()[OPTIONS.take_over_key] == true
@@ -452,7 +452,7 @@ local function next_frame()
   key_was_down = is_down
 end
 
--- Let the player play while something is in the way.
+-- Let the player play until the next try.
 local function wait(frames, text)
   let_go()
   for frame = frames, 1, -1 do
@@ -464,7 +464,7 @@ end
 
 -- The gateway -----------------------------------------------------------------------------------------------------
 
--- Stop, and doubt the port as long as no answer has come by it.
+-- Raise an error, which questions the port until an answer has come from it.
 local function lost(why)
   local doubt = string.format("; is %d its TCP port (usually 5556)?", comm.socketServerGetPort())
   error(why .. (answers > 0 and "" or doubt), 0)
@@ -474,7 +474,7 @@ local function send(text)
   if comm.socketServerSend(text) <= 0 then lost("the connection is lost") end
 end
 
--- Whether a reply's actions are a row for each of some steps, of 2, 2 and 21 numbers.
+-- Return whether a reply has actions for one step or more: rows of 2, 2 and 21 numbers.
 local function is_playable(pred)
   if type(pred) ~= "table" or type(pred.buttons) ~= "table" or #pred.buttons == 0 then return false end
   for name, width in pairs({ j_left = 2, j_right = 2, buttons = #COLUMNS }) do
@@ -489,17 +489,15 @@ local function is_playable(pred)
   return true
 end
 
--- The next reply. EmuHawk forgets the timeout with each connection that it makes, also by itself.
+-- Return the next reply. EmuHawk forgets the timeout whenever it connects, which it also does by itself.
 local function receive()
   comm.socketServerSetTimeout(OPTIONS.timeout_ms)
   local text = comm.socketServerResponse()
-  if not text or text == "" then
-    lost("no answer came")
-  end
+  if not text or text == "" then lost("no answer came") end
   local reply = decode_value(text, 1)
-  if type(reply) ~= "table" or not reply.status then error("an answer is not the gateway's: " .. text:sub(1, 60), 0) end
+  if type(reply) ~= "table" or not reply.status then error("the answer is not a gateway's: " .. text:sub(1, 60), 0) end
   if reply.status == "ok" and reply.pred ~= nil and not is_playable(reply.pred) then
-    return { status = "error", message = "an answer's actions cannot be played: " .. text:sub(1, 60) }
+    return { status = "error", message = "the answer's actions cannot be played: " .. text:sub(1, 60) }
   end
   return reply
 end
@@ -519,12 +517,12 @@ local function options_command(console)
   return "{" .. table.concat(fields, ", ") .. "}"
 end
 
--- A connection of this script's own, whose options and frames are nobody else's.
+-- Connect again, so that no options or frames of another script are on the connection.
 local function connect()
   comm.socketServerSetPort(comm.socketServerGetPort())
   if OPTIONS.token_file then
     local file = io.open(OPTIONS.token_file)
-    if not file then error("token_file cannot be read: " .. OPTIONS.token_file, 0) end
+    if not file then error("the token_file cannot be read: " .. OPTIONS.token_file, 0) end
     local token = file:read("l") or ""
     file:close()
     send('{"type": "hello", "token": ' .. quoted(token) .. "}")
@@ -533,8 +531,8 @@ local function connect()
   end
 end
 
--- Send the screen, with the options before it, and return the reply. EmuHawk may have connected anew by itself to send
--- the screen, and the options are lost then: the first reply tells, because it has actions in it.
+-- Send the options and the screen, and return the reply. EmuHawk may have connected again by itself to send the screen,
+-- and then the options are lost: the first reply shows it, because it has actions in it.
 local function ask()
   if not connected then connect() end
   connected = true
@@ -551,18 +549,18 @@ local function ask()
     if reply.status ~= "ok" then
       problem = problem or reply
     elseif reply.pred and number <= #commands then
-      error("the connection was made anew", 0)
+      error("EmuHawk had to connect again", 0)
     elseif reply.pred and not problem then
       fresh = false
       return reply
     end
   end
-  return problem or error("an answer without actions", 0)
+  return problem or error("the answer has no actions", 0)
 end
 
 local function measured(reply, began)
   local parts = {}
-  -- Windows' clock counts while one waits; Linux' counts only work.
+  -- On Windows os.clock counts the time spent waiting, on Linux only that of the processor.
   if package.config:sub(1, 1) == "\\" then
     parts[1] = string.format("answered in %.0f ms", (os.clock() - began) * 1000)
   end
@@ -584,12 +582,8 @@ local function play(reply)
     for _ = 1, OPTIONS.frames_per_step * (reply["repeat"] or 1) do
       joypad.set(buttons)
       if next(axes) then joypad.setanalog(axes) end
-      show(
-        "lime",
-        string.format("NitroGen plays: step %d of %d, answer %d", step, steps, answers),
-        latency,
-        OPTIONS.take_over_key .. ": play yourself"
-      )
+      local title = string.format("NitroGen plays: step %d of %d, answer %d", step, steps, answers)
+      show("lime", title, latency, OPTIONS.take_over_key .. ": play yourself")
       next_frame()
       if not model_plays then return end
     end
@@ -615,7 +609,7 @@ local function turn()
   if not done then
     connected = false
     log("no connection to the gateway at " .. comm.socketServerGetInfo() .. ": " .. tostring(reply))
-    -- A connection that worked may only have been too old: the first try anew is at once.
+    -- A connection that worked may only have been idle for too long: try again at once.
     if not worked then wait(OPTIONS.retry_frames, "no connection to the gateway: " .. tostring(reply)) end
     worked = false
   elseif reply.status ~= "ok" then
@@ -625,7 +619,7 @@ local function turn()
     worked = true
     answers = answers + 1
     latency = measured(reply, began)
-    log("playing " .. pad.console.title .. " by " .. comm.socketServerGetInfo())
+    log("playing " .. pad.console.title .. " through " .. comm.socketServerGetInfo())
     play(reply)
   end
 end

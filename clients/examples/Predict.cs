@@ -1,4 +1,4 @@
-// Ask a NitroGen gateway for the actions to one picture. .NET 6 or newer, or Mono; no packages.
+// Ask a NitroGen gateway for the actions for one picture. .NET 6 or newer, or Mono; no packages.
 //
 //     dotnet new console -o predict && cp Predict.cs predict/Program.cs
 //     dotnet run --project predict -- FILE [HOST [PORT]]
@@ -17,7 +17,7 @@ using System.Runtime.Serialization.Json;
 using System.Text;
 using System.Threading;
 
-// A reply, as the JSON's names say. .NET's System.Text.Json would do as well; Mono has this one.
+// A reply, under its names in JSON. System.Text.Json would do as well, but Mono lacks it.
 [DataContract]
 public class Reply
 {
@@ -45,11 +45,11 @@ public static class Predict
     const int Tries = 3;
     const int LongestReply = 65536; // bytes; a gateway's are much shorter
 
-    // Opens a connection. A game keeps it: what the model has seen before belongs to it.
+    // Connects. A game keeps its connection, to which the model's memory belongs.
     static TcpClient Connect(string host, int port) =>
         new TcpClient(host, port) { NoDelay = true, SendTimeout = TimeoutMs, ReceiveTimeout = TimeoutMs };
 
-    // Sends one picture; the reply's line. Throws IOException when the connection is lost, or the time is over.
+    // Sends one picture and returns the reply's line. Throws IOException if the connection is lost or time is up.
     static byte[] Ask(TcpClient connection, byte[] image)
     {
         byte[] header = Encoding.ASCII.GetBytes("{\"type\": \"predict\", \"len\": " + image.Length + "}\n");
@@ -69,7 +69,7 @@ public static class Predict
         return line.ToArray().TakeWhile(letter => letter != '\n').ToArray(); // a gateway sends nothing after it
     }
 
-    // The first step of a chunk of actions, as text.
+    // Returns the first step of a chunk of actions as text.
     static string FirstStep(Chunk chunk)
     {
         var pressed = ButtonNames.Where((name, column) => chunk.Buttons[0][column] == 1).DefaultIfEmpty("none");
@@ -80,7 +80,7 @@ public static class Predict
             $"  right stick   {stick(chunk.Right[0])}";
     }
 
-    // Prints what a reply's line says; the exit status.
+    // Prints what a reply's line says, and returns the exit status.
     static int Show(byte[] line, string server)
     {
         try
@@ -96,7 +96,7 @@ public static class Predict
             Console.Error.WriteLine("the gateway says: " + reply.Message);
             return 1;
         }
-        catch (Exception) // the reader throws whatever it meets, and rows may be missing
+        catch (Exception) // the reader throws many kinds, and rows may be missing
         {
             var begins = Encoding.ASCII.GetString(line, 0, Math.Min(60, line.Length)).TrimEnd();
             begins = new string(begins.Select(letter => letter >= ' ' && letter <= '~' ? letter : '?').ToArray());
@@ -105,7 +105,7 @@ public static class Predict
         }
     }
 
-    // Asks, again after a lost connection; the exit status.
+    // Asks, and tries again if the connection is lost; returns the exit status.
     public static int Main(string[] words)
     {
         ushort port = 5556;

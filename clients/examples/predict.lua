@@ -1,4 +1,4 @@
--- Ask a NitroGen gateway for the actions to one picture. Lua 5.1 to 5.4 with luasocket.
+-- Ask a NitroGen gateway for the actions for one picture. Lua 5.1 to 5.4 with luasocket.
 --
 --     lua predict.lua FILE [HOST [PORT]]
 --
@@ -17,7 +17,7 @@ local TIMEOUT_S = 10 -- the gateway answers within 4 s, if need be with an error
 local TRIES = 3
 local MAX_REPLY = 65536 -- bytes; a gateway's are much shorter
 
--- A connection, or nil and why. A game keeps it: what the model has seen before belongs to it.
+-- Connect; nil and the reason if that fails. A game keeps its connection, to which the model's memory belongs.
 local function connect(host, port)
   local tcp = socket.tcp()
   tcp:settimeout(TIMEOUT_S)
@@ -29,7 +29,7 @@ local function connect(host, port)
   return tcp
 end
 
--- Sends one picture; the reply's line, or nil and why.
+-- Send one picture and return the reply's line, or nil and the reason.
 local function ask(tcp, image)
   local header = string.format('{"type": "predict", "len": %d}\n', #image)
   local sent, why = tcp:send(header .. image)
@@ -45,8 +45,8 @@ local function ask(tcp, image)
   return table.concat(bytes)
 end
 
--- The first step's numbers of a part of the reply: "buttons", "j_left" or "j_right". The gateway writes JSON
--- without blanks and exponents, so that patterns are enough to read it. An error where there are none.
+-- Return the first step's numbers of a part of the reply: "buttons", "j_left" or "j_right". The gateway writes JSON
+-- without blanks and exponents, so patterns are enough to read it. Raises an error if there are no numbers.
 local function first_step(reply, part)
   local numbers = {}
   for number in reply:match('"' .. part .. '":%[%[([-%d.,]+)%]'):gmatch("[^,]+") do
@@ -55,7 +55,7 @@ local function first_step(reply, part)
   return numbers
 end
 
--- A chunk's first step, as text.
+-- Return a chunk's first step as text.
 local function described(reply)
   local pressed = {}
   for column, value in ipairs(first_step(reply, "buttons")) do
@@ -70,7 +70,7 @@ local function described(reply)
   }, "\n")
 end
 
--- Prints what a reply's line says; the exit status.
+-- Print what a reply's line says, and return the exit status.
 local function show(reply, server)
   if reply:find('^{"status":"ok"') then
     local is_whole, text = pcall(described, reply)
@@ -89,7 +89,7 @@ local function show(reply, server)
   return 2
 end
 
--- Asks, again after a lost connection; the exit status.
+-- Ask, and try again if the connection is lost; return the exit status.
 local function main(path, host, port)
   local file, problem = io.open(path, "rb")
   local image

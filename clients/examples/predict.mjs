@@ -1,4 +1,4 @@
-// Ask a NitroGen gateway for the actions to one picture. Node 18 or newer, no packages.
+// Ask a NitroGen gateway for the actions for one picture. Node 18 or newer, no packages.
 //
 //     node predict.mjs FILE [HOST [PORT]]
 //
@@ -17,7 +17,7 @@ const TIMEOUT_MS = 10_000; // the gateway answers within 4 s, if need be with an
 const TRIES = 3;
 const MAX_REPLY = 65_536; // characters; a gateway's are much shorter
 
-// A connection. A game keeps it: what the model has seen before belongs to it.
+// Connects. A game keeps its connection, to which the model's memory belongs.
 async function connect(host, port) {
   const socket = createConnection({ host, port, noDelay: true });
   await inTime(socket, once(socket, "connect")); // throws when nobody listens
@@ -25,14 +25,14 @@ async function connect(host, port) {
   return { socket, replies: lines(socket) };
 }
 
-// What is awaited; after a while the socket is destroyed, which ends the waiting with an error.
+// Awaits a promise. After a while it destroys the socket, which ends the wait with an error.
 async function inTime(socket, promise) {
   const late = () => socket.destroy(new Error(`no whole answer came within ${TIMEOUT_MS} ms`));
   const timer = setTimeout(late, TIMEOUT_MS);
   return promise.finally(() => clearTimeout(timer));
 }
 
-// The lines that come. One that is too long is cut, and ends the reading.
+// Yields the lines that come. A line that is too long is cut, and is the last one.
 async function* lines(socket) {
   let text = "";
   for await (const chunk of socket) {
@@ -45,7 +45,7 @@ async function* lines(socket) {
   }
 }
 
-// Sends one picture; the reply's line. Throws when the connection is lost.
+// Sends one picture and returns the reply's line. Throws when the connection is lost.
 async function ask({ socket, replies }, image) {
   const header = JSON.stringify({ type: "predict", len: image.length });
   socket.write(Buffer.concat([Buffer.from(`${header}\n`), image]));
@@ -54,7 +54,7 @@ async function ask({ socket, replies }, image) {
   return line;
 }
 
-// The first step of a chunk of actions, as text.
+// Returns the first step of a chunk of actions as text.
 function firstStep(pred) {
   const pressed = BUTTONS.filter((_, column) => pred.buttons[0][column] === 1);
   const stick = ([x, y]) => `x ${x.toFixed(3)}, y ${y.toFixed(3)}`;
@@ -66,7 +66,7 @@ function firstStep(pred) {
   ].join("\n");
 }
 
-// Prints what a reply's line says; the exit status.
+// Prints what a reply's line says, and returns the exit status.
 function show(line, server) {
   try {
     const reply = JSON.parse(line);
@@ -83,7 +83,7 @@ function show(line, server) {
   }
 }
 
-// Asks, again after a lost connection; the exit status.
+// Asks, and tries again if the connection is lost; returns the exit status.
 async function main(file, host = "127.0.0.1", port = "5556") {
   let image;
   try {

@@ -1,4 +1,4 @@
-"""Ask a NitroGen gateway for the actions to one picture. Python 3.8 or newer, nothing to install.
+"""Ask a NitroGen gateway for the actions for one picture. Python 3.8 or newer, nothing to install.
 
     python predict.py FILE [HOST [PORT]]
 
@@ -24,12 +24,12 @@ MAX_REPLY = 65_536  # bytes; a gateway's are much shorter
 
 
 def connect(host: str, port: int) -> socket.socket:
-    """Open a connection. A game keeps it: what the model has seen before belongs to it."""
+    """Connect. A game keeps its connection, to which the model's memory belongs."""
     return socket.create_connection((host, port), timeout=TIMEOUT_S)
 
 
 def ask(connection: socket.socket, image: bytes) -> bytes:
-    """Send one picture; the reply's line. Raises OSError when the connection is lost, or the time is over."""
+    """Send one picture and return the reply's line. Raises OSError if the connection is lost or time is up."""
     header = json.dumps({"type": "predict", "len": len(image)})
     connection.sendall(header.encode() + b"\n" + image)
     line, deadline = b"", time.monotonic() + TIMEOUT_S
@@ -44,7 +44,7 @@ def ask(connection: socket.socket, image: bytes) -> bytes:
 
 
 def first_step(pred: dict) -> str:
-    """The first step of a chunk of actions, as text."""
+    """Return the first step of a chunk of actions as text."""
     pressed = [BUTTONS[column] for column, value in enumerate(pred["buttons"][0]) if value]
     lines = [
         f"{len(pred['buttons'])} steps; the first:",
@@ -56,7 +56,7 @@ def first_step(pred: dict) -> str:
 
 
 def show(line: bytes, server: str) -> int:
-    """Print what a reply's line says; the exit status."""
+    """Print what a reply's line says, and return the exit status."""
     try:
         reply = json.loads(line)
         if reply["status"] == "ok":
@@ -71,7 +71,7 @@ def show(line: bytes, server: str) -> int:
 
 
 def main(file: str, host: str = "127.0.0.1", port: str = "5556") -> int:
-    """Ask, again after a lost connection; the exit status."""
+    """Ask, and try again if the connection is lost; return the exit status."""
     try:
         image = Path(file).read_bytes()
     except OSError as error:

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Ask a NitroGen gateway for the actions to one picture. bash 4 or newer; by nc, or without it by bash's /dev/tcp.
+# Ask a NitroGen gateway for the actions for one picture. bash 4 or newer; uses nc, or bash's /dev/tcp without it.
 #
 #     bash predict.sh FILE [HOST [PORT]]
 #
 # FILE: a PNG, JPEG, BMP or WebP picture, or 196,608 bytes of raw RGB (256x256, row by row).
 
-LC_ALL=C     # an answer is bytes, whatever it is
-trap '' PIPE # writing to a lost connection is an error like others, not the end of the script
+LC_ALL=C     # an answer is bytes, not text
+trap '' PIPE # writing to a lost connection fails, and does not end the script
 
 BUTTONS=(BACK DPAD_DOWN DPAD_LEFT DPAD_RIGHT DPAD_UP EAST GUIDE LEFT_SHOULDER LEFT_THUMB LEFT_TRIGGER NORTH
   RIGHT_BOTTOM RIGHT_LEFT RIGHT_RIGHT RIGHT_SHOULDER RIGHT_THUMB RIGHT_TRIGGER RIGHT_UP SOUTH START WEST)
@@ -14,13 +14,13 @@ TIMEOUT_S=10 # the gateway answers within 4 s, if need be with an error
 TRIES=3
 MAX_REPLY=65536 # bytes; a gateway's are much shorter
 
-# The bytes of a request for one picture.
+# Prints the bytes of a request for one picture.
 request() {
   printf '{"type": "predict", "len": %d}\n' "$(wc -c < "$1")" && cat "$1"
 }
 
 # Sends one picture and puts the reply's line into `reply`; fails when the connection is lost. A game keeps its
-# connection, since what the model has seen before belongs to it: with /dev/tcp, leave 3 open.
+# connection, to which the model's memory belongs: with /dev/tcp, leave 3 open.
 ask() {
   local nc='' status
   if command -v nc; then
@@ -35,14 +35,14 @@ ask() {
   return "$status"
 } &> /dev/null
 
-# The first step's numbers of a part of the reply ("buttons", "j_left", "j_right"), with blanks between them; fails
-# where there are none.
+# Prints the first step's numbers of a part of the reply ("buttons", "j_left", "j_right"), with blanks between them;
+# fails without any.
 first_step() {
   local pattern="\"$1\":\[\[([0-9.,-]+)\]"
   [[ $reply =~ $pattern ]] && echo "${BASH_REMATCH[1]//,/ }"
 }
 
-# Prints the first step of a chunk of actions; fails where there is none.
+# Prints the first step of a chunk of actions; fails without one.
 show() {
   local pressed=() column=0 buttons left right value steps x y
   buttons=$(first_step buttons) && left=$(first_step j_left) && right=$(first_step j_right) || return 1

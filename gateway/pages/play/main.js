@@ -39,7 +39,7 @@ const connection = new Connection(address(), (isOpen, why) => {
   const lost = why === null ? `No connection to ${location.host}` : `The server says: ${why}`;
   problem("connection", isOpen ? null : `${lost}. Trying again.`);
   if (!isOpen) return;
-  player.begin();
+  player.connected();
   model.ask();
 });
 

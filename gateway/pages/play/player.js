@@ -1,6 +1,6 @@
 // Plays a game: pictures to the model, its chunks to the game, or the player's own keys instead.
 
-import { MENU_BUTTONS, predOf, row, rowsOf } from "./common/gamepad.js";
+import { MENU_BUTTONS, held, predOf, row, rowsOf } from "./common/gamepad.js";
 import { ConnectionLostError } from "./connection.js";
 import { ChunkSchedule } from "./schedule.js";
 
@@ -50,6 +50,13 @@ export class Player {
     this.delays = [];
   }
 
+  /** Begin on a new connection, about whose delays nothing is known. */
+  connected() {
+    this.schedule = new ChunkSchedule(this.schedule.ticksPerRow);
+    this.delays = [];
+    this.begin();
+  }
+
   /** Play this game from now on. */
   play(game) {
     this.game?.close();
@@ -84,7 +91,7 @@ export class Player {
 
   pause(isPaused) {
     this.isPaused = isPaused;
-    this.schedule.breakOff();
+    this.schedule.breakOff(this.tick);
   }
 
   takeOver() {
@@ -103,7 +110,7 @@ export class Player {
 
   frame(now) {
     const passed = now - (this.last ?? now);
-    if (passed > ASLEEP_MS) this.schedule.breakOff();
+    if (passed > ASLEEP_MS) this.schedule.breakOff(this.tick);
     this.last = now;
     this.owed = (this.owed ?? 0) + Math.min(passed, MAX_CATCH_UP_MS);
     const { pad, isTouched } = this.inputs.read();
@@ -144,6 +151,7 @@ export class Player {
     this.game.press(pad);
     const beganAgain = this.game.step();
     this.tick += 1;
+    if (opensMenu(pad)) this.schedule.breakOff(this.tick);
     if (this.game.canPress) this.played.rows.push({ by: this.by, ...pad });
     if (this.played.rows.length >= PLAYED_AT_ONCE) this.tellPlayed();
     if (beganAgain) this.begin();
@@ -185,7 +193,7 @@ export class Player {
 
   answered(reply, tick, tookMs) {
     if (reply.status !== "ok") {
-      this.schedule.breakOff();
+      this.schedule.breakOff(this.tick);
       this.notBefore = performance.now() + BETWEEN_TRIES_MS;
       this.seen.problem(reply.message);
       return;
@@ -219,6 +227,11 @@ export class Player {
     if (!rows.length) return;
     this.connection.request({ type: "played", tick, rows }).catch(ignoreLoss);
   }
+}
+
+function opensMenu(pad) {
+  const names = held(pad);
+  return MENU_BUTTONS.some((name) => names.has(name));
 }
 
 function ignoreLoss(error) {

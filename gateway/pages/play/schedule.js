@@ -19,7 +19,8 @@ export class ChunkSchedule {
     this.first = 0;
     this.delays = []; // of the last answers, in ticks
     this.usualDelays = []; // the same without the very first, which may have waited for the model to load
-    this.isUnbroken = false;
+    this.pictured = 0;
+    this.brokenAt = 0;
   }
 
   /** Change over to a chunk that answers the picture of tick `pictured`; `delay`: ticks that the answer took. */
@@ -28,8 +29,8 @@ export class ChunkSchedule {
     const late = Math.min(Math.floor(age / this.ticksPerRow), rows.length - 1);
     if (this.delays.length) this.usualDelays = [...this.usualDelays, delay].slice(-REMEMBERED_DELAYS);
     this.delays = [...this.delays, delay].slice(-REMEMBERED_DELAYS);
-    this.isUnbroken = true;
     this.rows = rows;
+    this.pictured = pictured;
     this.first = now - late * this.ticksPerRow - (age % this.ticksPerRow);
   }
 
@@ -37,20 +38,21 @@ export class ChunkSchedule {
   clear() {
     this.rows = [];
     this.first = 0;
+    this.brokenAt = 0;
   }
 
-  /** Play the chunk on, but let the next one not follow from it: something came between, such as a pause. */
-  breakOff() {
-    this.isUnbroken = false;
+  /** Let no chunk follow from one that answers an older picture than this tick's: a pause, say, came between. */
+  breakOff(now) {
+    this.brokenAt = now;
   }
 
   /**
-   * What the chunk still has to press from a tick on, and how many of these rows will have been pressed when the
-   * answer to this tick's picture is there: {rows, delay}. Null when the next chunk has nothing to follow.
+   * The rows that the chunk still has to press from a tick on, and how many of them will have been pressed when the
+   * answer to this tick's picture arrives: {rows, delay}. Null when the next chunk has nothing to follow.
    */
   toFollow(now) {
     const { index } = this.due(now);
-    if (index < 0 || !this.isUnbroken || !this.usualDelays.length) return null;
+    if (index < 0 || this.pictured < this.brokenAt || !this.usualDelays.length) return null;
     return { rows: this.rows.slice(index), delay: Math.ceil(Math.max(...this.usualDelays) / this.ticksPerRow) };
   }
 

@@ -163,7 +163,7 @@ def test_options_that_are_lost_with_a_connection_are_noticed_and_sent_again(tiny
     with CutOnce(tiny_stack.tcp_port) as sockets:
         bizhawk = started(sockets)
         bizhawk.run(1)
-        assert "the connection was made anew" in bizhawk.frames[0].texts[0]
+        assert "EmuHawk had to connect again" in bizhawk.frames[0].texts[0]
         assert_plays_on(bizhawk, tiny_stack)
         assert sockets.connections == 4  # EmuHawk's first, the script's, EmuHawk's again, the script's again
 

@@ -74,7 +74,7 @@ def test_each_console_gets_the_models_buttons_frame_by_frame(
     ]
     assert played(bizhawk) == expected
     assert len({frozenset(held) for held, _ in expected}) > 3
-    assert bizhawk.log == [f"NitroGen: playing {console['title']} by 127.0.0.1:{tiny_stack.tcp_port}"]
+    assert bizhawk.log == [f"NitroGen: playing {console['title']} through 127.0.0.1:{tiny_stack.tcp_port}"]
 
 
 @pytest.mark.parametrize("core", CORES)
