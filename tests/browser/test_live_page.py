@@ -136,7 +136,7 @@ def test_names_and_errors_are_shown_as_text(browser: Browser, tiny_stack: Stack)
     with hostile_player(tiny_stack), looking(browser, tiny_stack.http_port) as opened:
         opened.wait_for_text("#players", f"game {HOSTILE[:8]}")
         opened.wait_for_text("#errors", "the game .<img src=x onerror")
-        opened.wait_for_text("#players", "without actions")
+        opened.wait_for_text("#players", "failed")
         assert opened.page.locator("#players img, #errors img").count() == 0
         assert opened.page.title() == "NitroGen live"
         assert opened.said == []
@@ -168,7 +168,7 @@ def test_a_gateway_that_restarts_is_told_and_the_page_goes_on(browser: Browser, 
         with player(ports["tcp"]):
             opened = first.enter_context(looking(browser, ports["http"]))
         gateway.kill()
-        opened.wait_for_text("#problem", "The gateway does not answer; trying again.")
+        opened.wait_for_text("#problem", r"The gateway does not answer\. Trying again\.")
         assert opened.text("#connection") == "Not connected"
         with gateway_process(tiny_stack.triton_endpoint, **ports), player(ports["tcp"]):
             opened.wait_for_text("#problem", "^$")
@@ -181,7 +181,7 @@ def test_nobody_playing_is_said(browser: Browser, tiny_stack: Stack) -> None:
     with gateway_process(tiny_stack.triton_endpoint) as gateway, open_page(browser) as opened:
         opened.goto(f"http://127.0.0.1:{gateway.http}/live")
         opened.wait_for_text("#connection", "Live")
-        assert opened.text("#nobody").startswith("Nobody plays at the moment.")
+        assert opened.text("#nobody").startswith("Nobody is playing.")
         assert opened.text("#no-errors") == "None."
         assert not opened.page.locator("#shown").is_visible()
 

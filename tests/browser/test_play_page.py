@@ -152,7 +152,7 @@ def test_a_button_is_held_as_long_as_one_of_its_keys_is(browser: Browser, stack:
 def test_the_keys_are_the_games_after_a_button_was_clicked(browser: Browser, stack: Stack) -> None:
     with playing(browser, stack.web_port) as (opened, _):
         opened.page.click("#pause")
-        opened.wait_for_text("#pause", "Go on")
+        opened.wait_for_text("#pause", "Resume")
         opened.page.click("#pause")
         opened.page.keyboard.down("Space")
         opened.wait_for_text("#by", "You play")
@@ -298,7 +298,7 @@ def test_a_shared_screen_shows_what_the_model_would_press(browser: Browser, stac
         opened.page.wait_for_function("() => document.getElementById('hand').hidden")
         opened.wait_until_picture_changes("#seen")
         opened.page.keyboard.press("ArrowRight")
-        assert opened.text("#by") == "The model looks on"
+        assert opened.text("#by") == "The model only watches"
         assert opened.said == []
 
 
@@ -320,7 +320,7 @@ def test_a_model_that_takes_longer_than_usual_is_told(browser: Browser, stack: S
         triton = stack.triton_pid()
         os.kill(triton, signal.SIGSTOP)
         try:
-            opened.wait_for_text("#problem", "The model takes longer than usual to answer")
+            opened.wait_for_text("#problem", "The model is taking longer than usual to answer")
         finally:
             os.kill(triton, signal.SIGCONT)
         opened.wait_for_text("#problem", "^$")
@@ -434,7 +434,7 @@ def test_every_control_is_reached_by_keyboard(browser: Browser, stack: Stack) ->
         assert reached[:7] == ["stage", "hand", "pause", "restart", "game", "time", "menu"]
         opened.page.focus("#pause")
         keyboard.press("Space")
-        opened.wait_for_text("#pause", "^Go on$")
+        opened.wait_for_text("#pause", "^Resume$")
         assert opened.text("#by") == "The model plays"
         opened.page.focus("#game")
         keyboard.press("ArrowDown")

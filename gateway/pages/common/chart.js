@@ -1,10 +1,10 @@
-// Delays over the last answers as stacked areas: one series on top of the other, the newest on the right.
+// Delays of the last answers as stacked areas, one series on top of the other, the newest on the right.
 
 import { colour, fitted, whenColoursChange } from "./colours.js";
 
 const AXIS_WIDTH = 52;
 
-/** `series`: the custom properties of their colours, from the bottom up; `kept`: how many points are shown. */
+/** `series`: the custom properties of the colours, from the bottom up; `kept`: how many points are shown. */
 export class DelayChart {
   constructor(canvas, series, kept = 60) {
     this.canvas = canvas;
@@ -22,7 +22,7 @@ export class DelayChart {
     this.draw();
   }
 
-  /** Show these points and no others. */
+  /** Show only these points. */
   set(points) {
     this.points = points.slice(-this.kept);
     this.draw();
@@ -62,7 +62,7 @@ function sum(values) {
   return values.reduce((total, value) => total + value, 0);
 }
 
-/** A value of an axis that ends at `top` milliseconds: in seconds where that is one or more, which are shorter. */
+/** A value of an axis that ends at `top` milliseconds: in seconds, which are shorter, if that is one or more. */
 export function axisLabel(value, top) {
   return top < 1000 ? `${value} ms` : `${value / 1000} s`;
 }

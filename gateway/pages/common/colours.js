@@ -1,4 +1,4 @@
-// The style sheet's colours for what is drawn on a canvas, which no rule of a style sheet reaches.
+// The style sheet's colours for canvases, which a style sheet's rules do not reach.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 let known = new Map();
@@ -19,7 +19,7 @@ export function whenColoursChange(draw) {
   dark.addEventListener("change", draw);
 }
 
-/** Fit a canvas's pixels to its size on the screen; its context, one unit of which is a CSS pixel. */
+/** Fit a canvas's pixels to its size on the screen, and return its context, whose unit is a CSS pixel. */
 export function fitted(canvas) {
   const ratio = window.devicePixelRatio || 1;
   const width = Math.round(canvas.clientWidth * ratio);

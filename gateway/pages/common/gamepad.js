@@ -1,16 +1,16 @@
-// The gamepad that the model plays, and what its replies say about it.
+// The gamepad that the model plays, and how replies describe it.
 //
 // A row is the pad at one moment, as replies and `played` have it: {buttons: 21 of 0 or 1, j_left: [x, y],
 // j_right: [x, y]}, the sticks from -1 to 1, positive to the right and down.
 
-// The columns of `buttons`, in their order.
+// The columns of `buttons`, in order.
 export const BUTTONS = [
   "BACK", "DPAD_DOWN", "DPAD_LEFT", "DPAD_RIGHT", "DPAD_UP", "EAST", "GUIDE", "LEFT_SHOULDER",
   "LEFT_THUMB", "LEFT_TRIGGER", "NORTH", "RIGHT_BOTTOM", "RIGHT_LEFT", "RIGHT_RIGHT", "RIGHT_SHOULDER",
   "RIGHT_THUMB", "RIGHT_TRIGGER", "RIGHT_UP", "SOUTH", "START", "WEST",
 ];
 
-// They leave a game rather than play it.
+// Buttons that leave a game rather than play it.
 export const MENU_BUTTONS = ["BACK", "GUIDE", "START"];
 
 const PRESSED_FROM = 0.5;
@@ -24,7 +24,7 @@ export function row(pressed = [], left = [0, 0], right = [0, 0]) {
   return { buttons, j_left: left, j_right: right };
 }
 
-/** The names of what a row holds down: its buttons, and the sticks as crosses, such as LEFT_STICK_UP. */
+/** The names of the buttons that a row holds down, and of its sticks as crosses, such as LEFT_STICK_UP. */
 export function held(pad) {
   const names = BUTTONS.filter((_, column) => pad.buttons[column] > PRESSED_FROM);
   for (const [side, [x, y]] of [["LEFT", pad.j_left], ["RIGHT", pad.j_right]]) {

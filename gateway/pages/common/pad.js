@@ -1,4 +1,4 @@
-// The gamepad as a picture (SVG): what is pressed now, and where the sticks are.
+// The gamepad as a picture (SVG), with the pressed buttons and the positions of the sticks.
 
 import { BUTTONS } from "./gamepad.js";
 
@@ -33,7 +33,7 @@ const PLACES = {
   RIGHT_RIGHT: [244, 112, 12, 12, 3, "→"],
 };
 
-/** Draws a pad into an element, once, and then shows rows in it. */
+/** Draws a pad into an element once, and then shows rows in it. */
 export class PadPicture {
   constructor(element) {
     const svg = made("svg", { viewBox: "0 0 320 178", class: "pad", role: "img" });

@@ -1,5 +1,5 @@
-// A chunk as a strip: a column for each step, a row for each button that is used and one for each stick, a
-// playhead at the step that is played. The chunk before it stands faded on its left.
+// A chunk as a strip: a column for each step, a line for each stick and for each button that has been used, and a
+// playhead at the step that is played. The previous chunk is on its left, faded.
 
 import { colour, fitted, whenColoursChange } from "./colours.js";
 import { BUTTONS, label } from "./gamepad.js";
@@ -10,7 +10,7 @@ const STICK_HEIGHT = 26;
 const GAP = 8;
 const STICKS = [["j_left", "Left stick"], ["j_right", "Right stick"]];
 
-/** Draws chunks on a canvas; its height grows with the buttons that have been used, and stays. */
+/** Draws chunks on a canvas, whose height grows with the buttons that have been used, and stays. */
 export class ChunkStrip {
   constructor(canvas) {
     this.canvas = canvas;
@@ -22,7 +22,7 @@ export class ChunkStrip {
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
-  /** Show a chunk (rows), and fade the one that was shown. */
+  /** Show a chunk (rows), and fade the present one. */
   take(rows) {
     this.before = this.rows;
     this.rows = rows;

@@ -1,5 +1,5 @@
-// The gateway's events about its players. The connection is made again whenever it ends, and not kept while
-// the page is hidden: the gateway makes pictures only for those who look.
+// The gateway's events about its players. The page connects again whenever the connection ends, and closes it while the
+// page is hidden: the gateway makes pictures only for people who are looking.
 
 const AGAIN_MS = 500;
 const SILENT_MS = 3000;
@@ -16,7 +16,7 @@ export class Events {
     document.addEventListener("visibilitychange", () => (document.hidden ? this.close() : this.open()));
   }
 
-  /** Look at a player, by the id in the list; "" for none. */
+  /** Choose a player to look at, by the id in the list; "" for none. */
   choose(player) {
     this.player = player;
     this.open();
@@ -47,7 +47,7 @@ export class Events {
     this.source = null;
   }
 
-  /** Begin to wait for the next event; when none comes for a while, say why. */
+  /** Start waiting for the next event; if none comes for a while, say why. */
   heard() {
     clearTimeout(this.silence);
     this.silence = setTimeout(() => this.complain(), SILENT_MS);
@@ -61,17 +61,17 @@ export class Events {
     this.heard();
   }
 
-  /** Why there are no events: in the gateway's own words, where it has some. */
+  /** The reason why no events come: the gateway's own message, if there is one. */
   async reason() {
     const stop = new AbortController();
     try {
       const response = await fetch("/live/events", { signal: stop.signal });
       if (!response.ok) return (await response.text()).trim();
     } catch {
-      // It does not answer at all.
+      // The gateway does not answer at all.
     } finally {
       stop.abort();
     }
-    return "The gateway does not answer; trying again.";
+    return "The gateway does not answer. Trying again.";
   }
 }

@@ -1,4 +1,4 @@
-// The live page: one stream of events, shown by its parts.
+// The live page: passes one stream of events to the parts that show it.
 
 import { Events } from "./events.js";
 import { duration, PlayerList } from "./players.js";

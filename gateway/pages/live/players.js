@@ -1,4 +1,4 @@
-// The list of those who play now: a button for each, which chooses the player that is shown.
+// The list of players: a button for each, which chooses the player to show.
 
 const SILENT_S = 3;
 
@@ -10,7 +10,7 @@ export class PlayerList {
     this.chosen = "";
   }
 
-  /** Show these players, in their order, and which is chosen. */
+  /** Show these players in order, and mark the chosen one. */
   show(players, chosen) {
     const present = new Set(players.map((player) => player.id));
     for (const [id, item] of this.items) {
@@ -49,17 +49,17 @@ export class PlayerList {
       player.game && `game ${player.game}`,
       `for\u00a0${duration(player.age_s)}`,
       player.idle_s > SILENT_S && `silent\u00a0for\u00a0${duration(player.idle_s)}`,
-      player.errors && `${player.errors} without actions`,
+      player.errors && `${player.errors} failed`,
     ].filter(Boolean).join(" · ");
   }
 }
 
-/** A number of milliseconds as people read it. */
+/** A number of milliseconds as text. */
 export function milliseconds(value) {
   return value < 10 ? `${value.toFixed(1)} ms` : `${Math.round(value)} ms`;
 }
 
-/** A number of seconds as people read it. */
+/** A number of seconds as text. */
 export function duration(seconds) {
   if (seconds < 60) return `${Math.round(seconds)}\u00a0s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)}\u00a0min`;

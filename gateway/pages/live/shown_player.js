@@ -1,4 +1,4 @@
-// The chosen player: the last frame, the pad, the chunk, and the delay of the last minutes.
+// The chosen player: its last frame, its pad, its chunk, and its delay over the last minutes.
 
 import { DelayChart } from "/common/chart.js";
 import { row, rowsOf } from "/common/gamepad.js";
@@ -8,7 +8,7 @@ import { milliseconds } from "./players.js";
 
 const STAGES = ["receive", "decode", "queue", "infer", "reply"];
 const KEPT_SECONDS = 180;
-// A chunk is played over about the time from one to the next, within these limits.
+// A chunk is shown over about the time from one chunk to the next, within these limits.
 const FASTEST_MS = 100;
 const SLOWEST_MS = 3000;
 const WORDS = { model: "by the model", human: "by a human" };
@@ -27,7 +27,7 @@ export class ShownPlayer {
     requestAnimationFrame(() => this.play());
   }
 
-  /** Show a player, of whom nothing is known yet but the delays that the list has told. */
+  /** Show a player, of whom only the delays from the list are known so far. */
   choose(id) {
     if (id === this.id) return;
     this.id = id;
@@ -47,7 +47,7 @@ export class ShownPlayer {
     this.letGo();
   }
 
-  /** Take in a second's list of players, which has each one's delays. */
+  /** Take the list of players, which comes every second and has each player's delays. */
   takeList(players) {
     const present = new Set(players.map((player) => player.id));
     for (const id of this.histories.keys()) if (!present.has(id)) this.histories.delete(id);
@@ -64,7 +64,7 @@ export class ShownPlayer {
     }
   }
 
-  /** Take in what is new of the chosen player. */
+  /** Take the news about the chosen player. */
   take(shown) {
     if (shown.id !== this.id) return;
     const isNew = shown.picture !== this.picture;
@@ -77,17 +77,17 @@ export class ShownPlayer {
       if (this.began) this.lasts = Math.min(Math.max(now - this.began, FASTEST_MS), SLOWEST_MS);
       this.began = now;
       this.picture = shown.picture;
-      // A picture whose request failed has no actions.
+      // A picture has no actions if its request failed.
       const chunk = shown.pred ? rowsOf(shown.pred) : [];
       this.strip.take(chunk);
       this.rows = chunk.map((pad) => ({ ...pad, by: "model" }));
       if (!chunk.length) this.letGo();
     }
-    // What was really pressed says more than what was answered.
+    // The rows that were really pressed say more than the answer.
     if (shown.played?.length) this.rows = shown.played;
   }
 
-  /** Move the pad and the playhead on. */
+  /** Advance the pad and the playhead. */
   play() {
     if (this.rows.length) {
       const part = Math.min((performance.now() - this.began) / this.lasts, 1);

@@ -1,19 +1,19 @@
-// The WebSocket to the gateway: requests and their replies, and connecting again by itself.
+// The WebSocket to the gateway: sends requests, matches replies, and reconnects by itself.
 
 const FIRST_WAIT_MS = 500;
 const MAX_WAIT_MS = 5000;
-// Longer than the gateway's own deadline: whoever says nothing for so long is gone.
+// Longer than the gateway's own deadline: a server that is silent for this long is gone.
 const SILENCE_MS = 40_000;
 
-/** The connection ended before the reply was there. */
+/** The connection ended before the reply came. */
 export class ConnectionLostError extends Error {}
 
-// What the gateway answers to whom it does not let in, with a sentence.
+// The statuses with which the gateway refuses a client, and says why in a sentence.
 const REFUSALS = [401, 403, 503];
 
 /**
- * `address`: of the WebSocket. `changed(isOpen, why)`: called when it opens, and when it ends or does not open;
- * `why`: the gateway's sentence where it refuses this page.
+ * `address`: the WebSocket's. `changed(isOpen, why)` is called when the connection opens, ends, or fails to open;
+ * `why`: the gateway's sentence if it refuses this page, else null.
  */
 export class Connection {
   constructor(address, changed) {
@@ -29,7 +29,7 @@ export class Connection {
     return this.socket.readyState === WebSocket.OPEN;
   }
 
-  /** Send a request, with the bytes that follow it; a promise of the reply. */
+  /** Send a request, and the bytes that follow it; return a promise of the reply. */
   request(fields, bytes = null) {
     if (!this.isOpen) return Promise.reject(new ConnectionLostError());
     this.id += 1;
@@ -75,7 +75,7 @@ export class Connection {
   }
 }
 
-/** Why the gateway refuses this page, or null: a browser does not tell what became of a WebSocket. */
+/** Why the gateway refuses this page, or null. A browser does not tell a page why a WebSocket failed. */
 async function refusal(address) {
   const url = new URL(address);
   url.protocol = url.protocol.replace("ws", "http");

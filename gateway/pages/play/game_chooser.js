@@ -1,17 +1,17 @@
-// Choosing what is played: the sample game, a NES game from a file, or a window of the player's.
+// Chooses the game: the sample game, a NES game from a file, or a window of the player's.
 
 import { BadRomError, NesGame, NoEmulatorError, emulator } from "./games/nes.js";
 import { RunnerGame } from "./games/runner/runner.js";
 import { NoWindowError, checkSharing, sharedWindow } from "./games/shared_window.js";
 
 const id = (name) => document.getElementById(name);
-// What may be missing, or wrong with a file; the messages are for the player.
+// Errors whose messages are for the player.
 const KNOWN = [BadRomError, NoEmulatorError, NoWindowError];
-// No cartridge was larger.
+// No cartridge was ever larger.
 const MAX_ROM_BYTES = 8 * 2 ** 20;
 
 export class GameChooser {
-  /** `seed`: of the sample game, or null. `say`: called with what is wrong, null when nothing is. */
+  /** `seed`: the sample game's, or null. `say`: called with the problem, null when it is over. */
   constructor(player, seed, say) {
     Object.assign(this, { player, seed, say });
     id("game").addEventListener("change", ({ target }) => this.choose(target.value));
@@ -34,7 +34,7 @@ export class GameChooser {
 
   async openRom(file) {
     if (file.size > MAX_ROM_BYTES) {
-      this.say(`${file.name} has ${file.size} bytes, more than any NES game: choose another file.`);
+      this.say(`${file.name} has ${file.size} bytes, more than any NES game has: choose another file.`);
       return;
     }
     const rom = new Uint8Array(await file.arrayBuffer());
@@ -47,7 +47,7 @@ export class GameChooser {
     if (game) this.play(game);
   }
 
-  /** What `open` gives; null when it cannot be had, of which the player is told. */
+  /** Return what `open` returns; if it fails with a known error, tell the player and return null. */
   async saying(open) {
     try {
       return await open();
@@ -62,8 +62,8 @@ export class GameChooser {
     this.say(null);
     this.player.play(game);
     id("game-title").textContent = game.title;
-    id("by").textContent = game.canPress ? "The model plays" : "The model looks on";
-    id("pad-title").textContent = game.canPress ? "Pressed now" : "What the model would press";
+    id("by").textContent = game.canPress ? "The model plays" : "The model only watches";
+    id("pad-title").textContent = game.canPress ? "Pressed now" : "The model would press";
     id("hand").hidden = !game.canPress;
     id("restart").hidden = !game.canPress;
     id("sound").hidden = game.sound === undefined;
@@ -75,7 +75,7 @@ export class GameChooser {
     id("sound").textContent = isOn ? "Sound off" : "Sound on";
   }
 
-  /** Take a ROM that is dropped anywhere on the page, which the browser would else open instead of it. */
+  /** Take a ROM that is dropped anywhere on the page. Otherwise the browser would open it in place of the page. */
   takeDrops(stage) {
     addEventListener("dragover", (event) => {
       event.preventDefault();

@@ -1,8 +1,8 @@
-// The player's own keyboard and gamepad.
+// The player's keyboard and gamepad.
 
 import { row } from "./common/gamepad.js";
 
-// Keys by where they sit, whatever is printed on them.
+// Keys by their position, whatever is printed on them.
 const KEYS = {
   ArrowUp: "DPAD_UP", ArrowDown: "DPAD_DOWN", ArrowLeft: "DPAD_LEFT", ArrowRight: "DPAD_RIGHT",
   KeyW: "DPAD_UP", KeyS: "DPAD_DOWN", KeyA: "DPAD_LEFT", KeyD: "DPAD_RIGHT",
@@ -19,10 +19,10 @@ const STANDARD = [
 const REST = 0.15;
 const TOUCHED = 0.5;
 
-/** `giveBack`: called when the key for it is pressed. */
+/** `giveBack`: called when the player presses the key that gives control back. */
 export class Inputs {
   constructor(giveBack) {
-    this.keys = new Set(); // by where they sit: two may press the same button
+    this.keys = new Set(); // by position: two of them may press the same button
     addEventListener("keydown", (event) => {
       if (event.code === GIVE_BACK) giveBack();
       if (!isForGame(event)) return;
@@ -33,7 +33,7 @@ export class Inputs {
     addEventListener("blur", () => this.keys.clear());
   }
 
-  /** What the player presses now, and whether that is anything. */
+  /** The pad as the player holds it now, and whether the player touches it. */
   read() {
     const pressed = new Set([...this.keys].map((code) => KEYS[code]));
     const sticks = [[0, 0], [0, 0]];
@@ -55,7 +55,7 @@ function push(stick, axis, value) {
   stick[axis] = Math.max(-1, Math.min(1, value));
 }
 
-/** Whether a key is the game's: one of its own, not a shortcut, and not what a control of the page takes. */
+/** Whether a key is for the game: not a shortcut, and not one that a control of the page uses. */
 function isForGame(event) {
   if (!(event.code in KEYS) || event.ctrlKey || event.altKey || event.metaKey) return false;
   const control = event.target.closest?.("a, button, input, select, summary, textarea");

@@ -1,4 +1,4 @@
-// The play page: its controls, and what it shows of the player's and the model's doings.
+// The play page: connects its controls and displays to the player.
 
 import { DelayChart } from "./common/chart.js";
 import { PadPicture } from "./common/pad.js";
@@ -22,12 +22,12 @@ const screen = id("screen");
 
 const problems = { connection: null, game: null, model: null, wait: null };
 
-/** Write a text into an element, unless it is there: what is read aloud is read once. */
+/** Write a text into an element unless it is there already, so that a screen reader reads it once. */
 function write(name, text) {
   if (id(name).textContent !== text) id(name).textContent = text;
 }
 
-/** Show what is wrong, in a sentence; null when it is over. */
+/** Show a problem in a sentence; null when it is over. */
 function problem(about, sentence) {
   problems[about] = sentence;
   write("problem", Object.values(problems).find((told) => told !== null) ?? "");
@@ -51,15 +51,15 @@ const player = new Player(connection, new ModelPicture(id("seen")), new Inputs((
   },
   problem(sentence) {
     problem("model", sentence && `The server says: ${sentence}. Trying again.`);
-    if (sentence) model.ask(); // it may be another one by now
+    if (sentence) model.ask(); // the server may have another one by now
   },
   waits(isLong) {
-    problem("wait", isLong ? "The model takes longer than usual to answer. Waiting for it." : null);
+    problem("wait", isLong ? "The model is taking longer than usual to answer. Waiting for it." : null);
   },
   by(who) {
     id("by").textContent = who === "human" ? "You play" : "The model plays";
     id("by").dataset.by = who;
-    id("hand").textContent = who === "human" ? "Give back to the model" : "Take over";
+    id("hand").textContent = who === "human" ? "Give control back" : "Take over";
   },
   failed(error) {
     problem("game", `${player.game.title} has stopped: ${error.message}. Restart it, or choose another game.`);
@@ -69,7 +69,7 @@ const player = new Player(connection, new ModelPicture(id("seen")), new Inputs((
     pad.show(player.pad, player.by);
     strip.seek(player.index);
     write("pace", player.game.canPress && !player.isRealTime ? "in turns" : "real time");
-    write("pause", player.isPaused ? "Go on" : "Pause");
+    write("pause", player.isPaused ? "Resume" : "Pause");
   },
 });
 if (ASKED.has("seed")) player.options.seed = Number(ASKED.get("seed"));
@@ -110,7 +110,7 @@ addEventListener("click", ({ target }) => target.closest("button") && leave(targ
 addEventListener("change", ({ target }) => leave(target));
 toStage();
 
-/** After a control was used with the mouse, the keys are the game's again: Space jumps, and presses no button. */
+/** After a click on a control, give the keys back to the game: Space jumps, and does not press the button again. */
 function leave(control) {
   if (!control.matches(":focus-visible")) toStage();
 }
@@ -119,7 +119,7 @@ function toStage() {
   id("stage").focus({ preventScroll: true });
 }
 
-/** The WebSocket's address: this page's server, with the token that the page was opened with. */
+/** The WebSocket's address on this page's server, with the token from the page's own address. */
 function address() {
   const url = new URL("play", location.href);
   url.protocol = url.protocol.replace("http", "ws");
@@ -131,7 +131,7 @@ function address() {
 
 function show(game) {
   const picture = game.frame();
-  if (!game.width) return; // a window of which no picture has come yet
+  if (!game.width) return; // the shared window has not sent a picture yet
   if (screen.width !== game.width || screen.height !== game.height) {
     screen.width = game.width;
     screen.height = game.height;

@@ -1,8 +1,8 @@
-// A game's picture as the model gets it: 256x256 pixels of RGBA.
+// A game's picture as the model sees it: 256x256 pixels of RGBA.
 
 const SIDE = 256;
 
-/** Makes pictures square on a canvas, which shows what the model got. */
+/** Makes pictures square, on a canvas that shows what the model sees. */
 export class ModelPicture {
   constructor(canvas) {
     canvas.width = SIDE;
@@ -11,7 +11,7 @@ export class ModelPicture {
     this.context.imageSmoothingQuality = "high";
   }
 
-  /** The bytes (256 x 256 x 4) of a picture; `mode`: "pad", "crop" or "stretch", as on port 5556. */
+  /** Return a picture's bytes (256 x 256 x 4); `mode`: "pad", "crop" or "stretch", as on port 5556. */
   take(picture, mode) {
     const [width, height] = size(picture);
     const [wide, high] = mode === "stretch" ? [SIDE, SIDE] : fit(width, height, mode);

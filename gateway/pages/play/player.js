@@ -1,4 +1,4 @@
-// Plays a game: pictures to the model, its chunks to the game, or the player's own keys instead.
+// Plays a game: sends pictures to the model, and presses its chunks or the player's own keys.
 
 import { MENU_BUTTONS, held, predOf, row, rowsOf } from "./common/gamepad.js";
 import { ConnectionLostError } from "./connection.js";
@@ -9,25 +9,25 @@ const TICK_MS = 1000 / 60;
 const MAX_CATCH_UP_MS = 100;
 const ASLEEP_MS = 1000;
 const BETWEEN_TRIES_MS = 500;
-// A wait for an answer is long after this, and after so many times the longest of the last ones.
+// A wait for an answer is long after this, and after this many times the longest of the last waits.
 const LONG_WAIT_MS = 3000;
 const LONG_WAIT_TIMES = 3;
 const PLAYED_AT_ONCE = 64;
 const REMEMBERED_DELAYS = 5;
-// Real time is chosen below this share of the time for which a chunk lasts, and left above the other one.
+// The page plays in real time below the first of these shares of a chunk's time, and in turns above the second.
 const REAL_TIME_BELOW = 0.5;
 const TURNS_ABOVE = 0.8;
 
 export class Player {
   /**
-   * `picture`: makes the model's pictures. `inputs`: the player's keys. `seen`: called with what happens:
-   * chunk(rows, delay), problem(sentence or null), waits(whether for long), by("model" or "human"), failed(the
-   * game's error), and frame() for each picture of the screen.
+   * `picture`: makes the model's pictures. `inputs`: the player's keys. `seen`: its functions are called with the
+   * news: chunk(rows, delay), problem(sentence or null), waits(whether for long), by("model" or "human"), failed(the
+   * game's error), and frame() at each picture of the screen.
    */
   constructor(connection, picture, inputs, seen) {
     Object.assign(this, { connection, picture, inputs, seen });
     this.game = null;
-    this.options = {}; // of each request: seed, game, model
+    this.options = {}; // each predict's seed, game, model
     this.noise = "fresh"; // or {memory: 0 to 1}, "tick"
     this.isConditioned = true; // in real time, where the model can
     this.time = "auto"; // or "turns", "real"
@@ -42,7 +42,7 @@ export class Player {
     requestAnimationFrame((now) => this.frame(now));
   }
 
-  /** Take the model's facts, as `info` tells them. */
+  /** Take the model's facts from `info`. */
   served(info) {
     this.schedule = new ChunkSchedule(Math.max(1, info.action_downsample_ratio));
     this.chunkMs = info.horizon * this.schedule.ticksPerRow * TICK_MS;
@@ -57,7 +57,7 @@ export class Player {
     this.begin();
   }
 
-  /** Play this game from now on. */
+  /** Start this game. */
   play(game) {
     this.game?.close();
     this.game = game;
@@ -66,7 +66,7 @@ export class Player {
     this.begin();
   }
 
-  /** Begin with no chunk, and tell the server to forget the pictures so far. */
+  /** Begin without a chunk, and tell the server to forget the pictures so far. */
   begin() {
     this.tellPlayed();
     this.restart();
@@ -128,7 +128,7 @@ export class Player {
     requestAnimationFrame((later) => this.frame(later));
   }
 
-  /** One tick; `pad`: what the player presses. In turns the game stands still while the model thinks. */
+  /** Play one tick; `pad`: the player's. In turns the game stands still while the model thinks. */
   step(pad) {
     if (this.by === "human") {
       this.index = -1;
@@ -174,7 +174,7 @@ export class Player {
       });
   }
 
-  /** What makes the next chunk fit to this one: a request's `noise`, `previous` and `delay`, as far as chosen. */
+  /** The fields `noise`, `previous` and `delay` of a predict, which make its chunk fit the present one. */
   smooth(tick) {
     const fields = {};
     if (this.noise === "tick") fields.noise = { tick: Math.floor(tick / this.schedule.ticksPerRow) };
@@ -185,7 +185,7 @@ export class Player {
     return fields;
   }
 
-  /** Whether the model plays, and an answer of it has been due for longer than is usual. */
+  /** Whether the model plays, and has not answered for longer than usual. */
   waitsLong() {
     if (!this.isAsking || this.by === "human") return false;
     return performance.now() - this.askedAt > Math.max(LONG_WAIT_MS, LONG_WAIT_TIMES * Math.max(0, ...this.delays));
@@ -208,7 +208,7 @@ export class Player {
     this.seen.chunk(rows, { network: tookMs - total, queue: total - model, model });
   }
 
-  /** Choose between turns and real time by the last delays. */
+  /** Choose between turns and real time, from the last delays. */
   choose(tookMs) {
     this.delays = [...this.delays, tookMs].slice(-REMEMBERED_DELAYS);
     if (this.time !== "auto") {
@@ -220,7 +220,7 @@ export class Player {
     if (usual > TURNS_ABOVE * this.chunkMs) this.isRealTime = false;
   }
 
-  /** Tell the server what was pressed since the last time. */
+  /** Tell the server what has been pressed since the last call. */
   tellPlayed() {
     const { tick, rows } = this.played;
     this.played = { tick: this.tick, rows: [] };

@@ -1,4 +1,4 @@
-// Which row of which chunk is due, when chunks come while the game goes on.
+// Which row of which chunk is due, for chunks that come while the game goes on.
 
 import { row } from "./common/gamepad.js";
 
@@ -6,11 +6,11 @@ const NEUTRAL = row();
 const REMEMBERED_DELAYS = 5;
 
 /**
- * A chunk's first row belongs to the tick whose picture it answers. When it arrives, the rows of the ticks that
- * have passed since are dropped, and the rest takes over at once. If all of them have passed, the last one is
- * played. Then the last row is held for as long again as a chunk is, and after that the pad is let go.
+ * A chunk's first row belongs to the tick whose picture it answers. When a chunk arrives, the rows of ticks that have
+ * passed are dropped, and the rest takes over at once. If all of its ticks have passed, the last row is played. After
+ * its end, a chunk's last row is held for as long again as the chunk, and then the pad is let go.
  *
- * Ticks are the game's steps; `ticksPerRow`: for how many of them a row is held.
+ * Ticks are the game's steps; `ticksPerRow`: how many of them a row is held for.
  */
 export class ChunkSchedule {
   constructor(ticksPerRow = 1) {
@@ -23,7 +23,7 @@ export class ChunkSchedule {
     this.brokenAt = 0;
   }
 
-  /** Change over to a chunk that answers the picture of tick `pictured`; `delay`: ticks that the answer took. */
+  /** Switch to a chunk that answers the picture of tick `pictured`; `delay`: ticks that the answer took. */
   take(rows, pictured, now, delay = now - pictured) {
     const age = now - pictured;
     const late = Math.min(Math.floor(age / this.ticksPerRow), rows.length - 1);
@@ -56,7 +56,7 @@ export class ChunkSchedule {
     return { rows: this.rows.slice(index), delay: Math.ceil(Math.max(...this.usualDelays) / this.ticksPerRow) };
   }
 
-  /** The row for a tick and its index in the chunk, -1 when it is not the chunk's own. */
+  /** The row for a tick and its index in the chunk; -1 if no row of the chunk is due. */
   due(now) {
     const index = Math.floor((now - this.first) / this.ticksPerRow);
     if (index < this.rows.length) return { pad: this.rows[index], index };
@@ -69,7 +69,7 @@ export class ChunkSchedule {
     return now >= this.first + this.rows.length * this.ticksPerRow;
   }
 
-  /** Whether a chunk that is asked for now comes just in time, as long as the last ones took. */
+  /** Whether a chunk that is asked for now will come just in time, if it takes as long as the last ones. */
   wantsChunk(now) {
     const left = this.first + this.rows.length * this.ticksPerRow - now;
     return this.rows.length === 0 || left <= Math.max(0, ...this.delays) + this.ticksPerRow;

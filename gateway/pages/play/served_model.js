@@ -1,4 +1,4 @@
-// What the server says of its model, and the choices that it leaves: of a model and of a game's name.
+// The server's facts about its model, and the player's choice of a model and of a game's name.
 
 const id = (name) => document.getElementById(name);
 const BETWEEN_LOOKS_MS = 5000;
@@ -8,7 +8,7 @@ export class ServedModel {
   /** `seen`: called with what happens: served(info) when the facts are new, chosen() when the player chose. */
   constructor(connection, player, seen) {
     Object.assign(this, { connection, player, seen, shown: "" });
-    // A version may take over from another while this is open.
+    // Another version may take over while the page is open.
     setInterval(() => connection.isOpen && this.ask(), BETWEEN_LOOKS_MS);
     this.chosenBy("model", (value) => {
       this.option("model", value || undefined);
@@ -25,14 +25,14 @@ export class ServedModel {
     });
   }
 
-  /** Ask the server for its facts, and show what is new in them. */
+  /** Ask the server for its facts, and show them if they have changed. */
   async ask() {
     const { model } = this.player.options;
     let reply;
     try {
       reply = await this.connection.request({ type: "info", ...(model && { model }) });
     } catch {
-      return; // the connection is lost; the page asks again when it is back
+      return; // the connection is lost; the page asks again on the next one
     }
     const told = JSON.stringify([reply.info, this.player.options]);
     if (reply.status !== "ok" || told === this.shown) return;

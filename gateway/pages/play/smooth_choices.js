@@ -1,5 +1,5 @@
-// The choices that make one chunk fit to the next: which noise, and whether a chunk carries on from the one before.
-// They stand in the page's address, so that a reload keeps them.
+// The choices that make chunks fit together: the noise, and whether a chunk carries on from the previous one.
+// They are part of the page's address, so that a reload keeps them.
 
 const id = (name) => document.getElementById(name);
 const USUAL_MEMORY = 0.9;
@@ -12,14 +12,14 @@ const NOISES = {
 };
 const CONDITIONING = {
   true: "In real time the next chunk carries on from what is being pressed, so the pad jumps less between chunks.",
-  false: "This model cannot carry on from the chunk before. Exporting it again with the present version adds that.",
+  false: "This model cannot carry on from the previous chunk. Export it again with this version to add that.",
 };
 
 export class SmoothChoices {
   constructor(player) {
     this.player = player;
     const asked = new URLSearchParams(location.search);
-    // A seed sets the noise already.
+    // A seed sets the noise.
     const hasSeed = asked.has("seed");
     id("noise-choice").hidden = hasSeed;
     id("noise-hint").hidden = hasSeed;
@@ -37,7 +37,7 @@ export class SmoothChoices {
     this.apply();
   }
 
-  /** Take the model's facts, as `info` tells them. */
+  /** Take the model's facts from `info`. */
   served(info) {
     const can = info.conditioning === true;
     id("conditioning").disabled = !can;

@@ -5,7 +5,8 @@ import { Sound } from "./sound.js";
 
 const WIDTH = 256;
 const HEIGHT = 240;
-// Each of the console's buttons, the emulator's number for it, and what of the pad presses it: clients/consoles.toml.
+// Each of the console's buttons, the emulator's number for it, and the pad's buttons that press it, as in
+// clients/consoles.toml.
 export const BUTTONS = [
   ["A", 0, ["SOUTH"]],
   ["B", 1, ["EAST", "WEST"]],
@@ -17,12 +18,12 @@ export const BUTTONS = [
   ["Right", 7, ["DPAD_RIGHT", "LEFT_STICK_RIGHT"]],
 ];
 
-const NO_EMULATOR = "This server has no NES emulator. Whoever runs it fetches one with `make web`, and restarts it.";
+const NO_EMULATOR = "This server has no NES emulator. To add it, run `make web` on the server and restart it.";
 
 /** The server does not have the emulator. */
 export class NoEmulatorError extends Error {}
 
-/** A game's file that the emulator does not take. */
+/** The emulator does not accept the game's file. */
 export class BadRomError extends Error {}
 
 /** Fetch the emulator, once. */
@@ -90,7 +91,8 @@ export class NesGame {
       this.nes.loadROM(this.rom);
       this.nes.frame();
     } catch (error) {
-      throw new BadRomError(`${this.title} cannot be played: ${error.message.replace(/\.$/, "")}. Choose another file.`);
+      const reason = error.message.replace(/\.$/, "");
+      throw new BadRomError(`${this.title} cannot be played: ${reason}. Choose another file.`);
     }
   }
 
@@ -99,7 +101,7 @@ export class NesGame {
   }
 
   take(buffer) {
-    // The emulator's numbers are 0xBBGGRR, which is a canvas's order of bytes without its alpha.
+    // The emulator's numbers are 0xBBGGRR, a canvas's order of bytes without the alpha.
     for (let index = 0; index < this.pixels.length; index += 1) this.pixels[index] = 0xff000000 | buffer[index];
     this.context.putImageData(this.image, 0, 0);
   }

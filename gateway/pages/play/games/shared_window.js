@@ -1,9 +1,9 @@
 // A window or tab that the player shares. A page cannot press anything in it: it shows what the model would press.
 
-/** The browser shares nothing with this page; its message says why. */
+/** The browser shares nothing with this page; the message says why. */
 export class NoWindowError extends Error {}
 
-const NOT_ALLOWED = "A browser shares a window with a page only over HTTPS, or from this machine (localhost).";
+const NOT_ALLOWED = "Browsers share a window only with a page that came over HTTPS or from this machine (localhost).";
 
 export class SharedWindow {
   resizeMode = "stretch";
@@ -43,12 +43,12 @@ export class SharedWindow {
   }
 }
 
-/** Throw an error where the browser shares nothing with this page. */
+/** Throw an error if the browser shares nothing with this page. */
 export function checkSharing() {
   if (!navigator.mediaDevices?.getDisplayMedia) throw new NoWindowError(NOT_ALLOWED);
 }
 
-/** Ask the player for a window; null when he shares none. `ended`: called when he ends it. */
+/** Ask the player for a window; null if the player shares none. `ended`: called when the player stops sharing. */
 export async function sharedWindow(ended) {
   checkSharing();
   let stream;

@@ -1,7 +1,7 @@
-// An emulator's sound, off until it is asked for.
+// An emulator's sound, which is off until the player switches it on.
 
 const RATE = 48_000;
-// Seconds by which the sound follows the picture, so that it does not tear; more than this and it starts afresh.
+// Seconds by which the sound lags the picture, so that it does not tear; if it lags by more, it starts again.
 const AHEAD = 0.06;
 const FAR_AHEAD = 0.3;
 
@@ -19,7 +19,7 @@ export class Sound {
     return this.context !== null;
   }
 
-  /** Switch it on, from within a click or a key's event, or off. */
+  /** Switch the sound on, from within a click or key event, or off. */
   set(isOn) {
     if (isOn && !this.context) this.context = new AudioContext({ sampleRate: RATE });
     if (!isOn) this.close();
@@ -31,7 +31,7 @@ export class Sound {
     this.right.push(right);
   }
 
-  /** Play what was added since the last time. */
+  /** Play the samples that were added since the last call. */
   flush() {
     if (!this.context || !this.left.length) return;
     const buffer = this.context.createBuffer(2, this.left.length, RATE);

@@ -1,5 +1,5 @@
-// The hero's movement: running, jumping as high as the button is held, and standing on tiles. Units are pixels
-// and sixtieths of a second.
+// The hero's movement: it runs, jumps higher while the button is held, and stands on tiles. Units are pixels and
+// sixtieths of a second.
 
 import { TILE } from "./level.js";
 
@@ -13,10 +13,10 @@ const GRAVITY = 0.32;
 const GRAVITY_HELD = 0.18;
 const FALL = 5;
 const JUMP = 4.6;
-// A jump that comes a little too early or too late counts.
+// A jump counts even if it comes a little too early or too late.
 const GRACE = 6;
 
-/** `x`, `y`: the middle of its feet. */
+/** `x`, `y`: the middle of the hero's feet. */
 export class Hero {
   constructor(x, y) {
     Object.assign(this, { x, y, vx: 0, vy: 0, facing: 1, stands: false, stride: 0 });

@@ -1,10 +1,10 @@
-// The endless level: columns of 16-pixel tiles, made from a seed as far ahead as they are needed.
+// The endless level: columns of 16-pixel tiles, generated from a seed as far ahead as they are needed.
 
 export const TILE = 16;
 export const ROWS = 15;
 const START_COLUMNS = 9;
 
-/** Numbers from 0 to 1 that a seed determines (mulberry32). */
+/** A generator of numbers from 0 to 1, determined by a seed (mulberry32). */
 export function random(seed) {
   let state = seed >>> 0;
   return () => {
@@ -20,14 +20,14 @@ export class Level {
   constructor(seed) {
     this.random = random(seed);
     this.columns = []; // {ground: rows of earth, plank: its row or -1}
-    this.coins = []; // {x, y} of its centre
-    this.slimes = []; // {x, y} of its feet, {left, right}: how far it walks
+    this.coins = []; // {x, y} of the centre
+    this.slimes = []; // {x, y} of the feet, {left, right}: how far it walks
     this.ground = 3;
     this.flat(START_COLUMNS);
     for (const column of [6, 7, 8]) this.coin(column, this.surface(column) - 2);
   }
 
-  /** Whether a tile is solid. Above the picture nothing is. */
+  /** Whether a tile is solid. Tiles above the picture are not. */
   isSolid(column, row) {
     if (column < 0) return true;
     this.reach(column);
@@ -35,7 +35,7 @@ export class Level {
     return row >= ROWS - ground || row === plank;
   }
 
-  /** The row on which one stands in a column; ROWS over a gap. */
+  /** The row of the ground's surface in a column; ROWS over a gap. */
   surface(column) {
     this.reach(column);
     return ROWS - this.columns[column].ground;
@@ -62,7 +62,7 @@ export class Level {
     else this.planks();
   }
 
-  /** A gap as wide as a jump, with an arc of coins over it. */
+  /** A gap that a jump can cross, with an arc of coins over it. */
   gap() {
     this.flat(3);
     const width = this.whole(2, 3);

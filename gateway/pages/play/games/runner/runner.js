@@ -8,16 +8,16 @@ import { Scene } from "./scene.js";
 const WIDTH = 256;
 const HEIGHT = 240;
 const HEARTS = 3;
-// Steps: without harm after a blow, and the words at the end.
+// In steps: how long a blow leaves the hero safe, and how long the words at the end stay.
 const SAFE = 90;
 const PAUSE = 90;
 
-/** `seed`: of the first level; each further one has another. */
+/** `seed`: the first level's; each further level has another. */
 export class RunnerGame {
   title = "Dusk Run";
   width = WIDTH;
   height = HEIGHT;
-  // How its pictures become square, as port 5556 names it.
+  // How its pictures become square; named as on port 5556.
   resizeMode = "pad";
   canPress = true;
 
@@ -28,7 +28,7 @@ export class RunnerGame {
     this.reset();
   }
 
-  /** The picture as it is now, to be drawn. */
+  /** Draw the game as it is now, and return the picture. */
   frame() {
     this.scene.draw(this);
     return this.scene.canvas;
@@ -39,7 +39,7 @@ export class RunnerGame {
     this.pad = pad;
   }
 
-  /** Go on by a sixtieth of a second; whether the game began again. */
+  /** Advance by a sixtieth of a second; return whether the game began again. */
   step() {
     this.tick += 1;
     if (this.hearts === 0) {
@@ -55,7 +55,7 @@ export class RunnerGame {
     if (this.hero.stands && this.level.surface(this.column()) < 15) this.lastStand = this.hero.x;
     if (this.hero.y > HEIGHT + 3 * TILE) this.blow({ fell: true });
     this.distance = Math.max(this.distance, Math.floor(this.hero.x / TILE));
-    // The camera follows, and never goes back further than the hero may.
+    // The camera follows the hero.
     this.camera = Math.max(0, this.camera + (this.hero.x - 96 - this.camera) * 0.12);
     return false;
   }

@@ -1,10 +1,10 @@
-// What the sample game looks like: sky, hills, tiles, figures and the score, in 256x240 pixels.
+// The look of the sample game: sky, hills, tiles, figures and the score, in 256x240 pixels.
 
 import { ROWS, TILE } from "./level.js";
 import { sprites } from "./sprites.js";
 
 const SKY = ["#2a2550", "#5b3a74", "#c25e6b", "#f5a65b"];
-// Hills from far to near: colour, height of the crest, its swing and length, and the share of the camera's way.
+// Hills from far to near: colour, height of the crest, its swing and length, and how fast they move with the camera.
 const HILLS = [
   ["#8a4a72", 138, 22, 97, 0.15],
   ["#5f3a66", 158, 16, 61, 0.3],
@@ -17,7 +17,7 @@ const GRASS_DARK = "#459334";
 const PLANK = "#c98b4a";
 const PLANK_DARK = "#8d5a2b";
 
-/** Draws a game's state on a canvas of its own. */
+/** Draws a game's state on its own canvas. */
 export class Scene {
   constructor(width, height) {
     this.canvas = document.createElement("canvas");
@@ -112,7 +112,7 @@ export class Scene {
   }
 
   hero({ hero, tick, safe }, left) {
-    // Blinks while nothing can hurt it.
+    // The hero blinks while nothing can hurt it.
     if (safe > 0 && tick % 8 < 4) return;
     let figure = this.sprites.stand;
     if (!hero.stands) figure = this.sprites.jump;
@@ -140,7 +140,7 @@ export class Scene {
       context.fillStyle = "#fff4d6";
       context.textAlign = "center";
       context.fillText(`${distance} m and ${coins} coins`, canvas.width / 2, canvas.height / 2 - 12);
-      context.fillText("Once more", canvas.width / 2, canvas.height / 2 + 4);
+      context.fillText("Try again", canvas.width / 2, canvas.height / 2 + 4);
     }
   }
 }

@@ -1,4 +1,4 @@
-// The sample game's figures as rows of letters, one for each pixel, drawn once.
+// The sample game's figures as rows of letters, one letter for each pixel; they are drawn once.
 
 const INKS = {
   h: "#3b2a2a", s: "#f2c79b", e: "#22202e", r: "#e5484d", b: "#3f6fd1", l: "#8fd98b", d: "#2c3350",
@@ -37,7 +37,7 @@ const SLIME = [
 ];
 const SQUASHED = ["..............", "gggggggggggggg", "gggweggggwegg.", "DgDDgDDgDDgDDg"];
 
-/** The figures, each as {right, left}: canvases that look to that side. */
+/** The figures, each as {right, left}: canvases in which it faces that side. */
 export function sprites() {
   const hero = (legs) => bothWays([...BODY, ...LEGS[legs]]);
   return {
