@@ -29,7 +29,7 @@ def connect(host: str, port: int) -> socket.socket:
 
 
 def ask(connection: socket.socket, image: bytes) -> bytes:
-    """Send one picture and return the reply's line. Raises OSError if the connection is lost or time is up."""
+    """Send one picture, and return the reply's line. Raises OSError if none comes."""
     header = json.dumps({"type": "predict", "len": len(image)})
     connection.sendall(header.encode() + b"\n" + image)
     line, deadline = b"", time.monotonic() + TIMEOUT_S

@@ -193,6 +193,25 @@ def test_options_reach_the_gateway(tiny_stack: Stack, sockets: Sockets) -> None:
     assert played(bizhawk) == list(expected)
 
 
+def test_noise_with_a_memory_of_1_repeats_an_answer_until_the_player_has_played(sockets: Sockets) -> None:
+    bizhawk = started("NesHawk", sockets, seed="nil", noise="{ memory = 1 }")
+    bizhawk.is_paused = True
+    bizhawk.run(2 * HORIZON)
+    assert played(bizhawk)[:HORIZON] == played(bizhawk)[HORIZON:]
+    for keys in ({"Home"}, set[str](), {"Home"}):
+        bizhawk.keys = keys
+        bizhawk.run(1)
+    bizhawk.run(HORIZON - 1)
+    assert played(bizhawk)[-HORIZON:] != played(bizhawk)[:HORIZON]
+
+
+@pytest.mark.parametrize("noise", ['"loud"', "{ memory = 2 }", "{ tick = 3 }", "7"])
+def test_noise_that_the_gateway_does_not_know_is_shown(sockets: Sockets, noise: str) -> None:
+    bizhawk = started("NesHawk", sockets, seed="nil", noise=noise)
+    bizhawk.run(5)
+    assert "noise" in bizhawk.frames[-1].texts[0]
+
+
 def test_buttons_can_be_given_others(tiny_stack: Stack, sockets: Sockets) -> None:
     core = CORES["BSNES"]
     bizhawk = started("BSNES", sockets, buttons='{ A = { "SOUTH" }, B = { "EAST" } }')
