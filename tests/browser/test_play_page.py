@@ -424,6 +424,48 @@ def test_noise_is_chosen_by_keyboard_and_sent_with_each_picture(browser: Browser
         assert traffic.errors == []
 
 
+def test_in_real_time_a_chunk_carries_on_from_what_is_pressed(browser: Browser, stack: Stack) -> None:
+    with playing(browser, stack.web_port) as (opened, traffic):
+        opened.page.select_option("#time", "real")
+        opened.wait_until(lambda: len(traffic.followed()) > 5, "chunks follow one another")
+        pressed_at = {tick + row: pad for tick, rows in traffic.told for row, pad in enumerate(rows)}
+        for number in traffic.followed()[:5]:
+            asked, chunk = traffic.predicts[number], traffic.chunks[number]
+            previous, delay = asked["previous"], asked["delay"]
+            first = pressed_at[asked["tick"]]
+            for part, rows in previous.items():
+                assert rows[0] == first[part]
+                # Of three decimals, the last may be rounded in two ways.
+                kept = chunk[part][: min(delay, len(rows))]
+                np.testing.assert_allclose(kept, rows[: len(kept)], atol=1.5e-3)
+        assert traffic.errors == []
+        for selector in ("#pause", "#hand"):
+            opened.page.click(selector)
+            opened.page.evaluate(TEN_PICTURES_LATER)
+            before = max(traffic.predicts)
+            opened.page.click(selector)
+            opened.wait_until(lambda before=before: traffic.followed()[-1] > before, "chunks follow again")
+            assert "previous" not in traffic.predicts[min(key for key in traffic.predicts if key > before)]
+        opened.page.click("#restart")
+        opened.wait_until(lambda: len(traffic.restarted()) == 1, "the game has begun again")
+        assert "previous" not in traffic.restarted()[0]
+
+
+def test_chunks_are_on_their_own_where_the_player_wants_it(browser: Browser, stack: Stack) -> None:
+    with playing(browser, stack.web_port) as (opened, traffic):
+        opened.page.select_option("#time", "real")
+        opened.wait_until(traffic.followed, "chunks follow one another")
+        opened.page.focus("#conditioning")
+        opened.page.keyboard.press("Space")
+        before = max(traffic.predicts)
+        opened.wait_until(lambda: max(traffic.predicts) > before + 20, "some more chunks")
+        assert max(traffic.followed()) <= before
+        opened.page.reload()
+        opened.wait_for_text("#conditioning-hint", "carries on from what is being pressed")
+        assert not opened.page.is_checked("#conditioning")
+        assert opened.said == []
+
+
 def test_every_control_is_reached_by_keyboard(browser: Browser, stack: Stack) -> None:
     with playing(browser, stack.web_port) as (opened, _):
         keyboard = opened.page.keyboard

@@ -1,6 +1,7 @@
 """What the play page and the gateway say to each other, and what the page shows of it."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 from playwright.sync_api import Page, WebSocket
@@ -31,6 +32,7 @@ class Traffic:
         self.predicts: dict[int, dict[str, Any]] = {}
         self.chunks: dict[int, dict[str, Any]] = {}
         self.played: list[dict[str, Any]] = []
+        self.told: list[tuple[int, list[dict[str, Any]]]] = []
         self.errors: list[str] = []
         self.asked: list[str] = []
         self._last = 0
@@ -52,6 +54,7 @@ class Traffic:
             self.predicts[self._last] = fields
         elif fields["type"] == "played":
             self.played += fields["rows"]
+            self.told.append((fields["tick"], fields["rows"]))
 
     def _received(self, payload: str | bytes) -> None:
         reply = json.loads(payload)
@@ -59,6 +62,16 @@ class Traffic:
             self.chunks[reply["id"]] = reply["pred"]
         if reply["status"] != "ok":
             self.errors.append(reply["message"])
+
+    def followed(self) -> list[int]:
+        """The answered predicts that carried on from a chunk, by id."""
+        return sorted(number for number in self.chunks if "previous" in self.predicts[number])
+
+    def restarted(self) -> list[dict[str, Any]]:
+        """The predicts that were the first after the game's ticks began again."""
+        return [
+            later for earlier, later in pairwise(self.predicts.values()) if later["tick"] < earlier["tick"]
+        ]
 
     def pads(self) -> set[str]:
         """All sets of buttons that the chunks press, without the menu's, as `shown_pads` has them."""
