@@ -9,7 +9,7 @@ import pickle
 import statistics
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import PIL.Image
@@ -19,8 +19,8 @@ from benchmarks.command import measurement_options, progress, run_command, use_c
 from benchmarks.fleet.size import FrameCost, frame_flops, gpu_frames_per_s, rows
 from benchmarks.gateway.load import LoadClients
 from benchmarks.gateway.models import TINY, served_model
-from benchmarks.gateway.process import PLAIN, RunningGateway, running_gateway
-from benchmarks.gateway.rates import DIRECT, TCP_JSON, ZMQ_MSGPACK, Gateways, Way, measure_throughput
+from benchmarks.gateway.process import OVER_CONNECTION, RunningGateway, running_gateway
+from benchmarks.gateway.rates import TCP_JSON, ZMQ_MSGPACK, Gateways, Way, measure_throughput
 from benchmarks.gateway.relay import Relay
 from benchmarks.gateway.ways import (
     Ask,
@@ -71,11 +71,15 @@ def tcp_png(endpoints: Endpoints) -> Iterator[Ask]:
 
 PICTURE = Way("ZeroMQ, pickle, PIL image", zmq_pickled_picture)
 PNG = Way("TCP, JSON + PNG", tcp_png)
+# In a fleet, the gateway and Triton share no memory.
 KINDS = {
-    "ZeroMQ, pickle, PIL image": PICTURE,
-    "ZeroMQ, msgpack, raw": ZMQ_MSGPACK,
-    "TCP, JSON + raw": TCP_JSON,
-    "TCP, JSON + PNG": PNG,
+    name: replace(way, variant=OVER_CONNECTION)
+    for name, way in {
+        "ZeroMQ, pickle, PIL image": PICTURE,
+        "ZeroMQ, msgpack, raw": ZMQ_MSGPACK,
+        "TCP, JSON + raw": TCP_JSON,
+        "TCP, JSON + PNG": PNG,
+    }.items()
 }
 
 
@@ -107,7 +111,7 @@ def triton_bytes(model: str, grpc_port: int) -> float:
     """Return the bytes between a gateway and Triton for a frame, both ways."""
     with (
         Relay(grpc_port) as relay,
-        running_gateway(model, [relay.port]) as gateway,
+        running_gateway(model, [relay.port], OVER_CONNECTION) as gateway,
         tcp_json(gateway.endpoints) as ask,
     ):
         return sum(_per_frame(ask, relay))
@@ -228,12 +232,15 @@ def _measure_gateway(
 ) -> tuple[Mapping[str, FrameCost], float]:
     """Print what the gateway's frames cost; the kinds' costs, and the bytes to Triton and back."""
     progress("the gateway, with a model that answers at once")
-    with served_model(None) as served, running_gateway(served.model, [served.grpc_port]) as gateway:
+    with (
+        served_model(None) as served,
+        running_gateway(served.model, [served.grpc_port], OVER_CONNECTION) as gateway,
+    ):
         memory = connection_memory(gateway, connections)
         wire = {name: wire_bytes(way, gateway.endpoints) for name, way in KINDS.items()}
         between = triton_bytes(served.model, served.grpc_port)
         measured = measure_throughput(
-            Gateways({PLAIN: gateway}, {}), (DIRECT, *KINDS.values()), clients, rounds, seconds
+            Gateways({OVER_CONNECTION: gateway}, {}), tuple(KINDS.values()), clients, rounds, seconds
         )
         for way, problem in measured.failures.items():
             raise LoadError(f"{way.name}: {problem}")

@@ -1,6 +1,7 @@
 """The gateway's figures as a page of Markdown: first the targets, then the tables they are taken from."""
 
 import statistics
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 
 from benchmarks.gateway.flood import CONDITIONS, OUTSTANDING, Answers, Round, ratio
@@ -48,7 +49,11 @@ def page(figures: Figures, *, command: str, machine: str, versions: str, minutes
     """Return the page; `command` and `minutes` are how and how long it was made."""
     parts = [
         "# The gateway's figures",
-        f"Written by `{command}` in {minutes:.0f} minutes, on {machine}. {versions}.",
+        textwrap.fill(
+            f"Written by `{command}` in {minutes:.0f} minutes, on {machine}. {versions}.",
+            120,
+            break_on_hyphens=False,
+        ),
         _HOW_TO_READ,
         "\n".join(
             ["| target | wanted | measured | |", "|---|---|---|---|"]
