@@ -74,6 +74,8 @@ lint: $(DEVELOPING)
 	$(BIN)/python -m styles
 	$(BIN)/hadolint Dockerfile.* deploy/prometheus/Dockerfile.debian
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 	@if docker compose version >/dev/null 2>&1; then \
 	    set -ex; \
 	    docker compose --profile monitoring config --quiet; \
