@@ -21,7 +21,8 @@ _OWN = ("command_line", "contract", "export", "gateway", "standalone", "model_re
 def required_packages(extra: str) -> Iterator[None]:
     """End the process with one sentence when this Python is not one for it, or lacks a package.
 
-    `extra`: name of the program, and of the extra in pyproject.toml that brings its packages.
+    Args:
+        extra: name of the program, and of the extra in pyproject.toml that brings its packages.
     """
     require_python(extra)
     try:

@@ -17,7 +17,10 @@ class FactsError(ValueError):
 class Accuracy:
     """How far a saved graph is from the float32 network on the self-check's inputs.
 
-    `max_difference`, `mean_difference`: of x(1); `flipped_buttons`: share of all buttons.
+    Attributes:
+        max_difference: the largest difference of a number of x(1).
+        mean_difference: the mean difference of the numbers of x(1).
+        flipped_buttons: share of all buttons.
     """
 
     max_difference: float = 0.0
@@ -27,12 +30,17 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the config's `parameters` say of the served version.
+    """The facts that the config's `parameters` hold of the served version.
 
-    `horizon`: action steps T of a chunk. `context_length`: frames K that the model sees. `games`: the game
-    table: the index is the game id, and entry 0 is None (unconditional); empty for a model without games.
-    `adapter_sha256`: of a merged LoRA adapter, empty without one. `conditioning`: whether the version takes
-    the previous chunk. What has a default came later: an older config lacks it.
+    An older config lacks those with a default, which came later.
+
+    Attributes:
+        adapter_sha256: of a merged LoRA adapter, empty without one.
+        horizon: action steps T of a chunk.
+        context_length: frames K that the model sees.
+        games: the game table: the index is the game id, and entry 0 is None (unconditional); empty for a
+            model without games.
+        conditioning: whether the version takes the previous chunk.
     """
 
     checkpoint_path: str

@@ -73,7 +73,8 @@ def read_triton_key(path: Path) -> TritonKey:
 def wanted_key(detail: str) -> str | None:
     """Return the name of the key for whose lack Triton refused a call; None when that was not the cause.
 
-    `detail`: Triton's own words.
+    Args:
+        detail: Triton's own words.
     """
     refusal = _REFUSAL.search(detail)
     return None if refusal is None else refusal[1]

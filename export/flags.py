@@ -55,7 +55,12 @@ class _Variable:
 
 @dataclass(frozen=True)
 class Given:
-    """A parsed command line. `values`: by name; `variables`: those that counted, with their texts."""
+    """A parsed command line.
+
+    Attributes:
+        values: by name.
+        variables: those that counted, with their texts.
+    """
 
     values: dict[str, Any]
     variables: dict[str, str]

@@ -42,7 +42,11 @@ _SOFTWARE = ("nitrogen-triton", "torch", "numpy", "onnx", "onnxruntime", "onnxru
 
 @dataclass(frozen=True)
 class Material:
-    """What every format of one export is made from; `reference`: the float32 network's own answers."""
+    """What every format of one export is made from.
+
+    Attributes:
+        reference: the float32 network's own answers.
+    """
 
     source: KeptFile
     checkpoint: Checkpoint

@@ -24,11 +24,16 @@ DEFAULT_NAME = "nitrogen"
 class ModelSettings:
     """Which model is made from a checkpoint, and how Triton is to run it.
 
-    `formats`: a model of its own for each. `steps`, `context_length`: sampler steps and frames seen at once,
-    None for the checkpoint's own. `cfg_scale`: classifier-free guidance, 1 for none. `max_batch_size`: None
-    for 16 on GPUs and 8 on CPUs. `max_queue_size`: requests that Triton keeps waiting, 0 for no bound of
-    Triton's. `triton_instances`: copies of the model that Triton runs on each device. `weights`: key of the
-    checkpoint's table of weights, None for the usual one. `adapter`: folder of a LoRA adapter.
+    Attributes:
+        formats: each is published as a model of its own.
+        steps: sampler steps, None for the checkpoint's own.
+        context_length: frames seen at once, None for the checkpoint's own.
+        cfg_scale: classifier-free guidance, 1 for none.
+        max_batch_size: None for 16 on GPUs and 8 on CPUs.
+        max_queue_size: requests that Triton keeps waiting, 0 for no bound of Triton's.
+        triton_instances: copies of the model that Triton runs on each device.
+        weights: key of the checkpoint's table of weights, None for the usual one.
+        adapter: folder of a LoRA adapter.
     """
 
     formats: tuple[FormatName, ...] = ("torchscript",)
@@ -51,10 +56,13 @@ SETTINGS = tuple(setting.name for setting in fields(ModelSettings))
 class ExportOptions:
     """What to publish, and where.
 
-    `checkpoint`: a file, a folder or a Hugging Face id, kept in `models_dir`. `name`: of the Triton model.
-    `plain_name`: whether its one format is published under just that name, without the format's suffix.
-    `version`: None for the one after the newest. `keep`: versions that stay, 0 for all. `force`: whether
-    `version` may be replaced.
+    Attributes:
+        checkpoint: a file, a folder or a Hugging Face id, kept in `models_dir`.
+        name: of the Triton model.
+        plain_name: whether its one format is published under just that name, without the format's suffix.
+        version: None for the one after the newest.
+        keep: versions that stay, 0 for all.
+        force: whether `version` may be replaced.
     """
 
     checkpoint: str | Path
@@ -112,10 +120,12 @@ def fastest_format(
 
 
 def add_model_flags(parser: argparse.ArgumentParser, *, for_serving: bool = False) -> list[argparse.Action]:
-    """Add what says which model is made.
+    """Add the flags that say which model is made.
 
-    `for_serving`: in one format, by default the fastest here, and without `--precision` in whichever is
-    published.
+    Args:
+        parser: gets the flags.
+        for_serving: whether the model is served at once: in one format, by default the fastest here, and
+            without `--precision` in whichever is published.
     """
     own = "the checkpoint's own"
     return [

@@ -30,8 +30,9 @@ _INTERRUPT_S = 3.0
 class Wanted:
     """What an operator wants served.
 
-    `checkpoint`: a file, a folder, a Hugging Face id or "demo". `flags`: those of `nitrogen-export` that say
-    which model of it, and what `--reuse` does not compare.
+    Attributes:
+        checkpoint: a file, a folder, a Hugging Face id or "demo".
+        flags: those of `nitrogen-export` that say which model of it, and what `--reuse` does not compare.
     """
 
     checkpoint: str
@@ -42,7 +43,10 @@ class Wanted:
 async def publish(wanted: Wanted, repository: Path, gateway: GatewaySettings) -> Version:
     """Make the repository hold what is wanted, as what Triton loads next.
 
-    `gateway`: whose log the export's lines are part of.
+    Args:
+        wanted: the checkpoint and its settings.
+        repository: the model repository.
+        gateway: its settings; the export's lines are part of its log.
 
     Returns:
         The version that Triton is to load.

@@ -25,8 +25,9 @@ logger = logging.getLogger(__name__)
 class ServeOptions:
     """What to serve and where.
 
-    `more_models`: other models of the repository to load, "*" for all.
-    `gateway`: its `triton` and `model` are filled in here.
+    Attributes:
+        more_models: other models of the repository to load, "*" for all.
+        gateway: its `triton` and `model` are filled in here.
     """
 
     wanted: Wanted

@@ -175,7 +175,12 @@ def local_triton(
 ) -> TritonServer:
     """Return the wheel's Triton for some models of a repository, not yet started.
 
-    `folder`: takes its backends and its log; with `owns_folder` it goes when Triton has ended.
+    Args:
+        repository: the model repository.
+        models: names of the models to load.
+        ports: Triton's own.
+        folder: takes its backends and its log.
+        owns_folder: whether the folder is deleted when Triton has ended.
 
     Raises:
         StandaloneError: when the wheel is not usable here.

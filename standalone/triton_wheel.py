@@ -103,7 +103,10 @@ def _version(name: str) -> tuple[int, int]:
 def assemble_backends(wheel: TritonWheel, folder: Path, others: Path | None = None) -> None:
     """Fill `folder` as Triton's backend directory: the wheel's Python backend, its stub, and our backends.
 
-    `others`: a backend directory to take instead of ours, as Triton's own with its C++ backends.
+    Args:
+        wheel: the installed one.
+        folder: an empty one.
+        others: a backend directory to take instead of ours, as Triton's own with its C++ backends.
     """
     source = others or _OUR_BACKENDS
 

@@ -42,7 +42,7 @@ def parts(network: NitroGen, inputs: Mapping[str, Tensor]) -> dict[str, Part]:
 def part_seconds(
     network: NitroGen, inputs: Mapping[str, Tensor], rounds: int, at_most_s: float
 ) -> dict[str, dict[str, float]]:
-    """Return the median seconds of each part, `ONE_BY_ONE` and `IN_A_GRAPH`; `at_most_s`: for all of them."""
+    """Return the median seconds of each part, `ONE_BY_ONE` and `IN_A_GRAPH`, within `at_most_s` in all."""
     device, whole = inputs["noise"].device, parts(network, inputs)
     return {
         name: _seconds(part, given, device, rounds, at_most_s / len(whole))

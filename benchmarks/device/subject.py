@@ -18,8 +18,10 @@ WITHOUT_HOISTS, TORCHSCRIPT, GRAPHS = "without hoists", "TorchScript", "graph en
 class Subject:
     """The network and its engines.
 
-    `scripted`: TorchScript, which `direct` runs operation by operation, and `graphs` in graphs. `ways`: all
-    that are compared. `recording_s`: what it took to record the graphs.
+    Attributes:
+        scripted: TorchScript, which `direct` runs operation by operation, and `graphs` in graphs.
+        ways: all that are compared.
+        recording_s: what it took to record the graphs.
     """
 
     on: OnDevice

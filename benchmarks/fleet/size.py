@@ -45,7 +45,8 @@ def frame_flops(steps: int | None = None) -> dict[str, float]:
 
     A multiplication and an addition count as two. Only matrix products count; the rest is below one percent.
 
-    `steps`: of the sampler; None for the checkpoint's own 16.
+    Args:
+        steps: of the sampler; None for the checkpoint's own 16.
     """
     config: dict[str, Any] = json.loads(RELEASED.read_text(encoding="utf-8"))["model_cfg"]
     dit, vl = config["diffusion_model_cfg"], config["vl_self_attention_cfg"]
@@ -74,7 +75,10 @@ def _block(queries: int, keys: int, width: int, inner: int, *, own_keys: bool) -
 def gpu_frames_per_s(tflops: float, utilisation: float, steps: int | None = None) -> float:
     """Return what a GPU would do at a share of its data sheet's figure: an assumption, not a measurement.
 
-    `tflops`: dense matrix products per second in the served precision, in 10^12. `utilisation`: from 0 to 1.
+    Args:
+        tflops: dense matrix products per second in the served precision, in 10^12.
+        utilisation: from 0 to 1.
+        steps: sampler steps; None for the checkpoint's own.
     """
     return tflops * 1e12 * utilisation / sum(frame_flops(steps).values())
 
@@ -86,7 +90,7 @@ def fleet(
     player: FrameCost,
     triton_bytes: float,
 ) -> Fleet:
-    """Return what some players take. `triton_bytes`: between gateway and Triton, per frame, both ways."""
+    """Return what some players take; a frame is `triton_bytes` between gateway and Triton, both ways."""
     frames_per_s = players * frames_per_s_per_player
     return Fleet(
         gpus=math.ceil(frames_per_s / (GPU_LOAD * gpu_frames_per_s)),

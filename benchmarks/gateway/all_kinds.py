@@ -32,7 +32,8 @@ Send = Callable[[Caller], str | None]
 class Kind:
     """A kind of request: its share of the mix, and what sends one and returns how it ended.
 
-    `ends`: the statuses that its reply may have; None where nobody waits for one.
+    Attributes:
+        ends: the statuses that its reply may have; None where nobody waits for one.
     """
 
     name: str
@@ -44,9 +45,13 @@ class Kind:
 def send_requests(
     endpoints: Endpoints, count: int, seed: int, kinds: Sequence[Kind] | None = None
 ) -> Counter[str]:
-    """Send so many requests, one after the other; how many there were of each kind.
+    """Send requests, one after the other; return how many there were of each kind.
 
-    `kinds`: `ALL_KINDS` by default.
+    Args:
+        endpoints: the gateway's.
+        count: requests in all.
+        seed: decides the order of the kinds.
+        kinds: `ALL_KINDS` by default.
 
     Raises:
         LoadError: a request did not end as its kind has to.

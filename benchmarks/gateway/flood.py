@@ -99,7 +99,7 @@ def measure_flood(
 
 
 def _lockstep(load: LoadClients, gateway: RunningGateway, seconds: float, *, more: bool) -> Rates:
-    """Return what the lockstep clients of both ports get; `more`: with another one on each port."""
+    """Return what the lockstep clients of both ports get; with `more`, each port has another one."""
     players = [load.connect(connect, gateway.endpoints, _EACH) for connect in PORTS]
     others = [load.connect(connect, gateway.endpoints, 1) for connect in PORTS if more]
     for group in (*others, *players):

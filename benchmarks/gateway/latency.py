@@ -45,7 +45,11 @@ class Added:
 
 @dataclass(frozen=True)
 class AddedLatency:
-    """Direct gRPC's median latency, and each way's; `failures`: the ways that could not be measured."""
+    """Direct gRPC's median latency, and each way's.
+
+    Attributes:
+        failures: the ways that could not be measured.
+    """
 
     direct_p50_ms: float
     ways: Mapping[Way, Added]

@@ -33,7 +33,11 @@ WITHOUT, AGAIN, NOBODY, LOOKED_AT = (
 
 @dataclass(frozen=True)
 class Cost:
-    """A kind's figures, round by round; `cpu_ms`: the gateway's, per request, over all rounds."""
+    """A kind's figures, round by round.
+
+    Attributes:
+        cpu_ms: the gateway's, per request, over all rounds.
+    """
 
     p50_ms: Sequence[float]
     cpu_ms: float

@@ -27,7 +27,8 @@ SETTLE_S = 2.5  # the gateway reads on for two seconds after an error that ends 
 class Memory:
     """Resident memory in bytes after each part of the requests, and how many there were of each kind.
 
-    `errors`: what the gateway logged as errors of its own.
+    Attributes:
+        errors: what the gateway logged as errors of its own.
     """
 
     resident_bytes: Sequence[int]
@@ -44,9 +45,13 @@ class Memory:
 def measure_memory(
     gateway: RunningGateway, requests: int, settle_s: float = SETTLE_S, kinds: Sequence[str] | None = None
 ) -> Memory:
-    """Send so many requests or a few more, of all kinds or of some, in `PARTS` parts.
+    """Send requests in `PARTS` parts, and read the memory after each.
 
-    `gateway`: one with `all_kinds.FLAGS`. `settle_s`: seconds after each part before the memory is read.
+    Args:
+        gateway: one with `all_kinds.FLAGS`.
+        requests: in all, or a few more.
+        settle_s: seconds after each part before the memory is read.
+        kinds: names of the kinds of request; all by default.
 
     Raises:
         LoadError: a request did not end as its kind has to.

@@ -47,9 +47,11 @@ def served_model(checkpoint: Path | None) -> Iterator[Served]:
 def publish_identity_model(
     repository: Path, change: Callable[[model_config_pb2.ModelConfig], None] | None = None
 ) -> str:
-    """Write the model that answers at once: the repository's own config with another backend; its name.
+    """Write a model that answers at once, and return its name: the own config with another backend.
 
-    `change`: what else is to be different in the config, such as the parameter `batch_ms`.
+    Args:
+        repository: where to.
+        change: changes the config further, for example its parameter `batch_ms`.
     """
     config = text_format.Parse(MODEL_CONFIG.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
     config.backend = "python"

@@ -28,7 +28,9 @@ _MANY_CLIENTS = ("--max-clients=5000", "--max-connections-per-address=5000")
 class Variant:
     """A gateway with flags of its own, and what shows that it does what they say.
 
-    `processes`: how many it has at least. `shares_memory`: whether Triton then knows shared memory.
+    Attributes:
+        processes: how many it has at least.
+        shares_memory: whether Triton then knows shared memory.
     """
 
     name: str
@@ -94,7 +96,11 @@ def running_gateway(
 ) -> Iterator[RunningGateway]:
     """Start a gateway, wait until it is ready, and end it with this process, however this ends.
 
-    `triton_ports`: the gRPC ports of the Tritons behind it. `flags`: more of them.
+    Args:
+        model: the default one.
+        triton_ports: the gRPC ports of the Tritons behind it.
+        variant: the way in which the gateway is run.
+        flags: more of them.
 
     Raises:
         LoadError: it does not become ready, or does not do what the variant says.

@@ -44,7 +44,11 @@ from benchmarks.turns import rotated
 
 @dataclass(frozen=True)
 class Way:
-    """A way to the model through one of the gateways; `goes_direct`: past all of them."""
+    """A way to the model through one of the gateways.
+
+    Attributes:
+        goes_direct: past all of them.
+    """
 
     name: str
     connect: Connect
@@ -96,7 +100,8 @@ Figure = Callable[[Figures], float]
 class Throughput:
     """Each way's rounds with one number of clients; round i of all ways took place in the same minute.
 
-    `failures`: the ways that could not be measured, with why.
+    Attributes:
+        failures: the ways that could not be measured, with why.
     """
 
     clients: int

@@ -86,7 +86,10 @@ class Condition:
 def measure(zmq_port: int, processes: Callable[[], set[int]], seconds: float) -> list[Condition]:
     """Return how players fare alone and beside each attack, for some seconds each.
 
-    `processes`: the ids of those that serve them, of which none may die.
+    Args:
+        zmq_port: the gateway's.
+        processes: the ids of those that serve them, of which none may die.
+        seconds: for each condition.
     """
     found = []
     for name in ("alone", *ATTACKS):

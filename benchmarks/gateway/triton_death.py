@@ -56,8 +56,10 @@ class OneKilled:
 class BothKilled:
     """What the clients saw when no Triton was left, in seconds.
 
-    `first_errors_s`: from the kill to each client's first error. `longest_wait_s`: of any request answered
-    while they were dead. `first_answers_s`: from the first Triton's readiness to each client's first actions.
+    Attributes:
+        first_errors_s: from the kill to each client's first error.
+        longest_wait_s: of any request answered while they were dead.
+        first_answers_s: from the first Triton's readiness to each client's first actions.
     """
 
     first_errors_s: Sequence[float]

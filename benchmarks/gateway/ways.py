@@ -103,7 +103,9 @@ def zmq_pickle(
 ) -> Iterator[Ask]:
     """Ask as the deployed Python client does: a REQ socket, the frame as a numpy array.
 
-    `context`: one that many sockets share, with its threads; else a client has its own.
+    Args:
+        endpoints: the gateway's.
+        context: one that many sockets share, with its threads; else a client has its own.
     """
     frame = random_frame()
     with request_socket(endpoints.zmq, context) as client:

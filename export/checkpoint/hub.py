@@ -52,9 +52,11 @@ logging.getLogger("httpx2").setLevel(logging.WARNING)
 class HubFile:
     """A file as the hub describes it.
 
-    `commit`: of a mirror that does not tell it, the revision as it was asked for. `etag`: the SHA-256 of a
-    large file, the SHA-1 of another's git blob; of a mirror perhaps another hash, or none. `size` in bytes,
-    None when not told.
+    Attributes:
+        commit: of a mirror that does not tell it, the revision as it was asked for.
+        etag: the SHA-256 of a large file, the SHA-1 of another's git blob; of a mirror perhaps another hash,
+            or none.
+        size: in bytes, None when not told.
     """
 
     repository: str

@@ -31,7 +31,11 @@ _HASH = re.compile(r"(?:\{sha(?:1|256)\{)?([0-9a-f]{64}|[0-9a-f]{40})(?:\}\})?")
 
 @dataclass(frozen=True)
 class KeptFile:
-    """A whole file. `origin`: `owner/name@commit`, its path when it was put there by hand, or "demo"."""
+    """A whole file.
+
+    Attributes:
+        origin: `owner/name@commit`, its path when it was put there by hand, or "demo".
+    """
 
     path: Path
     sha256: str

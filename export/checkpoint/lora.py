@@ -39,8 +39,9 @@ class Adapter:
 class _Target:
     """A module with a LoRA update: `scaling` times B (outputs, rank) times A (rank, inputs).
 
-    `shape`: the weight's; (outputs, inputs), (outputs, inputs, height, width) of a convolution, and (inputs,
-    outputs) of an embedding, whose inputs are its rows.
+    Attributes:
+        shape: the weight's; (outputs, inputs), (outputs, inputs, height, width) of a convolution, and
+            (inputs, outputs) of an embedding, whose inputs are its rows.
     """
 
     module: str

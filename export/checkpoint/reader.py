@@ -36,8 +36,9 @@ _MAX_SHARED = 4  # times the file's size, of weights that share their bytes
 class Checkpoint:
     """A checked checkpoint.
 
-    `tensors`: the state_dict, memory-mapped, by the released model's names; `games`: index = game id, entry 0
-    None, empty without a mapping.
+    Attributes:
+        tensors: the state_dict, memory-mapped, by the released model's names.
+        games: index = game id, entry 0 None, empty without a mapping.
     """
 
     path: Path

@@ -26,7 +26,13 @@ _NUMBER_TYPE = re.compile(r"(b1|[iu][1248]|f[248])")
 
 
 class StandIn:
-    """What a pickle wants called or made. `arguments`, `state`: what it gave; `name`: module and name."""
+    """What a pickle wants called or made.
+
+    Attributes:
+        name: module and name.
+        arguments: those that the pickle gives it.
+        state: the state that the pickle gives it.
+    """
 
     name: ClassVar[str]
     arguments: tuple[Any, ...]

@@ -20,9 +20,12 @@ UNUSED_PREFIX = "vision_encoder.head."  # SigLIP's pooling head: the model uses 
 
 
 def checkpoint_tensors(config: CheckpointConfig, vision: VisionConfig, num_games: int) -> Shapes:
-    """Name -> shape of every tensor of the state_dict, the unused ones included.
+    """Return the shape of every tensor of the state_dict by its name, the unused ones included.
 
-    `num_games`: rows of the game table, 0 for a model without games.
+    Args:
+        config: the checkpoint's own.
+        vision: that of its vision tower.
+        num_games: rows of the game table, 0 for a model without games.
     """
     model = config.model_cfg
     dit, mixer, width = model.diffusion_model_cfg, model.vl_self_attention_cfg, model.hidden_size

@@ -36,9 +36,11 @@ _MAX_PARTS = 16  # of a name, from its end, that are compared with the model's n
 class WeightTable:
     """A table of weights.
 
-    `key`: where it lies, keys joined by dots, and last the prefix before every name, wrappers' names left
-    out. `names`: the model's name of a tensor -> the table's own. `doubled`: those of the table's names that
-    come to the same as another one.
+    Attributes:
+        key: where it is: keys joined by dots, and last the prefix before every name, without wrappers'
+            names.
+        names: the model's name of a tensor -> the table's own.
+        doubled: those of the table's names that come to the same as another one.
     """
 
     key: str

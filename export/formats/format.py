@@ -27,9 +27,10 @@ class Writer:
 class Format:
     """One format: `<name><suffix>/<version>/<file_name>` in a repository.
 
-    `suffix`: of a model's name, so that the formats of one export are models of their own. `writer`: imports
-    what it needs when it is called, because torch takes seconds. `gpu_only`: the precisions that this format
-    has on GPUs alone, each with the reason and what to do.
+    Attributes:
+        suffix: of a model's name, so that the formats of one export are models of their own.
+        writer: imports what it needs when it is called, because torch takes seconds.
+        gpu_only: the precisions that this format has on GPUs alone, each with the reason and what to do.
     """
 
     name: FormatName

@@ -22,7 +22,10 @@ from export.network.vision import VisionTower
 class Sampling:
     """What an export may choose beyond the checkpoint.
 
-    `context_length`: frames seen (K). `steps`: Euler steps (N). `cfg_scale`: guidance, 1 = off.
+    Attributes:
+        context_length: frames seen (K).
+        steps: Euler steps (N).
+        cfg_scale: guidance, 1 = off.
     """
 
     context_length: int

@@ -82,7 +82,11 @@ def activate(
 def rollback(repository: Path, name: str, endpoint: str | None, *, key: TritonKey | None = None) -> int:
     """Serve the version that was served before the current one.
 
-    `endpoint`, `key`: as for `activate`; with an endpoint, the current version is the one that Triton runs.
+    Args:
+        repository: the model repository.
+        name: the model's.
+        endpoint: as for `activate`; with one, the current version is the one that Triton runs.
+        key: as for `activate`.
 
     Returns:
         Its number.
@@ -136,8 +140,13 @@ def _move(
 ) -> None:
     """Have each Triton serve a version, one after the other; those that do already are left alone.
 
-    `serve`: of `changing`. `after`, `before`: the history of served versions when this succeeds, and when it
-    fails.
+    Args:
+        tritons: in the order in which they move.
+        serve: of `changing`.
+        version: the one to serve.
+        after: the history of served versions when this succeeds.
+        before: the history of served versions when this fails.
+        reload: whether a Triton that runs it loads it again.
     """
     name, number, repository = version.model_name, version.number, version.folder.parents[1]
     waiting = [triton for triton in tritons if reload or not triton.serves(version)]

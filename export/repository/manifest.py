@@ -25,7 +25,11 @@ _BEFORE_QUEUES = 256  # the bound of all versions whose manifest does not tell o
 
 @dataclass(frozen=True)
 class Source:
-    """A file that a version was made from; `origin`: owner/name@commit on the hub, else its path."""
+    """A file that a version was made from.
+
+    Attributes:
+        origin: owner/name@commit on the hub, else its path.
+    """
 
     origin: str
     sha256: str
@@ -43,10 +47,15 @@ class GraphFile:
 class Manifest:
     """One version's manifest.
 
-    `created`: UTC, ISO 8601. `requested`, `made`: the settings that were asked for, and what came of them
-    where the checkpoint, the device or the self-check decided. `own_steps`, `own_context_length`: the
-    checkpoint's. `self_check`: figures of `Accuracy`. `software`: package -> version, None for one
-    that is not installed. `files`: by name.
+    Attributes:
+        created: UTC, ISO 8601.
+        requested: the settings that were asked for.
+        made: the settings that it was made with, after the checkpoint, the device and the self-check decided.
+        own_steps: the checkpoint's sampler steps.
+        own_context_length: the checkpoint's context.
+        self_check: figures of `Accuracy`.
+        software: package -> version, None for one that is not installed.
+        files: by name.
     """
 
     created: str

@@ -34,7 +34,9 @@ _REPLACED = re.compile(r"\.(\d+)(\.[0-9a-f]+)?\.replaced")
 class NewVersion:
     """A version that is being written: `folder` takes its graph, config and manifest.
 
-    `number`: may become a later one at the end. `pulse`: beats until then.
+    Attributes:
+        number: may become a later one at the end.
+        pulse: beats until then.
     """
 
     number: int

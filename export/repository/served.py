@@ -20,7 +20,11 @@ HISTORY_NAME = "history.json"
 def serve_version(repository: Path, name: str, number: int, *, after: Sequence[int] | None = None) -> None:
     """Make a published version the one that Triton loads next.
 
-    `after`: numbers of the versions served before it, oldest first; None for all that the history has.
+    Args:
+        repository: the model repository.
+        name: the model's.
+        number: the version's.
+        after: numbers of the versions served before it, oldest first; None for all that the history has.
 
     Raises:
         RepositoryError: when the version is not there or the model's folder cannot be written.
@@ -72,7 +76,12 @@ def history(repository: Path, name: str) -> list[int]:
 def serve(repository: Path, name: str, number: int, lock: Pulse, after: Sequence[int] | None = None) -> None:
     """Copy a version's config and manifest to the model's folder; the history comes last.
 
-    `lock`: of the model's folder. `after`: as for `serve_version`.
+    Args:
+        repository: the model repository.
+        name: the model's.
+        number: the version's.
+        lock: of the model's folder.
+        after: as for `serve_version`.
 
     Raises:
         OSError: when the folder cannot be written.

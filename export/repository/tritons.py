@@ -36,7 +36,11 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class Triton:
-    """A connection to a running Triton; `address`: its own, also when a name stands for several."""
+    """A connection to a running Triton.
+
+    Attributes:
+        address: its own, also when a name stands for several.
+    """
 
     address: str
     stub: service_pb2_grpc.GRPCInferenceServiceStub

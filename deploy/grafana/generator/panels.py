@@ -90,7 +90,7 @@ def choice(name: str, label: str, query: str) -> QueryVariable:
 def figure(
     title: str, description: str, expression: str, *, unit: str, steps: Mapping[float, str] | None = None
 ) -> stat.Panel:
-    """Return one large number, coloured by `steps`: from which value on it has which colour."""
+    """Return one large number; `steps` gives the value from which on it has a colour."""
     return (
         stat.Panel()
         .title(title)
@@ -120,8 +120,15 @@ def chart(
 ) -> timeseries.Panel:
     """Return lines over time.
 
-    `queries`: expressions with their legends; `steps`: values at which a dashed line in that colour is drawn;
-    `highest`: the upper end of the axis, if it is known.
+    Args:
+        title: above the chart.
+        description: its help text.
+        *queries: expressions with their legends.
+        unit: Grafana's name for it.
+        stacked: whether the lines are added up.
+        steps: values at which a dashed line in that colour is drawn.
+        highest: the upper end of the axis, if it is known.
+        width: in Grafana's 24 columns.
     """
     panel = (
         timeseries.Panel()

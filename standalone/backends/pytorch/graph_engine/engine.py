@@ -16,7 +16,9 @@ Batch = Mapping[str, Sequence[Tensor]]
 class Run:
     """What a batch gave: `outputs` in the CPU's memory, which nothing writes to later.
 
-    `rows`: samples in the batch. `bucket`: batch size of the graph that ran, None without a graph.
+    Attributes:
+        rows: samples in the batch.
+        bucket: batch size of the graph that ran, None without a graph.
     """
 
     outputs: list[Tensor]
