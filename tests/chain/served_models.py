@@ -10,6 +10,7 @@ import tritonclient.grpc as triton
 from numpy.typing import NDArray
 
 from export.publish import export_checkpoint
+from export.repository.versions import Version
 from export.settings import ExportOptions, ModelSettings
 from standalone.triton_server import TritonPorts, local_triton
 from tests.chain.direct import DirectCalls, Outputs
@@ -23,11 +24,12 @@ class Repository:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def export(self, checkpoint: str, name: str, steps: int) -> None:
+    def export(self, checkpoint: str, name: str, steps: int) -> Version:
         """Publish a golden checkpoint as a model's next version."""
         path = checkpoint_path(checkpoint)
         settings = ModelSettings(steps=steps, precision="fp32")
-        export_checkpoint(ExportOptions(path, self.folder, settings, name=name, keep=0))
+        [version] = export_checkpoint(ExportOptions(path, self.folder, settings, name=name, keep=0))
+        return version
 
 
 class Served:

@@ -1,4 +1,7 @@
-"""Versions of a model are swapped while eight clients play: no request is lost, no answer is mixed."""
+"""Versions of a model are swapped while eight clients play: no request is lost, no answer is mixed.
+
+One of them was exported before chunk conditioning.
+"""
 
 import itertools
 import time
@@ -16,6 +19,8 @@ from tests.chain.direct import Outputs, no_previous
 from tests.chain.match import CLIENTS, SEEDS, Match, Played
 from tests.chain.replies import TOLERANCE
 from tests.chain.served_models import Repository, Served, running_triton
+from tests.export.exported_before import make_exported_before
+from tests.export.golden_networks import golden_network
 from tests.gateways import GatewayProcess, gateway_process
 from tests.noise import seeded_noise
 from tests.pictures import Picture, picture
@@ -27,6 +32,13 @@ pytestmark = pytest.mark.slow
 SWAPS = (2, 3, 1)
 
 
+PREVIOUS = {
+    "buttons": np.eye(3, 21, dtype=np.float32),
+    "j_left": np.full((3, 2), -0.5, np.float32),
+    "j_right": np.ones((3, 2), np.float32),
+}
+
+
 @dataclass(frozen=True)
 class Version:
     """A version: what it is exported from, and what its facts say."""
@@ -36,11 +48,12 @@ class Version:
     horizon: int
     context: int
     games: int
+    conditioning: bool = True
 
 
 VERSIONS = {
     1: Version("tiny", 2, 16, 1, 0),
-    2: Version("tiny", 1, 16, 1, 0),
+    2: Version("tiny", 1, 16, 1, 0, conditioning=False),
     3: Version("tiny-ctx", 1, 18, 3, 5),
 }
 
@@ -54,6 +67,7 @@ class Activation:
     done: float
     info: dict[str, Any] = field(default_factory=dict)
     game: dict[str, Any] = field(default_factory=dict)
+    fitted: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -73,25 +87,25 @@ def expected_answers(repository: Repository) -> dict[tuple[int, int, int], list[
         for client, seed in itertools.product(range(CLIENTS), range(SEEDS)):
             noise = seeded_noise(seed, version.horizon)
             expected[number, client, seed] = [
-                graph_answer(graph, [picture(client)] * count, noise, version.context)
+                graph_answer(graph, [picture(client)] * count, noise, version)
                 for count in range(1, version.context + 1)
             ]
     return expected
 
 
 def graph_answer(
-    graph: torch.jit.ScriptModule, frames: list[Picture], noise: NDArray[np.float32], context: int
+    graph: torch.jit.ScriptModule, frames: list[Picture], noise: NDArray[np.float32], version: Version
 ) -> Outputs:
     """What an exported graph answers to frames (256, 256, 3), newest last, and noise (H, 25)."""
-    slots = np.zeros((1, context, 256, 256, 3), np.uint8)
-    slots[0, context - len(frames) :] = np.stack(frames)
+    slots = np.zeros((1, version.context, 256, 256, 3), np.uint8)
+    slots[0, version.context - len(frames) :] = np.stack(frames)
     with torch.inference_mode(), torch.jit.optimized_execution(False):
         outputs = graph(
             torch.from_numpy(slots),
             torch.tensor([[len(frames)]]),
             torch.tensor([[0]]),
             torch.tensor(noise)[None],
-            *map(torch.from_numpy, no_previous(1, len(noise)).values()),
+            *(map(torch.from_numpy, no_previous(1, len(noise)).values()) if version.conditioning else ()),
         )
     return {name: tensor[0].numpy() for name, tensor in zip(OUTPUT_NAMES, outputs, strict=True)}
 
@@ -100,12 +114,15 @@ def switch_to(repository: Repository, served: Served, gateway: GatewayProcess, n
     """Publish a version if need be, make Triton serve it, and look at it through the gateway at once."""
     version = VERSIONS[number]
     if not (repository.folder / "nitrogen" / str(number)).exists():
-        repository.export(version.checkpoint, "nitrogen", version.steps)
+        exported = repository.export(version.checkpoint, "nitrogen", version.steps)
+        if not version.conditioning:
+            make_exported_before(exported, golden_network(version.checkpoint, steps=version.steps))
     asked = time.monotonic()
     activate(repository.folder, "nitrogen", number, served.endpoint)
     activation = Activation(number, asked, time.monotonic())
     with PickleClient(gateway.zmq) as client:
         activation.game = client.request(type="predict", image=picture(0), game=1)
+        activation.fitted = client.request(type="predict", image=picture(0), previous=PREVIOUS, delay=1)
         activation.info = client.request(type="info")["info"]
     return activation
 
@@ -192,6 +209,17 @@ def test_new_facts_are_noticed_at_once(record: Record) -> None:
         assert (info["horizon"], info["context_length"]) == (version.horizon, version.context)
         assert (info["inference_steps"], max(0, len(info["games"]) - 1)) == (version.steps, version.games)
         assert activation.game["status"] == ("ok" if version.games else "error")
+
+
+def test_a_previous_chunk_is_carried_on_where_the_version_takes_one(record: Record) -> None:
+    for activation in record.activations:
+        takes_one = VERSIONS[activation.version].conditioning
+        assert activation.info["conditioning"] is takes_one
+        if takes_one:
+            pressed = {name: rows[0].tolist() for name, rows in activation.fitted["pred"].items()}
+            assert pressed == {name: rows[0].tolist() for name, rows in PREVIOUS.items()}
+        else:
+            assert "exported without chunk conditioning: export it again" in activation.fitted["message"]
 
 
 def test_a_context_grows_to_the_length_of_the_new_version(record: Record) -> None:

@@ -60,6 +60,7 @@ def write_light(
         action_interleaving=False,
         inference_steps=steps,
         cfg_scale=1.0,
+        conditioning=True,
     )
     asked = ModelSettings(steps=steps, precision=asked_precision, max_batch_size=asked_batch_size)
     made = replace(asked, context_length=1, precision="fp32", max_batch_size=asked_batch_size or 1)

@@ -1,6 +1,7 @@
 """Chunk conditioning in both graph formats, against a naive sampler, and without it bit for bit as before."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +9,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from export.formats import onnx_network
 from export.formats.format import FORMATS
-from export.formats.onnx_nodes import GraphBuilder
+from export.formats.onnx_graph import load_onnx
 from export.formats.self_check import Graph, Inputs
 from export.network.model import NitroGen
 from export.network.precision import lower_precision
 from export.settings import FormatName, Precision
 from gateway.protocol.conditioning import Conditioning, conditioning_on
 from gateway.protocol.messages import Previous
+from tests.export.exported_before import NetworkBefore, save_onnx_before
 from tests.export.golden_networks import golden_inputs, golden_network
 from tests.golden import ACTIONS_TOLERANCE, CHECKPOINTS, GoldenCase, golden_cases
 
@@ -46,15 +47,6 @@ class Graphs:
         path = self._folder / f"{form}-{name}-{cfg_scale}-{steps}"
         writer.save(network(name, cfg_scale, steps=steps), path)
         return writer.load(path)
-
-
-def without(model: NitroGen, inputs: Inputs) -> torch.Tensor:
-    """x(1) of the sampler as it is without chunk conditioning."""
-    frames, frame_count, game_id, x, *_ = inputs
-    keys_values = model.dit.attend_to(model.mix(model.tokens(frames, frame_count, game_id)))
-    for step in range(model.steps):
-        x = x + model.increment(x, step, keys_values)
-    return x
 
 
 def naive(model: NitroGen, inputs: Inputs) -> NDArray[np.float64]:
@@ -121,23 +113,16 @@ def test_rows_that_will_have_been_pressed_come_back_as_they_were_sent(name: str,
     np.testing.assert_allclose(j_right[:3], previous.j_right[:3], atol=1e-6)
 
 
-def sampler_before(graph: GraphBuilder, model: NitroGen, keys_values: list[tuple[str, str]]) -> str:
-    """The nodes of the sampler as it is without chunk conditioning."""
-    x = graph.reshape("noise", -1, 25)
-    for step in range(model.steps):
-        x = graph.node("Add", x, onnx_network._increment(graph, model, x, step, keys_values))
-    return x
-
-
 @pytest.fixture(scope="module")
-def onnx_before(tmp_path_factory: pytest.TempPathFactory) -> Graphs:
-    """ONNX graphs without the nodes of chunk conditioning."""
-    made = Graphs(tmp_path_factory.mktemp("before"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(onnx_network, "_sample", sampler_before)
-        for name, cfg_scale in {(each, case.cfg_scale) for each in CHECKPOINTS for case in CASES[each]}:
-            made.get("onnx", name, cfg_scale)
-    return made
+def onnx_before(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, float], Graph]:
+    """ONNX graphs without the nodes of chunk conditioning, each made once."""
+    path = tmp_path_factory.mktemp("before") / "model.onnx"
+
+    def made(name: str, cfg_scale: float) -> Graph:
+        save_onnx_before(network(name, cfg_scale), path)
+        return load_onnx(path)
+
+    return functools.cache(made)
 
 
 @pytest.mark.parametrize(
@@ -145,12 +130,12 @@ def onnx_before(tmp_path_factory: pytest.TempPathFactory) -> Graphs:
     [pytest.param(name, case, id=f"{name}-{case.index}") for name in CHECKPOINTS for case in CASES[name]],
 )
 def test_without_a_previous_chunk_every_case_is_answered_as_before(
-    graphs: Graphs, onnx_before: Graphs, name: str, case: GoldenCase
+    graphs: Graphs, onnx_before: Callable[[str, float], Graph], name: str, case: GoldenCase
 ) -> None:
     inputs = golden_inputs(case)
     before = {
-        "torchscript": without(network(name, case.cfg_scale), inputs),
-        "onnx": onnx_before.get("onnx", name, case.cfg_scale)(inputs)[-1],
+        "torchscript": NetworkBefore(network(name, case.cfg_scale))(*inputs[:4])[-1],
+        "onnx": onnx_before(name, case.cfg_scale)(inputs)[-1],
     }
 
     for form in FORMATS:
@@ -164,7 +149,7 @@ def test_without_a_previous_chunk_low_precision_answers_as_before(name: str, pre
     lower_precision(model, precision)
     inputs = golden_inputs(CASES[name][0])
 
-    assert torch.equal(model(*inputs)[-1], without(model, inputs))
+    assert torch.equal(model(*inputs)[-1], NetworkBefore(model)(*inputs[:4])[-1])
 
 
 @every_format
