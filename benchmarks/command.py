@@ -1,4 +1,4 @@
-"""What the measurements' command lines have in common: options, cores, signals, errors as one sentence."""
+"""The common parts of the measurements' command lines: options, cores, signals, errors as one sentence."""
 
 import argparse
 import os

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Taken(Generic[T]):
-    """What one way took, medians of its turns by the clock and of this process's CPU, and its answer."""
+    """The cost of one way, medians of its turns by the clock and of this process's CPU, and its answer."""
 
     seconds: float
     cpu_seconds: float

@@ -1,1 +1,1 @@
-"""What the command lines of export, gateway and standalone have in common; needs no packages."""
+"""The common parts of the command lines of export, gateway and standalone; it needs no packages."""

@@ -1,1 +1,1 @@
-"""What export, gateway and standalone all need to know; free of torch, sockets and asyncio."""
+"""The agreements between export, gateway and standalone; free of torch, sockets and asyncio."""

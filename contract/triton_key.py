@@ -12,10 +12,10 @@ from pathlib import Path
 _PREFIX = "triton-grpc-protocol-"
 # How Triton refuses a call without the right key, with the status UNAVAILABLE.
 _REFUSAL = re.compile(rf"This protocol is restricted, expecting header '{_PREFIX}(.*)'")
-# What gRPC lets through in metadata.
+# The characters that gRPC lets through in metadata.
 _NAME = re.compile(r"[a-z0-9_.-]{1,200}")
 _VALUE = re.compile(r"[!-~]{1,4000}")
-# What ends so is base64 to gRPC.
+# gRPC takes values under names with this end for base64.
 _BINARY = "-bin"
 _MAX_BYTES = 5000
 
@@ -34,7 +34,7 @@ class TritonKey:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What has to go with each gRPC call."""
+        """The metadata that has to go with each gRPC call."""
         return ((f"{_PREFIX}{self.name}", self.value),)
 
 

@@ -1,7 +1,7 @@
 """Flags of the command lines of export and of the standalone, and the variables that stand for them.
 
 Every flag that is passed to `taken_from_environment` can be given as a `NITROGEN_*` variable instead: a flag
-wins over its variable, a variable over the default, and an empty variable is none. Free of torch.
+wins over its variable, a variable over the default, and an empty variable counts as not set. Free of torch.
 """
 
 import argparse
@@ -176,7 +176,7 @@ def positive(text: str) -> int:
     """Return a whole number above 0, as an argument's type.
 
     Raises:
-        argparse.ArgumentTypeError: when it is none.
+        argparse.ArgumentTypeError: when it is not one.
     """
     number = whole(text)
     if number < 1:
@@ -188,7 +188,7 @@ def whole(text: str) -> int:
     """Return a whole number, 0 or more, as an argument's type.
 
     Raises:
-        argparse.ArgumentTypeError: when it is none.
+        argparse.ArgumentTypeError: when it is not one.
     """
     if not (text.isascii() and text.isdecimal() and len(text) <= 9):
         raise argparse.ArgumentTypeError(f"{text} is not a whole number below 1,000,000,000")
@@ -199,7 +199,7 @@ def triton_instances(text: str) -> int:
     """Return how many instances of a model Triton is to run on a device, as an argument's type.
 
     Raises:
-        argparse.ArgumentTypeError: when it is no such number.
+        argparse.ArgumentTypeError: when it is not a number in this range.
     """
     number = positive(text)
     if number > MAX_INSTANCES:
@@ -211,7 +211,7 @@ def finite(text: str) -> float:
     """Return a finite number, as an argument's type.
 
     Raises:
-        argparse.ArgumentTypeError: when it is none.
+        argparse.ArgumentTypeError: when it is not one.
     """
     try:
         value = float(text)
@@ -231,10 +231,10 @@ def model_name(text: str) -> str:
     """Return a model's name, as an argument's type.
 
     Raises:
-        argparse.ArgumentTypeError: when it is none.
+        argparse.ArgumentTypeError: when it is not one.
     """
     if not is_model_name(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no model name: {_ALLOWED[model_name]} is needed")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a model name: {_ALLOWED[model_name]} is needed")
     return text
 
 

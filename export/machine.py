@@ -1,4 +1,4 @@
-"""What this machine multiplies with, as far as it decides which form of a model is fastest. Free of torch."""
+"""This machine's units for products, which decide what form of a model is fastest. Free of torch."""
 
 import ctypes
 import importlib.util

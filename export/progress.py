@@ -42,7 +42,7 @@ class LineProgress:
         self._delay = delay
 
     def update(self, count: int = 1) -> None:
-        """Count bytes that are done; fewer than none when a download began anew."""
+        """Count bytes that are done; negative when a download began again."""
         self._done += count
         now = time.monotonic()
         since = now - self._told_at

@@ -31,7 +31,7 @@ from export.settings import ExportOptions, ModelSettings, Precision
 
 logger = logging.getLogger(__name__)
 
-# What a conversion takes, and each sample of its largest batch, as measured with 1.97 GB on two cores
+# Seconds of a conversion, and of each sample of its largest batch, as measured with 1.97 GB on two cores
 # (docs/explanation/formats.md).
 _FIXED_S = 5.0
 _S_PER_BYTE = 20e-9
@@ -42,7 +42,7 @@ _SOFTWARE = ("nitrogen-triton", "torch", "numpy", "onnx", "onnxruntime", "onnxru
 
 @dataclass(frozen=True)
 class Material:
-    """What every format of one export is made from.
+    """The common parts of every format of one export.
 
     Attributes:
         reference: the float32 network's own answers.

@@ -1,4 +1,4 @@
-"""What an export is asked for: the settings of its model, and where the versions go. Free of torch.
+"""The options of an export: the settings of its model, and where the versions go. Free of torch.
 
 A new setting is a field of `ModelSettings` and a flag here: manifests store it, `--reuse` compares it. It is
 applied in `publish` or in `repository.triton_config`.
@@ -54,7 +54,7 @@ SETTINGS = tuple(setting.name for setting in fields(ModelSettings))
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to publish, and where.
+    """The model to publish, and where to.
 
     Attributes:
         checkpoint: a file, a folder or a Hugging Face id, kept in `models_dir`.
@@ -158,7 +158,7 @@ def add_model_flags(parser: argparse.ArgumentParser, *, for_serving: bool = Fals
         parser.add_argument(
             "--weights",
             metavar="KEY",
-            help="where the weights lie in the checkpoint, such as model_ema; None: under model",
+            help="key of the weights in the checkpoint, such as model_ema; None: model",
         ),
         parser.add_argument(
             "--lora",

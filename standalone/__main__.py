@@ -95,7 +95,7 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
         prog="nitrogen-serve",
         description="Serve a NitroGen checkpoint: export it if need be, start Triton and the gateway. "
         "A flag with [NITROGEN_...] can be given as that environment variable instead; the flag wins, an "
-        "empty variable is none. The gateway's other settings have such variables too.",
+        "empty variable counts as not set. The gateway's other settings have such variables too.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     checkpoint = parser.add_argument(
@@ -129,7 +129,7 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
     values = given.values
     if values["demo"] and values["checkpoint"] and variable_of(checkpoint) not in given.variables:
         parser.error("give either a CHECKPOINT or --demo")
-    # What no flag says here may be anything in a version that is there.
+    # A published version may have any value of a setting that no flag gives.
     compared = {flag.dest for flag in model_flags} - ({"precision"} if values["precision"] is None else set())
     return ServeOptions(
         wanted=Wanted(

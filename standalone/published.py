@@ -28,7 +28,7 @@ _INTERRUPT_S = 3.0
 
 @dataclass(frozen=True)
 class Wanted:
-    """What an operator wants served.
+    """The model that an operator wants served.
 
     Attributes:
         checkpoint: a file, a folder, a Hugging Face id or "demo".
@@ -69,7 +69,7 @@ async def publish(wanted: Wanted, repository: Path, gateway: GatewaySettings) ->
 
 
 def _tell_what_is_missing(wanted: Wanted) -> None:
-    """Before the network is asked, which may take its time to say that there is none."""
+    """Log that the default checkpoint has to be downloaded, before the hub is asked, which may take long."""
     kept = wanted.models_dir / wanted.checkpoint / CHECKPOINT_NAME
     if wanted.checkpoint == DEFAULT_CHECKPOINT and not kept.exists() and not Path(wanted.checkpoint).exists():
         logger.info(

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """What to serve and where.
+    """The models to serve, and where.
 
     Attributes:
         more_models: other models of the repository to load, "*" for all.

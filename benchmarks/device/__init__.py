@@ -1,1 +1,1 @@
-"""What a GPU makes of the exported network. Needs PyTorch, numpy and the checkout, and nothing else."""
+"""Measurements of the exported network on a GPU; they need PyTorch, numpy and the checkout alone."""

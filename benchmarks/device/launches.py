@@ -1,4 +1,4 @@
-"""What one call sends to its device, counted by PyTorch's profiler."""
+"""The operations that one call sends to its device, counted by PyTorch's profiler."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is measured: one network on one device, and the engines that run it."""
+"""The subject of the measurements: one network on one device, and the engines that run it."""
 
 import time
 from dataclasses import dataclass

@@ -93,7 +93,7 @@ def _compare(
     per_frame: dict[str, float] = {}
     with tritonclient.grpc.InferenceServerClient(f"{HOST}:{port}") as client, torch.inference_mode():
         for batch in options.batch_sizes:
-            # What they are compared with may not know chunk conditioning.
+            # The other commit may not know chunk conditioning.
             *inputs, previous_weight = check_inputs(network, batch, seed=batch)
             inputs = (*inputs, torch.zeros_like(previous_weight))
             ways: dict[str, Callable[[], Tensor]] = {}

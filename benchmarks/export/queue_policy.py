@@ -1,4 +1,4 @@
-"""What a bound on Triton's own queue costs players: `python -m benchmarks.export.queue_policy`.
+"""The cost of a bound on Triton's own queue for players: `python -m benchmarks.export.queue_policy`.
 
 One Triton serves a model twice, whose batches take some milliseconds: as it is exported by default, and as
 with `--max-queue-size 256`. Players, each on a connection of its own, ask for actions, play them, and ask

@@ -1,1 +1,1 @@
-"""What a frame costs, and how many machines some players need."""
+"""The cost of a frame, and the number of machines that some players need."""

@@ -1,4 +1,4 @@
-"""What a frame costs everywhere but on a GPU, and a fleet's size: `python -m benchmarks.fleet.frame_costs`.
+"""The cost of a frame everywhere but on a GPU, and a fleet's size: `python -m benchmarks.fleet.frame_costs`.
 
 The CPU time of the gateway per frame for each kind of client, that of Triton, bytes on each connection, and
 the memory of connections. All kinds take turns, on the same cores. A GPU's speed is an input.

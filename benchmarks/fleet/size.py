@@ -22,7 +22,7 @@ _TCP_PAYLOAD, _HEADERS = 1448, 78  # bytes of an Ethernet frame of 1,500, and of
 
 @dataclass(frozen=True)
 class FrameCost:
-    """What one predict of a kind takes: seconds of a gateway's CPU, bytes from the player, bytes back."""
+    """The cost of one predict of a kind: seconds of a gateway's CPU, bytes from the player, bytes back."""
 
     gateway_cpu_s: float
     bytes_in: float
@@ -31,7 +31,7 @@ class FrameCost:
 
 @dataclass(frozen=True)
 class Fleet:
-    """What some players take. Gateways are processes, each with a core of its own; network is in bit/s."""
+    """The machines for some players. A gateway is a process with a core of its own; network is in bit/s."""
 
     gpus: int
     gateways: int
@@ -90,7 +90,7 @@ def fleet(
     player: FrameCost,
     triton_bytes: float,
 ) -> Fleet:
-    """Return what some players take; a frame is `triton_bytes` between gateway and Triton, both ways."""
+    """Return the machines for some players; gateway and Triton exchange `triton_bytes` for a frame."""
     frames_per_s = players * frames_per_s_per_player
     return Fleet(
         gpus=math.ceil(frames_per_s / (GPU_LOAD * gpu_frames_per_s)),

@@ -40,7 +40,7 @@ _LISTEN_S = 0.1
 
 @dataclass(frozen=True)
 class Answers:
-    """What a flooding client got: answers with actions, and refusals."""
+    """The replies to a flooding client: answers with actions, and refusals."""
 
     actions: int
     refusals: int
@@ -48,7 +48,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class Round:
-    """What the lockstep clients got alone, beside two more, and beside the two that flood."""
+    """The lockstep clients' rates: alone, beside two more, and beside the two that flood."""
 
     alone: Rates
     two_more: Rates

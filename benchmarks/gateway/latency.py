@@ -25,7 +25,7 @@ class Added:
 
     @property
     def added_ms(self) -> list[float]:
-        """What the way has beyond direct gRPC, in each of the rounds."""
+        """The way's latency beyond direct gRPC, in each of the rounds."""
         return [own - direct for own, direct in zip(self.p50_ms, self.direct_p50_ms, strict=True)]
 
     @property

@@ -18,14 +18,14 @@ from benchmarks.gateway.ways import Ask, Connect, Endpoints, LoadError
 
 _WARM_UP_REQUESTS = 3
 _END_WITHIN_S = 2
-# What the commands import: read once, not by each of the clients.
+# The commands' imports: read once, not by each of the clients.
 _IMPORTED = [__name__, "benchmarks.gateway.all_kinds", "benchmarks.gateway.models"]
 _LEAD_S = 0.05  # from the word "go" to the common start, in which the word reaches every client
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one client measured: its rate, and every request's latency."""
+    """The measurements of one client: its rate, and every request's latency."""
 
     requests_per_s: float
     latencies_s: list[float]
@@ -33,7 +33,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Rates:
-    """What clients got together: requests per second of all, and latencies per request."""
+    """The measurements of all clients: requests per second together, and latencies per request."""
 
     requests_per_s: float
     p50_ms: float

@@ -14,8 +14,8 @@ from benchmarks.gateway.targets import Failed, Figures, targets, with_range
 from benchmarks.gateway.triton_death import CLIENTS, TritonDeath
 
 _HOW_TO_READ = """\
-Triton, the gateway and every load client are processes of their own and share these cores. What is compared
-takes turns within one run. Figures are medians over the rounds, with the range of the rounds in parentheses.
+Triton, the gateway and every load client are processes of their own and share these cores. Compared ways
+take turns within one run. Figures are medians over the rounds, with the range of the rounds in parentheses.
 Ratios carry over to other machines, milliseconds do not."""
 
 _THROUGHPUT = """\

@@ -197,7 +197,7 @@ def main() -> int:
         help="measure only the ways whose name holds this, and direct gRPC",
     )
     parser.add_argument(
-        "--workers", type=int, nargs="*", default=[], help="more gateways, of so many workers"
+        "--workers", type=int, nargs="*", default=[], help="more gateways, each with this many workers"
     )
     options = parser.parse_args()
     load_average, cores = os.getloadavg()[0], use_cores(options.cores)
@@ -224,7 +224,7 @@ def main() -> int:
 
 
 def _by_workers(count: int) -> list[Way]:
-    """Return the ways through a gateway of so many workers."""
+    """Return the ways through a gateway with `count` workers."""
     variant = Variant(f"{count} workers", (f"--workers={count}",), processes=count)
     return [Way(f"{way.name}, {variant.name}", way.connect, variant) for way in (ZMQ_PICKLE, TCP_JSON)]
 

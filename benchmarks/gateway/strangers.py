@@ -57,7 +57,7 @@ _GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + bytes(32)
 
 @dataclass(frozen=True)
 class Played:
-    """What the players got: replies with actions, other ends of a request, and the seconds of each wait."""
+    """The players' results: replies with actions, other ends of a request, and the seconds of each wait."""
 
     replies: int
     errors: int
@@ -66,7 +66,7 @@ class Played:
 
 @dataclass(frozen=True)
 class Attacked:
-    """What an attack did: connections, and the messages that reached it."""
+    """The extent of an attack: its connections, and the messages that reached it."""
 
     connections: int
     stolen: int
@@ -218,7 +218,7 @@ def _stranger(port: int, name: bytes, address: int) -> socket.socket | None:
     """Connect, greet and introduce oneself in one go; None where the gateway hung up meanwhile."""
     stranger = socket.socket()
     try:
-        # Its end is a reset, lest the machine runs out of ports.
+        # It ends with a reset, so that the machine does not run out of ports.
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         stranger.settimeout(_LOST_AFTER_S)
         stranger.bind((f"127.0.0.{address}", 0))

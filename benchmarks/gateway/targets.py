@@ -1,4 +1,4 @@
-"""What the gateway's figures have to reach, and whether they do."""
+"""The targets of the gateway's figures, and whether they are reached."""
 
 import dataclasses
 import statistics
@@ -142,5 +142,5 @@ def _life_targets(memory: Memory | Failed, death: TritonDeath | Failed) -> Itera
 
 
 def with_range(values: Sequence[float]) -> str:
-    """Return the median of some values, and the range that they lie in."""
+    """Return the median of some values, and their range."""
     return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"

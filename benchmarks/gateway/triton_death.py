@@ -54,7 +54,7 @@ class OneKilled:
 
 @dataclass(frozen=True)
 class BothKilled:
-    """What the clients saw when no Triton was left, in seconds.
+    """The clients' view when no Triton was left, in seconds.
 
     Attributes:
         first_errors_s: from the kill to each client's first error.

@@ -294,7 +294,7 @@ def _unpacked(reply: bytes) -> dict[str, Any]:
     try:
         unpacked: dict[str, Any] = msgpack.unpackb(reply)
     except ValueError:  # a gateway that knows no msgpack answers with a pickle
-        unpacked = {"status": "error", "message": f"the gateway's reply is no msgpack: {reply[:20]!r}"}
+        unpacked = {"status": "error", "message": f"the gateway's reply is not msgpack: {reply[:20]!r}"}
     return unpacked
 
 

@@ -1,4 +1,4 @@
-"""What the stack's `preflight` says in the first second, before a download and a conversion.
+"""The sentences of the stack's `preflight`, in the first second, before a download and a conversion.
 
     preflight.py EXAMPLE FOLDER SERVICE,VARIABLE,ADDRESS:PORT...
 
@@ -82,7 +82,7 @@ def ports_in_use(ports: Sequence[str], running: Sequence[str]) -> Iterator[str]:
 
 def _is_in_use(address: str, port: int) -> bool:
     with socket.socket() as probe:
-        # As Docker does: connections that are just being closed are no hindrance.
+        # As Docker does: connections that are just being closed do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs as root, with no capability but CHOWN, before everything else: it lays out the configuration of the images that
-# are not built here, and gives the folders that export and gateway write to their user. What it cannot give away need
-# not stop anybody: who cannot write there says so.
+# are not built here, and gives the folders that export and gateway write to their user. If it cannot give one away,
+# it goes on: whoever cannot write there says so.
 set -eu
 user="${NITROGEN_UID:-1000}"
 owner="$user:${NITROGEN_GID:-1000}"
@@ -19,7 +19,7 @@ for service in gateway triton; do
     if getent hosts "$service" >/dev/null; then echo "$service"; fi
 done >/settings/running
 
-# What another user may have left in the stack's own volumes. Without its capabilities root enters no closed folder but
+# Files that another user may have left in the stack's own volumes. Without its capabilities root enters no closed folder but
 # its own, so those of others are root's for a moment. `lost+found` is the file system's.
 foreign="( ! -uid $user -o ! -gid ${owner#*:} )"
 for volume in /repository /keys /settings /gateway-settings /recordings; do

@@ -19,7 +19,7 @@ from export.errors import NAMED, CheckpointError, first_few, shown
 
 logger = logging.getLogger(__name__)
 
-# What torch.load(weights_only=True) raises for pickles that it does not understand.
+# The errors of torch.load(weights_only=True) for pickles that it does not understand.
 _UNREADABLE = (
     RuntimeError,
     ValueError,

@@ -191,7 +191,7 @@ def find_config(content: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     """Return the `ckpt_config` in what a checkpoint's file holds.
 
     Raises:
-        CheckpointError: when there is none; it says where something like it lies.
+        CheckpointError: when there is none; it says where something like it is.
     """
     config = content.get("ckpt_config")
     if isinstance(config, dict):

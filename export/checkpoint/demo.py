@@ -111,7 +111,7 @@ def save_untrained_checkpoint(
     """Write an `ng.pt` without games; the same bytes for the same arguments and file name.
 
     Raises:
-        CheckpointError: when `ckpt_config` is none.
+        CheckpointError: when `ckpt_config` is malformed.
         OSError: when the file cannot be written.
     """
     shapes = checkpoint_tensors(parse_config(ckpt_config), vision, num_games=0)

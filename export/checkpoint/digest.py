@@ -41,6 +41,6 @@ def adapter_sha256(folder: Path) -> str:
         digests = [file_sha256(folder / name) for name in (ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME)]
     except OSError as error:
         raise AdapterError(
-            f"{folder} is no PEFT adapter: {error.filename} cannot be read ({error.strerror})"
+            f"{folder} is not a PEFT adapter: {error.filename} cannot be read ({error.strerror})"
         ) from error
     return hashlib.sha256("".join(digests).encode()).hexdigest()

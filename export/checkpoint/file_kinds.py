@@ -1,4 +1,4 @@
-"""What a file is that is not a torch checkpoint: a sentence for each kind, with what to do. Free of torch."""
+"""Files that are not torch checkpoints: a sentence for each kind, with what to do. Free of torch."""
 
 import json
 import struct

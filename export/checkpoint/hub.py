@@ -38,7 +38,7 @@ from export.progress import progress_class, size
 logger = logging.getLogger(__name__)
 
 DEFAULT_REVISION = "main"
-# After a failure that may pass, so long until it is tried again; a download that gets further starts anew.
+# Pauses after failures that may pass; a download that has got further begins with the first one.
 PAUSES_S: tuple[float, ...] = (1.0, 3.0, 10.0)
 _PASSING_STATUSES = (408, 429, 500, 502, 503, 504)
 
@@ -81,7 +81,7 @@ def describe_file(repository: str, revision: str, target: Path) -> HubFile:
     Args:
         repository: `owner/name`.
         revision: a branch, a tag or a commit.
-        target: where the file is going to lie; the errors name it.
+        target: the file's path when it is complete; the errors name it.
 
     Raises:
         DownloadError: when the hub cannot be reached or does not give the file.
@@ -117,12 +117,12 @@ def not_a_hub(target: Path) -> DownloadError:
 def download(file: HubFile, partial: Path, target: Path) -> None:
     """Bring a partial file to its full length; what it holds already is not fetched again.
 
-    What arrives is not compared with the file's hash.
+    The bytes are not compared with the file's hash.
 
     Args:
         file: what `describe_file` returned.
         partial: where the bytes go; it stays when the download breaks off.
-        target: where the file is going to lie; the errors name it.
+        target: the file's path when it is complete; the errors name it.
 
     Raises:
         DownloadError: when the hub does not give the bytes, the download breaks off without getting further,

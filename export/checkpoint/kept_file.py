@@ -44,7 +44,7 @@ class KeptFile:
 
 @dataclass(frozen=True)
 class _Record:
-    """What the hub said of a downloaded file; JSON beside it."""
+    """The hub's words on a downloaded file, kept as JSON beside it."""
 
     repository: str
     commit: str
@@ -76,7 +76,7 @@ def kept_file(
     download that comes wrong, once. Several processes may ask for the same file.
 
     Args:
-        path: where the file lies; `path.name` is its name in the repository.
+        path: the file's path; `path.name` is its name in the repository.
         repository: `owner/name` on the hub.
         revision: a branch, a tag or a commit.
         is_whole: judges a file that was put there by hand, of which the hub said nothing.
@@ -94,7 +94,7 @@ def kept_file(
                 return cached
         path.parent.mkdir(parents=True, exist_ok=True)
         with _one_process(path):
-            # Once more: another process may have brought it meanwhile.
+            # Another process may have brought it meanwhile.
             try:
                 return _on_disk(path, is_whole)
             except FileNotFoundError:
@@ -201,7 +201,7 @@ def _downloaded(
 
 
 def _compare(path: Path, etag: str, sha256: str) -> bool:
-    """Compare a file with the hash that an ETag is; False when it is none that says what the bytes are.
+    """Compare a file with the hash in an ETag; return False when the ETag is another kind of text.
 
     The hub's is the SHA-256, or the SHA-1 of the git blob; mirrors have the SHA-1 of the bytes.
 

@@ -105,8 +105,8 @@ def _check_names(config: LoraConfig, modules: Collection[str]) -> None:
     unknown += [name for name in saved if not any(module.endswith(name) for module in modules)]
     if unknown:
         raise AdapterError(
-            f"{CONFIG_NAME} names {unknown[0]!r} in target_modules or modules_to_save, which is no module of "
-            "the checkpoint: was the adapter trained on another model?"
+            f"{CONFIG_NAME} names {unknown[0]!r} in target_modules or modules_to_save, which is not a module "
+            "of the checkpoint: was the adapter trained on another model?"
         )
 
 
@@ -115,8 +115,9 @@ def _target(config: LoraConfig, module: str, tensors: Mapping[str, Tensor]) -> _
     if weight is None or weight.dim() not in {2, 4}:
         own = [name.removeprefix(f"{module}.") for name in tensors if name.rpartition(".")[0] == module]
         raise AdapterError(
-            f"{CONFIG_NAME}: target_modules selects {module}, which is no linear, convolution or embedding "
-            f"module (it holds {', '.join(own) or 'only modules'}): train it whole, by modules_to_save"
+            f"{CONFIG_NAME}: target_modules selects {module}, which is not a linear, convolution or "
+            f"embedding module (it holds {', '.join(own) or 'only modules'}): train it whole, by "
+            "modules_to_save"
         )
     is_embedding = weight.dim() == 2 and f"{module}.bias" not in tensors  # every linear has a bias
     rank = by_pattern(config.rank_pattern, module, config.r)
@@ -152,7 +153,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
     try:
         with safe_open(path, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118 - the file is no mapping
+            for key in file.keys():  # noqa: SIM118 - the file is not a mapping
                 name = key.removeprefix(_PREFIX).replace(".base_layer.bias", ".bias")
                 name = re.sub(r"(\.lora_[A-Za-z_]+)\.default(?=\.\w+$|$)", r"\1", name)
                 name = re.sub(r"(\.lora_magnitude_vector)\.weight$", r"\1", name)
@@ -164,7 +165,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         advice = "convert adapter_model.bin, as only safetensors are read" if pickled else "copy it there"
         raise AdapterError(f"no adapter weights at {path}: {advice}") from error
     except (SafetensorError, OSError) as error:
-        raise AdapterError(f"{path} is no safetensors file, or cut off ({error}): fetch it again") from error
+        raise AdapterError(f"{path} is not a whole safetensors file ({error}): fetch it again") from error
     return weights
 
 
@@ -177,7 +178,7 @@ def _check_weights(
         if name not in expected:
             reason = "is not expected"
             if separator and module not in modules:
-                reason = f"is for {module}, which is no module of the checkpoint"
+                reason = f"is for {module}, which is not a module of the checkpoint"
             elif separator and not any(other.startswith(f"{module}.lora_") for other in expected):
                 reason = f"is for {module}, which the configuration does not target"
             problems.append(f"{name} {reason}")

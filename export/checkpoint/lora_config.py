@@ -30,7 +30,7 @@ _Number = TypeVar("_Number", int, float)
 
 
 class LoraConfig(BaseModel):
-    """What of `adapter_config.json` decides the merged weights, with peft's defaults."""
+    """The entries of `adapter_config.json` that decide the merged weights, with peft's defaults."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
@@ -98,7 +98,9 @@ def _pattern(expression: str) -> re.Pattern[str]:
     try:
         return re.compile(expression)
     except (re.error, OverflowError, RecursionError) as error:
-        raise AdapterError(f"{CONFIG_NAME}: {expression!r:.80} is no regular expression: {error}") from error
+        raise AdapterError(
+            f"{CONFIG_NAME}: {expression!r:.80} is not a regular expression: {error}"
+        ) from error
 
 
 def is_targeted(config: LoraConfig, module: str, tensors: Mapping[str, Tensor]) -> bool:

@@ -1,4 +1,4 @@
-"""What a checkpoint says beside its configuration of how many frames the model sees.
+"""Tables of a checkpoint, beside its configuration, that say how many frames the model sees.
 
 Forks with several frames keep their figures in tables of their own. The configuration counts; a table that
 contradicts it is told.

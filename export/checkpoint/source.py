@@ -58,7 +58,7 @@ def find_checkpoint(wanted: str, models_dir: Path) -> KeptFile:
             it is taken without asking the network.
 
     Raises:
-        CheckpointError: when it is none of the three, may not be read, or is a folder that does not say
+        CheckpointError: when it is not one of the three, may not be read, or is a folder that does not say
             which file.
         DownloadError: when the hub cannot give it.
     """

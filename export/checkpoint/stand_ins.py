@@ -26,7 +26,7 @@ _NUMBER_TYPE = re.compile(r"(b1|[iu][1248]|f[248])")
 
 
 class StandIn:
-    """What a pickle wants called or made.
+    """An object that a pickle wants called or made.
 
     Attributes:
         name: module and name.

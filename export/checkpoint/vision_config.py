@@ -49,7 +49,7 @@ _NEEDED = {
     "patch_size": PATCH_SIZE,
     "num_channels": 3,
 }
-# What transformers' SiglipVisionConfig assumes for a key that a config.json leaves out.
+# The defaults of transformers' SiglipVisionConfig for keys that a config.json leaves out.
 _DEFAULTS: dict[str, Any] = {
     **_NEEDED,
     "num_hidden_layers": 12,
@@ -76,7 +76,7 @@ def find_vision_config(name: str, checkpoint_folder: Path, models_dir: Path) -> 
     from export.checkpoint.kept_file import kept_file  # noqa: PLC0415
 
     if not is_repository_id(name):  # which keeps it inside the two folders, too
-        raise CheckpointError(f"the checkpoint's vision tower {name[:100]!r} is no Hugging Face id")
+        raise CheckpointError(f"the checkpoint's vision tower {name[:100]!r} is not a Hugging Face id")
     beside = checkpoint_folder / name / "config.json"
     if beside.is_file():
         return read_vision_config(beside)
@@ -98,7 +98,7 @@ def read_vision_config(path: Path) -> VisionConfig:
     """Read a Hugging Face `config.json` of a SigLIP model (its `vision_config`) or of its vision tower.
 
     Raises:
-        CheckpointError: when it is no JSON object, or describes a tower other than this model's kind.
+        CheckpointError: when it is not a JSON object, or describes a tower other than this model's kind.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Finding the model's weights in a checkpoint: under which key they lie, and under which names.
+"""The search for the model's weights in a checkpoint: under which key they are, and under which names.
 
 Training programs put a prefix before every name, or a wrapper's name into it, and keep averaged (EMA) weights
 beside the raw ones. A table of weights is told by the names that it has to hold (`tensors`).
@@ -104,7 +104,7 @@ def choose_table(
         ]
         if len(chosen) == 1:
             return chosen[0]
-        has = f"its weights lie under {keys}" if tables else "it holds no weights of this model"
+        has = f"its weights are under {keys}" if tables else "it holds no weights of this model"
         raise CheckpointError(f"--weights {key}: {path} has no one table of weights there, {has}")
     usual = [table for table in tables if table.key.partition(".")[0] == DEFAULT_KEY]
     raw = [table for table in usual if not table.is_averaged]

@@ -177,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Convert a NitroGen checkpoint and publish it as a version in a Triton model repository. "
         "Other commands: nitrogen-export list | activate | rollback (each with -h). A flag with "
         "[NITROGEN_...] can be given as that environment variable instead; the flag wins, an empty variable "
-        "is none.",
+        "counts as not set.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add_repository(parser)

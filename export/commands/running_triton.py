@@ -1,4 +1,4 @@
-"""What `activate` and `rollback` say of the Triton that is to serve another version."""
+"""The flags of `activate` and `rollback` about the Triton that is to serve another version."""
 
 import argparse
 import sys
@@ -32,7 +32,7 @@ def key_of(path: Path | None) -> TritonKey | None:
     """Return the key in a file, if there is one.
 
     Raises:
-        OptionError: when it cannot be read, or is none; the message does not show what it holds.
+        OptionError: when it cannot be read, or holds no key; the message does not show its content.
     """
     try:
         return None if path is None else read_triton_key(path)

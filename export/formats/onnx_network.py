@@ -1,4 +1,4 @@
-"""The network once more, in ONNX's operators: `NitroGen.forward`, node by node.
+"""The network in ONNX's operators: `NitroGen.forward`, node by node.
 
 Written out, not left to PyTorch's exporters (docs/explanation/decisions.md). Each export proves that it
 computes the same (`self_check`). Weights have their names in `NitroGen`; those of one sampler step end in the
@@ -22,7 +22,7 @@ from export.network.vision import VisionBlock, VisionTower
 
 _PATCHES = 256 // PATCH_SIZE  # of a frame, in each direction
 
-# Of each cross-attention block, as `GraphBuilder.attention` takes them.
+# Keys and values of each cross-attention block, as `GraphBuilder.attention` takes them.
 CrossKeysValues = list[tuple[str, str]]
 
 
@@ -139,7 +139,7 @@ def _sample(graph: GraphBuilder, model: NitroGen, keys_values: CrossKeysValues) 
 
 
 def _increment(graph: GraphBuilder, model: NitroGen, x: str, step: int, keys_values: CrossKeysValues) -> str:
-    """What a sampler step adds to x, v(x, t) / N: (B x H, 25) to (B x H, 25)."""
+    """Return the sampler step's addition to x, v(x, t) / N: (B x H, 25) to (B x H, 25)."""
     if model.is_guided:
         x = graph.node("Concat", x, x, axis=0)
     h = _encode(graph, model, x, step)

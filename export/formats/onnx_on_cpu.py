@@ -16,7 +16,7 @@ _ANY_TYPE = frozenset({"Cast", "Reshape", "Slice", "Split", "Transpose"})
 def graph_for_cpu(path: Path) -> str | bytes:
     """The file itself, or its graph with float32 operators if it has bfloat16 ones.
 
-    Weights that lie beside the file stay there.
+    Weights in files beside it stay there.
     """
     model = onnx.load(str(path), load_external_data=False)
     low = _bfloat16_values(model)

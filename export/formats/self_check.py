@@ -35,7 +35,7 @@ BOUNDS: dict[Precision, Accuracy] = {
 
 @dataclass(frozen=True)
 class Reference:
-    """What the float32 network answers to the fixed inputs: x(1) as (B, H, 25) for each batch."""
+    """The float32 network's answers to the fixed inputs: x(1) as (B, H, 25) for each batch."""
 
     batches: tuple[tuple[Inputs, Tensor], ...]
     old_layout: bool

@@ -1,7 +1,7 @@
 """Chunk conditioning: the sampler is pulled towards the previous chunk (docs/reference/model.md).
 
 With t = i / N of step i, a strength g that depends on t, and a row's weight W, v becomes
-v + g W (previous - (x + (1 - t) v)). What a step adds to x is v / N, so x + v / N becomes
+v + g W (previous - (x + (1 - t) v)). A step adds v / N to x, so x + v / N becomes
 lerp(x, previous, W g / N) + (1 - W g (1 - t)) v / N: two operations, whose shares are made for all steps at
 once. Both are exact where W is 0.
 """

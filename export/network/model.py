@@ -1,6 +1,6 @@
 """NitroGen as Triton serves it: frames and noise in, one chunk of gamepad actions out.
 
-Written from docs/reference/model.md. What does not depend on the sampler's x is computed once per frame
+Written from docs/reference/model.md. All that does not depend on the sampler's x is computed once per frame
 (vision tower, VL self-attention, keys and values); tables hold what depends on the time step alone. The graph
 holds no device, raises for no input values, and returns a flat tuple, as Triton's libtorch backend needs.
 """
@@ -20,7 +20,7 @@ from export.network.vision import VisionTower
 
 @dataclass(frozen=True)
 class Sampling:
-    """What an export may choose beyond the checkpoint.
+    """The settings that an export may choose beyond the checkpoint.
 
     Attributes:
         context_length: frames seen (K).
@@ -138,7 +138,7 @@ class NitroGen(nn.Module):
         return sequence
 
     def increment(self, x: Tensor, step: int, keys_values: list[Tensor]) -> Tensor:
-        """What a sampler step adds to x, v(x, t) / N, guidance included: (B, H, 25) to (B, H, 25)."""
+        """Return a sampler step's addition to x, v(x, t) / N, with guidance: (B, H, 25) to (B, H, 25)."""
         if self.is_guided:
             x = torch.cat([x, x])
         hidden = self.action_encoder(x, step)

@@ -38,7 +38,7 @@ def time_tables(
         (steps, 2, D), 1 + scale and shift of the output norm; `action_encoder.w2.bias`: (steps, D), the bias
         of the action encoder's second linear with the product of its time half.
     """
-    # Of (embodiment, in, out); the time features are the second half of what goes in.
+    # The shape is (embodiment, in, out); the time features are the second half of the inputs.
     time_weight = tensors["action_encoder.W2.W"][0, width:].float().t()
     time_bias = tensors["action_encoder.W2.b"][0].float()
     block_rows, out_rows, bias_rows = [], [], []

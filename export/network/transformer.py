@@ -1,4 +1,4 @@
-"""What the VL self-attention and the DiT are made of (docs/reference/model.md, "Transformer blocks").
+"""The parts of the VL self-attention and the DiT (docs/reference/model.md, "Transformer blocks").
 
 Attention masks nothing anywhere. Queries, keys and values are (B, heads, T, head_dim).
 """

@@ -113,7 +113,7 @@ def rollback(repository: Path, name: str, endpoint: str | None, *, key: TritonKe
 def _before(repository: Path, name: str, running: int | None) -> list[int]:
     """Return the numbers of the versions served so far, the one that Triton runs last.
 
-    What was published after it has not been served by this Triton.
+    Versions published after it have not been served by this Triton.
     """
     past = history(repository, name)
     if running in past:

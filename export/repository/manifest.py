@@ -93,7 +93,7 @@ def _parts(content: Any) -> dict[str, Any]:  # noqa: ANN401 - anything that is J
     """Return the file's content as the fields of `Manifest`.
 
     Raises:
-        ValueError: when it is no manifest; that its values are right is not looked at.
+        ValueError: when it is not a manifest; its values are not checked.
     """
     told = {"format", "adapter", "requested", *_ALWAYS_TOLD}
     if (
@@ -131,7 +131,7 @@ def read_manifest(path: Path) -> Manifest:
     """Read a manifest.
 
     Raises:
-        RepositoryError: when there is none, or it is none that this export has written.
+        RepositoryError: when there is none, or this export has not written it.
     """
     try:
         return _MANIFESTS.validate_python(_parts(from_json(path.read_bytes())))

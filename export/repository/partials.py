@@ -1,4 +1,4 @@
-"""What lies in a model's folder for a while: versions being written, and those on their way out.
+"""Temporary folders beside a model's versions: those being written, and those on their way out.
 
 `.<version>.<random>.partial` is being written; `.pulse` in it shows other machines that its process lives.
 `.<version>.<random>.replaced` is what a forced export replaces, until the new version is there.

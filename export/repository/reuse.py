@@ -13,7 +13,7 @@ from export.repository.served import serve_version, served_number
 from export.repository.versions import Version, all_versions
 from export.settings import DEFAULT_NAME, SETTINGS, ExportOptions, ModelSettings
 
-# What a version may differ in from what is wanted; its name is the model's.
+# The settings in which a version may differ from the wanted ones; its name is the model's.
 DIFFERENCES = ("name", *(name for name in SETTINGS if name not in {"formats", "adapter"}))
 
 

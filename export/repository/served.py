@@ -38,7 +38,8 @@ def changing(repository: Path, name: str) -> Iterator[Callable[[int, Sequence[in
     """Keep every other process from publishing, serving and removing versions of a model meanwhile.
 
     Yields:
-        What makes a version the one that Triton loads next, with `number` and `after` as `serve_version`.
+        A function that makes a version the one that Triton loads next, with `number` and `after` as
+        `serve_version`.
 
     Raises:
         RepositoryError: as `serve_version`.

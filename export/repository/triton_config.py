@@ -77,7 +77,7 @@ def read_config(path: Path) -> model_config_pb2.ModelConfig:
     """Parse a `config.pbtxt`.
 
     Raises:
-        RepositoryError: when it cannot be read or is no model config.
+        RepositoryError: when it cannot be read or is not a model config.
     """
     try:
         return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())

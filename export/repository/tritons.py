@@ -139,13 +139,13 @@ def connected_tritons(
 
     Raises:
         TritonNotRunningError: when nothing answers.
-        ActivationError: when something answers that does not speak gRPC, or the endpoint is none.
+        ActivationError: when something answers that does not speak gRPC, or the endpoint is invalid.
     """
     try:
         endpoints = parse_endpoints(endpoint)
     except ValueError as error:
         raise ActivationError(
-            f"{endpoint!r} is no address of Triton's gRPC service: give HOST:PORT"
+            f"{endpoint!r} is not an address of Triton's gRPC service: give HOST:PORT"
         ) from error
     _wait_for_starting(endpoints, start_timeout_s)
     addresses, silent = _addresses(endpoints)

@@ -129,7 +129,7 @@ def new_version(
             The new version is not published then.
     """
     if not is_model_name(name):
-        raise OptionError(f"--name {name!r} is no model name: use letters, digits, '.', '_' and '-'")
+        raise OptionError(f"--name {name!r} is not a model name: use letters, digits, '.', '_' and '-'")
     model_folder = repository / name
     try:
         model_folder.mkdir(parents=True, exist_ok=True)

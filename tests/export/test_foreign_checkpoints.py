@@ -269,7 +269,7 @@ def test_weights_under_another_key(path: Path, change: Change, key: str) -> None
 def test_a_key_without_weights_is_told_those_that_have_some(path: Path, key: str) -> None:
     save(path)
 
-    assert f"--weights {key}: {path} has no one table of weights there, its weights lie under model" in (
+    assert f"--weights {key}: {path} has no one table of weights there, its weights are under model" in (
         refusal(path, key)
     )
 

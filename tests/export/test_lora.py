@@ -284,7 +284,7 @@ def test_settings_of_the_training_change_nothing(
         ({"target_modules": None}, "target_modules: .* not None"),
         (
             {"target_modules": ["to_q", "to_w"]},
-            "names 'to_w' in target_modules .* no module of the checkpoint",
+            "names 'to_w' in target_modules .* not a module of the checkpoint",
         ),
         (
             {"modules_to_save": ["lm_head"]},
@@ -298,9 +298,9 @@ def test_settings_of_the_training_change_nothing(
             {"target_modules": ["norm3"]},
             r"selects vl_self_attention_model\..*\.norm3, .* \(it holds weight, bias",
         ),
-        ({"target_modules": "to_q("}, r"'to_q\(' is no regular expression: missing \)"),
-        ({"target_modules": ".{9999999999}"}, "is no regular expression: the repetition number is too large"),
-        ({"rank_pattern": {"[": 2}}, "is no regular expression: unterminated character set"),
+        ({"target_modules": "to_q("}, r"'to_q\(' is not a regular expression: missing \)"),
+        ({"target_modules": ".{9999999999}"}, "is not a regular expression: the repetition number is too large"),
+        ({"rank_pattern": {"[": 2}}, "is not a regular expression: unterminated character set"),
         ({"layers_to_transform": 0, "target_modules": ".*"}, "need target_modules to be a list"),
         ({"layers_pattern": "blocks"}, "layers_pattern needs layers_to_transform"),
         ({"r": 0}, "r: Input should be greater than 0, not 0"),
@@ -373,7 +373,7 @@ def swap(key: str, other: str) -> Change:
         ),
         (
             lambda weights: weights.update({"base_model.model.lm_head.lora_A.weight": torch.ones(4, 64)}),
-            "lm_head.lora_A.weight is for lm_head, which is no module of the checkpoint",
+            "lm_head.lora_A.weight is for lm_head, which is not a module of the checkpoint",
         ),
         (
             lambda weights: weights.update({f"{QUERY}.lora_A.weight": torch.ones(4, 64)}),
@@ -426,7 +426,7 @@ def test_weights_that_are_a_folder(tensors: dict[str, Tensor], folder: Path) -> 
     (folder / WEIGHTS_NAME).unlink()
     (folder / WEIGHTS_NAME).mkdir()
 
-    with pytest.raises(AdapterError, match="is no safetensors file, or cut off"):
+    with pytest.raises(AdapterError, match="is not a whole safetensors file"):
         merge_adapter(tensors, folder)
 
 
@@ -442,7 +442,7 @@ def test_a_cut_off_file(data: st.DataObject, tensors: dict[str, Tensor], plain: 
     content = (plain / WEIGHTS_NAME).read_bytes()
     (folder / WEIGHTS_NAME).write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
 
-    with pytest.raises(AdapterError, match="is no safetensors file, or cut off"):
+    with pytest.raises(AdapterError, match="is not a whole safetensors file"):
         merge_adapter(tensors, folder)
 
 

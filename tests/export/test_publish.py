@@ -170,7 +170,7 @@ def test_an_existing_version_is_refused_unless_forced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "a b"])
 def test_a_name_that_is_no_folder_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(OptionError, match="is no model name"):
+    with pytest.raises(OptionError, match="is not a model name"):
         export(tmp_path, name=name)
 
 

@@ -103,7 +103,7 @@ def test_a_tower_that_nobody_has(hub: HubServer, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../tower", "/models/tower", "a/b/c", "a tower", ""])
 def test_a_tower_s_name_leads_to_no_other_folder(hub: HubServer, tmp_path: Path, name: str) -> None:
-    with pytest.raises(CheckpointError, match="is no Hugging Face id"):
+    with pytest.raises(CheckpointError, match="is not a Hugging Face id"):
         find_vision_config(name, tmp_path / "checkpoint", tmp_path / "models")
 
     assert hub.requests == []

@@ -69,7 +69,7 @@ def gateways(board: Dashboard) -> Dashboard:
         ),
         chart(
             "Size of the recordings",
-            "What lies in the folder of --record (the oldest go at --record-max-bytes).",
+            "Size of the recordings in the folder of --record (the oldest go at --record-max-bytes).",
             (f"max by (instance) (nitrogen_gateway_recordings_kept_bytes{{{AT}}})", "{{instance}}"),
             unit="bytes",
         ),

@@ -1,4 +1,4 @@
-"""What the panels about gateways look at: the chosen gateways and ports, and how far back a rate goes."""
+"""The view of the panels about gateways: the chosen gateways and ports, and how far back a rate goes."""
 
 AT = 'instance=~"$gateway"'
 ON = f'{AT}, port=~"$port"'

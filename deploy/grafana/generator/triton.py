@@ -63,7 +63,7 @@ def _at_a_glance(board: Dashboard) -> Dashboard:
         ),
         figure(
             "Wait in the queue",
-            "Of an average request, in the last 5 minutes.",
+            "Seconds of an average request, over the last 5 minutes.",
             f"sum({_rate('nv_inference_queue_duration_us', '5m')}) / 1e6"
             f" / sum({_rate('nv_inference_request_success', '5m')})",
             unit="s",

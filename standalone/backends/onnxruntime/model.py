@@ -89,7 +89,7 @@ def _lent(array: NDArray[Any]) -> object:
 
 
 def _providers(args: dict[str, str]) -> list[Any]:
-    """What runs the nodes, the most wanted first: CUDA for a GPU instance, if this ONNX Runtime has it."""
+    """Return what runs the nodes, best first: CUDA for a GPU instance, if this ONNX Runtime has it."""
     if args["model_instance_kind"] != "GPU":
         return ["CPUExecutionProvider"]
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():

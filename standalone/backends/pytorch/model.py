@@ -154,7 +154,7 @@ def _has_fixed_shapes(config: dict[str, Any]) -> bool:
 
 
 def _recorder(device: torch.device) -> "Recorder | None":
-    """What NITROGEN_CUDA_GRAPHS asks for on this device; None for no graphs."""
+    """Return the recorder that NITROGEN_CUDA_GRAPHS asks for on this device; None for no graphs."""
     setting = os.environ.get("NITROGEN_CUDA_GRAPHS") or "auto"
     match setting:
         case "stand-in":

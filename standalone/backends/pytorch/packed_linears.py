@@ -36,7 +36,7 @@ graph(%x, %weight, %bias, %approximate):
 
 
 def pack_linears(model: Any) -> None:  # noqa: ANN401 - PyTorch has no type for what is loaded
-    """Pack the linear maps of a TorchScript model that lies on the CPU and has not run yet, in place.
+    """Pack the linear maps of a TorchScript model on the CPU that has not run yet, in place.
 
     A model of other layers, or in a type that oneDNN does not multiply on this CPU, is left as it is.
     """

@@ -14,7 +14,7 @@ Batch = Mapping[str, Sequence[Tensor]]
 
 @dataclass(frozen=True)
 class Run:
-    """What a batch gave: `outputs` in the CPU's memory, which nothing writes to later.
+    """The result of a batch: `outputs` in the CPU's memory, which nothing writes to later.
 
     Attributes:
         rows: samples in the batch.
@@ -32,7 +32,7 @@ class Run:
 
 
 class Engine(Protocol):
-    """What runs batches."""
+    """Runs batches."""
 
     def run(self, batch: Batch) -> Run:
         """Run the requests of a batch together.
@@ -80,7 +80,7 @@ class GraphEngine:
     ) -> None:
         self._direct = DirectEngine(forward, device)
         shapes = {name: (max_batch_size, *tensor.shape[1:]) for name, tensor in sample.items()}
-        # Of every graph: each reads the first rows of the same memory.
+        # The inputs of every graph: each reads the first rows of the same memory.
         self._inputs = {
             name: torch.zeros(shape, dtype=sample[name].dtype, device=device)
             for name, shape in shapes.items()
@@ -116,7 +116,7 @@ class GraphEngine:
         for name, parts in batch.items():
             gathered, given = self._gathered[name][:rows], self._inputs[name]
             for part in parts:
-                # What follows would resize or repeat it.
+                # The copy below would resize or repeat it.
                 if part.shape[1:] != given.shape[1:]:
                     raise RuntimeError(
                         f"a sample of {name} is {list(part.shape[1:])}, but the graphs take "

@@ -1,4 +1,4 @@
-"""What the graphs did, as metrics on Triton's own page."""
+"""The graphs' work, as metrics on Triton's own page."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What records a forward pass, to replay it on the same memory: CUDA graphs, and their stand-in for CPUs."""
+"""Recorders of a forward pass, to replay it on the same memory: CUDA graphs, and a stand-in for CPUs."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,8 +77,8 @@ class StandIn:
     """Replays by running the module again, on any device, and shows mistakes that CUDA graphs would hide.
 
     All recordings write their outputs to the same memory, as graphs of one pool may. After each replay the
-    inputs hold NaN (integers: their largest value), so that rows which the next one does not write show. What
-    a capture forbids raises.
+    inputs hold NaN (integers: their largest value), so that rows which the next one does not write show.
+    Anything that a capture forbids raises.
     """
 
     def __init__(self) -> None:
