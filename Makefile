@@ -21,7 +21,7 @@ CHECKPOINT ?=
 SERVE_FLAGS ?=
 # COVERAGE=yes: `make test` measures branches in all processes, and fails below pyproject.toml's figure.
 COVERAGE ?=
-# What does no I/O is covered in full.
+# Code without I/O is covered in full.
 PURE := contract/*,gateway/protocol/*,clients/nitrogen_client/src/nitrogen_client/exchange.py
 # For each target of `make fuzz`.
 FUZZ_SECONDS ?= 600
