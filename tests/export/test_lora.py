@@ -299,7 +299,10 @@ def test_settings_of_the_training_change_nothing(
             r"selects vl_self_attention_model\..*\.norm3, .* \(it holds weight, bias",
         ),
         ({"target_modules": "to_q("}, r"'to_q\(' is not a regular expression: missing \)"),
-        ({"target_modules": ".{9999999999}"}, "is not a regular expression: the repetition number is too large"),
+        (
+            {"target_modules": ".{9999999999}"},
+            "is not a regular expression: the repetition number is too large",
+        ),
         ({"rank_pattern": {"[": 2}}, "is not a regular expression: unterminated character set"),
         ({"layers_to_transform": 0, "target_modules": ".*"}, "need target_modules to be a list"),
         ({"layers_pattern": "blocks"}, "layers_pattern needs layers_to_transform"),
