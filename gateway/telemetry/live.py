@@ -19,7 +19,7 @@ import numpy as np
 
 from contract.gamepad import CHUNK_WIDTHS
 from contract.tensors import FRAME_SHAPE
-from gateway.protocol.messages import ActionChunk, PlayedRow, Request, Unset
+from gateway.protocol.messages import ActionChunk, MemoryNoise, PlayedRow, Request, TickNoise, Unset
 from gateway.safe_text import one_line, shortened
 from gateway.telemetry.live_snapshots import MAX_SENTENCES, MAX_SHOWN_PLAYERS, Snapshot, Wanted
 from gateway.telemetry.port_metrics import Stages
@@ -70,6 +70,7 @@ class _Player:
     seen: float = 0.0
     model: str = ""
     game: str = ""
+    fit: str = ""
     errors: int = 0
     seconds: deque[_Second] = field(default_factory=lambda: deque(maxlen=_KEPT_SECONDS))
 
@@ -152,6 +153,7 @@ class Live:
         player = self._player(port, client)
         player.model = model
         player.game = self._game_of(request)
+        player.fit = _fit(request)
         if chunk is None:
             player.errors += 1
         else:
@@ -263,6 +265,18 @@ class Live:
         return "none" if request.game is None else _short(str(request.game))
 
 
+def _fit(request: Request) -> str:
+    """Return how a predict's chunk is made to fit the previous one, as in "memory 0.9, conditioned"."""
+    words = []
+    if isinstance(request.noise, MemoryNoise):
+        words.append(f"memory {request.noise.memory:.3g}")
+    elif isinstance(request.noise, TickNoise):
+        words.append("noise by tick")
+    if request.previous is not None:
+        words.append("conditioned")
+    return ", ".join(words)
+
+
 def _told(errors: _Errors, now: float) -> dict[str, Any]:
     last = [
         {"ago_s": round(now - when, 1), "client": client, "sentence": sentence}
@@ -284,6 +298,7 @@ def _line(player: _Player, now: float) -> dict[str, Any]:
         "client": player.client,
         "model": player.model,
         "game": player.game,
+        "fit": player.fit,
         "age_s": round(now - player.since, 1),
         "idle_s": round(now - player.seen, 1),
         "errors": player.errors,

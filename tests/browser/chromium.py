@@ -17,7 +17,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 _SHARES_A_SCREEN = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 # A name for this machine that is not its own, as another one's player has it: browsers trust it less.
 LAN_NAME = "games.local"
-# What Chromium makes of every request when an interface comes or goes.
+# The error of every request in Chromium when a network interface comes or goes.
 _NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
 _TRIES = 10
 
@@ -78,7 +78,7 @@ class OpenPage:
         self.page.wait_for_function(script, arg=[selector, pattern])
 
     def picture(self, selector: str = "#screen") -> str:
-        """What a canvas shows, as a text to compare."""
+        """Return a canvas's picture as a text to compare."""
         shown: str = self.page.eval_on_selector(selector, "canvas => canvas.toDataURL()")
         return shown
 

@@ -1,4 +1,4 @@
-"""A real Chromium. Where there is none, the tests of this folder are not collected."""
+"""A real Chromium. Without it, the tests of this folder are not collected."""
 
 import shutil
 import subprocess

@@ -43,7 +43,8 @@ class Player:
         with JsonClient(self._port) as client:
             number = 0
             while not self.over.is_set():
-                header = {"type": "predict", "seed": 1, **self._fields}
+                seed = {} if "noise" in self._fields else {"seed": 1}
+                header = {"type": "predict", **seed, **self._fields}
                 reply = client.request(header, picture(number % 2).tobytes())
                 self.chunks[number % 2] = reply.get("pred", {})
                 if self._rows is not None:
@@ -130,6 +131,12 @@ def test_a_human_who_has_taken_over_is_shown_as_one(browser: Browser, tiny_stack
         opened.wait_for_text("#by", "by a human")
         opened.page.wait_for_selector("[data-button=SOUTH].pressed")
         assert opened.page.locator("svg.pad").get_attribute("data-by") == "human"
+
+
+def test_a_players_kind_of_noise_is_shown(browser: Browser, tiny_stack: Stack) -> None:
+    noisy = player(tiny_stack.tcp_port, noise={"memory": 0.9})
+    with noisy, looking(browser, tiny_stack.http_port) as opened:
+        opened.wait_for_text("#players", "model nitrogen · memory 0.9 · for")
 
 
 def test_names_and_errors_are_shown_as_text(browser: Browser, tiny_stack: Stack) -> None:

@@ -63,7 +63,7 @@ def check_against_port_5556(stack: Stack, traffic: Traffic, request: int) -> Non
     chunk = traffic.chunks[request]
     assert chunk["buttons"] == wanted["buttons"]
     for stick in ("j_left", "j_right"):
-        # Of three decimals, the last may differ in another batch.
+        # Replies have three decimals, and the last may differ in another batch.
         np.testing.assert_allclose(chunk[stick], wanted[stick], atol=1.5e-3)
 
 
@@ -435,7 +435,7 @@ def test_in_real_time_a_chunk_carries_on_from_what_is_pressed(browser: Browser, 
             first = pressed_at[asked["tick"]]
             for part, rows in previous.items():
                 assert rows[0] == first[part]
-                # Of three decimals, the last may be rounded in two ways.
+                # Replies have three decimals, and the last may be rounded either way.
                 kept = chunk[part][: min(delay, len(rows))]
                 np.testing.assert_allclose(kept, rows[: len(kept)], atol=1.5e-3)
         assert traffic.errors == []

@@ -1,4 +1,4 @@
-"""What the play page and the gateway say to each other, and what the page shows of it."""
+"""The messages between the play page and the gateway, and the buttons that the page shows."""
 
 import json
 from itertools import pairwise
@@ -22,7 +22,7 @@ WATCH_PAD = """
 
 
 class Traffic:
-    """What a page's WebSocket carries: each `predict` and its picture, chunks, rows of `played`, errors.
+    """The messages on a page's WebSocket: each `predict` and its picture, chunks, rows of `played`, errors.
 
     `asked`: the types of all requests but `info`, which comes by the clock.
     """

@@ -47,6 +47,7 @@ export class PlayerList {
       `port ${player.port}`,
       player.model && `model ${player.model}`,
       player.game && `game ${player.game}`,
+      player.fit,
       `for\u00a0${duration(player.age_s)}`,
       player.idle_s > SILENT_S && `silent\u00a0for\u00a0${duration(player.idle_s)}`,
       player.errors && `${player.errors} failed`,

@@ -1,4 +1,4 @@
-"""What a console's controller is given for a reply, worked out from the table without the script."""
+"""The buttons that a console's controller gets for a reply, worked out from the table without the script."""
 
 import tomllib
 from collections.abc import Iterator, Mapping

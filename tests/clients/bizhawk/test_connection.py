@@ -27,7 +27,7 @@ def started(sockets: Sockets, **options: str) -> BizHawk:
 
 
 def actions(stack: Stack) -> list[set[str]]:
-    """What the still picture's actions are, with the script's own options, and the player's Select."""
+    """Return the still picture's actions, with the script's own options, and the player's Select."""
     png = image_file(picture(0, NES.height, NES.width))
     header = {"type": "predict", "len": len(png), "resize_mode": "crop", "seed": 3}
     with JsonClient(stack.tcp_port) as client:

@@ -42,7 +42,7 @@ def started(core: str, sockets: Sockets, **options: str) -> BizHawk:
 
 
 def predicted(stack: Stack, core: Core, number: int, resize_mode: str, seed: int = 3) -> Pred:
-    """What the gateway answers to a JSON client that sends the same picture."""
+    """Return the gateway's answer to a JSON client that sends the same picture."""
     png = image_file(picture(number, core.height, core.width))
     header: dict[str, Any] = {"type": "predict", "len": len(png), "resize_mode": resize_mode, "seed": seed}
     with JsonClient(stack.tcp_port) as client:

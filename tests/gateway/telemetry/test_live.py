@@ -11,13 +11,14 @@ import pytest
 import pytest_asyncio
 
 from contract.tensors import FRAME_SHAPE
-from gateway.protocol.messages import ActionChunk, PlayedRow, Request
+from gateway.protocol.messages import ActionChunk, MemoryNoise, PlayedRow, Previous, Request, TickNoise
 from gateway.telemetry.live import Live
 from gateway.telemetry.live_snapshots import Wanted, merged
 from gateway.telemetry.port_metrics import Stages
 from tests.stack import wait_until
 
 STAGES = Stages(0.001, 0.002, 0.003, 0.01, 0.0005, 0.0005, 0.02)
+PREVIOUS = Previous(np.zeros((1, 21), np.float32), *np.zeros((2, 1, 2), np.float32), delay=1)
 ROW = PlayedRow("human", (1, *[0] * 20), (0.5, 0.0), (0.0, 0.0))
 
 
@@ -68,6 +69,20 @@ def predict(live: Live, client: str = "10.0.0.1:5", value: int = 7, **request: A
 async def only_player(live: Live) -> dict[str, Any]:
     (player,) = (await live.snapshot(Wanted()))["players"]
     return player
+
+
+@pytest.mark.parametrize(
+    ("request_", "fit"),
+    [
+        ({}, ""),
+        ({"noise": MemoryNoise(0.9)}, "memory 0.9"),
+        ({"noise": TickNoise(7), "previous": PREVIOUS}, "noise by tick, conditioned"),
+    ],
+)
+async def test_how_chunks_are_made_to_fit_is_told(live: Live, request_: dict[str, Any], fit: str) -> None:
+    await live.snapshot(Wanted())
+    predict(live, **request_)
+    assert (await only_player(live))["fit"] == fit
 
 
 async def test_whoever_looks_sees_who_plays_and_how_fast(live: Live, clock: Clock) -> None:
