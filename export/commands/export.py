@@ -167,6 +167,11 @@ def _published(
                 version.number,
                 version.model_name,
             )
+            if not version.facts.conditioning:
+                logger.info(
+                    "that version was exported before chunk conditioning, so it refuses requests with "
+                    "'previous': an export without --reuse makes one that takes them"
+                )
             found[name] = version
     return found
 

@@ -15,6 +15,7 @@ from export.errors import OptionError
 from export.formats.format import FORMATS
 from export.repository.reuse import DIFFERENCES, find_published
 from export.repository.served import history, served_number
+from export.repository.triton_config import read_config, write_config
 from export.repository.versions import versions
 from export.settings import SETTINGS, ExportOptions, ModelSettings
 from tests.export.light_versions import CHECKPOINT, publish_light
@@ -177,6 +178,24 @@ def test_a_version_whose_graph_is_not_whole_is_not_reused(repository: Path) -> N
     assert not found(repository, MADE_OF_AUTO)
     graph.unlink()
     assert not found(repository, MADE_OF_AUTO)
+
+
+def test_a_version_from_before_chunk_conditioning_is_served_and_the_log_says_what_it_lacks(
+    repository: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    publish_light(repository, 1)
+    run(repository)
+    assert "conditioning" not in caplog.text
+    path = repository / "nitrogen" / "1" / "config.pbtxt"
+    config = read_config(path)
+    del config.parameters["conditioning"]
+    write_config(config, path.parent)
+
+    run(repository)
+
+    assert [version.number for version in versions(repository, "nitrogen")] == [1]
+    assert "exported before chunk conditioning, so it refuses requests with 'previous': an" in caplog.text
 
 
 def forget(repository: Path, *keys: str) -> None:
