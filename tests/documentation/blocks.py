@@ -53,7 +53,12 @@ class Block:
 
 def pages() -> list[Path]:
     """Return every page that users read."""
-    found = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "clients").rglob("*.md")]
+    found = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "clients").rglob("*.md"),
+    ]
     return sorted(page for page in found if "node_modules" not in page.parts)
 
 
