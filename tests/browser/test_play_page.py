@@ -134,6 +134,19 @@ def test_player_takes_over_with_a_key_and_gives_back_with_another(browser: Brows
         assert traffic.errors == []
 
 
+def test_a_key_that_is_up_again_before_the_next_picture_counts(browser: Browser, stack: Stack) -> None:
+    script = """() => ["keydown", "keyup"].forEach((type) =>
+        document.body.dispatchEvent(new KeyboardEvent(type, { code: "KeyJ", bubbles: true })))"""
+    with playing(browser, stack.web_port) as (opened, traffic):
+        opened.page.evaluate(script)
+        opened.wait_for_text("#by", "You play")
+        opened.wait_until(
+            lambda: any(row["by"] == "human" for row in traffic.played), "the server is told of the key"
+        )
+        by_hand = [pressed(row["buttons"]) for row in traffic.played if row["by"] == "human"]
+        assert (by_hand[0], by_hand[-1]) == (["WEST"], [])
+
+
 def test_a_button_is_held_as_long_as_one_of_its_keys_is(browser: Browser, stack: Stack) -> None:
     with playing(browser, stack.web_port) as (opened, traffic):
         keyboard = opened.page.keyboard

@@ -23,11 +23,13 @@ const TOUCHED = 0.5;
 export class Inputs {
   constructor(giveBack) {
     this.keys = new Set(); // by position: two of them may press the same button
+    this.tapped = new Set(); // since the last reading, perhaps up again by now
     addEventListener("keydown", (event) => {
       if (event.code === GIVE_BACK) giveBack();
       if (!isForGame(event)) return;
       event.preventDefault();
       this.keys.add(event.code);
+      this.tapped.add(event.code);
     });
     addEventListener("keyup", ({ code }) => this.keys.delete(code));
     addEventListener("blur", () => this.keys.clear());
@@ -35,7 +37,8 @@ export class Inputs {
 
   /** The pad as the player holds it now, and whether the player touches it. */
   read() {
-    const pressed = new Set([...this.keys].map((code) => KEYS[code]));
+    const pressed = new Set([...this.keys, ...this.tapped].map((code) => KEYS[code]));
+    this.tapped.clear();
     const sticks = [[0, 0], [0, 0]];
     for (const pad of navigator.getGamepads?.() ?? []) {
       if (!pad?.connected || pad.mapping !== "standard") continue;

@@ -8,7 +8,7 @@ const NOISES = {
   memory: "Part of the noise carries over to the next chunk, so the model changes its mind less often. "
     + "At 1 the noise stays the same until a restart.",
   tick: "Each moment of the game keeps its own noise, so that chunks agree about the moments they share. "
-    + "Only real time shows it.",
+    + "This only shows in real time.",
 };
 const CONDITIONING = {
   true: "In real time the next chunk carries on from what is being pressed, so the pad jumps less between chunks.",
