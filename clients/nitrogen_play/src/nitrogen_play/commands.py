@@ -28,6 +28,7 @@ from nitrogen_play.player import Player, PlayOptions
 from nitrogen_play.recording.actions_file import read_steps
 from nitrogen_play.recording.recorder import Recorder, new_recording
 from nitrogen_play.replay import replay
+from nitrogen_play.score.command import score
 from nitrogen_play.server_port import other_server
 
 # Ctrl-C, a request to end, Ctrl-Break or the console's end on Windows, the terminal's end elsewhere.
@@ -40,6 +41,8 @@ _WINDOW_TICKS_PER_S = 60.0
 
 def run(words: Sequence[str]) -> int:
     """Run a command line; return the exit code: 0, or 1 after an error, which is on stderr as a sentence."""
+    if words[:1] == ["score"]:
+        return score(words[1:])
     if words[:1] == ["replay"]:
         arguments = replay_arguments(words[1:])
         command = _replay

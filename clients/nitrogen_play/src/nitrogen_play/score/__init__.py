@@ -1,0 +1,1 @@
+"""`nitrogen-play score`: the same episodes played with each server, and what the game says of them."""

@@ -1,0 +1,94 @@
+"""The scores as tables in the terminal."""
+
+from collections.abc import Iterable, Iterator
+
+import rich.box
+import rich.console
+import rich.table
+import rich.text
+
+from nitrogen_play.score.results import GameScore, Record, Verdict
+from nitrogen_play.score.statistics import CONFIDENCE, Estimate
+
+_NONE = "-"
+AS_IT_SHOULD_BE = (
+    "With the demo model that is as it should be: its weights are random. A trained model should be better."
+)
+
+
+def tables(score: GameScore) -> Iterator[rich.console.RenderableType]:
+    """Yield what is shown of a game: who is better, its measures, what was lost, and what to make of it."""
+    yield _verdicts(score)
+    measures = [measure for measure in score.measures() if _varies(score, measure)]
+    if measures != [score.by]:
+        yield _measures(score, measures)
+    for sentence in remarks(score):
+        yield rich.text.Text(sentence)
+
+
+def remarks(score: GameScore) -> Iterator[str]:
+    """Yield the sentences below a game's tables."""
+    for record in score.records:
+        for episode, problem in record.lost.items():
+            yield f"{record.name} lost episode {episode + 1}: {problem}"
+    as_random = [it.name for it in score.servers if score.against_random(it) is not Verdict.BETTER]
+    if as_random and all(it.finished for it in score.records):
+        yield f"Not better than the random player: {', '.join(as_random)}. {AS_IT_SHOULD_BE}"
+
+
+def number(value: float) -> str:
+    """Return a number with the digits that matter."""
+    size = abs(value)
+    decimals = 0 if size >= 1000 or value == int(value) else 1 if size >= 10 else 3
+    return f"{value:.{decimals}f}"
+
+
+def shown(value: Estimate | None) -> str:
+    """Return a mean and its interval, "-" for None."""
+    if value is None:
+        return _NONE
+    return number(value.mean) + ("" if value.half_width is None else f" ± {number(value.half_width)}")
+
+
+def _verdicts(score: GameScore) -> rich.table.Table:
+    first = score.servers[0].name
+    headings = ("player", "episodes", score.by, f"above {first}", f"than {first}", "than random")
+    table = _table(f"{score.name}: {score.by} of an episode", headings)
+    for record in score.records:
+        is_other = record is not score.servers[0]
+        table.add_row(
+            record.name,
+            _episodes(record),
+            shown(record.mean(score.by)),
+            shown(score.difference(record, score.by)) if is_other else _NONE,
+            score.verdict(record).value if is_other else _NONE,
+            score.against_random(record).value if record.address is not None else _NONE,
+        )
+    return table
+
+
+def _measures(score: GameScore, measures: list[str]) -> rich.table.Table:
+    names = [record.name for record in score.records]
+    table = _table(f"{score.name}: values at an episode's end", ("", *names))
+    for measure in measures:
+        table.add_row(measure, *(shown(record.mean(measure)) for record in score.records))
+    return table
+
+
+def _table(title: str, headings: Iterable[str]) -> rich.table.Table:
+    table = rich.table.Table(
+        title=f"{title}, mean ± {CONFIDENCE:.0%} interval", title_justify="left", box=rich.box.SIMPLE_HEAD
+    )
+    for heading in headings:
+        table.add_column(rich.text.Text(heading))
+    return table
+
+
+def _varies(score: GameScore, measure: str) -> bool:
+    """Return whether a measure tells anything: it was not the same in all episodes of everybody."""
+    values = {value for record in score.records for value in record.values(measure).values()}
+    return measure == score.by or len(values) > 1
+
+
+def _episodes(record: Record) -> str:
+    return f"{len(record.finished)}" + (f", {len(record.lost)} lost" if record.lost else "")
