@@ -28,7 +28,7 @@ from tests.stack import Stack, wait_until
 
 SCENARIO = "defend_the_center"
 
-# What ViZDoom 1.3.2 calls its buttons.
+# The buttons of ViZDoom 1.3.2, in two kinds.
 ON_OR_OFF = (
     *("ATTACK", "USE", "JUMP", "CROUCH", "TURN180", "ALTATTACK", "RELOAD", "ZOOM", "SPEED", "STRAFE"),
     *("MOVE_RIGHT", "MOVE_LEFT", "MOVE_BACKWARD", "MOVE_FORWARD", "TURN_RIGHT", "TURN_LEFT", "LOOK_UP"),
@@ -59,7 +59,7 @@ def pad(*pressed: str, left: tuple[float, float] = (0, 0), right: tuple[float, f
 
 
 def actions(buttons: Sequence[str], state: PadState) -> dict[str, float]:
-    """What is not zero of a scenario's action."""
+    """The buttons of a scenario that an action presses or moves."""
     values = VizdoomPad(buttons).action(state)
     return {name: value for name, value in zip(buttons, values, strict=True) if value}
 
@@ -86,7 +86,7 @@ def test_the_pad_presses_dooms_buttons(state: PadState, expected: Mapping[str, f
 def test_a_stick_moves_by_as_much_as_it_is_held_where_the_scenario_lets_it() -> None:
     state = pad("DPAD_LEFT", left=(0, -0.5), right=(-1, 1))
     assert actions(NAMES, state) == {
-        "MOVE_LEFT": 1,  # the cross is no stick
+        "MOVE_LEFT": 1,  # by the cross, not the stick
         "MOVE_FORWARD_BACKWARD_DELTA": pytest.approx(25, rel=1e-3),
         "TURN_LEFT_RIGHT_DELTA": -5,
         "LOOK_UP_DOWN_DELTA": -2.5,

@@ -26,8 +26,11 @@ _COUNTED = ("KILLCOUNT", "ITEMCOUNT", "SECRETCOUNT", "DAMAGECOUNT", "DAMAGE_TAKE
 class VizdoomGame:
     """A scenario's screen, gamepad, clock and episodes in one, because a tic of the engine is all four.
 
-    `pictures_per_s`: how fast it goes on by itself, 0 for Doom's own 35; None to stand still between ticks,
-    which then take no longer than they must.
+    Args:
+        vizdoom: the package.
+        engine: its game, begun.
+        pictures_per_s: how fast it goes on by itself, 0 for Doom's own 35; None to stand still between ticks,
+            which then take no longer than they must.
     """
 
     def __init__(self, vizdoom: Any, engine: Any, pictures_per_s: float | None) -> None:  # noqa: ANN401 - untyped
@@ -118,11 +121,12 @@ class VizdoomGame:
 def open_vizdoom(scenario: str, pictures_per_s: float | None) -> Game:
     """Start a scenario.
 
-    `scenario`: the name of one that comes with ViZDoom, or the path of a .cfg file. `pictures_per_s`: as in
-    `VizdoomGame`.
-
     Its first episode has the seed 0 and each further one the next, so that the same buttons at the same ticks
     lead to the same pictures.
+
+    Args:
+        scenario: the name of one that comes with ViZDoom, or the path of a .cfg file.
+        pictures_per_s: as in `VizdoomGame`.
 
     Raises:
         MissingPackageError: ViZDoom is not installed.

@@ -20,7 +20,8 @@ _DIRECTIONS = {
 class VizdoomPad:
     """The pad of one scenario.
 
-    `buttons`: the scenario's, by ViZDoom's names, for example "ATTACK" and "TURN_LEFT_RIGHT_DELTA".
+    Args:
+        buttons: the scenario's, by ViZDoom's names, for example "ATTACK" and "TURN_LEFT_RIGHT_DELTA".
     """
 
     def __init__(self, buttons: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from nitrogen_play.score.players import ScoredPlayer
 
 
 def seed_of(base: int, *numbers: int) -> int:
-    """Return the seed of an episode (its number), or of a chunk (the episode's number and its own)."""
+    """Return the seed of an episode (by its number), or of a chunk (by the episode's number and its own)."""
     return int(np.random.SeedSequence((base, *numbers)).generate_state(1)[0])
 
 
@@ -26,6 +26,15 @@ def play_episode(
     on_tick: Callable[[], object],
 ) -> dict[str, float]:
     """Play an episode in turns; return the game's own values at its end, and its length as "ticks".
+
+    Args:
+        game: one that keeps a score; it stands still while the player thinks.
+        player: who answers the frames.
+        base_seed: the seed of the whole run.
+        episode: its number, which with the seed decides how it begins and what each chunk's noise is.
+        max_ticks: where it ends, unless the game ends it.
+        steps_per_chunk: how many steps of a chunk are played, None for all.
+        on_tick: called after each tick.
 
     Raises:
         ServerError: the player was lost.

@@ -18,7 +18,10 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def write_json(path: Path, scores: Sequence[GameScore], settings: dict[str, Any]) -> None:
     """Write everything: each episode's values, the means, the differences to the first server.
 
-    `settings`: what was played, for example the seed.
+    Args:
+        path: the file.
+        scores: of each game.
+        settings: how they were played, for example the seed.
 
     Raises:
         OSError: it cannot be written.

@@ -29,7 +29,9 @@ class ScoredPlayer(Protocol):
     def chunk(self, frame: Picture, seed: int) -> tuple[PadState, ...]:
         """Return the steps that answer a frame.
 
-        `seed`: of whatever is drawn for it.
+        Args:
+            frame: (256, 256, 3).
+            seed: of whatever is drawn for it.
 
         Raises:
             ServerError: there are none; the message says why.

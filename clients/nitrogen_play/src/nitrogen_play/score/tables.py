@@ -18,9 +18,12 @@ AS_IT_SHOULD_BE = (
 
 def tables(score: GameScore) -> Iterator[rich.console.RenderableType]:
     """Yield what is shown of a game: who is better, its measures, what was lost, and what to make of it."""
+    interval = f"mean ± {CONFIDENCE:.0%} interval"
+    yield rich.text.Text(f"{score.name}: {score.by} of an episode, {interval}")
     yield _verdicts(score)
     measures = [measure for measure in score.measures() if _varies(score, measure)]
     if measures != [score.by]:
+        yield rich.text.Text(f"{score.name}: values at an episode's end, {interval}")
         yield _measures(score, measures)
     for sentence in remarks(score):
         yield rich.text.Text(sentence)
@@ -31,8 +34,9 @@ def remarks(score: GameScore) -> Iterator[str]:
     for record in score.records:
         for episode, problem in record.lost.items():
             yield f"{record.name} lost episode {episode + 1}: {problem}"
-    as_random = [it.name for it in score.servers if score.against_random(it) is not Verdict.BETTER]
-    if as_random and all(it.finished for it in score.records):
+    not_better = (Verdict.NO_DIFFERENCE, Verdict.WORSE)
+    as_random = [it.name for it in score.servers if score.against_random(it) in not_better]
+    if as_random:
         yield f"Not better than the random player: {', '.join(as_random)}. {AS_IT_SHOULD_BE}"
 
 
@@ -53,7 +57,7 @@ def shown(value: Estimate | None) -> str:
 def _verdicts(score: GameScore) -> rich.table.Table:
     first = score.servers[0].name
     headings = ("player", "episodes", score.by, f"above {first}", f"than {first}", "than random")
-    table = _table(f"{score.name}: {score.by} of an episode", headings)
+    table = _table(headings)
     for record in score.records:
         is_other = record is not score.servers[0]
         table.add_row(
@@ -69,16 +73,14 @@ def _verdicts(score: GameScore) -> rich.table.Table:
 
 def _measures(score: GameScore, measures: list[str]) -> rich.table.Table:
     names = [record.name for record in score.records]
-    table = _table(f"{score.name}: values at an episode's end", ("", *names))
+    table = _table(("", *names))
     for measure in measures:
         table.add_row(measure, *(shown(record.mean(measure)) for record in score.records))
     return table
 
 
-def _table(title: str, headings: Iterable[str]) -> rich.table.Table:
-    table = rich.table.Table(
-        title=f"{title}, mean ± {CONFIDENCE:.0%} interval", title_justify="left", box=rich.box.SIMPLE_HEAD
-    )
+def _table(headings: Iterable[str]) -> rich.table.Table:
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
     for heading in headings:
         table.add_column(rich.text.Text(heading))
     return table
