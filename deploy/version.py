@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 FOLLOWERS = (
     ".env.example",
     *(f"Dockerfile.{image}" for image in ("export", "gateway", "triton-cpu", "triton-graphs")),
-    *(f"clients/{name}/src/{name}/__init__.py" for name in ("nitrogen_client", "nitrogen_play")),
+    *(
+        f"clients/{name}/src/{name}/__init__.py"
+        for name in ("nitrogen_client", "nitrogen_dataset", "nitrogen_play")
+    ),
     "deploy/kubernetes/base/kustomization.yaml",
     "deploy/kubernetes/overlays/cpu/kustomization.yaml",
     "deploy/kubernetes/overlays/gpu-graphs/kustomization.yaml",

@@ -28,8 +28,8 @@ Every flag and environment variable. `make docs` writes this page from the progr
 
 # The subcommands that read flags.
 _EXPORT = ("list", "activate", "rollback")
-_GATEWAY = ("check", "keys", "render")
-_PLAY = ("replay", "score")
+_GATEWAY = ("check", "dataset", "keys", "render")
+_PLAY = ("dataset", "replay", "score")
 
 _OTHERS = {
     "HF_TOKEN, HF_TOKEN_PATH": "Token of the Hugging Face hub, or the file that holds it.",

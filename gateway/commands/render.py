@@ -8,16 +8,9 @@ from pathlib import Path
 import PIL.Image
 
 from command_line.paths import local_path
+from gateway.commands.chosen_recordings import NoRecordingsError, add_flags, chosen_recordings, whole_number
 from gateway.commands.film import pictures, write_film
-from gateway.safe_text import listed
-from gateway.telemetry.recording_format import (
-    RecordedPlayed,
-    RecordingError,
-    client_of,
-    is_recording,
-    read_recording,
-    safe_name,
-)
+from gateway.telemetry.recording_format import RecordedPlayed, RecordingError, read_recording
 
 
 class RenderError(Exception):
@@ -38,28 +31,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nitrogen-gateway render", description="Make a film of what --record has written."
     )
-    parser.add_argument("folder", type=local_path, help="the folder that was given to --record")
-    parser.add_argument(
-        "--client",
-        help="only this client's predicts: as its name stands in the files' names, or its beginning",
-    )
+    add_flags(parser)
     parser.add_argument(
         "--output", type=local_path, default=Path("recording.mp4"), help="the film (%(default)s)"
     )
     parser.add_argument(
-        "--fps", type=_frames_per_second, default=30, help="steps shown per second (%(default)s)"
+        "--fps", type=whole_number(240), default=30, help="steps shown per second (%(default)s)"
     )
     return parser
 
 
-def _frames_per_second(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 240:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 240")
-    return int(text)
-
-
 def _render(folder: Path, client: str | None, output: Path, fps: int) -> int:
-    paths = _find(folder, client)
+    try:
+        paths = chosen_recordings(folder, client)
+    except NoRecordingsError as error:
+        raise RenderError(str(error)) from error
     skipped: list[str] = []
     shown: list[Path] = []
     under_way = output.with_name(f".{output.name}.part")
@@ -82,26 +68,6 @@ def _render(folder: Path, client: str | None, output: Path, fps: int) -> int:
         raise RenderError(f"none of the {len(paths)} recordings in {str(folder)!r} can be read")
     sys.stdout.write(f"{output}: {len(shown)} predicts, {count} pictures, {count / fps:.1f} s\n")
     return 0
-
-
-def _find(folder: Path, client: str | None) -> list[Path]:
-    """Return the recordings to show, the oldest first.
-
-    Raises:
-        RenderError: there are none, or there is no such folder.
-    """
-    if not folder.is_dir():
-        raise RenderError(f"{str(folder)!r} is no folder: give the one that --record names")
-    names = sorted(path.name for path in folder.iterdir() if is_recording(path.name))
-    if not names:
-        raise RenderError(f"there are no recordings in {str(folder)!r}: give the folder that --record names")
-    chosen = names
-    if client is not None:
-        chosen = [name for name in names if client_of(name).startswith(safe_name(client))]
-    if not chosen:
-        clients = listed(sorted({client_of(name) for name in names}))
-        raise RenderError(f"no recording is of a client {client!r}; there are: {clients}")
-    return [folder / name for name in chosen]
 
 
 def _all_pictures(paths: Sequence[Path], shown: list[Path], skipped: list[str]) -> Iterator[PIL.Image.Image]:

@@ -18,19 +18,21 @@ STATES = st.builds(
 
 @given(
     st.lists(
-        st.tuples(STATES, st.integers(0, 3), st.integers(0, 5), st.sampled_from(["model", "human"])),
+        st.tuples(
+            STATES, st.integers(0, 3), st.integers(0, 5), st.sampled_from(["model", "human"]), st.booleans()
+        ),
         min_size=1,
         max_size=5,
     )
 )
 def test_what_was_written_is_read(
-    tmp_path_factory: pytest.TempPathFactory, given_steps: list[tuple[PadState, int, int, str]]
+    tmp_path_factory: pytest.TempPathFactory, given_steps: list[tuple[PadState, int, int, str, bool]]
 ) -> None:
     steps = []
     tick = 0
-    for index, (state, gap, ticks, by) in enumerate(given_steps):
+    for index, (state, gap, ticks, by, began_again) in enumerate(given_steps):
         tick += gap
-        steps.append(RecordedStep(state, 2, index, tick, ticks, by))
+        steps.append(RecordedStep(state, 2, index, tick, ticks, by, began_again))
         tick += ticks
     path = tmp_path_factory.getbasetemp() / "written.jsonl"
     path.write_text("".join(step_line(step) for step in steps))

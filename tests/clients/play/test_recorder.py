@@ -81,6 +81,15 @@ def test_pictures_of_another_size_are_fitted_to_the_film(tmp_path: Path) -> None
     assert [picture.shape for _, picture in film_of(tmp_path / "film.mp4")] == [(224, 320, 3)] * 3
 
 
+def test_a_film_names_the_game_and_its_ticks_per_second(tmp_path: Path) -> None:
+    film = Film(tmp_path / "film.mp4", 59.92, "Airstriker, Genesis")
+    film.add(PLAIN, 3)
+    film.close()
+    with av.open(str(tmp_path / "film.mp4")) as container:
+        assert container.metadata["title"] == "Airstriker, Genesis"
+        assert container.metadata["comment"] == "59.92 ticks per second, the first picture at tick 3"
+
+
 def test_a_film_that_was_cut_short_can_be_seen(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     film = Film(path, 50.0)

@@ -195,7 +195,7 @@ def test_nothing_but_torn_recordings_makes_no_film(
 
 
 @pytest.mark.parametrize(
-    ("folder", "sentence"), [("", "there are no recordings in"), ("missing", "is no folder")]
+    ("folder", "sentence"), [("", "there are no recordings in"), ("missing", "is not a folder")]
 )
 def test_a_folder_without_recordings_is_one_sentence(
     tmp_path: Path, folder: str, sentence: str, capsys: pytest.CaptureFixture[str]

@@ -43,6 +43,8 @@ def run(words: Sequence[str]) -> int:
     """Run a command line; return the exit code: 0, or 1 after an error, which is on stderr as a sentence."""
     if words[:1] == ["score"]:
         return score(words[1:])
+    if words[:1] == ["dataset"]:
+        return _dataset(words[1:])
     if words[:1] == ["replay"]:
         arguments = replay_arguments(words[1:])
         command = _replay
@@ -58,6 +60,19 @@ def run(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 0
     return 0
+
+
+def _dataset(words: Sequence[str]) -> int:
+    try:
+        from nitrogen_play.dataset.command import main  # noqa: PLC0415 - needs an extra's packages
+    except ImportError as error:
+        sys.stderr.write(
+            f"nitrogen-play: a package for data sets is missing ({error}). In the project's folder: "
+            "pip install ./clients/nitrogen_client ./clients/nitrogen_dataset "
+            "'./clients/nitrogen_play[dataset]'\n"
+        )
+        return 1
+    return main(words)
 
 
 def _play(arguments: argparse.Namespace, console: rich.console.Console) -> None:
@@ -173,7 +188,7 @@ def _recorder(
         f"recording to {paths.actions}"
         + (f", {paths.debug.name} and {paths.clean.name}" if with_films else "")
     )
-    recorder = Recorder(paths, game.clock.ticks_per_s, say, with_films=with_films)
+    recorder = Recorder(paths, game.clock.ticks_per_s, say, with_films=with_films, title=game.title)
     stack.callback(recorder.close)
     return recorder
 

@@ -177,7 +177,7 @@ class Player:
             began_anew = game.clock.tick()
             held += 1
         if recorder is not None:
-            recorder.add_step(RecordedStep(state, chunk, index, first_tick, held))
+            recorder.add_step(RecordedStep(state, chunk, index, first_tick, held, began_again=began_anew))
         self._played.hold(state, first_tick, first_tick + held)
         if began_anew:
             self._asker.forget()

@@ -3,7 +3,8 @@
 `{"WEST": 0, ..., "LEFT_TRIGGER": [255], ..., "AXIS_LEFTX": [-3276], ..., "step": 4, "substep": 0, "tick": 72,
 "ticks": 1, "by": "model"}`: `step` counts the chunks and `substep` the steps of one, as in the reference's
 file; `tick` is the game's tick from which on it was held, `ticks` for how many at least, and `by` says who
-held it, "model" or "human". The reference writes none of the three.
+held it, "model" or "human". `"began_again": true` stands where the game began again behind the step. The
+reference writes none of the four.
 """
 
 import json
@@ -30,6 +31,7 @@ class RecordedStep:
         chunk: number of the chunk, -1 where none was played.
         index: the step within it.
         by: who held it, "model" or "human".
+        began_again: whether the game began again after its last tick.
     """
 
     state: PadState
@@ -38,6 +40,7 @@ class RecordedStep:
     tick: int
     ticks: int
     by: str = "model"
+    began_again: bool = False
 
 
 def step_line(step: RecordedStep) -> str:
@@ -50,6 +53,8 @@ def step_line(step: RecordedStep) -> str:
         fields[name] = [value]
     fields |= {"step": step.chunk, "substep": step.index, "tick": step.tick, "ticks": step.ticks}
     fields["by"] = step.by
+    if step.began_again:
+        fields["began_again"] = True
     return json.dumps(fields) + "\n"
 
 
@@ -97,7 +102,10 @@ def _step(fields: dict[str, Any], next_tick: int) -> RecordedStep:
     by = fields.get("by", "model")
     if by not in _HANDS:
         raise ValueError(f'"by" is {by!r}, not "model" or "human"')
-    return RecordedStep(state, fields.get("step", 0), fields.get("substep", 0), tick, ticks, by)
+    began_again = fields.get("began_again", False) is True
+    return RecordedStep(
+        state, fields.get("step", 0), fields.get("substep", 0), tick, ticks, by, began_again=began_again
+    )
 
 
 def _is_pressed(value: object) -> bool:

@@ -1,5 +1,6 @@
 """Films of a game, by PyAV: its pictures as they are, and its pictures with the gamepad beside them."""
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,22 @@ _CONTAINER_OPTIONS = {"movflags": "frag_keyframe+empty_moov+default_base_moof", 
 _ENCODER_OPTIONS = {"crf": "23", "preset": "veryfast"}
 _PIECE_S = 2
 _ENCODER = "libx264"
+# A film's comment: its times begin at some time of the encoder's, not at the tick's.
+COMMENT = re.compile(
+    r"(?P<ticks_per_s>[0-9.e+-]+) ticks per second, the first picture at tick (?P<tick>[0-9]+)"
+)
 
 
 class Film:
     """One MP4 file. Its size is that of the first picture, to which later ones are fitted.
 
     `ticks_per_s`: pictures come with the number of their tick, so that missing ones do not shift the others.
+    `title`: the game's, which is the file's title as well; its comment is a `COMMENT`.
     """
 
-    def __init__(self, path: Path, ticks_per_s: float) -> None:
+    def __init__(self, path: Path, ticks_per_s: float, title: str = "") -> None:
         self._path = path
+        self._title = title
         self._ticks_per_s = ticks_per_s
         self._container: Any = None
         self._stream: Any = None
@@ -48,7 +55,7 @@ class Film:
         self._next_tick = tick + 1
         try:
             if self._container is None:
-                self._open(picture)
+                self._open(picture, tick)
             image = av.VideoFrame.from_ndarray(_fitted(picture, self._size), format="rgb24")
             image.pts = round(tick / self._ticks_per_s / _TIME_BASE)
             image.time_base = _TIME_BASE
@@ -75,7 +82,7 @@ class Film:
         except (av.FFmpegError, OSError) as error:
             raise RecordingError(f"the film {self._path} cannot be written: {error}") from error
 
-    def _open(self, picture: Picture) -> None:
+    def _open(self, picture: Picture, tick: int) -> None:
         import av  # noqa: PLC0415 - an extra
 
         height, width = picture.shape[:2]
@@ -83,6 +90,10 @@ class Film:
         # The encoder wants even sides.
         self._size = (max(2, round(width * shrink) // 2 * 2), max(2, round(height * shrink) // 2 * 2))
         self._container = av.open(str(self._path), "w", format="mp4", options=_CONTAINER_OPTIONS)
+        self._container.metadata["title"] = self._title
+        self._container.metadata["comment"] = (
+            f"{self._ticks_per_s!r} ticks per second, the first picture at tick {tick}"
+        )
         rate = Fraction(self._ticks_per_s).limit_denominator(1001)
         stream: Any = self._container.add_stream(_ENCODER, rate=rate, options=_ENCODER_OPTIONS)
         stream.width, stream.height = self._size

@@ -76,16 +76,26 @@ class Recorder:
     Steps are all written. Of pictures at most 64 wait; `add_picture` says when there is no room. When a film
     cannot be written both end, and the actions go on.
 
-    `with_films`: False writes the actions alone. `report`: called from the thread with the sentence of an
-    error that ends the films, and with one that ends the recording.
+    `with_films`: False writes the actions alone. `title`: the game's, for the films. `report`: called from
+    the thread with the sentence of an error that ends the films, and with one that ends the recording.
     """
 
     def __init__(
-        self, paths: RecordingPaths, ticks_per_s: float, report: Callable[[str], None], *, with_films: bool
+        self,
+        paths: RecordingPaths,
+        ticks_per_s: float,
+        report: Callable[[str], None],
+        *,
+        with_films: bool,
+        title: str = "",
     ) -> None:
         self._paths = paths
         self._report = report
-        self._films = (Film(paths.debug, ticks_per_s), Film(paths.clean, ticks_per_s)) if with_films else None
+        self._films = (
+            (Film(paths.debug, ticks_per_s, title), Film(paths.clean, ticks_per_s, title))
+            if with_films
+            else None
+        )
         self._work_queue: queue.SimpleQueue[RecordedStep | _Picture | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(_MAX_WAITING_PICTURES)
         self._films_are_over = threading.Event()

@@ -1,0 +1,146 @@
+"""What the commands that make data sets have in common: flags, the progress line, the last words."""
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from nitrogen_dataset.conversion import Counts, Problems, Recording, Writer, convert
+from nitrogen_dataset.errors import DatasetError
+from nitrogen_dataset.lerobot.writer import LeRobotWriter
+from nitrogen_dataset.rerun_writer import RerunWriter
+
+_BETWEEN_LINES_S = 0.5
+_INTERRUPTED = 130
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the output and the flags that every command has."""
+    parser.add_argument("out", type=Path, metavar="OUT", help="the data set's folder; an earlier one goes on")
+    parser.add_argument(
+        "--format",
+        choices=("lerobot", "rerun"),
+        default="lerobot",
+        help="lerobot: a LeRobot data set (v3.0) to train with; rerun: Rerun files to look at (lerobot)",
+    )
+    parser.add_argument(
+        "--task", metavar="TEXT", help="the game's name, in place of what the recordings tell"
+    )
+    parser.add_argument(
+        "--lossless",
+        action="store_true",
+        help="lerobot: keep each pixel as it was; takes several times the space",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop at the first recording that cannot be read, instead of going on",
+    )
+
+
+def run(
+    arguments: argparse.Namespace, program: str, recordings: Callable[[Problems], Iterable[Recording]]
+) -> int:
+    """Make the data set; return 0, or after a sentence on stderr 1, or 130 when it was interrupted.
+
+    `recordings`: returns what is to be converted; it notes what it has to leave out.
+    """
+
+    def say(sentence: str) -> None:
+        sys.stderr.write(f"{_CLEAR if sys.stderr.isatty() else ''}{program}: {sentence}\n")
+
+    try:
+        if arguments.lossless and arguments.format == "rerun":
+            say("--lossless has no effect on Rerun files")
+            return 1
+        problems = Problems(say, is_strict=arguments.strict)
+        found = recordings(problems)
+        writer = _writer(arguments)
+        line = _ProgressLine()
+        with _stopped_by_signals() as stop:
+            counts = convert(found, writer, problems, stop, line.show)
+        line.clear()
+    except DatasetError as error:
+        say(str(error))
+        return 1
+    except OSError as error:
+        say(
+            f"{arguments.out} cannot be written: {error}. Make room there, or give another folder; the same "
+            "command then goes on behind the episodes that are whole"
+        )
+        return 1
+    if problems.ticks_without_picture:
+        say(f"{problems.ticks_without_picture} ticks were left out: they had no picture")
+    if problems.recordings:
+        say(f"{problems.recordings} recordings were left out, or the rest of them")
+    sys.stdout.write(f"{arguments.out}: {_summary(counts)}\n")
+    if stop.is_set():
+        say("interrupted: what is there can be read, and the same command goes on")
+        return _INTERRUPTED
+    return 0 if counts.episodes or writer.taken else _nothing(say)
+
+
+def _nothing(say: Callable[[str], None]) -> int:
+    say("no recording has a picture together with what was pressed")
+    return 1
+
+
+def _writer(arguments: argparse.Namespace) -> Writer:
+    if arguments.format == "rerun":
+        return RerunWriter(arguments.out)
+    return LeRobotWriter(arguments.out, is_lossless=arguments.lossless)
+
+
+def _summary(counts: Counts) -> str:
+    by_human = f", {counts.by_human} of them by a human" if counts.by_human else ""
+    games = f"; games: {', '.join(sorted(counts.tasks))}" if counts.tasks else ""
+    return f"{counts.episodes} more episodes, {counts.frames} frames{by_human}{games}"
+
+
+_CLEAR = "\r\x1b[K"
+
+
+class _ProgressLine:
+    """One line on stderr that is kept up to date; none where that is not a terminal."""
+
+    def __init__(self) -> None:
+        self._is_shown = sys.stderr.isatty()
+        self._began = self._last = time.monotonic()
+
+    def show(self, counts: Counts) -> None:
+        """Show how far it is, twice a second."""
+        now = time.monotonic()
+        if not self._is_shown or now - self._last < _BETWEEN_LINES_S:
+            return
+        self._last = now
+        rate = counts.frames / (now - self._began)
+        sys.stderr.write(f"{_CLEAR}{counts.episodes} episodes, {counts.frames} frames, {rate:.0f}/s")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Leave the line empty."""
+        if self._is_shown:
+            sys.stderr.write(_CLEAR)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """Yield an event that Ctrl-C or a request to end sets; a second one interrupts at once."""
+    stop = threading.Event()
+
+    def set_stop(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, set_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""`nitrogen-play dataset`: recordings as data sets."""
