@@ -29,10 +29,8 @@ export class SmoothChoices {
     id("memory").value = memory >= 0 && memory <= 1 ? memory : USUAL_MEMORY;
     id("conditioning").checked = asked.get("conditioning") !== "off";
     for (const name of ["noise", "memory", "conditioning"]) {
-      id(name).addEventListener("input", () => {
-        this.apply();
-        this.keep();
-      });
+      id(name).addEventListener("input", () => this.apply());
+      id(name).addEventListener("change", () => this.keep());
     }
     this.apply();
   }
