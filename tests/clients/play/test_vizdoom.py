@@ -228,18 +228,33 @@ def test_episodes_of_one_seed_are_the_same_and_of_another_differ(kind: str) -> N
     assert {"lives", "score"} <= set(first[1]) or {"killcount", "health"} <= set(first[1])
 
 
-def test_an_episode_is_worth_what_it_ended_with_until_the_next_begins() -> None:
-    with opened() as game:
+@pytest.mark.parametrize(
+    ("kind", "at_first", "at_last"),
+    [
+        ("vizdoom", {"health": 100, "reward": 0}, {"reward": -1}),  # of the scenario's death
+        ("retro", {"reward": 0, "lives": 3}, {"reward": 0, "lives": 0}),
+    ],
+)
+def test_an_episode_is_worth_what_it_ended_with_until_the_next_begins(
+    kind: str, at_first: dict[str, float], at_last: dict[str, float]
+) -> None:
+    game = open_vizdoom(SCENARIO, None) if kind == "vizdoom" else open_retro(GAME, None, None)
+    try:
         assert game.episodes is not None
         game.episodes.begin(1)
-        assert game.episodes.values()["health"] == 100
+        game.clock.tick()
+        assert at_first.items() <= game.episodes.values().items()
         while not game.clock.tick():
             pass
+        ended_with = game.episodes.values()
+        assert at_last.items() <= ended_with.items()
         game.clock.tick()
-        assert game.episodes.values()["health"] <= 0
-        assert game.episodes.values()["reward"] == -1  # of the scenario's death
+        assert game.episodes.values() == ended_with
         game.episodes.begin(1)
-        assert game.episodes.values()["health"] == 100
+        game.clock.tick()
+        assert at_first.items() <= game.episodes.values().items()
+    finally:
+        game.close()
 
 
 @pytest.mark.parametrize("flags", [(), ("--async",)], ids=["in turns", "async"])

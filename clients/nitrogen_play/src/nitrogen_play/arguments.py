@@ -8,8 +8,8 @@ from pathlib import Path
 from nitrogen_play import __version__
 
 _DESCRIPTION = (
-    "Lets NitroGen play a game. `nitrogen-play replay FILE ...` plays a recording's actions once more; "
-    "`nitrogen-play replay -h` has its flags."
+    "Lets NitroGen play a game. Two commands have flags of their own (-h): `nitrogen-play replay FILE ...` "
+    "plays a recording's actions once more, and `nitrogen-play score ...` compares servers."
 )
 
 

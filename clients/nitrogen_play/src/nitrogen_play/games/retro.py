@@ -35,6 +35,7 @@ class RetroGame:
         self._state = NEUTRAL
         self._reward = 0.0
         self._variables: dict[str, Any] = {}
+        self._last_values: dict[str, float] | None = None
         self._picture, _ = environment.reset()
 
     def capture(self) -> Picture:
@@ -63,6 +64,7 @@ class RetroGame:
         self._reward += float(reward)
         self._tick += 1
         if is_over or is_cut_short:
+            self._last_values = self._present_values()
             self._picture, _ = self._environment.reset()
             return True
         return False
@@ -77,12 +79,15 @@ class RetroGame:
         self.release()
         for _ in range(int(np.random.default_rng(seed).integers(_MAX_IDLE_TICKS + 1))):
             self.tick()
-        self._reward = 0.0
+        self._reward, self._last_values = 0.0, None
 
     def values(self) -> dict[str, float]:
+        """Return the reward so far and the game's variables; after the end, those it ended with."""
+        return self._present_values() if self._last_values is None else self._last_values
+
+    def _present_values(self) -> dict[str, float]:
         """Return the reward so far and the variables that stable-retro reads out of the game's memory."""
-        variables = {name: float(value) for name, value in self._variables.items()}
-        return {**variables, "reward": self._reward}
+        return {**{name: float(value) for name, value in self._variables.items()}, "reward": self._reward}
 
     def close(self) -> None:
         """End the emulator."""

@@ -8,9 +8,7 @@ from nitrogen_play.flag_values import at_least, positive
 from nitrogen_play.score.servers import ServerName, name_clash, server_name
 
 _DESCRIPTION = (
-    "Plays the same episodes with each server, and with two players that need none: one that presses at "
-    "random, and one that holds nothing. Shows the games' own reward and variables, and whether a server is "
-    "worse than the first."
+    "Plays the same episodes with several servers or models, and says which are worse than the first."
 )
 _EXIT_CODES = (
     "Exit code: 0 if no server is worse than the first, 3 if one is, 1 after an error or where a server "

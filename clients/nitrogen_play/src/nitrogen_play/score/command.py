@@ -38,7 +38,7 @@ _FIRST_FRAME = np.zeros((SIDE, SIDE, 3), np.uint8)
 
 @dataclass(frozen=True)
 class _Run:
-    """What all games have in common; `scores` grows with them."""
+    """The things that all games have in common; `scores` grows with them."""
 
     arguments: argparse.Namespace
     players: Sequence[ScoredPlayer]
@@ -142,9 +142,9 @@ def _client(server: ServerName, arguments: argparse.Namespace) -> nitrogen_clien
 
 
 def _info(client: nitrogen_client.ModelClient, server: ServerName) -> dict[str, Any]:
-    """Return a server's facts, once it has answered a predict: so a game that it lacks is told at once."""
+    """Return a server's facts; a predict comes first, so that what it refuses shows at once."""
     try:
-        client.predict(_FIRST_FRAME)
+        client.predict(_FIRST_FRAME, seed=0)
         return client.info()
     except nitrogen_client.ServerError as error:
         raise ServerError(f"{server.name}: {error}") from error

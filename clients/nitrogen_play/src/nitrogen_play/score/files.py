@@ -11,7 +11,7 @@ from nitrogen_play.score.results import GameScore, Record
 from nitrogen_play.score.statistics import CONFIDENCE, Estimate
 from nitrogen_play.score.tables import shown
 
-# What XML 1.0 cannot hold, also not escaped.
+# Characters that XML 1.0 cannot hold, escaped or not.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

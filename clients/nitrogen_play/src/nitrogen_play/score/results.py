@@ -1,4 +1,4 @@
-"""What the episodes came to: for each player what they were worth, and how it compares."""
+"""The outcome of the episodes for each player, and how the players compare."""
 
 import enum
 from collections.abc import Sequence
