@@ -1,4 +1,4 @@
-"""What the commands that make data sets have in common: flags, the progress line, the last words."""
+"""The part that both commands share: flags, the progress line, the last words."""
 
 import argparse
 import signal

@@ -10,7 +10,7 @@ from nitrogen_dataset.frames import Frame
 
 
 class Recording(Protocol):
-    """What was played at one time, by one player."""
+    """A recording of one player's game."""
 
     @property
     def name(self) -> str:
@@ -85,7 +85,7 @@ class Problems:
 
 @dataclass
 class Counts:
-    """What has been written so far."""
+    """All that has been written so far."""
 
     episodes: int = 0
     frames: int = 0
@@ -102,8 +102,8 @@ def convert(
 ) -> Counts:
     """Write recordings' frames as episodes until all are written, or `stop` is set.
 
-    An episode that is under way then is not written. What a recording holds before the place where it is torn
-    is an episode.
+    An episode that is under way then is not written. The part of a torn recording before the damage is an
+    episode.
 
     Raises:
         DatasetError: the data set cannot be written, or, if `problems` is strict, a recording not be read.

@@ -1,8 +1,7 @@
-"""What ends a conversion, or leaves a recording out, with a sentence.
+"""Errors that end a conversion, or leave a recording out, with a sentence.
 
 DatasetError
 ├── OutputError            the output is something else, or has other settings
-├── StorageError           the output cannot be written: the disk is full, or not writable
 ├── MissingPackageError    a package for this format is not installed; the message has the pip command
 └── RecordingError         a recording cannot be read, or does not fit the data set
 """
@@ -14,10 +13,6 @@ class DatasetError(Exception):
 
 class OutputError(DatasetError):
     """The output is something else than a data set of this program, or one with other settings."""
-
-
-class StorageError(DatasetError):
-    """The output cannot be written."""
 
 
 class MissingPackageError(DatasetError):

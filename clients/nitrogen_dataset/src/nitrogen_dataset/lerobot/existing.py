@@ -1,4 +1,4 @@
-"""What an earlier run has written: read, checked, and rid of what it left unfinished."""
+"""The data set of an earlier run: read, checked, and rid of unfinished files."""
 
 import json
 from dataclasses import dataclass
@@ -47,7 +47,10 @@ def read_existing(folder: Path, *, is_lossless: bool) -> Existing | None:
             way = "without" if is_lossless else "with"
             raise OutputError(f"{folder} was made {way} --lossless: do the same, or give another folder")
         raise OutputError(f"{folder} was made by another version of this program: give another folder")
-    existing = _read_episodes(folder, info)
+    try:
+        existing = _read_episodes(folder, info)
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise OutputError(f"the data set in {folder} is damaged ({error}): give another folder") from error
     _remove_unfinished(folder, existing.files)
     return existing
 

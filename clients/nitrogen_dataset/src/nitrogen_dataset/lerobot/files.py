@@ -1,4 +1,4 @@
-"""What is in which of a LeRobot data set's files, and writing them so that each is whole or not there."""
+"""The files of a LeRobot data set: where each is, what is in it, and writing it in one step."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from nitrogen_dataset.frames import ACTION_NAMES
 from nitrogen_dataset.lerobot.statistics import Statistics
-from nitrogen_dataset.lerobot.video import CODEC, pixel_format
+from nitrogen_dataset.lerobot.video import FORMAT, pixel_format
 
 VERSION = "v3.0"
 PICTURE = "observation.images.game"
@@ -72,16 +72,15 @@ def new_info(fps: int, height: int, width: int, *, is_lossless: bool) -> dict[st
                 "dtype": "video",
                 "shape": [height, width, 3],
                 "names": ["height", "width", "channels"],
-                "info": {
-                    "video.height": height,
-                    "video.width": width,
-                    "video.codec": CODEC,
-                    "video.pix_fmt": pixel_format(is_lossless=is_lossless),
-                    "video.is_depth_map": False,
-                    "video.fps": fps,
-                    "video.channels": 3,
-                    "has_audio": False,
-                },
+                "info": _video_info(
+                    height=height,
+                    width=width,
+                    codec=FORMAT,
+                    pix_fmt=pixel_format(is_lossless=is_lossless),
+                    is_depth_map=False,
+                    fps=fps,
+                    channels=3,
+                ),
             },
             "action": _feature("float32", ACTION_NAMES),
             "by": _feature("string"),
@@ -146,6 +145,10 @@ _PANDAS = {
     ],
     "pandas_version": "2.0.0",
 }
+
+
+def _video_info(**facts: object) -> dict[str, object]:
+    return {f"video.{name}": value for name, value in facts.items()} | {"has_audio": False}
 
 
 def _feature(dtype: str, names: Sequence[str] | None = None) -> dict[str, object]:

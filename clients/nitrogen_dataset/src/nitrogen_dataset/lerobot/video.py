@@ -10,7 +10,7 @@ import numpy as np
 from nitrogen_dataset.frames import Picture
 
 _ENCODER = "libx264"
-CODEC = "h264"
+FORMAT = "h264"
 # A reader has to decode from the key picture before the one it wants.
 _PICTURES_PER_KEY = 8
 _PIXEL_FORMAT, _CRF = "yuv420p", "18"

@@ -24,7 +24,7 @@ from nitrogen_play.recording.films import COMMENT
 # A place is a tick, as a text that sorts like its number.
 _PLACE_DIGITS = 12
 _ACTIONS = "_ACTIONS"
-# Of a film that does not say its rate: how much of its pictures have to be a tick apart.
+# A film that does not say its rate has at least this share of its pictures a tick apart.
 _MIN_SHARE = 0.05
 
 
