@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nitrogen_client as client_package
 import numpy as np
@@ -166,6 +167,17 @@ def test_no_secret_is_shown(keys: Path) -> None:
         {"game": 1.5},
         {"model": 3},
         {"timing": 1},
+        {"noise": "stale"},
+        {"noise": None},
+        {"noise": {}},
+        {"noise": {"seed": 1}},
+        {"noise": {"memory": 1, "tick": 1}},
+        {"noise": {"memory": 1.1}},
+        {"noise": {"memory": float("nan")}},
+        {"noise": {"memory": True}},
+        {"noise": {"memory": "1"}},
+        {"noise": {"tick": -1}},
+        {"noise": {"tick": 0.5}},
     ],
     ids=str,
 )
@@ -174,6 +186,43 @@ def test_an_argument_that_cannot_be_meant_is_refused(arguments: dict[str, object
     with pytest.raises(client_package.ArgumentError, match=name) as raised:
         ModelClient(**arguments)  # type: ignore[arg-type]
     assert isinstance(raised.value, ValueError)
+
+
+def test_a_seed_is_noise_by_itself() -> None:
+    with pytest.raises(client_package.ArgumentError, match="seed 3 is noise by itself"):
+        ModelClient(seed=3, noise={"memory": 1})
+    with ModelClient(seed=3) as client, pytest.raises(client_package.ArgumentError, match="or seed=None"):
+        client.predict(PIXELS, noise={"tick": 5})
+
+
+ROWS = {"buttons": np.zeros((4, 21)), "j_left": np.zeros((4, 2)), "j_right": np.zeros((4, 2))}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"tick": -1}, "tick must be an integer"),
+        ({"tick": 1.5}, "tick must be an integer"),
+        ({"previous": ROWS, "delay": -1}, "delay must be an integer"),
+        ({"previous": ROWS, "delay": True}, "delay must be an integer"),
+        ({"delay": 2}, "delay is 2 without previous"),
+        ({"previous": [ROWS]}, "previous must be a dict of buttons, j_left, j_right"),
+        ({"previous": {"buttons": ROWS["buttons"]}}, "j_left must be at most 256 rows of 2 numbers"),
+        ({"previous": ROWS | {"buttons": np.zeros((4, 20))}}, "buttons must be at most 256 rows of 21"),
+        ({"previous": ROWS | {"buttons": np.full((4, 21), -1)}}, "numbers from 0 to 1"),
+        ({"previous": ROWS | {"j_left": np.full((4, 2), np.nan)}}, "numbers from -1 to 1"),
+        ({"previous": ROWS | {"j_left": np.full((4, 2), 1.5)}}, "numbers from -1 to 1"),
+        ({"previous": ROWS | {"j_left": [["x", "y"]] * 4}}, "j_left must be"),
+        ({"previous": ROWS | {"j_left": np.zeros(2)}}, "j_left must be"),
+        ({"previous": ROWS | {"j_left": np.zeros((257, 2))}}, "j_left must be at most 256"),
+        ({"previous": ROWS | {"j_left": np.zeros((3, 2))}}, "must have as many rows of each part"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_rows_are_refused_before_they_are_sent(arguments: dict[str, Any], why: str) -> None:
+    with ModelClient() as client, pytest.raises(client_package.ArgumentError, match=why) as raised:
+        client.predict(PIXELS, **arguments)
+    assert len(str(raised.value)) < 300
 
 
 def test_numbers_may_be_numpys() -> None:

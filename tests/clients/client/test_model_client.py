@@ -118,6 +118,25 @@ def test_the_same_seed_gives_the_same_noise(kind: MakeClient, gateway: Gateway) 
 
 
 @KINDS
+def test_noise_is_the_calls_or_the_clients(kind: MakeClient, gateway: Gateway) -> None:
+    with connected(kind, gateway.port_numbers["zmq"], noise={"memory": 1}) as client:
+        kept = noise_of(client.predict(frame()))
+        assert noise_of(client.predict(frame())) == kept
+        assert len({noise_of(client.predict(frame(), noise="fresh")) for _ in range(6)}) > 1
+        assert noise_of(client.predict(frame())) == kept
+        client.reset()
+        assert len({kept, *(noise_of(client.predict(frame(), noise={"memory": 0})) for _ in range(6))}) > 1
+        of_tick = noise_of(client.predict(frame(), noise={"tick": np.int64(7)}))
+        assert noise_of(client.predict(frame(), noise={"tick": 7})) == of_tick
+
+
+@KINDS
+def test_no_rows_are_as_good_as_none(client: Any) -> None:  # noqa: ANN401
+    none = {"buttons": [], "j_left": np.zeros((0, 2)), "j_right": ()}
+    assert frames_seen(client.predict(frame(), previous=none, delay=3)) == 1
+
+
+@KINDS
 def test_the_game_is_the_calls_or_the_clients_or_the_servers(kind: MakeClient, gateway: Gateway) -> None:
     with connected(kind, gateway.port_numbers["zmq"]) as client:
         assert game_id(client.predict(frame())) == 5

@@ -5,15 +5,23 @@ import numpy as np
 import PIL.Image
 import pytest
 from nitrogen_client.formats import QUESTION
+from nitrogen_client.msgpack_format import encode as encode_msgpack
 from nitrogen_client.pickle_format import encode
 from numpy.typing import NDArray
 
-from gateway.protocol.formats.formats import MSGPACK, PICKLE
+from gateway.protocol.formats.formats import MSGPACK, PICKLE, MessageFormat
+from gateway.protocol.messages import MemoryNoise
 from tests.clients.client.background import Background, gateway_in
 from tests.clients.client.kinds import KINDS, MakeClient, connected
 from tests.pictures import image_file
 from tests.stack import PickleClient, wait_until
 from tests.stand_ins.reference_server import HORIZON, INFO, reference_server
+
+ROWS = {
+    "buttons": np.eye(21, dtype=np.float32)[:4],
+    "j_left": np.full((4, 2), -0.5, np.float32),
+    "j_right": np.arange(8, dtype=np.float32).reshape(4, 2) / 8,
+}
 
 
 def picture(height: int = 256, width: int = 256) -> NDArray[np.uint8]:
@@ -79,14 +87,18 @@ def test_several_clients_take_turns_at_the_one_socket(kind: MakeClient) -> None:
 
 
 @KINDS
-@pytest.mark.parametrize("option", [{"seed": 1}, {"game": None}, {"model": "nitrogen"}], ids=str)
+@pytest.mark.parametrize(
+    "option",
+    [{"seed": 1}, {"game": None}, {"model": "nitrogen"}, {"noise": {"memory": 1}}, {"previous": ROWS}],
+    ids=lambda option: next(iter(option)),
+)
 def test_what_it_would_ignore_is_refused(kind: MakeClient, option: dict[str, object]) -> None:
     (name,) = option
     with reference_server() as server, connected(kind, server.port) as client:
         with pytest.raises(client_package.UnsupportedError, match=f"would ignore {name}"):
             client.predict(picture(), **option)
         assert server.handled == ["info"]
-        assert client.predict(picture()).times_sent == 1
+        assert client.predict(picture(), tick=3).times_sent == 1
 
 
 @KINDS
@@ -143,6 +155,21 @@ def test_a_gateway_that_takes_no_pickles_says_so(kind: MakeClient, loop: Backgro
         pytest.raises(client_package.ServerError, match="send msgpack"),
     ):
         client.reset()
+
+
+@pytest.mark.parametrize("form", [MSGPACK, PICKLE], ids=["msgpack", "pickle"])
+def test_rows_are_what_a_gateway_reads(form: MessageFormat) -> None:
+    from nitrogen_client.images import read_image  # noqa: PLC0415
+    from nitrogen_client.previous import previous_fields  # noqa: PLC0415
+
+    fields = previous_fields(tick=7, previous=ROWS, delay=2)
+    write = encode if form is PICKLE else encode_msgpack
+    message = write({"type": "predict", "noise": {"memory": 0.5}, **fields}, read_image(picture()))
+    request = form.decode_request(message)
+    assert request.previous is not None
+    assert (request.tick, request.noise, request.previous.delay) == (7, MemoryNoise(0.5), 2)
+    for name, rows in ROWS.items():
+        np.testing.assert_array_equal(getattr(request.previous, name), rows)
 
 
 def test_pickled_pixels_are_what_a_gateway_reads() -> None:

@@ -12,9 +12,10 @@ from nitrogen_client.base import BaseClient
 from nitrogen_client.errors import NitrogenError, ReplyTimeoutError
 from nitrogen_client.exchange import Answer, Request
 from nitrogen_client.images import GivenImage, read_image
-from nitrogen_client.options import UNSET, GivenGame, GivenModel, GivenSeed, Options, Unset
+from nitrogen_client.options import UNSET, GivenGame, GivenModel, GivenNoise, GivenSeed, Options, Unset
 from nitrogen_client.played import Rows, played_fields
 from nitrogen_client.prediction import Prediction
+from nitrogen_client.previous import Previous, previous_fields
 from nitrogen_client.replies import read_info, read_prediction
 
 
@@ -41,6 +42,10 @@ class AsyncModelClient(BaseClient):
         game: GivenGame = UNSET,
         model: GivenModel = UNSET,
         timing: bool | Unset = UNSET,
+        noise: GivenNoise = UNSET,
+        tick: int | None = None,
+        previous: Previous | None = None,
+        delay: int | None = None,
         timeout_s: float | None = None,
     ) -> Prediction:
         """Send a frame; return the actions for the next T steps, as `ModelClient.predict` does.
@@ -48,13 +53,13 @@ class AsyncModelClient(BaseClient):
         Raises:
             NitrogenError: as for `ModelClient.predict`.
         """
-        options = self._options.replaced(seed, game, model, timing)
-        return read_prediction(
-            await self._call(Request("predict", options, read_image(image, resize_mode)), timeout_s)
-        )
+        options = self._options.replaced(seed, game, model, timing, noise)
+        more = previous_fields(tick, previous, delay)
+        request = Request("predict", options, read_image(image, resize_mode), more)
+        return read_prediction(await self._call(request, timeout_s))
 
     async def reset(self, *, timeout_s: float | None = None) -> None:
-        """Let the server forget this client's frames.
+        """Let the server forget this client's frames and noise.
 
         Raises:
             NitrogenError: as for `ModelClient.predict`.
@@ -76,7 +81,7 @@ class AsyncModelClient(BaseClient):
         Raises:
             NitrogenError: as for `ModelClient.played`.
         """
-        await self._call(Request("played", Options(), played=played_fields(tick, rows)), timeout_s)
+        await self._call(Request("played", Options(), more=played_fields(tick, rows)), timeout_s)
 
     async def close(self) -> None:
         """Close the connection, after a request that is under way. A closed client cannot be used again."""

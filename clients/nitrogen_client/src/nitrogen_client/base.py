@@ -17,7 +17,7 @@ from nitrogen_client.connection import Connection, Wait
 from nitrogen_client.errors import ArgumentError, ClientClosedError
 from nitrogen_client.exchange import Answer, Peer, Request, exchange
 from nitrogen_client.formats import PROTOCOLS
-from nitrogen_client.options import UNSET, GivenGame, Options, checked_timeout, is_integer
+from nitrogen_client.options import UNSET, GivenGame, Noise, Options, checked_timeout, is_integer
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class BaseClient(ABC):
         game: GivenGame = UNSET,
         model: str | None = None,
         timing: bool = False,
+        noise: Noise = "fresh",
         client_key: KeyFile | None = None,
         server_key: KeyFile | None = None,
     ) -> None:
@@ -52,7 +53,7 @@ class BaseClient(ABC):
         self._retries = int(retries)
         self._protocol = protocol
         # The defaults of predicts; an info has the model's alone, and a reset none.
-        self._options = Options(seed, game, model, timing)
+        self._options = Options(seed, game, model, timing, noise)
         self._closed = False
         self._start()
 

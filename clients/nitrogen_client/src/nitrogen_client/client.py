@@ -13,9 +13,10 @@ from nitrogen_client.base import BaseClient
 from nitrogen_client.errors import ReplyTimeoutError
 from nitrogen_client.exchange import Answer, Request
 from nitrogen_client.images import GivenImage, read_image
-from nitrogen_client.options import UNSET, GivenGame, GivenModel, GivenSeed, Options, Unset
+from nitrogen_client.options import UNSET, GivenGame, GivenModel, GivenNoise, GivenSeed, Options, Unset
 from nitrogen_client.played import Rows, played_fields
 from nitrogen_client.prediction import Prediction
+from nitrogen_client.previous import Previous, previous_fields
 from nitrogen_client.replies import read_info, read_prediction
 
 
@@ -31,7 +32,8 @@ class ModelClient(BaseClient):
 
     Defaults for every call: `seed` of the noise, with which the same frames get the same actions; `game` (a
     name, an id, None for unconditional; without it the server's default counts); `model`, by its name;
-    `timing`, which fills `Prediction.timing`.
+    `timing`, which fills `Prediction.timing`; `noise`, which chunks begin from: "fresh" for each,
+    {"memory": rho} for one that keeps rho, from 0 to 1, of itself from chunk to chunk, until a reset.
 
     `client_key`, `server_key`: the files NAME.key_secret and server.key that `nitrogen-gateway keys` makes.
 
@@ -53,6 +55,10 @@ class ModelClient(BaseClient):
         game: GivenGame = UNSET,
         model: GivenModel = UNSET,
         timing: bool | Unset = UNSET,
+        noise: GivenNoise = UNSET,
+        tick: int | None = None,
+        previous: Previous | None = None,
+        delay: int | None = None,
         timeout_s: float | None = None,
     ) -> Prediction:
         """Send a frame; return the actions for the next T steps.
@@ -62,12 +68,19 @@ class ModelClient(BaseClient):
         `resize_mode` says: "pad" (the default), "crop" or "stretch". The others: as for the client, for this
         call only; None is a value (no seed, no game, the default model).
 
+        For plans that fit together: `noise` may be {"tick": n} as well, with which each tick keeps its noise
+        in all chunks. `tick`: the picture's, for the server's recordings; noise by tick tells it, too.
+        `previous`: the rows that are still to be pressed, from the picture's tick on, as a dict of the parts
+        that a chunk has; the new chunk fits them. `delay`: how many of them will have been pressed when it is
+        there. The model takes them where `info()` says "conditioning".
+
         Returns a dict of writable float32 arrays: `j_left` (T, 2), `j_right` (T, 2), `buttons` (T, 21).
 
         For checkpoints that see several frames, the server keeps those of a connection. When a predict has
         to be sent again because its connection ended, the new connection begins with this frame alone
-        (`Prediction.is_first_of_connection`); sent again because the model's queue was full, the frame
-        counts twice. `retries=0` leaves both to the caller.
+        (`Prediction.is_first_of_connection`), and with fresh noise; sent again because the model's queue was
+        full, the frame counts twice, and a memory's noise goes two steps. `retries=0` leaves both to the
+        caller.
 
         Raises:
             ImageError: the image cannot be sent.
@@ -77,12 +90,13 @@ class ModelClient(BaseClient):
             UnsupportedError: the server is of the older kind and does not know what was asked for.
             ProtocolError: what came back is no reply.
         """
-        options = self._options.replaced(seed, game, model, timing)
-        answer = self._call(Request("predict", options, read_image(image, resize_mode)), timeout_s)
-        return read_prediction(answer)
+        options = self._options.replaced(seed, game, model, timing, noise)
+        more = previous_fields(tick, previous, delay)
+        request = Request("predict", options, read_image(image, resize_mode), more)
+        return read_prediction(self._call(request, timeout_s))
 
     def reset(self, *, timeout_s: float | None = None) -> None:
-        """Let the server forget this client's frames.
+        """Let the server forget this client's frames and noise.
 
         Raises:
             NitrogenError: as for `predict`.
@@ -109,7 +123,7 @@ class ModelClient(BaseClient):
             ArgumentError: the tick or a row is invalid.
             NitrogenError: as for `predict`.
         """
-        self._call(Request("played", Options(), played=played_fields(tick, rows)), timeout_s)
+        self._call(Request("played", Options(), more=played_fields(tick, rows)), timeout_s)
 
     def close(self) -> None:
         """Close the connection; waits for another thread's request. A closed client cannot be used again."""

@@ -35,16 +35,19 @@ _MAX_PAUSE_S = 1.0
 
 @dataclass(frozen=True)
 class Request:
-    """A request, in no format yet. `type`: "predict", "reset", "info" or "played"; `played`: its fields."""
+    """A request, in no format yet.
+
+    `type`: "predict", "reset", "info" or "played"; `more`: the fields that only this type has.
+    """
 
     type: str
     options: Options
     image: Image | None = None
-    played: Mapping[str, object] = field(default_factory=dict)
+    more: Mapping[str, object] = field(default_factory=dict)
 
     def fields(self) -> dict[str, object]:
         """Return its fields but for the image."""
-        return {"type": self.type, **self.options.fields(), **self.played}
+        return {"type": self.type, **self.options.fields(), **self.more}
 
 
 @dataclass(frozen=True)
@@ -87,14 +90,15 @@ class Peer:
 
         Raises:
             UnsupportedError: the server is of the older kind, and the request is a `played` one, or has a
-                seed, game or model.
+                seed, game, model, noise or rows to fit.
         """
         if self._protocol == "auto" and self.format is PICKLE:
             if request.type == "played":
                 raise UnsupportedError(
                     f"the server at {self.where} is of the older kind and does not take what was played"
                 )
-            ignored = [name for name in request.options.fields() if name != "timing"]
+            fields = {**request.options.fields(), **request.more}
+            ignored = [name for name in fields if name not in ("timing", "tick")]
             if ignored:
                 raise UnsupportedError(
                     f"the server at {self.where} is of the older kind and would ignore {', '.join(ignored)}: "

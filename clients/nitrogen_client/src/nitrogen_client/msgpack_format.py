@@ -31,7 +31,7 @@ def encode(fields: dict[str, object], image: Image | None) -> bytes:
     """
     whole = fields if image is None else {**fields, "image": _image_fields(image)}
     try:
-        return cast(bytes, msgpack.packb(whole))
+        return cast(bytes, msgpack.packb(whole, default=_more))
     except (OverflowError, ValueError) as error:
         raise ArgumentError(
             f"one of {', '.join(fields)} cannot be sent as msgpack ({str(error)[:_MAX_SHOWN]}): integers "
@@ -62,8 +62,19 @@ def _image_fields(image: Image) -> dict[str, object]:
         if image.resize_mode is not None:
             fields["resize_mode"] = image.resize_mode
         return fields
-    array = image.array
-    return {"shape": list(array.shape), "dtype": "uint8", "data": array.tobytes()}
+    return _array_fields(image.array)
+
+
+def _more(value: object) -> dict[str, object]:
+    """Return what stands for a value that msgpack does not know itself."""
+    if not isinstance(value, np.ndarray):
+        raise OverflowError(f"a value of type {type(value).__name__}")
+    return _array_fields(value)
+
+
+def _array_fields(array: NDArray[Any]) -> dict[str, object]:
+    little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return {"shape": list(array.shape), "dtype": array.dtype.name, "data": little_endian.tobytes()}
 
 
 def _refuse_extension(code: int, data: bytes) -> object:

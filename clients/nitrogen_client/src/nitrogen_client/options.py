@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import numbers
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Union
 
@@ -26,6 +27,8 @@ Game = Union[str, int, None]
 GivenGame = Union[str, int, Unset, None]
 GivenSeed = Union[int, Unset, None]
 GivenModel = Union[str, Unset, None]
+Noise = Union[str, Mapping[str, float]]
+GivenNoise = Union[str, Mapping[str, float], Unset]
 
 # The waiting is done in milliseconds, of which the system takes less than 2**31.
 _MAX_TIMEOUT_S = 2_000_000
@@ -37,13 +40,15 @@ class Options:
 
     `seed`: of the noise, 0 or more; None for fresh noise. `game`: a name, an id, None (unconditional) or
     `UNSET` (the server's default). `model`: one of the server's models, None for its default. `timing`:
-    whether the reply tells the server's times.
+    whether the reply tells the server's times. `noise`: "fresh", {"memory": 0 to 1} or {"tick": 0 or more};
+    a seed goes with the first alone.
     """
 
     seed: int | None = None
     game: GivenGame = UNSET
     model: str | None = None
     timing: bool = False
+    noise: Noise = "fresh"
 
     def __post_init__(self) -> None:
         """Check what the server would refuse anyway.
@@ -59,6 +64,13 @@ class Options:
             raise ArgumentError(f"model must be a model's name or None; it is {self.model!r}")
         if not isinstance(self.timing, bool):
             raise ArgumentError(f"timing must be True or False; it is {self.timing!r}")
+        if not _is_noise(self.noise):
+            raise ArgumentError(
+                'noise must be "fresh", {"memory": 0 to 1} or {"tick": 0 or more}; '
+                f"it is {self.noise!r:.100}"
+            )
+        if self.seed is not None and self.noise != "fresh":
+            raise ArgumentError(f"seed {self.seed} is noise by itself: give no other noise, or seed=None")
 
     def replaced(
         self,
@@ -66,6 +78,7 @@ class Options:
         game: GivenGame = UNSET,
         model: GivenModel = UNSET,
         timing: bool | Unset = UNSET,
+        noise: GivenNoise = UNSET,
     ) -> Options:
         """Return these options but for those that are given.
 
@@ -77,6 +90,7 @@ class Options:
             self.game if game is UNSET else game,
             self.model if model is UNSET else model,
             self.timing if timing is UNSET else timing,
+            self.noise if noise is UNSET else noise,
         )
 
     def fields(self) -> dict[str, object]:
@@ -90,7 +104,22 @@ class Options:
             fields["model"] = self.model
         if self.timing:
             fields["timing"] = True
+        if isinstance(self.noise, Mapping):
+            # numpy's numbers as Python's.
+            ((name, value),) = self.noise.items()
+            fields["noise"] = {name: int(value) if name == "tick" else float(value)}
         return fields
+
+
+def _is_noise(noise: object) -> bool:
+    if not isinstance(noise, Mapping):
+        return isinstance(noise, str) and noise == "fresh"
+    if len(noise) != 1 or not {"memory", "tick"} & noise.keys():
+        return False
+    ((name, value),) = noise.items()
+    if name == "tick":
+        return is_integer(value) and bool(value >= 0)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 <= float(value) <= 1
 
 
 def checked_timeout(timeout_s: float) -> float:

@@ -23,11 +23,11 @@ def encode(fields: dict[str, object], image: Image | None) -> bytes:
         UnsupportedError: an image file cannot be decoded here, or has to be resized as old servers do not.
         ImageError: the bytes are no image file.
     """
-    items = [_value(name) + _value(value) + b"s" for name, value in fields.items()]
+    whole = dict(fields)
     if image is not None:
         pixels = decoded(image) if isinstance(image, ImageFile) else image
-        items.append(_value("image") + _array(_rgb(pixels.array)) + b"s")
-    return b"\x80\x03}" + b"".join(items) + b"."
+        whole["image"] = _rgb(pixels.array)
+    return b"\x80\x03" + _value(whole) + b"."
 
 
 def decode(payload: bytes) -> dict[str, Any]:
@@ -43,7 +43,11 @@ def decode(payload: bytes) -> dict[str, Any]:
 
 
 def _value(value: object) -> bytes:
-    """Return the opcodes that push a plain value."""
+    """Return the opcodes that push a plain value, or a dict of such values and arrays."""
+    if isinstance(value, dict):
+        return b"}" + b"".join(_value(name) + _value(item) + b"s" for name, item in value.items())
+    if isinstance(value, np.ndarray):
+        return _array(value)
     # Without the two bytes of PROTO before it and the STOP behind it.
     return pickle.dumps(value, _PROTOCOL)[2:-1]
 
@@ -55,14 +59,15 @@ def _rgb(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array[:, :, :3]
 
 
-def _array(array: NDArray[np.uint8]) -> bytes:
-    """Return the opcodes that push an array of uint8, row-major.
+def _array(array: NDArray[Any]) -> bytes:
+    """Return the opcodes that push an array of numbers, row-major.
 
     numpy 2 would name `numpy._core.multiarray`, which numpy 1 cannot load; all load `numpy.core.multiarray`.
     """
     reconstruct = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n"
     empty = reconstruct + _value((0,)) + _value(b"b") + b"\x87R"
-    dtype = b"cnumpy\ndtype\n" + _value(("u1", False, True)) + b"R" + _value((3, "|", *_NO_FIELDS)) + b"b"
+    order, kind = array.dtype.str[0], array.dtype.str[1:]
+    dtype = b"cnumpy\ndtype\n" + _value((kind, False, True)) + b"R" + _value((3, order, *_NO_FIELDS)) + b"b"
     state = b"(" + _value(1) + _value(array.shape) + dtype + _value(False) + _value(array.tobytes()) + b"tb"
     return empty + state
 
