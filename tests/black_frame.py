@@ -3,7 +3,7 @@
 import numpy as np
 
 FRAME_BYTES = 256 * 256 * 3
-# What port 5556 takes as a raw frame, and the gateway hands on to Triton.
+# A raw frame as port 5556 takes it, and as the gateway hands it on to Triton.
 FRAME = bytes(FRAME_BYTES)
 # The same for the Python client and for pickles; never changed.
 PIXELS = np.zeros((256, 256, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Waiting for lines of a process that a test has started, and not for ever."""
+"""Waiting for lines of a process that a test has started, and not forever."""
 
 import subprocess
 import threading

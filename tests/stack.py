@@ -129,7 +129,7 @@ def running_stack(
 
 
 class PickleClient:
-    """What the deployed Python client does: a plain REQ socket with a 30 s receive timeout, and pickles."""
+    """The deployed Python client: a plain REQ socket with a 30 s receive timeout, and pickles."""
 
     def __init__(self, port: int) -> None:
         self._context = zmq.Context()
@@ -174,7 +174,7 @@ class PickleClient:
 
 
 class MsgpackClient:
-    """What the documentation tells new Python clients to do: a REQ socket, msgpack, and CURVE where it is on.
+    """A new Python client as the documentation describes it: a REQ socket, msgpack, and CURVE where it is on.
 
     `keys`: the folder with `server.key` and the client's secret key; `name`: the client's name.
     """

@@ -18,7 +18,7 @@ from tests.paths import ROOT
 pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
-# What a GPU machine with PyTorch and numpy may lack of what the project installs.
+# Packages of the project that a GPU machine with PyTorch and numpy may lack.
 MISSING = [
     "PIL",
     "aiohttp",

@@ -15,7 +15,7 @@ from tests.stack import JsonClient, PickleClient, wait_until
 
 CLIENTS = 8
 SEEDS = 2
-# What a game does between two requests; without it the loads of new versions take minutes on two cores.
+# A game plays between two requests; without this pause the loads of new versions take minutes on two cores.
 PAUSE_S = 0.1
 
 

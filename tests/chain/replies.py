@@ -1,4 +1,4 @@
-"""What both ports' replies are compared with."""
+"""The expected replies of both ports."""
 
 from typing import Any
 

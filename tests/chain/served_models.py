@@ -60,7 +60,7 @@ class Served:
         context: int,
         game_id: int,
     ) -> Outputs:
-        """What a model answers to frames (256, 256, 3), newest last, and noise (H, 25), with nobody else."""
+        """Return what a model answers to frames (256, 256, 3), newest last, and noise (H, 25), alone."""
         return self._calls.predict(frames, noise, model=model, context=context, game_id=game_id)
 
     def close(self) -> None:

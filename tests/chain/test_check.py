@@ -169,7 +169,7 @@ def serving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[int]:
 
 
 class Pages(http.server.BaseHTTPRequestHandler):
-    """A server of web pages that are no gateway's."""
+    """A server of web pages that are not a gateway's."""
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -184,7 +184,7 @@ class Silent(socketserver.BaseRequestHandler):
 
 
 class Trickle(socketserver.BaseRequestHandler):
-    """Answers with a byte now and then, for ever."""
+    """Answers with a byte now and then, forever."""
 
     def handle(self) -> None:
         with contextlib.suppress(OSError):

@@ -48,13 +48,13 @@ class Served:
     calls: DirectCalls
 
     def outputs(self, checkpoint: str, cases: list[GoldenCase]) -> dict[str, NDArray[np.float32]]:
-        """What the model of some cases, all of one scale, answers to them as one batch."""
+        """Return what the model of some cases, all of one scale, answers to them as one batch."""
         inputs = self.inputs(cases)
         inputs |= no_previous(*inputs["noise"].shape[:2])
         return self._answer(model_name(checkpoint, cases[0].cfg_scale), inputs)
 
     def outputs_before(self, checkpoint: str, cases: list[GoldenCase]) -> dict[str, NDArray[np.float32]]:
-        """What the same model answered before chunk conditioning, at scale 1."""
+        """Return what the same model answered before chunk conditioning, at scale 1."""
         return self._answer(f"{checkpoint}{BEFORE}", self.inputs(cases))
 
     def inputs(self, cases: list[GoldenCase]) -> dict[str, NDArray[Any]]:

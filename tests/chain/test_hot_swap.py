@@ -96,7 +96,7 @@ def expected_answers(repository: Repository) -> dict[tuple[int, int, int], list[
 def graph_answer(
     graph: torch.jit.ScriptModule, frames: list[Picture], noise: NDArray[np.float32], version: Version
 ) -> Outputs:
-    """What an exported graph answers to frames (256, 256, 3), newest last, and noise (H, 25)."""
+    """Return what an exported graph answers to frames (256, 256, 3), newest last, and noise (H, 25)."""
     slots = np.zeros((1, version.context, 256, 256, 3), np.uint8)
     slots[0, version.context - len(frames) :] = np.stack(frames)
     with torch.inference_mode(), torch.jit.optimized_execution(False):

@@ -62,7 +62,7 @@ def tcp_player(stack: Stack, number: int) -> Callable[[], Played]:
 
 
 def alone(calls: DirectCalls, number: int, horizon: int, context: int) -> list[Outputs]:
-    """What the player of this number gets when nobody else plays."""
+    """Return what the player of this number gets when nobody else plays."""
     frames = [picture(number + turn) for turn in range(ROUNDS)]
     return [
         calls.predict(

@@ -70,7 +70,7 @@ def client_of(gateway: GatewayProcess, port: str) -> Iterator[Ask]:
 
 
 def answer(served: Served, model: str, numbers: list[int], seed: int, game_id: int = 0) -> Outputs:
-    """What a model answers to the pictures of some numbers, newest last."""
+    """Return what a model answers to the pictures of some numbers, newest last."""
     frames, noise = [picture(number) for number in numbers], seeded_noise(seed, HORIZON[model])
     return served.answer(model, frames, noise, context=CONTEXT[model], game_id=game_id)
 
@@ -96,7 +96,7 @@ def test_a_request_is_answered_by_the_model_that_it_names(
 def test_each_switch_begins_a_fresh_context(served: Served, gateway: GatewayProcess, port: str) -> None:
     turns: list[tuple[dict[str, str], str, list[int]]] = [
         ({}, "nitrogen", [0]),
-        ({"model": "nitrogen"}, "nitrogen", [0, 1]),  # the default by its name is no switch
+        ({"model": "nitrogen"}, "nitrogen", [0, 1]),  # the default by its name does not switch
         ({"model": "nitrogen-fast"}, "nitrogen-fast", [2]),
         ({"model": "nitrogen"}, "nitrogen", [3]),
         ({}, "nitrogen", [3, 4]),

@@ -83,7 +83,7 @@ def kill_triton(stack: Stack) -> None:
 
 @dataclass
 class Played:
-    """What a client got while Triton died."""
+    """A client's replies while Triton died."""
 
     port: str
     statuses: list[str]
@@ -144,7 +144,7 @@ def match_on(stack: Stack) -> Iterator[Match]:
 
 @dataclass
 class Death:
-    """What was seen when Triton was killed under eight clients, and came back."""
+    """The events when Triton was killed under eight clients, and came back."""
 
     played: list[Played]
     healthz: int
@@ -214,7 +214,7 @@ def test_triton_comes_back_each_time_it_is_killed(stack: Stack) -> None:
 
 @dataclass
 class Standstill:
-    """What was seen while Triton stood still, and after it went on."""
+    """The events while Triton stood still, and after it went on."""
 
     played: list[Played]
     readyz: int
@@ -272,7 +272,7 @@ def test_seeded_answers_are_the_same_when_triton_goes_on(standstill: Standstill)
 
 @pytest.mark.python_stub
 def test_every_client_gets_actions_again_after_the_stub_was_killed(tmp_path: Path) -> None:
-    """What a machine that runs out of memory kills is the process that holds the model."""
+    """Kill the process that holds the model, as a machine that runs out of memory does."""
     with mortal_stack(tmp_path) as stack, match_on(stack) as match:
         (stub,) = stubs(stack)
         os.kill(stub.pid, signal.SIGKILL)

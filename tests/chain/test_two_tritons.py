@@ -93,7 +93,7 @@ async def until_each(clients: list[Client], count: int, *, ok: bool) -> None:
 
 @dataclass
 class Story:
-    """What was seen, in its order."""
+    """The events, in their order."""
 
     begun_at_first: list[int]
     errors_with_one_dead: list[str]

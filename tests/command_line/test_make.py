@@ -35,7 +35,7 @@ def make(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPr
 
 
 def installs(environment: dict[str, str], venv: Path, target: str) -> list[str]:
-    """What pip would be told for a target, one call a line."""
+    """Return what pip would be told for a target, one call a line."""
     planned = make(environment, "--dry-run", f"VENV={venv}", target)
     assert planned.returncode == 0, planned.stderr
     return [line for line in planned.stdout.splitlines() if " -m pip install " in line]

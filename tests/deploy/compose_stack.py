@@ -67,7 +67,7 @@ class ComposeStack:
         assert run.returncode == 0, f"{run.stdout}{run.stderr}\n{self.logs()}"
 
     def logs(self, *services: str) -> str:
-        """What services have said so far; all by default."""
+        """Return what services have said so far; all by default."""
         said = self.compose("logs", "--no-color", "--no-log-prefix", *services).stdout
         # Some versions of Compose clear the line even where there is no terminal.
         return said.replace("\x1b[2K", "")
@@ -81,7 +81,7 @@ class ComposeStack:
         return self.compose("ps", "--all", "--quiet", service).stdout.split()
 
     def inspect(self, service: str) -> dict[str, Any]:
-        """What Docker knows of a service's first container."""
+        """Return what Docker knows of a service's first container."""
         found: list[dict[str, Any]] = json.loads(docker("inspect", self.containers(service)[0]))
         return found[0]
 

@@ -17,7 +17,7 @@ import yaml
 from tests.paths import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
-# What is applied, each with all that it takes from elsewhere.
+# The folders that are applied, each with all that it takes from elsewhere.
 APPLIED = (
     *("overlays/cpu", "overlays/gpu", "overlays/gpu-graphs", "overlays/fleet", "overlays/fleet-keda"),
     "kserve",
@@ -92,7 +92,7 @@ class Manifests:
         return found
 
     def _predictor(self, service: Object) -> Pods:
-        """What KServe makes of an InferenceService: the runtime's containers in the predictor's pod."""
+        """Return KServe's pod of an InferenceService: the predictor's, with the runtime's containers."""
         predictor = dict(service["spec"]["predictor"])
         runtime = self.one("ServingRuntime", predictor["model"]["runtime"])["spec"]
         for field in ("model", "minReplicas", "maxReplicas", "deploymentStrategy"):
@@ -102,7 +102,7 @@ class Manifests:
 
 
 def rendered(what: str) -> Manifests:
-    """What `kubectl apply --kustomize` would send for one of `APPLIED`."""
+    """Return what `kubectl apply --kustomize` would send for one of `APPLIED`."""
     return _all_rendered()[what]
 
 

@@ -91,7 +91,7 @@ class Prometheus:
             return False
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The samples that an expression has now; an HTTPError where it is no PromQL."""
+        """The samples that an expression has now; an HTTPError where it is not PromQL."""
         return list(self._get("query", query=expression)["result"])
 
     def rules(self) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from tests.paths import ROOT
 DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 
-# What Grafana puts in the place of its variables when everything is chosen.
+# Grafana's values for its variables when everything is chosen.
 _VARIABLES = {
     "$__rate_interval": "1m",
     "$gateway": ".*",
@@ -62,7 +62,7 @@ def alerts() -> dict[str, dict[str, Any]]:
 
 
 def panel_expressions() -> Iterator[Expression]:
-    """What the dashboards' panels ask."""
+    """Yield what the dashboards' panels ask."""
     for name, dashboard in dashboards().items():
         for panel in dashboard["panels"]:
             for target in panel.get("targets", ()):
@@ -70,7 +70,7 @@ def panel_expressions() -> Iterator[Expression]:
 
 
 def variable_expressions() -> Iterator[Expression]:
-    """What the dashboards' variables ask: `label_values(SERIES, LABEL)`."""
+    """Yield what the dashboards' variables ask: `label_values(SERIES, LABEL)`."""
     for name, dashboard in dashboards().items():
         for variable in dashboard["templating"]["list"]:
             if variable["type"] == "query":
@@ -80,7 +80,7 @@ def variable_expressions() -> Iterator[Expression]:
 
 
 def rule_expressions() -> Iterator[Expression]:
-    """What the rules ask."""
+    """Yield what the rules ask."""
     for rule in rules():
         yield Expression(rule.get("alert") or rule["record"], rule["expr"])
 

@@ -1,4 +1,4 @@
-"""What clones of other machines are like: Windows' line ends, a strict umask."""
+"""Clones on other machines: Windows' line ends, a strict umask."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tests.docker_engine import docker
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is checked in, as somebody with `core.autocrlf=true` and `umask 077` gets it."""
+    """Return what is checked in, as somebody with `core.autocrlf=true` and `umask 077` gets it."""
     folder = tmp_path_factory.mktemp("clone") / "clone"
     settings = ["--config", "core.autocrlf=true"]
     old = os.umask(0o077)

@@ -1,4 +1,4 @@
-"""What an operator gets wrong, or the world does: it is said in one line, and the others wait."""
+"""Mistakes of an operator, or of the world: each is told in one line, and the other services wait."""
 
 import json
 import socket
@@ -58,7 +58,7 @@ def test_a_misspelt_setting_and_a_port_in_use_are_told_before_anything_is_export
         )
         assert f"listens on port {stack.tcp_port}" in said[1]
         assert "confidential" not in json.dumps(stack.inspect("preflight"))
-        # What the export would say is the same, so that there is one place to look at.
+        # The export would say the same, so that there is one place to look at.
         wait_until(lambda: stack.inspect("export")["State"]["Status"] == "exited", "the export ends")
         assert stack.logs("export").splitlines() == said
 

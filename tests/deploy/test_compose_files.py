@@ -20,13 +20,13 @@ from gateway.settings import GatewaySettings
 from tests.deploy.compose_files import FILES, compose
 from tests.paths import ROOT
 
-# Settings that the compose file decides: what they name lies in the container.
+# Settings that the compose file decides: they name things in the container.
 FIXED = {
     *("triton", "triton_key_file", "host", "zmq_port", "tcp_port", "web_port", "http_port"),
     # Triton is in a container of its own, on a network of their own.
     *("triton_tls", "triton_tls_ca", "triton_tls_cert", "triton_tls_key", "triton_shared_memory"),
 }
-# What the export's command line in the compose file decides.
+# Settings that the export's command line in the compose file decides.
 FIXED_FOR_THE_EXPORT = {"NITROGEN_MODELS_DIR", "NITROGEN_TRITON_KEY_FILE", "NITROGEN_TRITON_START_TIMEOUT"}
 
 

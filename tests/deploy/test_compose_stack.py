@@ -31,7 +31,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
     checks = folder / "checks.yml"
     checks.write_text(CHECKS)
     with compose_stack(folder, [checks], **settings) as stack:
-        # Grafana's image is not to be had everywhere.
+        # Grafana's image is not available everywhere.
         stack.up("--build", "gateway", "prometheus", "settings")
         yield stack
 

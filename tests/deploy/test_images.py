@@ -1,4 +1,4 @@
-"""What the images hold."""
+"""The contents of the images."""
 
 import pytest
 

@@ -170,7 +170,7 @@ def _flag(manifests: Manifests, name: str, flag: str) -> str:
 
 
 def _words(manifests: Manifests, name: str, pattern: str) -> str:
-    """What a pattern finds in a container's arguments."""
+    """Return what a pattern finds in a container's arguments."""
     found = re.search(pattern, "\n".join(manifests.pods_of(name).main()["args"]))
     assert found is not None
     return found[1]

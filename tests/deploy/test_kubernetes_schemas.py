@@ -13,7 +13,7 @@ from tests.deploy.kubernetes_manifests import APPLIED, FOLDER, Object, Pods, ren
 
 # The oldest that the manifests are for, and the newest that the schemas are known of.
 VERSIONS = ("1.29", "1.37")
-# Of operators that extend Kubernetes; their pods and a list of their fields are checked below.
+# Kinds of operators that extend Kubernetes; their pods and a list of their fields are checked below.
 EXTENSIONS = {"ServiceMonitor", "PrometheusRule", "ScaledObject", "ServingRuntime", "InferenceService"}
 SERVICE_MONITOR = {"jobLabel", "selector", "endpoints"}
 ENDPOINT = {"port", "path", "interval", "scrapeTimeout"}

@@ -1,4 +1,4 @@
-"""What a pod may do, and who may speak to whom."""
+"""The rights of a pod, and who may speak to whom."""
 
 import ipaddress
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a person gets to read of an alert, and that each is tested and explained."""
+"""Alerts as people read them; each is tested and explained."""
 
 import pytest
 import yaml

@@ -19,7 +19,7 @@ GPU_METRICS = {
 }
 # Triton has these only with --metrics-config=summary_latencies=true.
 SUMMARY_METRICS = {"nv_inference_request_summary_us", "nv_inference_queue_summary_us"}
-# Of the graph engine, which runs on GPUs only; a test of the chain sees all of them with its stand-in.
+# Metrics of the graph engine, which runs on GPUs; a test of the chain sees all of them with its stand-in.
 GRAPH_METRICS = {
     "nitrogen_graph_runs_total",
     "nitrogen_graph_padding_total",
@@ -27,7 +27,7 @@ GRAPH_METRICS = {
     "nitrogen_graph_memory_bytes",
 }
 _SUFFIXES = {"counter": ("", "_total"), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",)}
-# What the gateway has beside; shown nowhere, on purpose.
+# Metrics of the gateway that no dashboard shows, on purpose.
 UNSHOWN = {"nitrogen_gateway_recorded_bytes"}
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 BLOCKS = {page: list(blocks(page)) for page in pages()}
 COMMANDS = [block for found in BLOCKS.values() for block in found if block.language == "sh"]
 PAGES = [page for page, found in BLOCKS.items() if any(block.runs for block in found)]
-# What the pages call things, and what they are here.
+# The pages' names of things, and what they are here.
 NAMES = {
     "SERVER": "127.0.0.1",
     "HOST": "127.0.0.1",
@@ -104,7 +104,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     (folder / ".venv").symlink_to(sys.prefix)
     with own_network(sys.executable) as inside, _demo(inside, folder) as demo:
         place = Place(folder, inside, demo)
-        # What the recordings' page makes a film of.
+        # The recordings' page makes a film of this one.
         while not list(folder.glob("recordings/*_tcp_*.tar")):
             place.run("python clients/examples/predict.py tests/data/frames/airstriker-1.png")
         yield place

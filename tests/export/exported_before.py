@@ -1,4 +1,4 @@
-"""What exports were before chunk conditioning: four inputs, and a sampler that adds each increment to x."""
+"""Exports from before chunk conditioning: four inputs, and a sampler that adds each increment to x."""
 
 from dataclasses import replace
 from pathlib import Path

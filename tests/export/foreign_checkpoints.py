@@ -25,13 +25,13 @@ PROBE = "model.proj_out_2.bias"
 
 
 def golden_content() -> Content:
-    """What the golden checkpoint holds."""
+    """Return what the golden checkpoint holds."""
     content: Content = torch.load(GOLDEN / "tiny" / "ng.pt", weights_only=True)
     return content
 
 
 def folder_with_tower(folder: Path) -> Path:
-    """A folder with the golden checkpoint's vision tower; where a checkpoint's file is to lie."""
+    """A folder with the golden checkpoint's vision tower; a checkpoint's file goes there."""
     tower = "siglip2-tiny-patch16-256"
     shutil.copytree(GOLDEN / "tiny" / tower, folder / tower)
     return folder / "ng.pt"
@@ -99,7 +99,7 @@ def assert_taken(path: Path, weights: str | None = None) -> None:
 
 
 def refusal(path: Path, weights: str | None = None) -> str:
-    """What is said of a checkpoint that is refused, in one line."""
+    """Return what is said of a checkpoint that is refused, in one line."""
     with pytest.raises(CheckpointError) as raised:
         read_checkpoint(path, path.parent, weights=weights)
     text = str(raised.value)

@@ -15,7 +15,7 @@ from tests.golden import GOLDEN, GoldenCase, checkpoint_path
 
 @functools.cache
 def golden_checkpoint(name: str) -> Checkpoint:
-    """What is read of a golden checkpoint."""
+    """Return what is read of a golden checkpoint."""
     return read_checkpoint(checkpoint_path(name), GOLDEN)
 
 

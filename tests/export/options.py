@@ -7,6 +7,6 @@ from export.settings import SETTINGS, ExportOptions, ModelSettings
 
 
 def options(checkpoint: Path, repository: Path, **changes: Any) -> ExportOptions:  # noqa: ANN401 - a field's value
-    """What exports a checkpoint into a repository, with what differs from the defaults."""
+    """Return what exports a checkpoint into a repository, with what differs from the defaults."""
     settings = ModelSettings(**{name: changes.pop(name) for name in SETTINGS if name in changes})
     return ExportOptions(checkpoint, repository, settings, **changes)

@@ -1,4 +1,4 @@
-"""What lies in a checkpoint beside its tensors is data, or refused with how to save it without."""
+"""Objects in a checkpoint beside its tensors are data, or refused with how to save it without them."""
 
 import argparse
 import datetime

@@ -1,4 +1,4 @@
-"""Files that are no checkpoint of this model: each is told what it is, and what to do."""
+"""Files that are not a checkpoint of this model: each is told what it is, and what to do."""
 
 import gzip
 import io

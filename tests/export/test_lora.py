@@ -288,7 +288,7 @@ def test_settings_of_the_training_change_nothing(
         ),
         (
             {"modules_to_save": ["lm_head"]},
-            "names 'lm_head' in target_modules or modules_to_save, which is no",
+            "names 'lm_head' in target_modules or modules_to_save, which is not a",
         ),
         ({"target_modules": "to_q"}, "targets no module of the checkpoint"),
         ({"exclude_modules": ["to_q"]}, "targets no module of the checkpoint"),
@@ -433,13 +433,13 @@ def test_weights_that_are_a_folder(tensors: dict[str, Tensor], folder: Path) -> 
         merge_adapter(tensors, folder)
 
 
-# A file is spoilt anew by every example, whatever the ones before left.
-each_example_spoils_anew = settings(
+# Every example spoils the file again, whatever the ones before left.
+each_example_spoils_again = settings(
     max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
-@each_example_spoils_anew
+@each_example_spoils_again
 @given(data=st.data())
 def test_a_cut_off_file(data: st.DataObject, tensors: dict[str, Tensor], plain: Path, folder: Path) -> None:
     content = (plain / WEIGHTS_NAME).read_bytes()
@@ -463,7 +463,7 @@ keys = names | st.text(max_size=12)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of re, about patterns such as [[
-@each_example_spoils_anew
+@each_example_spoils_again
 @given(values=st.dictionaries(keys, json_values, max_size=3))
 def test_any_configuration_is_merged_or_refused(
     values: dict[str, object], tensors: dict[str, Tensor], plain: Path, folder: Path

@@ -1,4 +1,4 @@
-"""What the CPU multiplies with, and which format `--format auto` takes for it."""
+"""The CPU's units for products, and which format `--format auto` takes for it."""
 
 from pathlib import Path
 

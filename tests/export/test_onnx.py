@@ -275,7 +275,7 @@ def test_a_large_model_gives_the_same_bytes(large: tuple[NitroGen, Path], tmp_pa
 
 @contextmanager
 def files_end_at(size: int) -> Iterator[None]:
-    """What a full disk does, for this process: no file grows beyond `size` bytes."""
+    """Let no file of this process grow beyond `size` bytes, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

@@ -1,4 +1,4 @@
-"""What ends up in the repository, and what does not when something is wrong."""
+"""The repository after an export, also when something is wrong."""
 
 import hashlib
 import json

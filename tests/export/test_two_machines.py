@@ -76,7 +76,7 @@ def end(ended: Pulse) -> None:
 
 
 def partial(model_folder: Path, make: ElsewherePulse) -> tuple[Path, Pulse]:
-    """What another machine writes, by its clock more than a quarter of an hour ago."""
+    """Return what another machine writes, by its clock more than a quarter of an hour ago."""
     folder = model_folder / ".1.0123456789abcdef.partial"
     folder.mkdir()
     made = make(folder / PULSE_NAME)

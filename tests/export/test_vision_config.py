@@ -10,7 +10,7 @@ from tests.golden import GOLDEN
 from tests.stand_ins.hub_server import Delivery, HubServer, hub_of_this_process
 
 CONFIG = {"vision_config": {"hidden_size": 32, "num_attention_heads": 4, "image_size": 256}}
-# What CONFIG leaves out has the library's default, as in the sparse configs on the hub.
+# Keys that CONFIG leaves out have the library's defaults, as in the sparse configs on the hub.
 TOWER = VisionConfig(num_layers=12, width=32, num_heads=4, mlp_width=3072)
 
 

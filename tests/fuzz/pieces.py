@@ -1,4 +1,4 @@
-"""What both of the TCP port's formats have to hold for any stream."""
+"""The rules that both of the TCP port's formats have to keep for any stream."""
 
 from collections.abc import Callable
 

@@ -5,7 +5,7 @@ from gateway.protocol.messages import Reply
 from gateway.protocol.web.play import PlayMessages
 
 MAX_BYTES = 1024
-# What stands between two messages; a binary one begins with the other byte.
+# The byte between two messages; a binary one begins with the other byte.
 _BETWEEN = b"\xff"
 _BINARY = b"\xfe"
 

@@ -1,4 +1,4 @@
-"""What image libraries write to descriptor 2 does not reach the log."""
+"""Lines that image libraries write to descriptor 2 do not reach the log."""
 
 import os
 import struct
@@ -22,7 +22,7 @@ def png_chunk(name: bytes, data: bytes) -> bytes:
 
 
 def forged_png() -> bytes:
-    """A picture whose colour profile has the name of a line of the log, and is no profile."""
+    """A picture whose colour profile has the name of a line of the log, and is not a profile."""
     name = b"\n2026-01-01 ERROR forged\x1b[2J"
     png = cv2.imencode(".png", PICTURE)[1].tobytes()
     return png[:33] + png_chunk(b"iCCP", name + b"\0\0" + zlib.compress(bytes(200), 0)) + png[33:]

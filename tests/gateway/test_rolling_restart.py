@@ -55,7 +55,7 @@ class Member:
         return await asyncio.wait_for(self.process.wait(), DRAIN_DELAY_S + 10)
 
     async def is_ready(self) -> bool:
-        """What a load balancer asks."""
+        """Return what a load balancer asks."""
         with contextlib.suppress(aiohttp.ClientError):
             async with (
                 aiohttp.ClientSession() as session,
@@ -127,7 +127,7 @@ async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
 
 @dataclass
 class Tally:
-    """What a player got."""
+    """A player's replies."""
 
     actions: int = 0
     told: int = 0
@@ -211,5 +211,5 @@ async def test_players_go_on_while_gateways_are_restarted(timed_triton: TimedTri
         await asyncio.wait_for(asyncio.gather(*players), 2 * WITHIN_S)
     codes = [await member.stop() for member in members]
     assert codes == [0, 0]
-    # Of each player, at most what it had under way at each of the two restarts met a closing door.
+    # Each player lost at most the requests that it had under way at each of the two restarts.
     assert all(tally.told + tally.lost <= 4 for tally in tallies), tallies

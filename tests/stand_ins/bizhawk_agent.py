@@ -7,12 +7,12 @@ import socket
 # The agent's only receive buffer, and its receive timeout.
 BUFFER_BYTES = 4096
 TIMEOUT_S = 5.0
-# Of a reply, what one read gives over Ethernet.
+# Bytes of a reply that one read gives over Ethernet.
 ONE_SEGMENT_BYTES = 1448
 
 
 def numbers_after(text: str, key: str) -> list[float]:
-    """What the agent reads of `"key":[...]`: counts brackets to the end, then takes all number-like runs."""
+    """Read `"key":[...]` as the agent does: count brackets to the end, then take all number-like runs."""
     start = re.search(rf'"{key}":\s*\[', text)
     if start is None:
         raise ValueError(f"no {key} in {text!r}")
@@ -26,7 +26,7 @@ def numbers_after(text: str, key: str) -> list[float]:
 def rows(numbers: list[float], width: int) -> list[list[float]]:
     """The numbers as rows of a width, which they have to fill."""
     if len(numbers) % width:
-        raise ValueError(f"{len(numbers)} numbers are no rows of {width}")
+        raise ValueError(f"{len(numbers)} numbers do not make rows of {width}")
     return [numbers[start : start + width] for start in range(0, len(numbers), width)]
 
 

@@ -2,7 +2,7 @@
 --
 --   lua5.4 tests/stand_ins/bizhawk_host.lua clients/bizhawk/nitrogen.lua ADDRESS PORT SYSTEM FRAMES PICTURE.png
 --
--- The game is a still picture, of 60 frames a second. What the script logs and shows is printed when it changes, and at
+-- The game is a still picture, of 60 frames a second. The script's log and texts are printed when they change, and at
 -- the end for how many frames it held each button. The tests use bizhawk_host.py instead, which needs nothing but pip.
 
 local socket = require("socket")

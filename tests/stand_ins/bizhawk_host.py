@@ -1,8 +1,8 @@
 """A stand-in for EmuHawk as its Lua scripts see it: Lua 5.4, frame by frame, with real sockets.
 
-What EmuHawk does, since BizHawk 2.9: `emu.frameadvance` gives the emulator a frame. `joypad.set` holds for
+As EmuHawk since BizHawk 2.9: `emu.frameadvance` gives the emulator a frame. `joypad.set` holds for
 that frame and leaves buttons that it does not name to the player; `joypad.setanalog` holds until it is given
-something that is no whole number. Names that the controller has not are passed over without a word. A
+something that is not a whole number. Names that the controller lacks are passed over in silence. A
 connection that `comm.socketServer...` makes, also by itself, forgets the timeout that was set.
 """
 
@@ -90,7 +90,7 @@ CORES = {
 
 @dataclass(frozen=True)
 class Frame:
-    """What one frame was given: the buttons that were held, the sticks, the texts on the screen."""
+    """The inputs of one frame: the buttons that were held, the sticks, the texts on the screen."""
 
     held: frozenset[str]
     axes: Mapping[str, int]
@@ -101,7 +101,7 @@ class Sockets(EmuHawk):
     """EmuHawk's connection, as far as scripts set it up."""
 
     def set_port(self, port: int) -> None:
-        """Connect anew; raises when nobody listens."""
+        """Connect again; raises when nobody listens."""
         self.port = port
         self._connect()
 

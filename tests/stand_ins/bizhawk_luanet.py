@@ -1,4 +1,4 @@
-"""What older scripts use of .NET through EmuHawk's `luanet`: TcpClient, with real sockets, and files."""
+"""The parts of .NET that older scripts use by EmuHawk's `luanet`: TcpClient, with real sockets, and files."""
 
 import socket
 from collections.abc import Callable
@@ -82,7 +82,7 @@ class Encoding:
 def add_luanet(bizhawk: BizHawk, folder: Path) -> list[TcpClient]:
     """Give the emulator's scripts `luanet` and `client.screenshot`; the connections that they make.
 
-    `folder`: where files of relative names lie.
+    `folder`: the one of files with relative names.
     """
     clients: list[TcpClient] = []
 

@@ -1,8 +1,8 @@
 """A stand-in for EmuHawk's own socket client (`--socket_ip`, `comm.socketServer...` of its Lua scripts).
 
-What EmuHawk does, since BizHawk 2.9: frames of `<length in bytes><blank><payload>` in both directions, sent
+As EmuHawk since BizHawk 2.9: frames of `<length in bytes><blank><payload>` in both directions, sent
 whole by a blocking socket. A reply's length is read byte by byte until a blank, and the end of the stream is
-not looked for there: the real one then polls for ever. A reset connection, a receive timeout and an end
+not looked for there: the real one then polls forever. A reset connection, a receive timeout and an end
 inside a payload give the script an empty text. A screenshot that cannot be sent is sent again over a new
 connection, up to ten times.
 """
@@ -18,7 +18,7 @@ MAX_SPINNING_S = 2.0
 
 
 class SpinningError(AssertionError):
-    """The server ended the connection where EmuHawk polls for ever."""
+    """The server ended the connection where EmuHawk polls forever."""
 
 
 class EmuHawk:

@@ -2,7 +2,7 @@
 
     python example_lua_host.py PROGRAM ARGUMENT...
 
-The sockets are Python's, so that it needs nothing but pip. What luasocket does: a call that fails returns nil
+The sockets are Python's, so that it needs nothing but pip. As with luasocket, a call that fails returns nil
 and "closed", "timeout" or the system's words.
 """
 
@@ -19,7 +19,7 @@ Failure = tuple[None, bytes]
 
 
 def reason(error: OSError) -> Failure:
-    """What luasocket returns for an error."""
+    """Return what luasocket returns for an error."""
     if isinstance(error, TimeoutError):
         return None, b"timeout"
     if isinstance(error, (BrokenPipeError, ConnectionResetError)):

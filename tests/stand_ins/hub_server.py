@@ -74,7 +74,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked."""
+    """A client's request."""
 
     method: str
     host: str
@@ -84,7 +84,7 @@ class Request:
 
 
 class HubServer:
-    """What the hub holds, how it behaves, and what it was asked.
+    """The hub's files, how it behaves, and the requests that it got.
 
     `deliveries` are used up one by one by GETs of bytes; then everything goes well. `token`: what gated
     repositories want to see. `mirror_etag`: it is a mirror, which serves the bytes itself, with this ETag and
@@ -106,7 +106,7 @@ class HubServer:
 
     @property
     def url(self) -> str:
-        """What HF_ENDPOINT has to be."""
+        """Return the value for HF_ENDPOINT."""
         return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def put(

@@ -1,6 +1,6 @@
 """A server that behaves like the reference's: one REP socket, `pickle.loads`, one client after the other.
 
-It has its faults too. A message that is no pickle, or an image that is not (H, W, 3), gets no reply, and the
+It has its faults too. A message that is not a pickle, or an image that is not (H, W, 3), gets no reply. The
 REP socket, which then may neither receive nor send, serves nobody any more. Unknown fields of a request are
 ignored. Written from the protocol's description, not from the reference's code. The actions tell what was
 received, so that tests can check it.
@@ -58,7 +58,7 @@ class ReferenceServer:
             try:
                 reply = self._answer(pickle.loads(self._socket.recv()))
             except Exception:
-                # The reference goes on to a recv that fails, for ever.
+                # The reference goes on to a recv that fails, forever.
                 self.is_stuck = True
             else:
                 self._socket.send(pickle.dumps(reply))

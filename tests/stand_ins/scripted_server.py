@@ -12,7 +12,7 @@ import zmq
 
 from tests.patience import WITHIN_S
 
-# What it replies to a message, by the number of the message and its bytes: parts, or None for nothing.
+# Its reply to a message, by the number of the message and its bytes: parts, or None for nothing.
 Script = Callable[[int, bytes], bytes | list[bytes] | None]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.patience import WITHIN_S
 
-# What each says, and the first line of it as it is shown: at most 60 characters.
+# The words of each, and the first line of them as it is shown: at most 60 characters.
 STRANGERS = {
     "HTTP": (b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 400 Bad Request"),
     "bytes": (b"\x00\xff\x80PK\x03\n", None),  # bash leaves NUL out

@@ -1,4 +1,4 @@
-"""What the timed model's actions tell of the request that it was given; see `timed_model/model.py`."""
+"""Readers of the timed model's actions, which tell what it was asked; see `timed_model/model.py`."""
 
 from typing import Any
 
@@ -31,5 +31,5 @@ def noise_of(prediction: dict[str, Any]) -> float:
 
 
 def first_noise(seed: int) -> float:
-    """What `noise_of` then is, but for what the wire rounds."""
+    """Return what `noise_of` then is, but for what the wire rounds."""
     return float(np.clip(seeded_noise(seed, HORIZON)[0, 0], -1, 1))

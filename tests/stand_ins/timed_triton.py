@@ -149,7 +149,7 @@ class TimedTriton:
             os.kill(pid, signal.SIGKILL)
 
     def log(self) -> str:
-        """What Triton has logged, over all its starts."""
+        """Return what Triton has logged, over all its starts."""
         return self._log.read_text(errors="replace")
 
     async def begun(self) -> int:

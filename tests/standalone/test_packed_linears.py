@@ -17,7 +17,7 @@ from tests.export.golden_networks import golden_network
 
 FP32_TOLERANCE = 5e-5  # as for the golden cases
 
-# What this CPU multiplies in oneDNN.
+# The types that oneDNN multiplies on this CPU.
 PACKED = {"fp32", "bf16"} if torch.ops.mkldnn._is_mkldnn_bf16_supported() else {"fp32"}
 
 
@@ -28,7 +28,7 @@ def loaded(model: NitroGen, precision: Precision, folder: Path) -> Any:  # noqa:
 
 
 def kinds(model: Any) -> set[str]:  # noqa: ANN401 - likewise
-    """Of all nodes of a model's graph, inner ones included."""
+    """Return the kinds of all nodes of a model's graph, inner ones included."""
     return {
         kind
         for kind in ("aten::linear", "aten::gelu", "mkldnn::_linear_pointwise")

@@ -1,4 +1,4 @@
-"""What `python -m standalone` serves, says and keeps from one start to the next."""
+"""`python -m standalone`: what it serves, says and keeps from one start to the next."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @dataclass
 class Start:
-    """What one start of the stack said and answered."""
+    """The output and the answers of one start of the stack."""
 
     stdout: list[str]
     log: str

@@ -78,7 +78,7 @@ def test_signals_under_load_end_everything_in_time(tiny_repository: Path, tmp_pa
 
 
 def test_nothing_survives_a_killed_parent(tiny_repository: Path, tmp_path: Path) -> None:
-    # A killed parent cannot remove its temporary folder; so it lies where pytest tidies up.
+    # A killed parent cannot remove its temporary folder; so it is where pytest tidies up.
     environment = {"TMPDIR": str(tmp_path)}
     with running_stack(CHECKPOINT, f"--repository={tiny_repository}", cwd=tmp_path, env=environment) as stack:
         play_once(stack)
@@ -93,7 +93,7 @@ def test_nothing_survives_a_killed_parent(tiny_repository: Path, tmp_path: Path)
 @pytest.mark.python_stub
 def test_nothing_survives_a_killed_parent_and_a_killed_triton(tiny_repository: Path, tmp_path: Path) -> None:
     """Triton has no time to tidy up: its stub and its shared memory are left to the keeper."""
-    # A killed parent cannot remove its temporary folder; so it lies where pytest tidies up.
+    # A killed parent cannot remove its temporary folder; so it is where pytest tidies up.
     environment = {"TMPDIR": str(tmp_path)}
     with running_stack(CHECKPOINT, f"--repository={tiny_repository}", cwd=tmp_path, env=environment) as stack:
         play_once(stack)
@@ -174,7 +174,7 @@ def test_interrupt_while_starting_ends_everything(interrupted: Interrupted) -> N
 
 
 def test_interrupt_while_exporting_leaves_nothing_in_the_repository(interrupted: Interrupted) -> None:
-    """What it would leave is as large as the checkpoint."""
+    """A left-over would be as large as the checkpoint."""
     files = [path for path in (interrupted.folder / "models").rglob("*") if path.is_file()]
     assert [path.name for path in files if "Triton" not in interrupted.moment] == []
 

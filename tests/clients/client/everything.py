@@ -18,7 +18,7 @@ import numpy as np
 import zmq
 from nitrogen_client import AsyncModelClient, ModelClient
 
-# What the timed model answers with: the newest frame's first byte in j_right; the reference: in buttons.
+# The timed model's answer: the newest frame's first byte in j_right; the reference: in buttons.
 _BYTE = 40
 
 

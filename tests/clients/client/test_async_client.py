@@ -1,4 +1,4 @@
-"""What is asyncio's own: cancelled requests, tasks that share a client, and its event loop."""
+"""The asyncio client's own cases: cancelled requests, tasks that share a client, and its event loop."""
 
 import asyncio
 

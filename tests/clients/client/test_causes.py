@@ -1,4 +1,4 @@
-"""What a gateway says of an error, as the gateway makes it, and the class that the client gives it."""
+"""A gateway's words on an error, as the gateway makes them, and the class that the client gives it."""
 
 import grpc
 import nitrogen_client as client_package

@@ -39,7 +39,7 @@ def oldest_python() -> Path:
 
 
 def version(python: Path) -> str:
-    """What the interpreter says that it is, as "Python 3.9.18"; nothing of one that does not start."""
+    """Return what the interpreter says that it is, as "Python 3.9.18"; nothing of one that does not start."""
     done = subprocess.run(
         [python, "--version"], capture_output=True, text=True, check=False, timeout=WITHIN_S
     )
@@ -82,7 +82,7 @@ def python(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest
 
 
 def run(python: Path, *arguments: object) -> str:
-    """What a program prints in an environment; fails with what it says when it does not end well."""
+    """Return what a program prints in an environment; fails with what it says when it does not end well."""
     done = subprocess.run(
         [python, *map(str, arguments)],
         capture_output=True,

@@ -76,7 +76,7 @@ def bombs(touched: Path) -> dict[str, bytes]:
         "state of a name": b"\x80\x02cnumpy\nndarray\n}X\1\0\0\0aK\1sb.",
         "objects": pickle.dumps({"a": np.array([{}], dtype=object)}),
         "records": pickle.dumps(np.zeros(2, dtype=[("a", "f4")])),
-        "a shape that lies": array
+        "a false shape": array
         + b"(K\1(J\xff\xff\xff\x7fJ\xff\xff\xff\x7ftcnumpy\ndtype\nX\2\0\0\0f4\x85R\x89C\4aaaatb.",
         "persistent": b"Pid\n.",
         "extension": b"\x82\x01.",

@@ -30,7 +30,7 @@ NAMES = BUTTONS.replace("\n", " ").strip(" .").split(", ")
 
 @dataclass(frozen=True)
 class Done:
-    """What a program has said, and its exit status."""
+    """The output of a program, and its exit status."""
 
     stdout: str
     stderr: str
@@ -92,7 +92,7 @@ def png(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def first_step(reply: bytes) -> str:
-    """What a program should print for a reply."""
+    """Return what a program should print for a reply."""
     pred = json.loads(reply)["pred"]
     held = [name for name, value in zip(NAMES, pred["buttons"][0], strict=True) if value]
     lines = [f"{len(pred['buttons'])} steps; the first:", f"  buttons       {' '.join(held) or 'none'}"]

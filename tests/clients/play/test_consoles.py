@@ -12,7 +12,7 @@ from contract.gamepad import BUTTONS
 CROSSES = [f"{stick}_STICK_{way}" for stick in ("LEFT", "RIGHT") for way in ("UP", "DOWN", "LEFT", "RIGHT")]
 MENUS = {"BACK", "START", "GUIDE"}
 
-# What stable-retro 1.0.1 calls the buttons of its consoles.
+# The names of stable-retro 1.0.1 for the buttons of its consoles.
 RETRO = {
     "Nes": "B SELECT START UP DOWN LEFT RIGHT A",
     "Snes": "B Y SELECT START UP DOWN LEFT RIGHT A X L R",

@@ -127,14 +127,14 @@ def test_only_the_first_steps_of_each_chunk_are_played(tiny_stack: Stack, tmp_pa
 def test_async_plays_on_and_changes_over_at_the_step_whose_time_it_is(
     tiny_stack: Stack, tmp_path: Path
 ) -> None:
-    # Of a chunk at most 15 steps are played and 16 held: these take three, however slow the machine is.
+    # At most 15 steps of a chunk are played and 16 held: these take three, however slow the machine is.
     arguments = ("--async", "--fps", "30", "--steps", "63", "--timeout", "50")
     code, said, _ = play(tmp_path, *server(tiny_stack), *arguments)
     assert code == 0
     steps = recording(tmp_path)
     # The game stood still at no tick.
     assert [step.tick for step in steps] == list(range(len(steps)))
-    # All steps of a chunk lie on one line: each is played at the tick that it was meant for.
+    # All steps of a chunk are on one line: each is played at the tick that it was meant for.
     beginnings: dict[int, set[int]] = {}
     for step in steps:
         if step.chunk >= 0:
@@ -150,7 +150,7 @@ def test_async_plays_on_and_changes_over_at_the_step_whose_time_it_is(
 
 @contextmanager
 def handled(number: int, how: signal.Handlers) -> Iterator[None]:
-    """What is started meanwhile begins with the signal ignored, or not."""
+    """Have programs that start meanwhile begin with the signal ignored, or not."""
     before = signal.signal(number, how)
     try:
         yield

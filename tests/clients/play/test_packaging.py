@@ -13,7 +13,7 @@ CLIENTS = ROOT / "clients"
 
 
 def built(source: Path, target: str, place: Path) -> Path:
-    """What hatchling makes of a folder."""
+    """Return what hatchling makes of a folder."""
     command = [sys.executable, "-m", "hatchling", "build", "--directory", str(place), "--target", target]
     subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=60)
     (path,) = place.iterdir()

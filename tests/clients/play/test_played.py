@@ -1,4 +1,4 @@
-"""What `nitrogen-play` tells the server: each of the game's ticks once, and no server is the worse for it."""
+"""The rows that `nitrogen-play` tells the server: each tick once, and no server is the worse for it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What is said of a window on which nothing is to be seen."""
+"""The sentence about a window that shows nothing."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What nitrogen-play says of a port that is not a ZeroMQ server's."""
+"""The sentences of nitrogen-play about a port that is not a ZeroMQ server's."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`nitrogen-gateway ready`: what a container's health check runs, against gateways and what is none."""
+"""`nitrogen-gateway ready`: what a container's health check runs, against gateways and other programs."""
 
 import asyncio
 import os

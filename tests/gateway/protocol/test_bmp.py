@@ -26,7 +26,7 @@ def bmp(
     offset: int | None = None,
     size: int | None = None,
 ) -> bytes:
-    """A BMP file, written by the format's description; `gap` bytes lie before the pixels."""
+    """A BMP file, written by the format's description; `gap` bytes come before the pixels."""
     pixels = bytes((width * depth + 31) // 32 * 4 * abs(height))
     where = 14 + dib + gap
     if dib == 12:

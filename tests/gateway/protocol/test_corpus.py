@@ -1,4 +1,4 @@
-"""What the fuzzer found worth keeping, replayed without it: no parser fails on any of it."""
+"""The inputs that the fuzzer kept, replayed without it: no parser fails on any of it."""
 
 import importlib
 

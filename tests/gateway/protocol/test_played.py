@@ -1,4 +1,4 @@
-"""What was really pressed: the same fields in every format, checked row by row."""
+"""Reports of what was really pressed: the same fields in every format, checked row by row."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What the live page is made of: bounded whatever players do, and nothing of it kept for nobody."""
+"""The live page's data: bounded whatever players do, and nothing of it kept for nobody."""
 
 import asyncio
 import base64

@@ -28,7 +28,7 @@ class Log:
         self.logger.addHandler(self.handler)
 
     def lines(self) -> list[str]:
-        """What was written, split wherever any program would see the end of a line."""
+        """Return what was written, split wherever any program would see the end of a line."""
         return self._stream.getvalue().splitlines()
 
     def parsed(self) -> dict[str, object]:

@@ -187,7 +187,7 @@ async def test_a_triton_whose_key_has_capitals_refuses_everybody(key_file: Path,
             await models.default.fresh_facts()
 
 
-# Mending it without a restart of the gateway
+# Correcting it without a restart of the gateway
 
 
 async def test_a_file_that_was_mended_is_read_again(

@@ -15,7 +15,7 @@ import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
 _MAX_WAIT_S = 30
-# What libtorch says before the cause; longer than what gRPC takes of its own accord.
+# libtorch's text before the cause; longer than gRPC's default limit.
 _BEFORE_THE_CAUSE = (
     "The following operation failed in the TorchScript interpreter.\n"
     "Traceback of TorchScript (most recent call last):\n"

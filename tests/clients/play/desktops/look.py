@@ -36,7 +36,7 @@ def running(*command: str) -> Iterator[None]:
 
 
 def soon(look: Callable[[], Seen | None], what: str) -> Seen:
-    """What `look` returns as soon as that is not None."""
+    """Return what `look` returns as soon as that is not None."""
     deadline = time.monotonic() + WITHIN_S
     while (seen := look()) is None:
         assert time.monotonic() < deadline, f"{what} not within {WITHIN_S} s"

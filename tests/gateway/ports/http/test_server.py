@@ -15,7 +15,7 @@ from tests.patience import WITHIN_S
 
 
 class State:
-    """What the pages are made of."""
+    """The content of the pages."""
 
     reason: str | None = None
     # Set by default; who clears it lets the answer wait.

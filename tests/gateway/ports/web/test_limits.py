@@ -106,12 +106,12 @@ async def test_a_message_that_does_not_end_is_cut() -> None:
     limits = {"request_timeout_s": 0.5}
     async with running_gateway(**limits) as gateway, player_beside(gateway), raw_socket(gateway) as raw:
         raw.send(frame(TEXT, b'{"type":', final=False))
-        dribbling = asyncio.create_task(_dribble(raw.writer))
+        trickling = asyncio.create_task(_trickle(raw.writer))
         assert await raw.closed() == 1008
-        dribbling.cancel()
+        trickling.cancel()
 
 
-async def _dribble(writer: asyncio.StreamWriter) -> None:
+async def _trickle(writer: asyncio.StreamWriter) -> None:
     while True:
         writer.write(frame(0, b" ", final=False) + frame(PING) + frame(PONG))
         await asyncio.sleep(0.05)

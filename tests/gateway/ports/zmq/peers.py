@@ -54,7 +54,7 @@ def peer(
 
 
 def curve(keys: Path, name: str) -> dict[str, bytes]:
-    """What a client's socket needs: its own pair, and the gateway's public key."""
+    """Return the keys of a client's socket: its own pair, and the gateway's public key."""
     public, secret = zmq.auth.load_certificate(keys / "secrets" / f"{name}.key_secret")
     server, _ = zmq.auth.load_certificate(keys / "server.key")
     assert secret is not None

@@ -33,7 +33,7 @@ from tests.gateway.ports.zmq.peers import (
 from tests.gateways import running_gateway
 from tests.stand_ins.timed_triton import TimedTriton
 
-# What libzmq's first nameless client would be called.
+# The name that libzmq would give its first nameless client.
 RESERVED = b"\0" + struct.pack(">I", 0x6B8B4567)
 
 

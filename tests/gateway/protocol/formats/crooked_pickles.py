@@ -68,7 +68,7 @@ CROOKED = {
     "BUILD with slots' state": IMAGE + b"N}" + text("mode") + b"K\x01s\x86b.",
     "image state that ends as a tuple": IMAGE + b"](}" + named("os", "system") + b"tb.",
     "image state that is thrown away": IMAGE + b"](" + named("os", "system") + b"10N.",
-    "image state that is no image's": IMAGE + b"](}" + named("os", "system") + b"e0N.",
+    "image state that is not an image's": IMAGE + b"](}" + named("os", "system") + b"e0N.",
     "image state that never ends": IMAGE + b"](" + named("os", "system") + b".",
     "100,000 names in an image's info": IMAGE + b"](}" + named("os", "system") * 100_000 + b"eb.",
     "an image's info, built as another image": IMAGE + b"q\x000" + IMAGE + b"](h\x00](}" + b"eb" * 2 + b".",

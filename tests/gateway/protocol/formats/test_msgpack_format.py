@@ -314,7 +314,7 @@ def test_other_replies_are_plain_maps(reply: Reply, expected: dict[str, object])
 
 
 def outcome(message: bytes, known: KnownMessages) -> Request | str:
-    """What comes of a message after those that `known` has learnt: its request, or what is wrong with it."""
+    """Return a message's request, or its error, after those that `known` has learnt."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(msgpack_format, "_known", known)
         try:

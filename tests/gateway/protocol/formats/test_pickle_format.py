@@ -69,7 +69,7 @@ def test_three_writers_are_stored() -> None:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("writer", WRITERS)
 class TestRealPickles:
-    """What numpy and Pillow of several years wrote."""
+    """Pickles that numpy and Pillow wrote over several years."""
 
     @pytest.mark.parametrize("name", ["array-256", "pil-256"])
     def test_frames_keep_their_pixels(self, writer: str, protocol: int, name: str) -> None:
@@ -219,12 +219,12 @@ def test_a_frame_is_not_copied() -> None:
 
 
 def new_memory() -> KnownMessages:
-    """What remembers no pickle yet."""
+    """Return a memory of known messages without any pickle."""
     return KnownMessages(pickle_format._known._image_of)
 
 
 def outcome(message: bytes, known: KnownMessages) -> Request | str:
-    """What comes of a pickle after those that `known` has learnt: its request, or what is wrong with it."""
+    """Return a pickle's request, or its error, after those that `known` has learnt."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(pickle_format, "_known", known)
         try:

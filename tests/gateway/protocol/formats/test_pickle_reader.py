@@ -134,7 +134,7 @@ def test_a_memoryview_is_read_as_bytes_are() -> None:
     assert read_pickle(memoryview(pickle.dumps({"type": "info"}))) == {"type": "info"}
 
 
-# What follows is refused.
+# The pickles below are refused.
 
 
 def read_or_refuse(data: bytes) -> None:

@@ -90,7 +90,7 @@ def test_a_picture_of_any_mode_of_bytes_is_its_conversion_to_rgb(mode: str, prot
 
 
 class Odd(enum.Enum):
-    """What a program of its own may put into an image's info."""
+    """An object that somebody's own program may put into an image's info."""
 
     ONE = 1
 

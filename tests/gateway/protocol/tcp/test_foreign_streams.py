@@ -25,7 +25,7 @@ ZMQ = "ZeroMQ port (--zmq-port, usually 5555)"
 
 
 def client_hello() -> bytes:
-    """What a TLS client sends first."""
+    """Return what a TLS client sends first."""
     outgoing = ssl.MemoryBIO()
     context = ssl.create_default_context()
     connection = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")

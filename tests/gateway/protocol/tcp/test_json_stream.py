@@ -245,7 +245,7 @@ FRAMING = {
     "len is 0": line(type="predict", len=0),
     "len is negative": line(type="predict", len=-1),
     "len is text": line(type="predict", len="5"),
-    "len is no whole number": line(type="predict", len=5.5),
+    "len is not a whole number": line(type="predict", len=5.5),
     "len is not finite": b'{"type": "predict", "len": Infinity}\n',
     "len is true": line(type="predict", len=True),
     "len is null": line(type="predict", len=None),

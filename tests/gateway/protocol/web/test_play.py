@@ -22,7 +22,7 @@ def new_messages() -> PlayMessages:
 
 
 def receive(fields: dict[str, Any] | str, *pictures: bytes) -> list[Incoming]:
-    """What a request, and the pictures after it, mean."""
+    """Return what a request, and the pictures after it, mean."""
     messages = new_messages()
     text = fields if isinstance(fields, str) else json.dumps(fields)
     found = messages.receive(text.encode(), is_text=True)

@@ -17,7 +17,7 @@ SERVER_KEY, SERVER_SECRET = sodium.crypto_box_keypair()
 CLIENT_KEY, CLIENT_SECRET = sodium.crypto_box_keypair()
 
 
-# Of a frame's header with a short length, and the name.
+# After a frame's header with a short length, and the name.
 WELCOME_AT = 2 + len(b"\x07WELCOME")
 
 
@@ -64,7 +64,7 @@ class Client:
         return b"\x07MESSAGE" + struct.pack(">Q", counter) + box
 
     def opened(self, body: bytes) -> bytes:
-        """What is in the server's box, its flags first."""
+        """Return what is in the server's box, its flags first."""
         box_nonce = b"CurveZMQMESSAGES" + body[8:16]
         return bytes(sodium.crypto_box_open_easy_afternm(body[16:], box_nonce, self._shared))
 
