@@ -121,10 +121,8 @@ def test_player_takes_over_with_a_key_and_gives_back_with_another(browser: Brows
         opened.wait_for_text("#by", "You play")
         assert opened.page.locator("[data-button].pressed").get_attribute("data-button") == "DPAD_RIGHT"
         opened.page.keyboard.up("ArrowRight")
-        opened.wait_until(
-            lambda: any(row["by"] == "human" for row in traffic.played),
-            "the server is told what the player pressed",
-        )
+        opened.wait_until(traffic.pictures_by_hand, "the server is told what the player pressed at a picture")
+        assert all("previous" not in predict for predict in traffic.pictures_by_hand())
         opened.page.keyboard.press("Escape")
         opened.wait_for_text("#by", "The model plays")
         row = next(row for row in traffic.played if row["by"] == "human")

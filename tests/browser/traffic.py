@@ -67,6 +67,16 @@ class Traffic:
         """The answered predicts that carried on from a chunk, by id."""
         return sorted(number for number in self.chunks if "previous" in self.predicts[number])
 
+    def pictures_by_hand(self) -> list[dict[str, Any]]:
+        """The predicts whose pictures show the game at a tick that a human played."""
+        by_hand = {
+            tick + number
+            for tick, rows in self.told
+            for number, row in enumerate(rows)
+            if row["by"] == "human"
+        }
+        return [predict for predict in self.predicts.values() if predict["tick"] in by_hand]
+
     def restarted(self) -> list[dict[str, Any]]:
         """The predicts that were the first after the game's ticks began again."""
         return [

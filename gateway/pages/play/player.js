@@ -105,6 +105,7 @@ export class Player {
   giveBack() {
     if (this.by === "model") return;
     this.by = "model";
+    this.drop();
     this.seen.by(this.by);
   }
 
@@ -131,6 +132,8 @@ export class Player {
   /** Play one tick; `pad`: the player's. In turns the game stands still while the model thinks. */
   step(pad) {
     if (this.by === "human") {
+      // The server's recordings need the pictures of a human's play, too.
+      if (this.schedule.wantsChunk(this.tick)) this.ask();
       this.index = -1;
       this.press(pad);
       return;
@@ -179,7 +182,7 @@ export class Player {
     const fields = {};
     if (this.noise === "tick") fields.noise = { tick: Math.floor(tick / this.schedule.ticksPerRow) };
     else if (this.noise !== "fresh") fields.noise = this.noise;
-    const isOn = this.isConditioned && this.canCondition && this.game.canPress;
+    const isOn = this.isConditioned && this.canCondition && this.game.canPress && this.by === "model";
     const following = isOn ? this.schedule.toFollow(tick) : null;
     if (following) Object.assign(fields, { previous: predOf(following.rows), delay: following.delay });
     return fields;
@@ -195,7 +198,7 @@ export class Player {
     if (reply.status !== "ok") {
       this.schedule.breakOff(this.tick);
       this.notBefore = performance.now() + BETWEEN_TRIES_MS;
-      this.seen.problem(reply.message);
+      if (this.by === "model") this.seen.problem(reply.message);
       return;
     }
     const rows = rowsOf(reply.pred, this.allowMenu ? [] : MENU_BUTTONS);
