@@ -50,14 +50,18 @@ class Run:
 
 
 @contextmanager
-def running_play(folder: Path, *arguments: str, is_leader: bool = False) -> Iterator[Run]:
+def running_play(
+    folder: Path, *arguments: str, is_leader: bool = False, terminal: int | None = None
+) -> Iterator[Run]:
     """Start `clients/play.py`; it is killed at the end if it still runs.
 
-    `is_leader`: give it a process group of its own, to which a terminal's Ctrl-C can go.
+    `is_leader`: give it a process group of its own, to which a terminal's Ctrl-C can go. `terminal`: the
+    descriptor of one that becomes its own.
     """
     process = subprocess.Popen(
-        [sys.executable, str(PLAY), *arguments],
+        [*(() if terminal is None else ("setsid", "--ctty")), sys.executable, str(PLAY), *arguments],
         cwd=folder,
+        stdin=terminal,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

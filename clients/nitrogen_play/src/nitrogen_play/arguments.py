@@ -60,10 +60,19 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
         help="ask for another chunk after N steps of each (after all)",
     )
     play.add_argument("--steps", type=_at_least(1), metavar="N", help="stop after N played steps (never)")
+    play.add_argument(
+        "--takeover",
+        choices=("keys", "pad"),
+        help="let a human play in between: Tab takes over and gives back, or touching a gamepad and letting "
+        "it go (nobody)",
+    )
+    play.add_argument("--summary", type=Path, metavar="FILE", help="write the game's figures as JSON")
     _add_recording(parser)
     arguments = _checked(parser, parser.parse_args(words))
     if (arguments.client_key is None) != (arguments.server_key is None):
         parser.error("--client-key and --server-key go together")
+    if arguments.takeover is not None and arguments.gamepad == "none":
+        parser.error("--takeover has no effect together with --gamepad none, which presses nothing")
     return arguments
 
 

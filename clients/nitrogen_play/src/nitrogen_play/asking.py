@@ -10,10 +10,12 @@ from typing import Any, Self
 
 import nitrogen_client
 
+from nitrogen_play.conditioning import Previous
 from nitrogen_play.errors import PlayError, ServerError
 from nitrogen_play.frames import model_frame
 from nitrogen_play.interfaces import Picture
-from nitrogen_play.pad import PadState, pad_states
+from nitrogen_play.noise import FRESH, Noise
+from nitrogen_play.pad import PadState, action_arrays, pad_states
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,9 @@ _PASSING = (
     nitrogen_client.ModelUnavailableError,
 )
 _JOIN_S = 2
+_WITHOUT_CONDITIONING = (
+    "the server's model has changed for one without chunk conditioning: the game goes on without it"
+)
 # The client's sentences name its arguments; whoever starts this program gives flags.
 _FLAGS = {"timeout_s": "--timeout", "client_key": "--client-key", "server_key": "--server-key"}
 
@@ -45,17 +50,23 @@ class Answer:
 
     Attributes:
         tick: that of the picture.
+        seen_s: when the picture was taken, of `time.monotonic`.
         states: the chunk's steps; None if the server could not answer now.
         problem: why it could not, as a sentence; None if it did.
         server_s: seconds that the server took, None if it does not say.
         network_s: seconds of the way there and back; with the server's if that does not say.
+        is_conditioned: whether the chunk goes on from the plan before it.
+        note: a sentence that the player should see once, if any.
     """
 
     tick: int
+    seen_s: float
     states: tuple[PadState, ...] | None
     problem: str | None
     server_s: float | None
     network_s: float
+    is_conditioned: bool = False
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,8 @@ class _Told:
 class _Question:
     frame: Picture
     tick: int
+    seen_s: float
+    previous: Previous | None
     resets: int
 
 
@@ -78,13 +91,29 @@ class Asker:
 
     `client`: should not repeat requests by itself: a newer picture is better than an old one once more.
     `allow_menu`: whether BACK, GUIDE and START may be pressed. `resize_mode`: how pictures are made square.
+    `noise`: what chunks begin from. `ticks_per_step`: ticks of a row. `tells_ticks`: whether the server keeps
+    the pictures' ticks.
     """
 
-    def __init__(self, client: nitrogen_client.ModelClient, *, allow_menu: bool, resize_mode: str) -> None:
+    def __init__(
+        self,
+        client: nitrogen_client.ModelClient,
+        *,
+        allow_menu: bool,
+        resize_mode: str,
+        noise: Noise = FRESH,
+        ticks_per_step: int = 1,
+        tells_ticks: bool = False,
+    ) -> None:
         self._client = client
         self._allow_menu = allow_menu
         self._resize_mode = resize_mode
+        self._noise = noise
+        self._ticks_per_step = ticks_per_step
+        self._tells_ticks = tells_ticks
         self._with_timing = True
+        self.takes_previous = True
+        self._note: str | None = None
         # Whether the server takes what was played, and was there when it was last asked.
         self._is_told = True
         self._is_there = True
@@ -101,10 +130,13 @@ class Asker:
         """Whether a question has no answer yet."""
         return self._pending > 0
 
-    def ask(self, frame: Picture, tick: int) -> None:
-        """Ask for the chunk that answers a picture."""
+    def ask(self, frame: Picture, tick: int, seen_s: float, previous: Previous | None = None) -> None:
+        """Ask for the chunk that answers a picture.
+
+        `seen_s`: when the picture was taken, of `time.monotonic`. `previous`: what the chunk goes on from.
+        """
         self._pending += 1
-        self._questions.put(_Question(frame, tick, self._resets))
+        self._questions.put(_Question(frame, tick, seen_s, previous, self._resets))
 
     def tell(self, tick: int, rows: list[dict[str, Any]]) -> None:
         """Tell the server what was played from a tick on, behind what was asked; nobody waits for it."""
@@ -174,29 +206,55 @@ class Asker:
                 self._client.reset()
                 self._resets_done = question.resets
             began = time.monotonic()
-            prediction = self._predict(model_frame(question.frame, self._resize_mode))
+            prediction, is_conditioned = self._predict(question)
             took_s = time.monotonic() - began
             states = pad_states(prediction, allow_menu=self._allow_menu)
         except nitrogen_client.AccessRefusedError as error:
             return ServerError(in_flags(error))
         except _PASSING as error:
-            return Answer(question.tick, None, in_flags(error), None, time.monotonic() - began)
+            problem, lost_s = in_flags(error), time.monotonic() - began
+            return Answer(question.tick, question.seen_s, None, problem, None, lost_s)
         except nitrogen_client.NitrogenError as error:
             return ServerError(in_flags(error))
         except PlayError as error:
             return error
         except Exception as error:  # the thread's edge: the game must hear of it, whatever it is
             return ServerError(f"asking the server failed: {type(error).__name__}: {error}")
-        timing = prediction.timing
-        server_s = None if timing is None else min(took_s, timing.total_ms / 1000)
-        return Answer(question.tick, states, None, server_s, took_s - (server_s or 0.0))
+        server_s = None if prediction.timing is None else min(took_s, prediction.timing.total_ms / 1000)
+        network_s = took_s - (server_s or 0.0)
+        note, self._note = self._note, None
+        return Answer(question.tick, question.seen_s, states, None, server_s, network_s, is_conditioned, note)
 
-    def _predict(self, frame: Picture) -> nitrogen_client.Prediction:
+    def _predict(self, question: _Question) -> tuple[nitrogen_client.Prediction, bool]:
+        """Return the answer, and whether it goes on from the plan before it."""
+        frame = model_frame(question.frame, self._resize_mode)
+        fields: dict[str, Any] = {}
+        if self._tells_ticks:
+            # As `played` has it, so that pictures and what was pressed can be paired.
+            fields["tick"] = question.tick
+        noise = self._noise.field(question.tick // self._ticks_per_step)
+        if noise is not None:
+            fields["noise"] = noise
+        previous = question.previous
+        if previous is None or not self.takes_previous:
+            return self._timed(frame, fields), False
         try:
-            return self._client.predict(frame, timing=self._with_timing)
+            continued = {"previous": action_arrays(previous.states), "delay": previous.delay}
+            return self._timed(frame, fields | continued), True
+        except nitrogen_client.BadRequestError:
+            # Another model's chunks may be shorter, or it has no chunk conditioning.
+            prediction = self._timed(frame, fields)
+            if not self._client.info().get("conditioning", False):
+                self.takes_previous = False
+                self._note = _WITHOUT_CONDITIONING
+            return prediction, False
+
+    def _timed(self, frame: Picture, fields: dict[str, Any]) -> nitrogen_client.Prediction:
+        try:
+            return self._client.predict(frame, timing=self._with_timing, **fields)
         except nitrogen_client.UnsupportedError:
             if not self._with_timing:
                 raise
             # A server of the older kind, which tells no times.
             self._with_timing = False
-            return self._client.predict(frame, timing=False)
+            return self._client.predict(frame, timing=False, **fields)

@@ -30,6 +30,8 @@ from nitrogen_play.recording.recorder import Recorder, new_recording
 from nitrogen_play.replay import replay
 from nitrogen_play.score.command import score
 from nitrogen_play.server_port import other_server
+from nitrogen_play.summary_file import summary_file
+from nitrogen_play.takeover.opening import open_keyboard, open_pad
 
 # Ctrl-C, a request to end, Ctrl-Break or the console's end on Windows, the terminal's end elsewhere.
 _STOPPING = [
@@ -78,6 +80,7 @@ def _dataset(words: Sequence[str]) -> int:
 def _play(arguments: argparse.Namespace, console: rich.console.Console) -> None:
     say = _sayer(console)
     with ExitStack() as stack:
+        human = open_pad(stack, say) if arguments.takeover == "pad" else None
         game = _open_game(arguments, say)
         stack.callback(game.close)
         with ExitStack() as until_asker:
@@ -87,7 +90,12 @@ def _play(arguments: argparse.Namespace, console: rich.console.Console) -> None:
             ticks_per_step = max(1, int(info.get("action_downsample_ratio", 1)))
             until_asker.pop_all()
         asker = stack.enter_context(
-            Asker(client, allow_menu=arguments.allow_menu, resize_mode=game.resize_mode)
+            Asker(
+                client,
+                allow_menu=arguments.allow_menu,
+                resize_mode=game.resize_mode,
+                ticks_per_step=ticks_per_step,
+            )
         )
         checkpoint = str(info.get("ckpt_path", "unknown"))
         say(f"{game.title}, played by {checkpoint} at {arguments.ip}:{arguments.port}; Ctrl-C stops")
@@ -101,10 +109,13 @@ def _play(arguments: argparse.Namespace, console: rich.console.Console) -> None:
         recorder = _recorder(stack, arguments, checkpoint, game, say)
         game.wake()
         _count_down(arguments, say)
+        if arguments.takeover == "keys":
+            human = open_keyboard(stack, game, say)
         stop = stack.enter_context(_stopped_by_signals())
         meter = Meter()
+        stack.enter_context(summary_file(arguments.summary, meter))
         stack.enter_context(live_line(console, meter))
-        Player(game, asker, options, meter, recorder, say, stop).play()
+        Player(game, asker, options, meter, recorder, say, stop, human).play()
 
 
 def _replay(arguments: argparse.Namespace, console: rich.console.Console) -> None:

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from nitrogen_play.keyboard import HeldKeys
 from nitrogen_play.pad import PadState
 
 # (H, W, 3) RGB; a frame, in contrast, is the 256x256 one that the model sees.
@@ -68,6 +69,19 @@ class Episodes(Protocol):
         """
 
 
+class Human(Protocol):
+    """Somebody who may take the pad over from the model.
+
+    Attributes:
+        gives_back: how, as the end of a sentence.
+    """
+
+    gives_back: str
+
+    def holds(self) -> PadState | None:
+        """Return what the human holds now; None while the model plays."""
+
+
 @dataclass(frozen=True)
 class Game:
     """A game that can be played.
@@ -79,6 +93,8 @@ class Game:
         wake: makes the game notice its gamepad; called once, before the first step.
         close: gives back what the game's parts hold, and lets the game itself go on.
         episodes: None for a game that keeps no score for us.
+        held_keys: returns the names of the keys that are held while the game's window has the keyboard; None
+            where there is none that could be asked.
     """
 
     title: str
@@ -90,3 +106,4 @@ class Game:
     wake: Callable[[], None]
     close: Callable[[], None]
     episodes: Episodes | None = None
+    held_keys: HeldKeys | None = None

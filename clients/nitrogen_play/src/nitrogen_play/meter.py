@@ -3,6 +3,8 @@
 import time
 from collections import deque
 
+from nitrogen_play.ages import Ages, Distribution
+
 _WINDOW_S = 5.0
 # After so long without an action, the line says that something is waited for.
 _WAITING_AFTER_S = 1.0
@@ -24,11 +26,15 @@ class Meter:
         self.server_s = 0.0
         self.network_s = 0.0
         self.problem: str | None = None
+        self.ages = Ages(Distribution(), Distribution())
+        self.conditioned_chunks = 0
+        self.human_steps = 0
+        self.is_human = False
 
     @property
     def played_steps(self) -> int:
-        """How many steps the pad was held, at their time or for want of a chunk."""
-        return self.actions + self.held_steps
+        """How many steps the pad was held: by a human, by the model at their time, or for want of a chunk."""
+        return self.actions + self.held_steps + self.human_steps
 
     def count_action(self) -> None:
         """Count a step that was played."""
@@ -62,13 +68,14 @@ class Meter:
         only the text of a problem is longer.
         """
         counted = ((self.late_steps, "late"), (self.held_steps, "held"), (self.dropped_frames, "not filmed"))
-        parts = [f"{self.actions} actions, {self.actions_per_s():.1f}/s"]
+        parts = ["you play"] if self.is_human else []
+        parts += [f"{self.actions} actions, {self.actions_per_s():.1f}/s"]
         parts += [f"{count} {what}" for count, what in counted if count]
         waiting_s = time.monotonic() - (self._times[-1] if self._times else self._began)
-        if self.problem is not None or waiting_s > _WAITING_AFTER_S:
+        if self.problem is not None or (waiting_s > _WAITING_AFTER_S and not self.is_human):
             parts.append(f"waiting {waiting_s:.0f} s" + (f": {self.problem}" if self.problem else ""))
         line = " | ".join(parts)
-        for share in self._shares(""):
+        for share in (*self._shares(""), *self._age(short=True)):
             if len(line) + len(" | ") + len(share) > width:
                 break
             line += f" | {share}"
@@ -81,7 +88,35 @@ class Meter:
         chunks = f" of {_counted(self.predicts, 'chunk')}" if self.predicts else ""
         played = f"played {_counted(self.actions, 'action')}{chunks} in {elapsed_s:.1f} s"
         whole = f"{played}: {rate:.1f} actions/s"
-        return " | ".join([whole, *self._shares(" of the time"), *self._faults()])
+        parts = [*self._shares(" of the time"), *self._age(short=False), *self._faults()]
+        return " | ".join([whole, *parts])
+
+    def figures(self) -> dict[str, object]:
+        """Return the summary's figures with their names, for programs."""
+        return {
+            "seconds": round(time.monotonic() - self._began, 3),
+            "actions": self.actions,
+            "chunks": self.predicts,
+            "conditioned_chunks": self.conditioned_chunks,
+            "late_steps": self.late_steps,
+            "held_steps": self.held_steps,
+            "human_steps": self.human_steps,
+            "pictures_not_recorded": self.dropped_frames,
+            "server_s": round(self.server_s, 3),
+            "network_s": round(self.network_s, 3),
+            "picture_to_button": self.ages.fields(),
+        }
+
+    def _age(self, *, short: bool) -> list[str]:
+        ms, ticks = self.ages.ms, self.ages.ticks
+        if not (self.predicts and self.actions):
+            return []
+        if short:
+            return [f"age {ms.median} ms"]
+        return [
+            f"picture to button {ms.median} ms ({_counted(ticks.median, 'tick')}), "
+            f"at most {ms.largest} ms ({_counted(ticks.largest, 'tick')})"
+        ]
 
     def _shares(self, of_what: str) -> list[str]:
         elapsed_s = time.monotonic() - self._began
@@ -98,6 +133,7 @@ class Meter:
             (self.late_steps, "late step", "dropped"),
             (self.held_steps, "step", "held for want of a chunk"),
             (self.dropped_frames, "picture", "not recorded"),
+            (self.human_steps, "step", "played by you"),
         )
         return [f"{_counted(count, noun)} {what}" for count, noun, what in counted if count]
 

@@ -1,7 +1,8 @@
 """The gamepad at one moment, and how it comes out of the model's reply."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,16 @@ def pad_states(prediction: Mapping[str, NDArray[np.float32]], *, allow_menu: boo
             prediction["buttons"].tolist(), prediction["j_left"], prediction["j_right"], strict=True
         )
     )
+
+
+def action_arrays(states: Sequence[PadState]) -> dict[str, NDArray[np.float32]]:
+    """Return states as a reply has them: `buttons` (T, 21), `j_left` and `j_right` (T, 2)."""
+    rows: dict[str, list[Any]] = {
+        "buttons": [[name in state.pressed for name in BUTTONS] for state in states],
+        "j_left": [[value / STICK_MAX for value in state.left] for state in states],
+        "j_right": [[value / STICK_MAX for value in state.right] for state in states],
+    }
+    return {name: np.array(values, np.float32) for name, values in rows.items()}
 
 
 def _stick(position: NDArray[np.float32]) -> tuple[int, int]:

@@ -29,6 +29,11 @@ class PlayedRows:
         self._add(self._held, end_tick - first_tick)
         self._next_tick = end_tick
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many rows as a request takes."""
+        return len(self._rows) >= _ROWS_AT_ONCE
+
     def take(self) -> list[tuple[int, list[dict[str, Any]]]]:
         """Return the rows so far and forget them: as many as a request takes, with the first one's tick."""
         rows = list(self._rows)

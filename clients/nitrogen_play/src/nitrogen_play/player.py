@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nitrogen_play.asking import Answer, Asker
+from nitrogen_play.clocks import Pacer
+from nitrogen_play.conditioning import Conditioning, Previous
 from nitrogen_play.errors import ServerError
-from nitrogen_play.interfaces import Game
+from nitrogen_play.interfaces import Game, Human
 from nitrogen_play.meter import Meter
 from nitrogen_play.pad import NEUTRAL, PadState
 from nitrogen_play.played_rows import PlayedRows
 from nitrogen_play.recording.actions_file import RecordedStep
 from nitrogen_play.recording.recorder import Recorder
-from nitrogen_play.schedule import ChunkSchedule
+from nitrogen_play.schedule import ChunkSchedule, DueStep
 
 # How long the last step is held while the next chunk is waited for, in a game that goes on meanwhile.
 _HOLD_S = 0.5
@@ -39,6 +41,7 @@ class PlayOptions:
         ticks_per_step: for how many ticks of the game a step is held.
         is_async: whether the next chunk is asked for while the present one is played.
         patience_s: seconds without a server until it is given up.
+        is_conditioned: whether each chunk goes on from the one before it, where `is_async`.
     """
 
     steps: int | None
@@ -46,13 +49,14 @@ class PlayOptions:
     ticks_per_step: int
     is_async: bool
     patience_s: float
+    is_conditioned: bool = False
 
 
 class Player:
     """Plays one game until its steps are played, `stop` is set, or an error comes; then lets all buttons go.
 
     `recorder`: None records nothing. `say`: called with a sentence that the player should see. `stop`: looked
-    at between two steps, so that the recording ends with a whole one.
+    at between two steps, so that the recording ends with a whole one. `human`: None if nobody may take over.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Player:
         recorder: Recorder | None,
         say: Callable[[str], None],
         stop: threading.Event,
+        human: Human | None = None,
     ) -> None:
         self._game = game
         self._asker = asker
@@ -72,7 +77,11 @@ class Player:
         self._recorder = recorder
         self._say = say
         self._stop = stop
+        self._human = human
         self._away_since: float | None = None
+        self._conditioning = Conditioning(options.ticks_per_step)
+        # The picture that the present chunk answers: its tick, and when it was taken.
+        self._seen = (0, 0.0)
         self._played = PlayedRows()
 
     def play(self) -> None:
@@ -91,30 +100,52 @@ class Player:
             self._tell_played()
 
     def _play_in_turns(self) -> None:
-        """Ask, play the chunk, ask again."""
+        """Ask, play the chunk, ask again; a human who takes over ends the chunk."""
         chunk = -1
         while not self._is_done():
+            if self._human_state() is not None:
+                self._let_human_play()
+                continue
             chunk += 1
             for index, state in enumerate(self._next_chunk(chunk)[: self._options.steps_per_chunk]):
-                if self._is_done():
-                    return
-                if self._hold(state, chunk, index, is_fresh=True):
+                if self._is_done() or self._human_state() is not None:
                     break
+                if self._hold(DueStep(state, chunk, index, is_fresh=True)):
+                    break
+
+    def _let_human_play(self) -> None:
+        """Hold what the human holds, at the game's own speed, until the model plays again or the end."""
+        clock = self._game.clock
+        pacer = Pacer(clock.ticks_per_s)
+        while not self._is_done() and (state := self._human_state()) is not None:
+            if clock.stands_still:
+                pacer.wait()
+            self._hold(_by_human(state))
+            if self._played.is_full:
+                self._tell_played()
+        self._asker.forget()
+
+    def _human_state(self) -> PadState | None:
+        """Return what the human holds, None while the model plays; say so when that changes."""
+        state = None if self._human is None else self._human.holds()
+        if self._human is not None and (state is not None) != self._meter.is_human:
+            self._meter.is_human = state is not None
+            self._say("the model plays again" if state is None else f"you play: {self._human.gives_back}")
+        return state
 
     def _next_chunk(self, chunk: int) -> tuple[PadState, ...]:
         """Ask until there is an answer; meanwhile the last step is held for half a second, then nothing.
 
-        Returns no steps when the game is to stop.
+        Returns no steps when the game is to stop, or a human takes over.
         """
         clock = self._game.clock
         holds_until = time.monotonic() + _HOLD_S
         is_holding = not clock.stands_still
         while True:
-            self._asker.ask(self._game.screen.capture(), clock.now())
-            self._tell_played()
+            self._ask(clock.now())
             answer = None
             while answer is None:
-                if self._stop.is_set():
+                if self._stop.is_set() or self._human_state() is not None:
                     return ()
                 answer = self._asker.answer(_LOOK_S)
                 if is_holding and time.monotonic() >= holds_until:
@@ -141,6 +172,7 @@ class Player:
             if answer is not None and answer.states is not None:
                 self._count(answer)
                 is_in_time = schedule.take(answer.states, answer.tick, now)
+                self._conditioning.count_delay(now - answer.tick)
                 self._meter.late_steps = schedule.late_steps
                 if not is_in_time and not is_warned:
                     is_warned = True
@@ -149,39 +181,65 @@ class Player:
                 self._wait_for_server(answer)
                 not_before = time.monotonic() + _BETWEEN_TRIES_S
             if not self._asker.is_busy and time.monotonic() >= not_before and schedule.wants_chunk(now):
-                self._asker.ask(self._game.screen.capture(), now)
-                self._tell_played()
-            due = schedule.due(now)
-            if self._hold(due.state, due.chunk, due.index, is_fresh=due.is_fresh):
+                self._ask(now, self._previous(schedule, now))
+            human = self._human_state()
+            # The model is asked on, so that the server's recordings have the pictures of what a human does.
+            if self._hold(schedule.due(now) if human is None else _by_human(human)):
                 schedule.clear()
+
+    def _previous(self, schedule: ChunkSchedule, now: int) -> Previous | None:
+        """Return what a chunk that is asked for now goes on from; None without conditioning."""
+        if not (self._options.is_conditioned and self._asker.takes_previous):
+            return None
+        return self._conditioning.previous(schedule.remaining(now), schedule.picture_tick)
+
+    def _ask(self, now: int, previous: Previous | None = None) -> None:
+        """Ask for the chunk that answers the present picture, and tell what was played before it."""
+        seen_s = time.monotonic()
+        self._asker.ask(self._game.screen.capture(), now, seen_s, previous)
+        self._tell_played()
 
     def _is_done(self) -> bool:
         is_played = self._options.steps is not None and self._meter.played_steps >= self._options.steps
         return is_played or self._stop.is_set()
 
-    def _hold(self, state: PadState, chunk: int, index: int, *, is_fresh: bool) -> bool:
+    def _hold(self, due: DueStep) -> bool:
         """Hold a step for its ticks; return whether the game began anew."""
         game, meter, recorder = self._game, self._meter, self._recorder
-        ticks = self._options.ticks_per_step
+        ticks = 1 if due.by == "human" else self._options.ticks_per_step
         first_tick = game.clock.now()
-        game.gamepad.apply(state)
-        if is_fresh:
-            meter.count_action()
-        elif state is not NEUTRAL:
-            meter.held_steps += 1
+        game.gamepad.apply(due.state)
+        self._count_step(due, first_tick)
         began_anew = False
         held = 0
         while held < ticks and not began_anew:
             if recorder is not None:
-                meter.dropped_frames += not recorder.film(game, state)
+                meter.dropped_frames += not recorder.film(game, due.state)
             began_anew = game.clock.tick()
             held += 1
         if recorder is not None:
-            recorder.add_step(RecordedStep(state, chunk, index, first_tick, held, began_again=began_anew))
-        self._played.hold(state, first_tick, first_tick + held)
+            recorder.add_step(
+                RecordedStep(
+                    due.state, due.chunk, due.index, first_tick, held, due.by, began_again=began_anew
+                )
+            )
+        self._played.hold(due.state, first_tick, first_tick + held, due.by)
+        self._conditioning.hold(due.state, first_tick, due.by)
         if began_anew:
             self._asker.forget()
         return began_anew
+
+    def _count_step(self, due: DueStep, tick: int) -> None:
+        meter = self._meter
+        if due.by == "human":
+            meter.human_steps += 1
+        elif due.is_fresh or due.state is not NEUTRAL:
+            picture_tick, seen_s = self._seen
+            meter.ages.add(time.monotonic() - seen_s, tick - picture_tick)
+            if due.is_fresh:
+                meter.count_action()
+            else:
+                meter.held_steps += 1
 
     def _tell_played(self) -> None:
         """Tell the server what was played since it was last told."""
@@ -199,7 +257,11 @@ class Player:
         if self._away_since is not None:
             self._say("the server is there again")
             self._away_since = None
+        if answer.note is not None:
+            self._say(answer.note)
+        self._seen = (answer.tick, answer.seen_s)
         self._meter.count_answer(answer.server_s, answer.network_s)
+        self._meter.conditioned_chunks += answer.is_conditioned
 
     def _wait_for_server(self, answer: Answer) -> None:
         """Say that the server does not answer.
@@ -216,3 +278,7 @@ class Player:
             raise ServerError(
                 f"no chunk for more than {self._options.patience_s:g} s (--patience): {answer.problem}"
             )
+
+
+def _by_human(state: PadState) -> DueStep:
+    return DueStep(state, -1, 0, is_fresh=False, by="human")

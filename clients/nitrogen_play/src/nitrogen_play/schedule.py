@@ -17,12 +17,14 @@ class DueStep:
         chunk: number of the chunk, from 0; -1 before the first.
         index: the step within it.
         is_fresh: whether it is a chunk's step at its time; else it is held on or neutral, for want of one.
+        by: who holds it, "model" or "human".
     """
 
     state: PadState
     chunk: int
     index: int
     is_fresh: bool
+    by: str = "model"
 
 
 class ChunkSchedule:
@@ -45,6 +47,7 @@ class ChunkSchedule:
         self._first_tick = 0
         self._wanted_end = 0
         self._chunk = -1
+        self.picture_tick = 0
         self._delays: deque[int] = deque(maxlen=_REMEMBERED_DELAYS)
         self.late_steps = 0
 
@@ -59,6 +62,7 @@ class ChunkSchedule:
         self._delays.append(age)
         self.late_steps += late
         self._states = states
+        self.picture_tick = picture_tick
         # The picture's tick, unless the chunk came too late: then its last step is the present one.
         self._first_tick = now - late * self._ticks_per_step - age % self._ticks_per_step
         self._chunk += 1
@@ -70,6 +74,10 @@ class ChunkSchedule:
         """Forget the chunk, as when the game began anew."""
         self._states = ()
         self._wanted_end = 0
+
+    def remaining(self, now: int) -> Sequence[PadState]:
+        """Return the steps that are still to be held, from a tick on; none when all are over."""
+        return self._states[(now - self._first_tick) // self._ticks_per_step :]
 
     def due(self, now: int) -> DueStep:
         """Return what is to be held during a tick."""

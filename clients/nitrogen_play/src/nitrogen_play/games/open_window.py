@@ -87,6 +87,7 @@ def wake(
 
 
 def _open_on_windows(options: WindowOptions, say: Callable[[str], None]) -> Game:
+    from nitrogen_play.games.windows_keys import open_windows_keys  # noqa: PLC0415
     from nitrogen_play.games.windows_process import DxcamScreen, WindowsDesktop, open_camera  # noqa: PLC0415
     from nitrogen_play.games.xbox_pad import open_xbox_pad  # noqa: PLC0415
 
@@ -121,6 +122,7 @@ def _open_on_windows(options: WindowOptions, say: Callable[[str], None]) -> Game
         can_wait=True,
         wake=wake_game,
         close=close,
+        held_keys=open_windows_keys(window.handle).held,
     )
 
 
@@ -151,4 +153,5 @@ def _open_on_linux(options: WindowOptions, say: Callable[[str], None]) -> Game:
         can_wait=False,
         wake=lambda: wake(gamepad, window.process, say),
         close=close,
+        held_keys=windows.keys(window).held,
     )

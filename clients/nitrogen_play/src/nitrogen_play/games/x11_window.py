@@ -10,6 +10,7 @@ import numpy as np
 
 from nitrogen_play.errors import DeviceError, GameLostError
 from nitrogen_play.games.windows_list import OpenWindow
+from nitrogen_play.games.x11_keys import X11Keys
 from nitrogen_play.interfaces import Picture
 from nitrogen_play.packages import needed
 
@@ -74,6 +75,12 @@ class X11Windows:
     def screen(self, window: OpenWindow) -> "X11Screen":
         """Return a window as a game's screen."""
         return X11Screen(self._display, self._display.create_resource_object("window", window.handle), self)
+
+    def keys(self, window: OpenWindow) -> X11Keys:
+        """Return the keyboard, for what is typed in a window."""
+        return X11Keys(
+            self._display, self._display.create_resource_object("window", window.handle), self.errors
+        )
 
     def close(self) -> None:
         """Close the connection to the display."""

@@ -1,0 +1,1 @@
+"""A human who takes the pad over from the model, and gives it back."""

@@ -1,0 +1,78 @@
+"""The keys of a terminal, which tells when a key is pressed or repeats, but not when it is let go."""
+
+import os
+import re
+import select
+import time
+from collections.abc import Callable, Iterator, Set
+
+from nitrogen_play.errors import DeviceError
+
+_HELD_S = 0.25
+_MOST_BYTES = 1024
+_PRESS = re.compile(rb"\x1b[\[O]([A-D])|([\x20-\x7e\t\r\n\x08\x7f])")
+_ARROWS = {b"A": "Up", b"B": "Down", b"C": "Right", b"D": "Left"}
+_NAMES = {"\t": "Tab", " ": "space", "\r": "Return", "\n": "Return", "\x7f": "BackSpace", "\x08": "BackSpace"}
+
+
+def pressed_keys(data: bytes) -> Iterator[str]:
+    """Yield the names of the keys that a terminal tells of; what it tells besides is left out."""
+    for found in _PRESS.finditer(data):
+        arrow, character = found.groups()
+        if arrow:
+            yield _ARROWS[arrow]
+        else:
+            text = character.decode("ascii")
+            yield _NAMES.get(text, text.lower())
+
+
+class TerminalKeys:
+    """The keys of this process' terminal: each is held for a quarter of a second, and while it repeats.
+
+    `file`: the terminal's descriptor, which gives single keys without showing them until `close`. `clock`:
+    seconds.
+
+    Raises:
+        DeviceError: it is not a terminal, or another program has it.
+    """
+
+    def __init__(self, file: int, clock: Callable[[], float] = time.monotonic) -> None:
+        try:
+            import termios  # noqa: PLC0415 - not on Windows
+            import tty  # noqa: PLC0415 - as above
+        except ImportError:
+            raise DeviceError("keys of the terminal can be read on Linux and macOS only") from None
+        if not _is_ours(file):
+            raise DeviceError(
+                "--takeover keys reads them from the terminal, and standard input is not one or this runs in "
+                "its background; take --takeover pad"
+            )
+        self._file = file
+        self._clock = clock
+        self._until: dict[str, float] = {}
+        self._set_attributes = termios.tcsetattr
+        self._when = termios.TCSADRAIN
+        self._attributes = termios.tcgetattr(file)
+        tty.setcbreak(file)
+
+    def held(self) -> Set[str]:
+        """Return the names of the keys that are held now."""
+        now = self._clock()
+        if select.select([self._file], [], [], 0)[0]:
+            for key in pressed_keys(os.read(self._file, _MOST_BYTES)):
+                self._until[key] = now + _HELD_S
+        if self._until:
+            self._until = {key: until for key, until in self._until.items() if until > now}
+        return self._until.keys()
+
+    def close(self) -> None:
+        """Give the terminal back as it was."""
+        self._set_attributes(self._file, self._when, self._attributes)
+
+
+def _is_ours(file: int) -> bool:
+    """Return whether this runs in the terminal's foreground; whoever changes it from elsewhere is stopped."""
+    try:
+        return os.tcgetpgrp(file) == os.getpgrp()
+    except OSError:
+        return False  # Not a terminal, or not this session's.
