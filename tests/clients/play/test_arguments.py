@@ -52,6 +52,7 @@ def test_a_game_that_cannot_wait_is_played_asynchronously(
         ("linux", (*RETRO, "--fps", "30"), "--fps has no effect"),
         ("linux", (*RETRO, "--out", "there", "--no-record"), "--out has no effect together with --no-record"),
         ("linux", (*RETRO, "--client-key", "a.key_secret"), "--client-key and --server-key go together"),
+        ("linux", (*RETRO, "--no-conditioning"), "--no-conditioning has no effect in turns"),
         ("linux", (*WINDOW, "--takeover", "pad", "--gamepad", "none"), "--takeover has no effect together"),
         ("linux", (*RETRO, "--server-key", "server.key"), "--client-key and --server-key go together"),
     ],

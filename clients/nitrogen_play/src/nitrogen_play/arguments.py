@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nitrogen_play import __version__
+from nitrogen_play.noise import FRESH, Noise, read_noise
 
 _DESCRIPTION = (
     "Lets NitroGen play a game. Two commands have flags of their own (-h): `nitrogen-play replay FILE ...` "
@@ -37,6 +38,14 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
     model.add_argument("--model", help="one of the server's models (its default)")
     model.add_argument("--game", help="a game of the model's table, by name or id (the server's default)")
     model.add_argument("--seed", type=_at_least(0), help="the same pictures then get the same actions")
+    model.add_argument(
+        "--noise",
+        type=_noise,
+        default=FRESH,
+        metavar="KIND",
+        help="what chunks begin from: fresh (the default), memory:SHARE keeps that share (0 to 1) of the "
+        "chunk's before, tick keeps each tick's",
+    )
     play = parser.add_argument_group("playing")
     play.add_argument("--allow-menu", action="store_true", help="let the model press START, BACK and GUIDE")
     how = play.add_mutually_exclusive_group()
@@ -61,6 +70,11 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
     )
     play.add_argument("--steps", type=_at_least(1), metavar="N", help="stop after N played steps (never)")
     play.add_argument(
+        "--no-conditioning",
+        action="store_true",
+        help="with --async: do not let a chunk go on from what is still to be pressed of the one before",
+    )
+    play.add_argument(
         "--takeover",
         choices=("keys", "pad"),
         help="let a human play in between: Tab takes over and gives back, or touching a gamepad and letting "
@@ -71,6 +85,10 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
     arguments = _checked(parser, parser.parse_args(words))
     if (arguments.client_key is None) != (arguments.server_key is None):
         parser.error("--client-key and --server-key go together")
+    if arguments.seed is not None and arguments.noise is not FRESH:
+        parser.error("--seed is noise by itself: leave out --noise, or the seed")
+    if arguments.no_conditioning and not arguments.is_async:
+        parser.error("--no-conditioning has no effect in turns, where no chunk goes on from another")
     if arguments.takeover is not None and arguments.gamepad == "none":
         parser.error("--takeover has no effect together with --gamepad none, which presses nothing")
     return arguments
@@ -188,6 +206,15 @@ def _positive(text: str) -> float:
     if not 0 < number < 1e6:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
+
+
+def _noise(text: str) -> Noise:
+    try:
+        return read_noise(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not fresh, tick, or memory:SHARE with a share from 0 to 1, for example memory:0.9"
+        ) from None
 
 
 def _integer(text: str) -> int:

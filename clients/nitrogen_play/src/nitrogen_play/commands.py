@@ -94,7 +94,9 @@ def _play(arguments: argparse.Namespace, console: rich.console.Console) -> None:
                 client,
                 allow_menu=arguments.allow_menu,
                 resize_mode=game.resize_mode,
+                noise=arguments.noise,
                 ticks_per_step=ticks_per_step,
+                tells_ticks="conditioning" in info,
             )
         )
         checkpoint = str(info.get("ckpt_path", "unknown"))
@@ -105,6 +107,7 @@ def _play(arguments: argparse.Namespace, console: rich.console.Console) -> None:
             ticks_per_step=ticks_per_step,
             is_async=arguments.is_async,
             patience_s=arguments.patience,
+            is_conditioned=bool(info.get("conditioning")) and not arguments.no_conditioning,
         )
         recorder = _recorder(stack, arguments, checkpoint, game, say)
         game.wake()
