@@ -1,6 +1,7 @@
 """The page docs/reference/settings.md."""
 
 import os
+import textwrap
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from unittest.mock import patch
@@ -84,8 +85,12 @@ def _commands(program: str, main: Callable[[list[str]], object], *commands: str)
     parts = []
     for name in commands:
         parser = parser_of(main, [name])
-        parts += [f"### {program} {name}\n", f"{parser.description}\n", _flags(parser_rows(parser))]
+        parts += [f"### {program} {name}\n", f"{_wrapped(parser.description)}\n", _flags(parser_rows(parser))]
     return parts
+
+
+def _wrapped(text: str | None) -> str:
+    return textwrap.fill(text or "", 120, break_on_hyphens=False)
 
 
 def _compose() -> list[str]:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.documentation.blocks import NOT_RUN, Block, blocks, pages
-from tests.documentation.own_network import own_network
+from tests.docs.blocks import NOT_RUN, Block, blocks, pages
+from tests.docs.own_network import own_network
 from tests.paths import ROOT
 from tests.patience import WITHIN_S
 

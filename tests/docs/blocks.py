@@ -2,7 +2,7 @@
 
 A block's first line says what it is: its language, and behind that words for the tests. A `sh` block without
 a word is run, and a `text` block right behind it is what it prints. `python NAME` is saved under that name.
-`python -m tests.documentation.blocks` counts the blocks.
+`python -m tests.docs.blocks` counts the blocks.
 """
 
 import re
