@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ NAMES = {
     "DIR": "recordings",
     "/etc/nitrogen": ".",
 }
-FOLDERS = {"export.md": {"DIR": "var/model_repository"}}
+FOLDERS = {"export.md": {"DIR": "var/model_repository"}, "recordings.md": {"DIR": "one"}}
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         # The recordings' page makes a film of this one.
         while not list(folder.glob("recordings/*_tcp_*.tar")):
             place.run("python clients/examples/predict.py tests/data/frames/airstriker-1.png")
+        shutil.copytree(folder / "recordings", folder / "one")
         yield place
 
 
