@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 
 import numpy as np
 import pytest
+from nitrogen_play.conditioning import Conditioning
 from nitrogen_play.pad import PadState
 from nitrogen_play.schedule import ChunkSchedule
 
@@ -515,15 +516,18 @@ def test_rows_are_due_as_they_are_for_nitrogen_play(
     random = np.random.default_rng(7)
     # Chunks of four rows that arrive now and then, some of them later than all of their rows.
     arrivals = {tick: tick - int(random.integers(0, min(tick, 18) + 1)) for tick in (0, 2, 7, 9, 20, 22, 60)}
-    schedule = ChunkSchedule(ticks_per_row, None)
+    schedule, conditioning = ChunkSchedule(ticks_per_row, None), Conditioning(ticks_per_row)
     expected = []
     for tick in range(100):
         wants = schedule.wants_chunk(tick)
         if tick in arrivals:
             rows = [PadState(frozenset(), (tick, row), (0, 0)) for row in range(4)]
             schedule.take(rows, arrivals[tick], tick)
+            conditioning.count_delay(tick - arrivals[tick])
         due = schedule.due(tick)
-        expected.append([wants, *due.state.left, due.index if due.is_fresh else -1])
+        previous = conditioning.previous(schedule.remaining(tick), schedule.picture_tick)
+        follows = [len(previous.states), previous.delay] if previous else [0, 0]
+        expected.append([wants, *due.state.left, due.index if due.is_fresh else -1, *follows])
     script = """async ([arrivals, ticksPerRow]) => {
         const { ChunkSchedule } = await import("/schedule.js");
         const schedule = new ChunkSchedule(ticksPerRow);
@@ -532,7 +536,8 @@ def test_rows_are_due_as_they_are_for_nitrogen_play(
             const rows = [0, 1, 2, 3].map((row) => ({ j_left: [tick, row] }));
             if (tick in arrivals) schedule.take(rows, arrivals[tick], tick);
             const { pad, index } = schedule.due(tick);
-            return [wants, ...pad.j_left, index];
+            const { rows: left, delay } = schedule.toFollow(tick) ?? { rows: [], delay: 0 };
+            return [wants, ...pad.j_left, index, left.length, Math.min(delay, left.length)];
         });
     }"""
     with playing(browser, stack.web_port) as (opened, _):

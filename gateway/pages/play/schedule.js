@@ -4,6 +4,7 @@ import { row } from "./common/gamepad.js";
 
 const NEUTRAL = row();
 const REMEMBERED_DELAYS = 5;
+const REMEMBERED_USUAL_DELAYS = 10;
 
 /**
  * A chunk's first row belongs to the tick whose picture it answers. When a chunk arrives, the rows of ticks that have
@@ -27,7 +28,7 @@ export class ChunkSchedule {
   take(rows, pictured, now, delay = now - pictured) {
     const age = now - pictured;
     const late = Math.min(Math.floor(age / this.ticksPerRow), rows.length - 1);
-    if (this.delays.length) this.usualDelays = [...this.usualDelays, delay].slice(-REMEMBERED_DELAYS);
+    if (this.delays.length) this.usualDelays = [...this.usualDelays, delay].slice(-REMEMBERED_USUAL_DELAYS);
     this.delays = [...this.delays, delay].slice(-REMEMBERED_DELAYS);
     this.rows = rows;
     this.pictured = pictured;
