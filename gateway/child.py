@@ -27,7 +27,8 @@ _STOP_WITHIN_S = 9.0
 class Told:
     """What a child says once it listens: its ports, and why it cannot use its model, where that was asked.
 
-    `ports`: those for players by their names, 0 for one that is off.
+    Attributes:
+        ports: those for players by their names, 0 for one that is off.
     """
 
     ports: dict[str, int]

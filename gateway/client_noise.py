@@ -31,7 +31,10 @@ class ClientNoise:
     ) -> NDArray[np.float32]:
         """Return the noise of the client's next chunk, (H, 25) float32, which nobody may change.
 
-        `horizon`: H; None while it is not known, for `UNKNOWN_HORIZON` rows.
+        Args:
+            noise: the kind of noise that the request asks for.
+            horizon: H; None while it is not known, for `UNKNOWN_HORIZON` rows.
+            random: draws the numbers.
         """
         count = UNKNOWN_HORIZON if horizon is None else horizon
         kept = self._rows[:count] if self._horizon is None else self._rows

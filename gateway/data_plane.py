@@ -39,8 +39,10 @@ _INFO_WAIT_S = 1.0
 class Seen:
     """What the inference of a predict sees of its client.
 
-    `frames`: newest last. `noise`: (H, 25) float32, H as it was known when the predict came; None where it is
-    of the request alone.
+    Attributes:
+        frames: newest last.
+        noise: (H, 25) float32, H as it was known when the predict came; None where it is of the request
+            alone.
     """
 
     frames: tuple[Frame, ...] = ()
@@ -93,7 +95,10 @@ class DataPlane:
     def accept(self, request: Request, frame: Frame | None, context: Context) -> Seen:
         """Let a request act on its client's context; return what its inference sees.
 
-        `frame`: that of a predict.
+        Args:
+            request: any kind of request.
+            frame: that of a predict.
+            context: the client's.
         """
         if request.type == "reset":
             context.reset()
@@ -115,7 +120,11 @@ class DataPlane:
     async def answer(self, request: Request, seen: Seen, deadline: float, *, request_id: str = "") -> Reply:
         """Return the reply to an accepted request.
 
-        `deadline`: a time of the event loop's clock. `request_id`: what Triton's log and traces call it.
+        Args:
+            request: the one that was accepted.
+            seen: what `accept` returned for it.
+            deadline: a time of the event loop's clock.
+            request_id: what Triton's log and traces call it.
 
         Raises:
             RequestError: the request names an unknown model or game.

@@ -33,7 +33,7 @@ class ImageHeader:
 
 
 def image_header(data: Data) -> ImageHeader | None:
-    """The header at the beginning of `data`; None when it is not a PNG, JPEG, BMP or WebP file."""
+    """Return the header at the beginning of `data`; None when it is not a PNG, JPEG, BMP or WebP file."""
     head = bytes(data[:32])
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return _png(head)
@@ -77,7 +77,7 @@ def _webp(head: bytes) -> ImageHeader | None:
 
 
 def _jpeg(data: Data) -> ImageHeader | None:
-    """The size from the first frame's marker, which libjpeg takes as well."""
+    """Return the size from the first frame's marker, which libjpeg takes as well."""
     if data.count(_START_OF_SCAN) > MAX_JPEG_SCANS:
         return None
     at = 2

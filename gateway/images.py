@@ -22,7 +22,7 @@ _Picture = NDArray[np.uint8]
 
 
 def is_frame(image: Image) -> bool:
-    """Whether an image is a frame already, so that `as_frame` neither decodes nor resizes it."""
+    """Return whether an image is a frame already, so that `as_frame` neither decodes nor resizes it."""
     return isinstance(image, RawFrame) or (isinstance(image, Pixels) and image.rgb.shape == FRAME_SHAPE)
 
 
@@ -32,8 +32,10 @@ def as_frame(image: Image, max_pixels: int = MAX_IMAGE_PIXELS) -> Frame:
     `Pixels` are stretched by PIL's antialiased BILINEAR. `ImageFile`s are decoded by cv2, brought to a square
     by their resize mode and then resized by INTER_AREA.
 
-    `max_pixels`: the largest image; padded to a square it may have twice as many. A file's header is compared
-    with it before the file is decoded.
+    Args:
+        image: pixels or a file.
+        max_pixels: the largest image; padded to a square it may have twice as many. A file's header is
+            compared with it before the file is decoded.
 
     Raises:
         ImageError: the bytes are not a PNG, JPEG, BMP or WebP file, or the image is beyond the limits.
@@ -64,7 +66,7 @@ def _stretched(rgb: _Picture, max_pixels: int) -> _Picture:
 
 
 def _decode(data: bytes | bytearray, max_pixels: int) -> _Picture:
-    """An image file's pixels: (H, W, 3) uint8 BGR."""
+    """Return an image file's pixels: (H, W, 3) uint8 BGR."""
     header = image_header(data)
     bgr = None
     if header is not None:

@@ -127,7 +127,9 @@ class Workers:
     async def _pages(self, path: str, of: Collection[str] | None = None) -> dict[str, tuple[int, str]]:
         """Return a page of each worker that answers: its status and text, by the worker's name.
 
-        `of`: the names of those that are asked, None for all.
+        Args:
+            path: the page's.
+            of: the workers that are asked, None for all.
         """
         names = [
             name for name, child in self._children.items() if child.is_running and (of is None or name in of)

@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).resolve().parent / "nitrogen.lua"
 
 
 def embedded(script: str, table: dict[str, Any]) -> str:
-    """The script's text with the table between its markers.
+    """Return the script's text with the table between its markers.
 
     Raises:
         ValueError: The script has not each marker once.
@@ -52,7 +52,7 @@ def _lua_lines(table: dict[str, Any]) -> list[str]:
 
 
 def _lua(value: object) -> str:
-    """A value in Lua's notation."""
+    """Return a value in Lua's notation."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_lua(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list):

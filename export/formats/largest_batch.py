@@ -41,7 +41,7 @@ def run_largest_batch(graph: Graph, reference: Reference, size: int) -> int | No
 
 
 def _resident_bytes() -> int | None:
-    """Bytes in memory now, from which on the highest is counted; None where the system does not tell."""
+    """Return the bytes in memory now, where the peak begins; None where the system does not tell."""
     try:
         # Memory that earlier runs have left to the allocator would be taken for this one's.
         ctypes.CDLL(None).malloc_trim(0)

@@ -97,7 +97,7 @@ def check_onnx(path: Path) -> None:
 
 
 def load_onnx(path: Path) -> Graph:
-    """The saved graph, to be run by ONNX Runtime on the CPU."""
+    """Return the saved graph, to be run by ONNX Runtime on the CPU."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import
     import onnxruntime  # noqa: PLC0415 - a TorchScript export does without
 
@@ -116,7 +116,7 @@ def load_onnx(path: Path) -> Graph:
 
 
 def _graph(nodes: list[NodeProto], weights: list[TensorProto], context: int, horizon: int) -> GraphProto:
-    """The graph with its contract: inputs and outputs, each with the batch as first dimension."""
+    """Return the graph with its contract: inputs and outputs, each with the batch as first dimension."""
     inputs, outputs = (
         [
             helper.make_tensor_value_info(tensor.name, _TYPES[tensor.data_type], ["batch", *tensor.dims])
@@ -128,7 +128,7 @@ def _graph(nodes: list[NodeProto], weights: list[TensorProto], context: int, hor
 
 
 def _content(tensor: Tensor) -> memoryview:
-    """A tensor's bytes, row-major."""
+    """Return a tensor's bytes, row-major."""
     return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 

@@ -27,7 +27,7 @@ CrossKeysValues = list[tuple[str, str]]
 
 
 def network_graph(model: NitroGen) -> GraphBuilder:
-    """Nodes from the contract's inputs to its outputs, and their weights."""
+    """Return the nodes from the contract's inputs to its outputs, and their weights."""
     graph = GraphBuilder(model.dit.out.weight.dtype)
     tokens = model.context_length * TOKENS_PER_FRAME + model.padding
     sequence = _sequence(graph, model, _vision(graph, model.vision), tokens)
@@ -38,7 +38,7 @@ def network_graph(model: NitroGen) -> GraphBuilder:
 
 
 def _vision(graph: GraphBuilder, tower: VisionTower) -> str:
-    """`frames`, (B, K, 256, 256, 3) uint8, to the tower's tokens, (B x K x 256, D)."""
+    """Map `frames`, (B, K, 256, 256, 3) uint8, to the tower's tokens, (B x K x 256, D)."""
     pixels = graph.node("Cast", "frames", to=TensorProto.FLOAT)
     pixels = graph.node("Sub", graph.node("Div", pixels, graph.number(127.5)), graph.number(1.0))
     # A convolution whose patches do not overlap is a linear map of each patch.
@@ -61,7 +61,7 @@ def _vision(graph: GraphBuilder, tower: VisionTower) -> str:
 
 
 def _sequence(graph: GraphBuilder, model: NitroGen, images: str, tokens: int) -> str:
-    """The vision-language sequence, `NitroGen.tokens`: (B x S, D), with guidance (2B x S, D)."""
+    """Return the vision-language sequence, `NitroGen.tokens`: (B x S, D), with guidance (2B x S, D)."""
     width = model.vision.positions.size(1)
     sequence = graph.reshape(images, -1, model.context_length * TOKENS_PER_FRAME, width)
     count = graph.node("Clip", "frame_count", graph.integer(1), graph.integer(model.context_length))
@@ -85,7 +85,7 @@ def _sequence(graph: GraphBuilder, model: NitroGen, images: str, tokens: int) ->
 
 
 def _mix(graph: GraphBuilder, model: NitroGen, x: str, tokens: int) -> str:
-    """VL self-attention: (B x S, D) to (B x S, D)."""
+    """Apply the VL self-attention: (B x S, D) to (B x S, D)."""
     for index, block in enumerate(cast("Iterable[MixerBlock]", model.mixer)):
         name = f"mixer.{index}"
         h = graph.layer_norm(x, f"{name}.norm1", block.norm1)
@@ -97,7 +97,7 @@ def _mix(graph: GraphBuilder, model: NitroGen, x: str, tokens: int) -> str:
 
 
 def _after_attention(graph: GraphBuilder, block: MixerBlock | DiTBlock, name: str, x: str, h: str) -> str:
-    """The rest of a block of the VL self-attention or the DiT: residual stream x, attended values h."""
+    """Return a block after its attention (VL or DiT): residual stream x, attended values h."""
     x = graph.add_linear(x, h, f"{name}.out", block.out)
     h = graph.layer_norm(x, f"{name}.norm3", block.norm3)
     inner = block.feed_forward
@@ -105,7 +105,7 @@ def _after_attention(graph: GraphBuilder, block: MixerBlock | DiTBlock, name: st
 
 
 def _keys_values(graph: GraphBuilder, dit: DiT, context: str, tokens: int) -> CrossKeysValues:
-    """Keys and values of all cross-attention blocks from the mixed tokens, (B x S, C)."""
+    """Return the keys and values of all cross-attention blocks from the mixed tokens, (B x S, C)."""
     width = dit.out.in_features
     parts = graph.split(
         graph.linear(graph.lowered(context), "dit.keys_values", dit.keys_values), 2 * dit.cross_blocks
@@ -120,7 +120,7 @@ def _keys_values(graph: GraphBuilder, dit: DiT, context: str, tokens: int) -> Cr
 
 
 def _sample(graph: GraphBuilder, model: NitroGen, keys_values: CrossKeysValues) -> str:
-    """`noise`, `previous` and `previous_weight` to x(1), `NitroGen.sample`: (B x H, 25)."""
+    """Map `noise`, `previous` and `previous_weight` to x(1), `NitroGen.sample`: (B x H, 25)."""
     noise = x = graph.reshape("noise", -1, ACTION_WIDTH)
     zero, one = graph.number(0.0), graph.number(1.0)
     weight = graph.reshape("previous_weight", -1, 1)
@@ -174,7 +174,7 @@ def _increment(graph: GraphBuilder, model: NitroGen, x: str, step: int, keys_val
 
 
 def _encode(graph: GraphBuilder, model: NitroGen, x: str, step: int) -> str:
-    """Action encoder: (B x H, 25) to (B x H, D)."""
+    """Apply the action encoder: (B x H, 25) to (B x H, D)."""
     encoder = model.action_encoder
     h = graph.linear(graph.lowered(x), "action_encoder.w1", encoder.w1)
     weight = graph.weight("action_encoder.w2.weight", encoder.w2.weight)
@@ -186,7 +186,7 @@ def _encode(graph: GraphBuilder, model: NitroGen, x: str, step: int) -> str:
 
 
 def _decode(graph: GraphBuilder, x: str, horizon: int, *, old_layout: bool) -> None:
-    """x(1), (B x H, 25), to the graph's four outputs."""
+    """Turn x(1), (B x H, 25), into the graph's four outputs."""
     actions = graph.node("Reshape", x, graph.integers(-1, horizon, ACTION_WIDTH), output="actions")
     left, right, buttons = ((0, 2), (2, 4), (4, 25)) if old_layout else ((21, 23), (23, 25), (0, 21))
     for output, columns in (("j_left", left), ("j_right", right)):

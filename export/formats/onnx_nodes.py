@@ -44,7 +44,7 @@ class GraphBuilder:
         return outputs
 
     def columns(self, x: str, start: int, end: int) -> str:
-        """Columns `start` to `end`, exclusive, of the last dimension."""
+        """Return the columns `start` to `end`, exclusive, of the last dimension."""
         return self.node("Slice", x, self.integers(start), self.integers(end), self.integers(-1))
 
     def reshape(self, x: str, *shape: int) -> str:
@@ -52,75 +52,75 @@ class GraphBuilder:
         return self.node("Reshape", x, self.integers(*shape))
 
     def weight(self, name: str, tensor: Tensor) -> str:
-        """A weight, by its name."""
+        """Return a weight, by its name."""
         self.weights.setdefault(name, tensor.detach())
         return name
 
     def integers(self, *values: int) -> str:
-        """An int64 vector."""
+        """Return an int64 vector."""
         return self.weight(f"int64 {values}", torch.tensor(values))
 
     def integer(self, value: int) -> str:
-        """An int64 scalar."""
+        """Return an int64 scalar."""
         return self.weight(f"int64 {value}", torch.tensor(value))
 
     def number(self, value: float) -> str:
-        """A float32 scalar."""
+        """Return a float32 scalar."""
         return self.weight(f"float32 {value!r}", torch.tensor(value))
 
     def lowered(self, x: str) -> str:
-        """A float32 value in the type of matrix products."""
+        """Return a float32 value in the type of matrix products."""
         return x if self.dtype == torch.float32 else self.node("Cast", x, to=ONNX_TYPES[self.dtype])
 
     def raised(self, x: str) -> str:
-        """A value of the type of matrix products in float32."""
+        """Return a value of the type of matrix products in float32."""
         return x if self.dtype == torch.float32 else self.node("Cast", x, to=TensorProto.FLOAT)
 
     def linear(self, x: str, name: str, layer: nn.Linear) -> str:
-        """(rows, in) to (rows, out), both in the type of matrix products."""
+        """Map (rows, in) to (rows, out), both in the type of matrix products."""
         return self.product(
             x, self.weight(f"{name}.weight", layer.weight), self.weight(f"{name}.bias", layer.bias)
         )
 
     def product(self, x: str, weight: str, bias: str) -> str:
-        """(rows, in) times an (out, in) weight plus an (out,) bias: (rows, out)."""
+        """Return (rows, in) times an (out, in) weight plus an (out,) bias: (rows, out)."""
         return self.node("Gemm", x, weight, bias, transB=1)
 
     def layer_norm(self, x: str, name: str, layer: nn.LayerNorm) -> str:
-        """Normalised rows, times the layer's weight plus its bias if it has them."""
+        """Return the normalised rows, times the layer's weight plus its bias if it has them."""
         if layer.elementwise_affine:
             return self.scaled_norm(x, name, layer.weight, layer.bias, layer.eps)
         width = layer.normalized_shape[0]
         return self.scaled_norm(x, f"no affine {width}", torch.ones(width), torch.zeros(width), layer.eps)
 
     def scaled_norm(self, x: str, name: str, scale: Tensor, shift: Tensor, eps: float) -> str:
-        """Normalised rows, times `scale` plus `shift`, both (D,) and named after `name`."""
+        """Return the normalised rows, times `scale` plus `shift`, both (D,) and named after `name`."""
         scale_name, shift_name = self.weight(f"{name}.weight", scale), self.weight(f"{name}.bias", shift)
         return self.node("LayerNormalization", x, scale_name, shift_name, axis=-1, epsilon=eps)
 
     def add_rows(self, x: str, name: str, rows: Tensor) -> str:
-        """(B x T, D) plus (T, D) for each sample."""
+        """Return (B x T, D) plus (T, D) for each sample."""
         tokens, width = rows.shape
         added = self.node("Add", self.reshape(x, -1, tokens, width), self.weight(name, rows))
         return self.reshape(added, -1, width)
 
     def add_linear(self, x: str, h: str, name: str, layer: nn.Linear) -> str:
-        """A residual stream x plus a linear map of h, which is of the type of matrix products."""
+        """Return a residual stream x plus a linear map of h, which is of the type of matrix products."""
         return self.node("Add", x, self.raised(self.linear(h, name, layer)))
 
     def add_feed_forward(self, x: str, h: str, name: str, up: nn.Linear, down: nn.Linear) -> str:
-        """A residual stream x plus linear, tanh-approximated GELU and linear of h, which is float32 too."""
+        """Return a residual stream x plus linear, tanh-approximated GELU and linear of h; float32."""
         h = self.raised(self.linear(self.lowered(h), f"{name}.up", up))
         h = self.lowered(self.node("Gelu", h, approximate="tanh"))
         return self.add_linear(x, h, f"{name}.down", down)
 
     def heads(self, x: str, tokens: int, heads: int, width: int, *, transposed: bool = False) -> str:
-        """(B x T, D) to (B, heads, T, head_dim), or transposed to (B, heads, head_dim, T)."""
+        """Map (B x T, D) to (B, heads, T, head_dim), or transposed to (B, heads, head_dim, T)."""
         order = [0, 2, 3, 1] if transposed else [0, 2, 1, 3]
         return self.node("Transpose", self.reshape(x, -1, tokens, heads, width // heads), perm=order)
 
     def attention(self, queries: str, keys: str, values: str, heads: int, width: int) -> str:
-        """Scaled dot-product attention, heads merged again.
+        """Return scaled dot-product attention, heads merged again.
 
         Args:
             queries: (B, heads, T, head_dim).
@@ -139,7 +139,7 @@ class GraphBuilder:
         return self.reshape(self.node("Transpose", merged, perm=[0, 2, 1, 3]), -1, width)
 
     def self_attention(self, x: str, name: str, layer: nn.Linear, tokens: int, heads: int) -> str:
-        """Attention of each sample's tokens, (B x T, D), to each other; `layer` gives all three in one."""
+        """Return the attention of each sample's tokens, (B x T, D), to each other; `layer` gives q, k, v."""
         width = layer.in_features
         queries, keys, values = self.split(self.linear(x, name, layer), 3)
         return self.attention(

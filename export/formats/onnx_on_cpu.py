@@ -14,7 +14,7 @@ _ANY_TYPE = frozenset({"Cast", "Reshape", "Slice", "Split", "Transpose"})
 
 
 def graph_for_cpu(path: Path) -> str | bytes:
-    """The file itself, or its graph with float32 operators if it has bfloat16 ones.
+    """Return the file itself, or its graph with float32 operators if it has bfloat16 ones.
 
     Weights in files beside it stay there.
     """
@@ -29,7 +29,7 @@ def graph_for_cpu(path: Path) -> str | bytes:
 
 
 def _bfloat16_values(model: ModelProto) -> set[str]:
-    """Names of all bfloat16 weights and values."""
+    """Return the names of all bfloat16 weights and values."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     weights = {weight.name for weight in graph.initializer if weight.data_type == TensorProto.BFLOAT16}
     values = graph.value_info
@@ -37,7 +37,7 @@ def _bfloat16_values(model: ModelProto) -> set[str]:
 
 
 def _in_float32(node: NodeProto, low: set[str]) -> list[NodeProto]:
-    """The node between casts of its bfloat16 inputs and outputs."""
+    """Return the node between casts of its bfloat16 inputs and outputs."""
     if node.op_type in _ANY_TYPE or low.isdisjoint([*node.input, *node.output]):
         return [node]
     before, after = [], []

@@ -93,7 +93,7 @@ def check_graph(graph: Graph, reference: Reference, precision: Precision) -> Acc
 
 
 def check_inputs(model: NitroGen, batch: int, seed: int) -> Inputs:
-    """Arguments of `NitroGen.forward`: pictures of several kinds, and any frame count, game and noise.
+    """Return arguments of `NitroGen.forward`: pictures of several kinds, any frame count, game and noise.
 
     The first sample has no previous chunk; each further one keeps a row and is pulled in the two after it.
     """
@@ -117,7 +117,7 @@ def check_inputs(model: NitroGen, batch: int, seed: int) -> Inputs:
 
 
 def _picture(kind: int, generator: torch.Generator) -> Tensor:
-    """(256, 256, 3) uint8: noise, blocks, a gradient or a checkerboard, in turn."""
+    """Return (256, 256, 3) uint8: noise, blocks, a gradient or a checkerboard, in turn."""
     row, column = torch.meshgrid(torch.arange(256), torch.arange(256), indexing="ij")
     match kind % 4:
         case 0:

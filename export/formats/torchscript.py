@@ -39,7 +39,7 @@ def save_torchscript(model: NitroGen, path: Path) -> None:
 
 
 def load_torchscript(path: Path) -> Graph:
-    """The saved graph, to be run on the CPU in the way it is served."""
+    """Return the saved graph, to be run on the CPU in the way it is served."""
     loaded = torch.jit.load(str(path), map_location="cpu")
 
     def run(inputs: Inputs) -> Outputs:

@@ -24,7 +24,7 @@ class ActionEncoder(nn.Module):
         self.register_buffer("positions", torch.empty(horizon, width))
 
     def forward(self, x: Tensor, step: int) -> Tensor:
-        """(B, T, 25) actions to (B, T, D)."""
+        """Map (B, T, 25) actions to (B, T, D)."""
         return self.w3(F.silu(self.w2(self.w1(x), step))) + self.positions
 
 
@@ -37,5 +37,5 @@ class ActionDecoder(nn.Module):
         self.layer2 = Linear(width, ACTION_WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, output_dim) to (B, T, 25)."""
+        """Map (B, T, output_dim) to (B, T, 25)."""
         return self.layer2(F.relu(self.layer1(x)))

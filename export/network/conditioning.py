@@ -32,11 +32,11 @@ def conditioning_table(steps: int) -> Tensor:
 
 
 def weights_of_rows(previous_weight: Tensor) -> Tensor:
-    """(B, H) of anything to (B, H, 1) in [0, 1]; NaN counts as 0."""
+    """Map (B, H) of anything to (B, H, 1) in [0, 1]; NaN counts as 0."""
     return previous_weight.nan_to_num(0.0, 1.0, 0.0).clamp(0.0, 1.0).unsqueeze(-1)
 
 
 def step_shares(table: Tensor, weight: Tensor) -> Tensor:
-    """(B, H, 1) weights to (2, steps, B, H, 1): the pull's share, and that of the increment, in each step."""
+    """Map (B, H, 1) weights to (2, steps, B, H, 1): the shares of pull and increment in each step."""
     at_zero, more = table.unbind(0)
     return torch.addcmul(at_zero, weight, more)

@@ -15,7 +15,7 @@ class Linear(nn.Linear):
     __constants__: list[str] = []  # noqa: RUF012 - as PyTorch declares it
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in) to (..., out) of the weights' type."""
+        """Map (..., in) to (..., out) of the weights' type."""
         return F.linear(x.to(self.weight.dtype), self.weight, self.bias)
 
 
@@ -28,7 +28,7 @@ class SteppedLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(steps, out_width))
 
     def forward(self, x: Tensor, step: int) -> Tensor:
-        """(..., in) to (..., out) of the weights' type."""
+        """Map (..., in) to (..., out) of the weights' type."""
         return F.linear(x.to(self.weight.dtype), self.weight, self.bias[step])
 
 
@@ -41,7 +41,7 @@ class PatchEmbedding(nn.Conv2d):
         super().__init__(3, width, kernel_size=patch_size, stride=patch_size)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(N, 3, 256, 256) to (N, 256, D) of the weights' type, patches in row-major order."""
+        """Map (N, 3, 256, 256) to (N, 256, D) of the weights' type, patches in row-major order."""
         patches = F.conv2d(pixels.to(self.weight.dtype), self.weight, self.bias, self.stride)
         return patches.flatten(2).transpose(1, 2)
 
@@ -52,7 +52,7 @@ class LayerNorm(nn.LayerNorm):
     __constants__: list[str] = []  # noqa: RUF012 - as PyTorch declares it
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., D) float32 to (..., D) float32."""
+        """Map (..., D) float32 to (..., D) float32."""
         return F.layer_norm(x, [x.size(-1)], self.weight, self.bias, self.eps)
 
 
@@ -64,5 +64,5 @@ class AdaptiveLayerNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """(..., D) to (..., D), normalised times scale plus shift, both (D,); all float32."""
+        """Map (..., D) to (..., D), normalised times scale plus shift, both (D,); all float32."""
         return F.layer_norm(x, [x.size(-1)], scale, shift, self.eps)

@@ -79,7 +79,7 @@ class NitroGen(nn.Module):
         previous: Tensor,
         previous_weight: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """A batch of action chunks.
+        """Return a batch of action chunks.
 
         Args:
             frames: (B, K, 256, 256, 3) uint8 RGB, newest last; unused older slots come first and are ignored.
@@ -111,7 +111,7 @@ class NitroGen(nn.Module):
         return torch.where(weight == 1, previous, x)
 
     def tokens(self, frames: Tensor, frame_count: Tensor, game_id: Tensor) -> Tensor:
-        """The vision-language sequence, left-padded with zeros to S = max_sequence_length.
+        """Return the vision-language sequence, left-padded with zeros to S = max_sequence_length.
 
         Returns:
             (B, S, D); with guidance (2B, S, D), the branch that sees the newest frame only after the other.
@@ -132,7 +132,7 @@ class NitroGen(nn.Module):
         return sequence
 
     def mix(self, sequence: Tensor) -> Tensor:
-        """VL self-attention: (B, S, D) to (B, S, D)."""
+        """Apply the VL self-attention: (B, S, D) to (B, S, D)."""
         for block in self.mixer:
             sequence = block(sequence)
         return sequence
@@ -152,7 +152,7 @@ class NitroGen(nn.Module):
 
 
 def decode(actions: Tensor, old_layout: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """x(1), (B, H, 25), to sticks in [-1, 1] and buttons 0.0 or 1.0, beside x(1) itself."""
+    """Turn x(1), (B, H, 25), into sticks in [-1, 1] and buttons 0.0 or 1.0, beside x(1) itself."""
     if old_layout:
         left, right, buttons = actions[..., :2], actions[..., 2:4], actions[..., 4:]
     else:

@@ -17,14 +17,14 @@ MAX_PERIOD = 1e4
 
 
 def time_buckets(steps: int, num_buckets: int) -> list[int]:
-    """The integer time of each sampler step: int(i / steps x num_buckets), in double precision."""
+    """Return the integer time of each sampler step: int(i / steps x num_buckets), in double precision."""
     return [int(step / steps * num_buckets) for step in range(steps)]
 
 
 def time_tables(
     tensors: Mapping[str, Tensor], buckets: list[int], num_blocks: int, width: int
 ) -> dict[str, Tensor]:
-    """Tables for the given integer times, one row for each, by their names in `NitroGen`.
+    """Return the tables for the given integer times, one row for each, by their names in `NitroGen`.
 
     Args:
         tensors: the checkpoint's state_dict; reads `model.timestep_encoder.*`, `norm1.linear` of each block,

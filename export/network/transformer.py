@@ -15,17 +15,17 @@ OUTPUT_NORM_EPS = 1e-6
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(B, T, heads x head_dim) to (B, heads, T, head_dim)."""
+    """Map (B, T, heads x head_dim) to (B, heads, T, head_dim)."""
     return x.unflatten(-1, [heads, -1]).transpose(1, 2)
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Scaled dot-product attention, heads merged again: (B, T, heads x head_dim)."""
+    """Return scaled dot-product attention, heads merged again: (B, T, heads x head_dim)."""
     return F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2)
 
 
 def attend_to_itself(projected: Tensor, heads: int) -> Tensor:
-    """Attention of each sample's tokens to each other.
+    """Return the attention of each sample's tokens to each other.
 
     Args:
         projected: (B, T, 3 x heads x head_dim), the tokens' queries, keys and values.
@@ -47,7 +47,7 @@ class FeedForward(nn.Module):
         self.down = Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., D) to (..., D)."""
+        """Map (..., D) to (..., D)."""
         return self.down(F.gelu(self.up(x), approximate="tanh"))
 
 
@@ -68,7 +68,7 @@ class MixerBlock(nn.Module):
         self.feed_forward = FeedForward(config.width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, S, D) to (B, S, D)."""
+        """Map (B, S, D) to (B, S, D)."""
         h = self.norm1(x)
         if self.has_positions:
             h = h + self.positions[: x.size(1)]
@@ -94,7 +94,7 @@ class DiTBlock(nn.Module):
         self.feed_forward = FeedForward(config.width)
 
     def forward(self, x: Tensor, scale: Tensor, shift: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """One block.
+        """Return one block.
 
         Args:
             x: (B, T, D).
@@ -137,7 +137,7 @@ class DiT(nn.Module):
         self.out = Linear(config.width, config.output_dim)
 
     def attend_to(self, context: Tensor) -> list[Tensor]:
-        """Keys and values of all cross-attention blocks, in one product.
+        """Return the keys and values of all cross-attention blocks, in one product.
 
         Args:
             context: (B, S, C), the mixed vision-language tokens.
@@ -149,7 +149,7 @@ class DiT(nn.Module):
         return both.permute(2, 0, 3, 1, 4).unbind(0)
 
     def forward(self, x: Tensor, keys_values: list[Tensor], block_adaln: Tensor, out_adaln: Tensor) -> Tensor:
-        """One pass at one time step.
+        """Return one pass at one time step.
 
         Args:
             x: (B, T, D), encoded actions.

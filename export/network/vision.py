@@ -23,7 +23,7 @@ class VisionBlock(nn.Module):
         self.down = Linear(config.mlp_width, config.width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 256, D) to (N, 256, D)."""
+        """Map (N, 256, D) to (N, 256, D)."""
         x = x + self.out(attend_to_itself(self.qkv(self.norm1(x)), self.heads))
         return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
 
@@ -39,7 +39,7 @@ class VisionTower(nn.Module):
         self.norm = LayerNorm(config.width, eps=config.layer_norm_eps)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Tokens of each frame.
+        """Return the tokens of each frame.
 
         Args:
             frames: (N, 256, 256, 3) uint8, RGB.

@@ -28,7 +28,7 @@ def load_model(checkpoint: Checkpoint, sampling: Sampling) -> NitroGen:
 
 
 def _mapped(checkpoint: Checkpoint, sampling: Sampling) -> dict[str, Tensor]:
-    """Tensors of `NitroGen` by their names there."""
+    """Return the tensors of `NitroGen` by their names there."""
     tensors, model = checkpoint.tensors, checkpoint.config.model_cfg
     dit = model.diffusion_model_cfg
     buckets = time_buckets(sampling.steps, model.num_timestep_buckets)

@@ -18,7 +18,7 @@ class Access:
 
 
 def add_access_flags(port: str, parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say how a port's clients get in; `port`: its name."""
+    """Add the flags that say how the clients of the port with this name get in."""
     name = PORT_NAMES[port]
     parser.add_argument(f"--{port}-token-file", type=local_path, help=f"file with the {name} port's token")
     parser.add_argument(

@@ -40,8 +40,10 @@ def prepare(arguments: argparse.Namespace) -> Callable[[Place], Iterator[Finding
 def _check(place: Place, *, is_named: bool) -> Iterator[Finding]:
     """Yield what works on the HTTP port and what does not.
 
-    `is_named`: whether the caller has named the port; else it is fine that another machine's cannot be
-    reached.
+    Args:
+        place: the gateway's HTTP port.
+        is_named: whether the caller has named the port; else it is fine that another machine's cannot be
+            reached.
 
     Raises:
         ProbeError: there is no connection, or another program listens there.
@@ -61,7 +63,7 @@ def _check(place: Place, *, is_named: bool) -> Iterator[Finding]:
 
 
 def _is_this_machine(host: str) -> bool:
-    """Whether a name stands for this machine's loopback addresses; one that stands for nothing does, too."""
+    """Return whether a name stands for this machine's loopback addresses, or for nothing."""
     try:
         found = socket.getaddrinfo(host, None)
     except (OSError, UnicodeError):

@@ -16,7 +16,11 @@ def check_triton(
 ) -> Iterator[Finding]:
     """Yield whether Triton's gRPC port answers, whether it serves the model, and whether it takes the key.
 
-    `is_named`: whether the caller has named the port; else it is fine that it cannot be reached.
+    Args:
+        place: Triton's gRPC port.
+        model: name of the model that it should serve.
+        key: for its restricted protocols.
+        is_named: whether the caller has named the port; else it is fine that it cannot be reached.
 
     Raises:
         ProbeError: there is no connection, or no Triton.

@@ -36,7 +36,9 @@ def whole_number(most: int) -> Callable[[str], int]:
 def chosen_recordings(folder: Path, client: str | None) -> list[Path]:
     """Return the recordings in a folder, the oldest first.
 
-    `client`: only of clients whose name begins so; None for all.
+    Args:
+        folder: the one that --record names.
+        client: only of clients whose name begins so; None for all.
 
     Raises:
         NoRecordingsError: the folder is missing, or has no such recordings.

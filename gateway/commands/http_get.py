@@ -11,7 +11,12 @@ def get(
 ) -> tuple[int | None, bytes]:
     """Return a page's status and text; None, and what came, where that is not HTTP.
 
-    `deadline`: a time of `time.monotonic`, so that a trickle is not a page.
+    Args:
+        connection: an open connection.
+        path: the page's.
+        host: for the request's Host header.
+        deadline: a time of `time.monotonic`, so that a trickle is not a page.
+        max_bytes: the largest page.
 
     Raises:
         TimeoutError: the page was not complete by then.

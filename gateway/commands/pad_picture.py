@@ -59,8 +59,10 @@ _RIGHT_STICK = (432, 354)
 def draw_pad(j_left: Sequence[float], j_right: Sequence[float], buttons: Sequence[float]) -> PIL.Image.Image:
     """Return a pad's picture, 640x512 RGB.
 
-    `j_left`, `j_right`: x and y in [-1, 1]; positive is right and down, as the deployed clients take it.
-    `buttons`: 21 values in the order of `BUTTONS`; above 0.5 is pressed.
+    Args:
+        j_left: x and y in [-1, 1]; positive is right and down, as the deployed clients take it.
+        j_right: x and y in [-1, 1]; positive is right and down, as the deployed clients take it.
+        buttons: 21 values in the order of `BUTTONS`; above 0.5 is pressed.
     """
     picture = PIL.Image.new("RGB", PAD_SIZE, BACKGROUND)
     draw = PIL.ImageDraw.Draw(picture)

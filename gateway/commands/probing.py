@@ -52,9 +52,12 @@ class ForeignError(ProbeError):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. `where`: the port. `what`: what was tried. "note" neither works nor fails.
+    """One line of the report; a "note" neither works nor fails.
 
-    `speaks`: as of a ForeignError.
+    Attributes:
+        where: the port.
+        what: what was tried.
+        speaks: as of a ForeignError.
     """
 
     where: str
@@ -66,7 +69,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A port of a gateway. `timeout_s`: for connecting, and for each reply. `flag` sets the port's number."""
+    """A port of a gateway.
+
+    Attributes:
+        flag: the one that sets the port's number.
+        timeout_s: for connecting, and for each reply.
+    """
 
     host: str
     port: int

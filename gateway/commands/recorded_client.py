@@ -110,7 +110,7 @@ class _Stretch:
         problems.ticks_without_picture += self._pairing.left_out
 
     def _decide(self) -> None:
-        """The client tells what was pressed: its pictures wait for that."""
+        """Note that the client tells what was pressed: its pictures wait for that."""
         self.tells = True
         while self._undecided:
             self._show(*self._undecided.popleft())

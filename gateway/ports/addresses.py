@@ -9,7 +9,9 @@ from gateway.settings import Network
 def is_allowed(address: str, networks: Sequence[Network] | None) -> bool:
     """Return whether a client with this IP address may use the gateway.
 
-    `networks`: those that are let in, None for everybody. What is no address is in none of them.
+    Args:
+        address: the client's.
+        networks: those that are let in, None for everybody. What is no address is in none of them.
     """
     if networks is None:
         return True

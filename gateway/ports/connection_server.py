@@ -22,7 +22,12 @@ _MAX_ARRIVING_BYTES = 2**30
 
 
 class ServedConnection(asyncio.BaseProtocol, ABC):
-    """One connection. `address`: the client's. `closed`: set when it has ended."""
+    """One connection.
+
+    Attributes:
+        address: the client's.
+        closed: set when it has ended.
+    """
 
     address: str
     closed: asyncio.Event

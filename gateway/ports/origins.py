@@ -68,7 +68,7 @@ def _name(host: str) -> str | None:
 
 
 def _is_local(name: str) -> bool:
-    """Whether a name is an address, or one that only a machine or a local network gives."""
+    """Return whether a name is an address, or one that only a machine or a local network gives."""
     if "." not in name.rstrip(".") and ":" not in name:
         return True
     try:

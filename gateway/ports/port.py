@@ -22,7 +22,9 @@ from gateway.telemetry.recording_format import Exchange
 class Services:
     """What the gateway gives each of its ports.
 
-    `record`: takes what a recording holds of each predict and `played`. `live`: what the live page shows.
+    Attributes:
+        record: takes what a recording holds of each predict and `played`.
+        live: what the live page shows.
     """
 
     settings: GatewaySettings
@@ -62,9 +64,11 @@ class PortServer(Protocol):
 class Port:
     """A kind of port.
 
-    `name`: in metrics, logs, recordings, flags and variables; lower-case letters and digits. `purpose`: who
-    uses it, for `GET /`. `announcement`: the line on stdout that says that it is open, `{}` its number.
-    `make_server`: may raise a StartError over files that the settings name.
+    Attributes:
+        name: in metrics, logs, recordings, flags and variables; lower-case letters and digits.
+        purpose: who uses it, for `GET /`.
+        announcement: the line on stdout that says that it is open, `{}` its number.
+        make_server: may raise a StartError over files that the settings name.
     """
 
     name: str

@@ -16,7 +16,12 @@ _KEEPALIVE_AFTER_S = 60
 def listening_socket(settings: GatewaySettings, port: int, flag: str) -> socket.socket:
     """Return a non-blocking socket that listens on a port (0: one that the system chooses).
 
-    Several workers may listen on the same one. `flag`: the port's, for the error.
+    Several workers may listen on the same one.
+
+    Args:
+        settings: the gateway's; they have the host.
+        port: its number.
+        flag: the port's, for the error.
 
     Raises:
         StartError: the port or the host cannot be bound.
@@ -69,7 +74,10 @@ def end_by_reset(connected: socket.socket, *, wanted: bool) -> None:
 def tls_context(certificate: Path | None, key: Path | None, flag: str) -> ssl.SSLContext | None:
     """Return what a TLS server needs; None without a certificate.
 
-    `flag`: the one that names the certificate, for the error.
+    Args:
+        certificate: a PEM file.
+        key: a PEM file; None when the certificate's holds it.
+        flag: the one that names the certificate, for the error.
 
     Raises:
         StartError: the files hold no certificate with its key.

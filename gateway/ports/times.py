@@ -23,18 +23,18 @@ class ConnectionTimes:
         self._untaken_since = self.active
 
     def is_stuck(self, untaken: int, now: float) -> bool:
-        """Whether the client has taken nothing of its replies for too long; `untaken`: bytes that wait."""
+        """Return whether the client has taken none of the `untaken` bytes of its replies for too long."""
         if untaken == 0 or untaken < self._untaken:
             self._untaken_since = now
         self._untaken = untaken
         return untaken > 0 and now - self._untaken_since > self._settings.take_timeout_s
 
     def is_silent(self, now: float) -> bool:
-        """Whether nothing came for longer than a header may take."""
+        """Return whether nothing came for longer than a header may take."""
         return now - self.active > self._settings.header_timeout_s
 
     def is_overdue(self, now: float) -> bool:
-        """Whether a client that has to give a token has had its time to do so."""
+        """Return whether a client that has to give a token has had its time to do so."""
         return now - self.opened > self._settings.header_timeout_s
 
     def allowed_s(self, now: float, *, inside_header: bool) -> float | None:

@@ -16,7 +16,9 @@ _WRONG = "the token is wrong: ask the gateway's operator for the right one"
 def read_token(path: Path | None, flag: str) -> bytes | None:
     """Return the token in a file, without blanks around it; None without a file.
 
-    `flag`: the one that names the file, for the error.
+    Args:
+        path: the file.
+        flag: the one that names the file, for the error.
 
     Raises:
         StartError: the file cannot be read, or holds no token.

@@ -28,9 +28,12 @@ async def watch_connections(
 ) -> None:
     """End connections that are silent or slow, and those that fill the memory; never returns.
 
-    `connections`: returns those that are open. `max_bytes`: what unfinished requests may hold in all.
-
     One timer for all costs less than one for each.
+
+    Args:
+        connections: returns those that are open.
+        settings: the gateway's; they have the time limits.
+        max_bytes: what unfinished requests may hold in all.
     """
     shortest_s = min(
         settings.header_timeout_s,

@@ -32,7 +32,7 @@ class ArrivingBytes:
         return taken
 
     def buffer(self) -> memoryview:
-        """Where the next bytes belong: at least one, not always all that are missing."""
+        """Return where the next bytes belong: at least one, not always all that are missing."""
         if self.received == len(self.data):
             self.data.extend(bytes(min(len(self.data), self.length - len(self.data))))
         return memoryview(self.data)[self.received :]

@@ -20,7 +20,7 @@ _BITFIELDS = frozenset({3, 6})
 
 
 def bmp_size(head: bytes | bytearray | memoryview) -> int | None:
-    """The size in bytes of the BMP file that starts with `head`.
+    """Return the size in bytes of the BMP file that starts with `head`.
 
     Only uncompressed 24-bit and 32-bit files are known, bottom-up or top-down, with any pixel offset. Fields
     of the header have to agree with one another.

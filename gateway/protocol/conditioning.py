@@ -18,8 +18,9 @@ _TAIL = 2
 class Conditioning:
     """Two of a model's inputs.
 
-    `previous`: (H, 25) float32, as x(1), in the checkpoint's own columns. `weight`: (H,) float32, how much of
-    each row is kept, from 0 to 1; rows of weight 0 are not looked at.
+    Attributes:
+        previous: (H, 25) float32, as x(1), in the checkpoint's own columns.
+        weight: (H,) float32, how much of each row is kept, from 0 to 1; rows of weight 0 are not looked at.
     """
 
     previous: NDArray[np.float32]

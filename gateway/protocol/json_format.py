@@ -22,7 +22,7 @@ _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def parse_object(text: bytes, max_depth: int) -> dict[str, object]:
-    """The fields of a JSON object; of a name that occurs twice the last value counts.
+    """Return the fields of a JSON object; of a name that occurs twice the last value counts.
 
     Raises:
         RequestError: the text is not UTF-8, no JSON, nested deeper than `max_depth`, or no object.
@@ -46,7 +46,7 @@ def parse_object(text: bytes, max_depth: int) -> dict[str, object]:
 
 
 def goes_on_after_object(text: bytes, max_depth: int) -> bool:
-    """Whether a text begins with a whole JSON object, and something else stands behind it."""
+    """Return whether a text begins with a whole JSON object, and something else stands behind it."""
     decoded = text.decode(errors="replace").lstrip()
     try:
         _check_depth(decoded, max_depth)
@@ -71,12 +71,12 @@ def _check_depth(text: str, max_depth: int) -> None:
 
 
 def reply_line(reply: Reply) -> bytes:
-    """The reply as one line of JSON, ended by a newline: at most 71 + 76 x T bytes for a chunk."""
+    """Return the reply as one line of JSON, ended by a newline: at most 71 + 76 x T bytes for a chunk."""
     return reply_json(reply) + b"\n"
 
 
 def reply_json(reply: Reply, max_horizon: float = MAX_HORIZON) -> bytes:
-    """The reply as a JSON object, without blanks and newlines between its parts.
+    """Return the reply as a JSON object, without blanks and newlines between its parts.
 
     A chunk's object has at most 70 + 76 x T bytes (1,438 for T = 18): the deployed Lua agent reads 4,096
     bytes once and takes no exponents. Longer horizons than `max_horizon` become an error; errors are cut to

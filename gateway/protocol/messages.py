@@ -33,7 +33,8 @@ UNSET = Unset()
 class Pixels:
     """Pixels, stretched to a frame by PIL's antialiased BILINEAR when not 256x256.
 
-    `rgb`: (H, W, 3) uint8, RGB.
+    Attributes:
+        rgb: (H, W, 3) uint8, RGB.
     """
 
     rgb: NDArray[np.uint8]
@@ -50,7 +51,8 @@ class RawFrame:
 class ImageFile:
     """An image file (PNG, JPEG, BMP or WebP), or a raw frame when it does not decode as one.
 
-    `may_be_raw`: whether bytes that do not decode, but are `FRAME_BYTES` long, are a raw RGB frame.
+    Attributes:
+        may_be_raw: whether bytes that do not decode, but are `FRAME_BYTES` long, are a raw RGB frame.
     """
 
     data: bytes | bytearray
@@ -106,8 +108,11 @@ FRESH = FreshNoise()
 class Previous:
     """Rows that are still to be pressed, which a chunk has to fit; the first is that of its picture's tick.
 
-    `buttons`: (n, 21) float32 in [0, 1]; `j_left`, `j_right`: (n, 2) float32 in [-1, 1]; n >= 1. `delay`: how
-    many of the rows, at most n, will have been pressed when the chunk is there.
+    Attributes:
+        buttons: (n, 21) float32 in [0, 1], n >= 1.
+        j_left: (n, 2) float32 in [-1, 1].
+        j_right: (n, 2) float32 in [-1, 1].
+        delay: how many of the rows, at most n, will have been pressed when the chunk is there.
     """
 
     buttons: NDArray[np.float32]
@@ -120,13 +125,17 @@ class Previous:
 class Request:
     """One request of one client.
 
-    `image` is set exactly when `type` is "predict", `played` when it is "played". `seed`: any int >= 0, or
-    None for fresh noise. `game`: a name, an id, None (unconditional) or `UNSET` (the gateway's default game).
-    `timing`: whether the reply carries `Timing`. `model`: the name of a model in Triton, or None for the
-    gateway's default model.
-    `prompt`: a text that stands for the game where it is a game's name and `game` is not set.
-    `noise`: what a predict's chunk begins from; `FRESH` beside a seed. `tick`: the picture's tick in the
-    game, if the client counts them. `previous`: the rows that a predict's chunk has to fit, if any.
+    `image` is set exactly when `type` is "predict", `played` when it is "played".
+
+    Attributes:
+        seed: any int >= 0, or None for fresh noise.
+        game: a name, an id, None (unconditional) or `UNSET` (the gateway's default game).
+        timing: whether the reply carries `Timing`.
+        model: the name of a model in Triton, or None for the gateway's default model.
+        prompt: a text that stands for the game where it is a game's name and `game` is not set.
+        noise: what a predict's chunk begins from; `FRESH` beside a seed.
+        tick: the picture's tick in the game, if the client counts them.
+        previous: the rows that a predict's chunk has to fit, if any.
     """
 
     type: RequestType
@@ -151,9 +160,12 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class ActionChunk:
-    """One chunk of gamepad actions for T steps.
+    """One chunk of gamepad actions for T steps; all values are finite.
 
-    `j_left`, `j_right`: (T, 2) float32 in [-1, 1]; `buttons`: (T, 21) float32, 0.0 or 1.0. All values finite.
+    Attributes:
+        j_left: (T, 2) float32 in [-1, 1].
+        j_right: (T, 2) float32 in [-1, 1].
+        buttons: (T, 21) float32, 0.0 or 1.0.
     """
 
     j_left: NDArray[np.float32]
@@ -174,7 +186,8 @@ class Timing:
 class Reply:
     """One reply: an error message, or ok with a chunk (predict), facts (info) or nothing (reset, played).
 
-    `cause`: of an error, a word for programs where the message is for people.
+    Attributes:
+        cause: of an error, a word for programs where the message is for people.
     """
 
     error: str | None = None

@@ -51,7 +51,7 @@ class Options:
     def request(
         self, type_: RequestType, image: Image | None = None, played: Played | None = None
     ) -> Request:
-        """The request of this type that has these options."""
+        """Return the request of this type that has these options."""
         return Request(
             type_,
             image,
@@ -67,7 +67,7 @@ class Options:
 
 
 def read_type(fields: Mapping[str, object]) -> RequestType:
-    """The type in a request's `fields`.
+    """Return the type in a request's `fields`.
 
     Raises:
         RequestError: it is none that a gateway knows.
@@ -83,9 +83,12 @@ def read_options(
     type_: RequestType = "predict",
     read_array: ArrayReader = lambda _, value: value,
 ) -> Options:
-    """The optional fields of a request's `fields`; fields that are absent keep their defaults.
+    """Return the optional fields of a request's `fields`; fields that are absent keep their defaults.
 
-    `read_array`: makes an array of what the format has for one.
+    Args:
+        fields: the request's.
+        type_: the request's; only a predict has all fields.
+        read_array: makes an array of what the format has for one.
 
     Raises:
         RequestError: a field's value is invalid; the message shows it, bounded.
@@ -106,7 +109,7 @@ def read_options(
 
 
 def read_hello(fields: Mapping[str, object]) -> Hello:
-    """The greeting in a request's `fields`.
+    """Return the greeting in a request's `fields`.
 
     Raises:
         RequestError: the token is missing or is no text; the message does not show it.

@@ -20,7 +20,7 @@ _EXAMPLE = (
 
 
 def read_played(fields: Mapping[str, object]) -> Played:
-    """What was pressed, from a request's `fields`.
+    """Return what was pressed, from a request's `fields`.
 
     Raises:
         RequestError: a field is missing or invalid; the message names the row and shows the value, bounded.

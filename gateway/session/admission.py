@@ -21,9 +21,12 @@ class Admission:
         self.bytes = 0
 
     def admits(self, address: str, own: int, size: int) -> bool:
-        """Whether a client may have one more request, which then counts.
+        """Return whether a client may have one more request, which then counts.
 
-        `address`: the client's. `own`: its requests that are admitted. `size`: the request's bytes.
+        Args:
+            address: the client's.
+            own: its requests that are admitted.
+            size: the request's bytes.
         """
         half = max(1, self._most // 2)
         if self.count >= (self._most if own == 0 else self._most // 2):

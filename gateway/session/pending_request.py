@@ -22,10 +22,15 @@ _numbers = itertools.count(1)
 class PendingRequest:
     """One request on its way; times are of `time.perf_counter`, finer than the event loop's clock.
 
-    `send`: called once, with the bytes of its reply; `encode`: makes them, in the request's own format.
-    `arrival`: when its last byte came, now by default; `receive_s`: how long it took to come. `size`: its
-    bytes. `id`: stands for it in logs, recordings, traces and Triton's own log. The rest is filled in on the
-    way.
+    The session fills in the attributes that are not named here.
+
+    Attributes:
+        send: called once, with the bytes of its reply.
+        encode: makes them, in the request's own format.
+        arrival: when its last byte came, now by default.
+        receive_s: how long it took to come.
+        size: its bytes.
+        id: stands for it in logs, recordings, traces and Triton's own log.
     """
 
     send: Callable[[bytes], None]

@@ -38,9 +38,12 @@ _REPLIES_AT_ONCE = 64
 class PortService:
     """The service that one port gives to its clients, which its sessions share.
 
-    `admission`: the limit of all clients together. `deadline_s`: seconds from a request's arrival to its
-    reply, at the latest. `at_triton`: requests of one client that are at Triton at once. `record`: takes what
-    a recording holds of each predict and `played`. `live`: what the live page shows, None without one.
+    Attributes:
+        admission: the limit of all clients together.
+        deadline_s: seconds from a request's arrival to its reply, at the latest.
+        at_triton: requests of one client that are at Triton at once.
+        record: takes what a recording holds of each predict and `played`.
+        live: what the live page shows, None without one.
     """
 
     plane: DataPlane
@@ -96,7 +99,10 @@ class Session:
     def decode(self, pending: PendingRequest, decoder: Decoder, *, beside: bool = False) -> None:
         """Take the client's next request, which `decoder` reads once it is admitted.
 
-        `beside`: whether that takes long enough to run beside the event loop.
+        Args:
+            pending: the request's own record.
+            decoder: returns the request.
+            beside: whether that takes long enough to run beside the event loop.
         """
         self._enqueue(pending)
         if self._admit(pending):
@@ -151,7 +157,7 @@ class Session:
         self.metrics.begun()
 
     def _admit(self, pending: PendingRequest) -> bool:
-        """Whether there is room for one more request, which then counts; else it fails."""
+        """Return whether there is room for one more request, which then counts; else it fails."""
         pending.is_admitted = self._service.admission.admits(self._address, self.admitted, pending.size)
         if pending.is_admitted:
             self.admitted += 1
@@ -211,7 +217,7 @@ class Session:
             pending.task.cancel()
 
     def _late(self, pending: PendingRequest, problem: BaseException) -> DeadlineError:
-        """The error of a request whose time is over, with what took most of it."""
+        """Return the error of a request whose time is over, with what took most of it."""
         cause = _LATE_CAUSES[pending.longest_wait()]
         if isinstance(problem, DeadlineError) and cause == _LATE_CAUSES["infer"]:
             return problem

@@ -61,7 +61,11 @@ class _Second:
 
 @dataclass(slots=True)
 class _Player:
-    """One client that plays; `seconds`: the last ones in which it got actions."""
+    """One client that plays.
+
+    Attributes:
+        seconds: the last ones in which it got actions.
+    """
 
     id: str
     port: str
@@ -79,8 +83,10 @@ class _Player:
 class _Chosen:
     """What is kept of a player whom somebody looks at, until nobody has for a while.
 
-    `changes`, `pictures`: how many there were. `played`: what was really pressed, told after the picture of
-    that number.
+    Attributes:
+        changes: how many there have been.
+        pictures: how many have come.
+        played: what was really pressed, told after the picture of that number.
     """
 
     until: float

@@ -14,8 +14,10 @@ Snapshot = dict[str, Any]
 class Wanted:
     """What a snapshot is to hold.
 
-    `chosen`: a player's id, "" for none. `known_change`: the number of that player's last change that the
-    asker has seen. `has_players`: whether the list of players, and the errors, are wanted, too.
+    Attributes:
+        chosen: a player's id, "" for none.
+        known_change: the number of that player's last change that the asker has seen.
+        has_players: whether the list of players, and the errors, are wanted, too.
     """
 
     chosen: str = ""

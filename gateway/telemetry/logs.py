@@ -34,8 +34,10 @@ _MAX_KINDS = 1000
 def configure_logging(level: str, form: LogFormat = "human") -> None:
     """Send the log of the whole process to stderr, from `level` ("debug" to "error") on.
 
-    `form`: "human", or "json" for one JSON object per line with `time`, `level`, `logger`, `message`, the
-    fields that were given as `extra`, and `exception` with the traceback.
+    Args:
+        level: "debug", "info", "warning" or "error".
+        form: "human", or "json" for one JSON object per line with `time`, `level`, `logger`, `message`, the
+            fields that were given as `extra`, and `exception` with the traceback.
     """
     handler = LimitedHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else HumanFormatter())

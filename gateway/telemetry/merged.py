@@ -13,8 +13,11 @@ _LABEL = "worker"
 def merge_expositions(texts: Mapping[str, str]) -> bytes:
     """Return the pages of several workers as one, in Prometheus' text format.
 
-    `texts`: each worker's page by the worker's name. Every sample gets the label `worker` with that name;
-    every metric has its help and type once. A page that cannot be read is left out whole.
+    Every sample gets the label `worker` with the worker's name; every metric has its help and type once. A page
+    that cannot be read is left out whole.
+
+    Args:
+        texts: each worker's page by the worker's name.
     """
     return generate_latest(_Merged(texts))
 

@@ -19,9 +19,14 @@ Access = Literal["anonymous", "authorised"]
 class Stages(NamedTuple):
     """Where a predict's time went, in seconds.
 
-    `receive_s`: from its first byte to its last. `decode_s`: until its frame was in the client's context.
-    `queue_s`: until it was sent to Triton. `infer_s`: until Triton's answer was there. `encode_s`: making the
-    reply's bytes. `send_s`: handing them to the socket. `total_s`: from its last byte to that.
+    Attributes:
+        receive_s: from its first byte to its last.
+        decode_s: until its frame was in the client's context.
+        queue_s: until it was sent to Triton.
+        infer_s: until Triton's answer was there.
+        encode_s: making the reply's bytes.
+        send_s: handing them to the socket.
+        total_s: from its last byte to that.
     """
 
     receive_s: float
@@ -115,7 +120,10 @@ class PortMetrics:
     def model_answered(self, model: str, version: int, outcome: str) -> None:
         """Count a predict as answered.
 
-        `model`: one of a bounded set of names. `version`: that of the model which answered, 0 for none.
+        Args:
+            model: one of a bounded set of names.
+            version: that of the model which answered, 0 for none.
+            outcome: "ok", or the kind of the error.
         """
         self._counts.predicts.add((model, version_label(version), outcome))
 

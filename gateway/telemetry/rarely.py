@@ -16,7 +16,7 @@ class Rarely:
         self._said: dict[str, float] = {}
 
     def is_due(self, saying: str) -> bool:
-        """Whether something was not said within the last minute; it counts as said now."""
+        """Return whether something was not said within the last minute; it counts as said now."""
         now = self._clock()
         if now - self._said.get(saying, -_PAUSE_S) < _PAUSE_S:
             return False

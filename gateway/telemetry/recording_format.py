@@ -55,10 +55,14 @@ class RecordingError(Exception):
 class Exchange:
     """One predict, or one `played`: what came in, what the model saw, what went out.
 
-    `began`: seconds since the epoch, when its last byte came. `port`: its name. `client`: the address
-    or identity, safe to print. `request_id`: the one in logs and at Triton. `frame`: (256, 256, 3) uint8
-    bytes, None when the image could not be used or there is none. `total_s`: seconds from its last byte to
-    its reply. `episode`: how often the connection was reset before.
+    Attributes:
+        began: seconds since the epoch, when its last byte came.
+        port: its name.
+        client: the address or identity, safe to print.
+        request_id: the one in logs and at Triton.
+        frame: (256, 256, 3) uint8 bytes, None when the image could not be used or there is none.
+        total_s: seconds from its last byte to its reply.
+        episode: how often the connection was reset before.
     """
 
     began: float
@@ -76,8 +80,11 @@ class Exchange:
 class RecordedPredict:
     """One predict, read from its file.
 
-    `began`: when its last byte came. `frame`: (256, 256, 3) uint8 RGB, None when the image could not be used.
-    `chunk`: the actions, None when there was an `error` instead. `fields`: all that predict.json holds.
+    Attributes:
+        began: when its last byte came.
+        frame: (256, 256, 3) uint8 RGB, None when the image could not be used.
+        chunk: the actions, None when there was an `error` instead.
+        fields: all that predict.json holds.
     """
 
     began: datetime
@@ -92,7 +99,9 @@ class RecordedPredict:
 class RecordedPlayed:
     """What a client said was really pressed, read from its file.
 
-    `began`: when its last byte came. `fields`: all that played.json holds, `tick` and `rows` among it.
+    Attributes:
+        began: when its last byte came.
+        fields: all that played.json holds, `tick` and `rows` among it.
     """
 
     began: datetime
@@ -115,7 +124,7 @@ def safe_name(text: str) -> str:
 
 
 def is_recording(name: str) -> bool:
-    """Whether a file's name is one that `recording_name` makes."""
+    """Return whether a file's name is one that `recording_name` makes."""
     return _NAME.fullmatch(name) is not None
 
 

@@ -140,10 +140,17 @@ class TritonConnection:
     ) -> ResponseT:
         """Return the response to a request.
 
-        `subject`: what the request is about, in words for an error. `model`, `request_id`: for the trace.
+        Args:
+            rpc: the method.
+            request: the method's message.
+            timeout_s: seconds for the answer.
+            subject: what the request is about, in words for an error.
+            model: for the trace.
+            request_id: for the trace.
 
         Raises:
-            TritonUnavailableError: Triton cannot be reached; NotServedError: it can, but has no such subject.
+            TritonUnavailableError: Triton cannot be reached.
+            NotServedError: Triton does not have the subject.
             DeadlineError: no answer within `timeout_s` seconds.
             BusyError: Triton has too many requests waiting.
             ModelError: Triton failed.

@@ -13,8 +13,10 @@ from gateway.errors import StartError
 class TlsFiles:
     """PEM files for TLS to Triton.
 
-    `authority`: what Triton's certificate is checked against, the system's authorities when None.
-    `certificate`, `key`: the gateway's own, for a Triton that asks for one; both or neither.
+    Attributes:
+        authority: what Triton's certificate is checked against, the system's authorities when None.
+        certificate: the gateway's own, for a Triton that asks for one.
+        key: the certificate's; both or neither.
     """
 
     authority: Path | None = None

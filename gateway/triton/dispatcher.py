@@ -48,8 +48,11 @@ class Dispatcher:
     ) -> ActionChunk:
         """Return the chunk of a version that Triton serves by then.
 
-        `inputs_for`: returns what the version with these facts is to see, or raises RequestError. `deadline`:
-        a time of the event loop's clock. `request_id`: what Triton's log and traces call the request.
+        Args:
+            model: the one to ask.
+            inputs_for: returns what the version with these facts is to see, or raises RequestError.
+            deadline: a time of the event loop's clock.
+            request_id: what Triton's log and traces call the request.
 
         Raises:
             RequestError: `inputs_for` raised it for every version.

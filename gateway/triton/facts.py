@@ -21,7 +21,8 @@ from gateway.safe_text import describe, listed
 class ModelFacts(Facts):
     """The facts of one served checkpoint, and what Triton calls it.
 
-    `version`: the one version that Triton is to serve, None when the config does not name exactly one.
+    Attributes:
+        version: the one version that Triton is to serve, None when the config does not name exactly one.
     """
 
     model: str

@@ -46,8 +46,13 @@ def failure(
 ) -> ServerError:
     """Return the error for a failed call.
 
-    `where`: Triton's endpoints. `timeout_s`: the call's timeout in seconds. `subject`: what it was about.
-    `key`: the gateway's, for Triton's restricted protocols; `shows_key`: whether the call could show it.
+    Args:
+        error: gRPC's own.
+        where: Triton's endpoints.
+        timeout_s: the call's timeout in seconds.
+        subject: what it was about.
+        key: the gateway's, for Triton's restricted protocols.
+        shows_key: whether the call could show it.
     """
     detail, code, place = _detail(error), error.code(), f"Triton at {where}"
     late = f"{place} gave no answer within {timeout_s:.1f} s: send the request again"

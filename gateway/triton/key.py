@@ -56,7 +56,10 @@ class KeyFile:
 def refused_key(detail: str, key: TritonKey | None, *, is_shown: bool = True) -> str | None:
     """Return what to do about a call that Triton refused for its key; None when that was not the cause.
 
-    `detail`: Triton's own words. `key`: what there is to show. `is_shown`: whether such calls show it.
+    Args:
+        detail: Triton's own words.
+        key: what there is to show.
+        is_shown: whether such calls show it.
     """
     name = wanted_key(detail)
     if name is None:

@@ -85,8 +85,13 @@ class TritonModel:
     ) -> ActionChunk:
         """Return the action chunk for a client's frames.
 
-        `facts`: what `fresh_facts` returned just now, for which the inputs were made. `request_id`: what
-        Triton's log calls the request. Cancelling the caller cancels the call in Triton too.
+        Cancelling the caller cancels the call in Triton, too.
+
+        Args:
+            facts: what `fresh_facts` returned just now, for which the inputs were made.
+            inputs: frames, noise and the rest.
+            timeout_s: seconds for the answer.
+            request_id: what Triton's log calls the request.
 
         Raises:
             TritonUnavailableError: Triton cannot be reached.

@@ -20,7 +20,8 @@ OtherMessageT = TypeVar("OtherMessageT", bound=Message)
 class Rpc(Generic[RequestT, ResponseT]):
     """One call of the service: `serialize` writes its request, `parse` reads its response.
 
-    `shows_key`: whether the gateway shows its key for Triton's restricted protocols.
+    Attributes:
+        shows_key: whether the gateway shows its key for Triton's restricted protocols.
     """
 
     name: str

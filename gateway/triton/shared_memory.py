@@ -99,7 +99,7 @@ class Call(Protocol):
     async def __call__(
         self, rpc: Rpc[RequestT, ResponseT], request: RequestT, timeout_s: float, subject: str
     ) -> ResponseT:
-        """Return the response to a request; `subject`: what it is about, in words for an error."""
+        """Return the response to a request about a `subject`, in words for an error."""
 
 
 class SharedFrames:
@@ -268,7 +268,7 @@ class SharedFrames:
 
 
 def _is_refusal(error: ServerError | OSError) -> bool:
-    """Whether Triton, or the system, said no; else Triton could not be asked."""
+    """Return whether Triton, or the system, said no; else Triton could not be asked."""
     if isinstance(error, KeyRefusedError | NotServedError):
         return True
     return not isinstance(error, DeadlineError | TritonUnavailableError)

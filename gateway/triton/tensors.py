@@ -32,8 +32,11 @@ _RAW_INPUT = b"\x3a"
 class ModelInputs:
     """What a model sees of one predict.
 
-    `frames`: 1 to K frames of (256, 256, 3) uint8, newest last. `game_id`: the game's row. `noise`: (H, 25).
-    `conditioning`: only for a model that has the inputs.
+    Attributes:
+        frames: 1 to K frames of (256, 256, 3) uint8, newest last.
+        game_id: the game's row.
+        noise: (H, 25).
+        conditioning: only for a model that has the inputs.
     """
 
     frames: Sequence[Frame]
@@ -78,9 +81,12 @@ class RequestTemplate:
     ) -> bytes:
         """Return a request, a serialised ModelInferRequest.
 
-        `request_id`: what Triton's log calls it. `timeout_us`: microseconds for which it may wait in Triton's
-        queue, 0 for as long as the model's config says. `slot`: shared memory that holds what `stacked`
-        returns; the message then only refers to it.
+        Args:
+            inputs: frames, noise and the rest.
+            request_id: what Triton's log calls it.
+            timeout_us: microseconds for which it may wait in Triton's queue, 0 for as long as the model's
+                config says.
+            slot: shared memory that holds what `stacked` returns; the message then only refers to it.
         """
         parts: list[Frame] = [self._head]
         if request_id:
@@ -211,7 +217,7 @@ class ResponseReader:
 
 
 def _are_finite(values: bytes) -> bool:
-    """Whether little-endian float32 values are all finite."""
+    """Return whether little-endian float32 values are all finite."""
     # A value below 2**127 ends with neither byte, so that numpy, whose check costs more than all that is done
     # with a response otherwise, is asked about larger ones only.
     ends = values[3::4]

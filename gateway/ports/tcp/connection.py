@@ -38,9 +38,12 @@ _STOPPING = StoppingError("the gateway is stopping: connect again in a moment")
 class Shared:
     """The values that all connections of the port share.
 
-    `new_stream`: returns the stream that begins with a byte. `authorised_metrics`: of clients that brought
-    the `token`. `on_closed`: told of each that has ended. `scratch`: one for all, because the event loop
-    hands each read on before it begins the next. `strangers`: what was logged of clients at the wrong port.
+    Attributes:
+        new_stream: returns the stream that begins with a byte.
+        authorised_metrics: of clients that brought the `token`.
+        on_closed: told of each that has ended.
+        scratch: one for all, because the event loop hands each read on before it begins the next.
+        strangers: what was logged of clients at the wrong port.
     """
 
     settings: GatewaySettings

@@ -29,7 +29,11 @@ _STOPPING = StoppingError("the gateway is stopping: connect again in a moment")
 
 
 class Messages(Protocol):
-    """A format: what a client's messages mean. `max_bytes`: of the largest one."""
+    """A format: what a client's messages mean.
+
+    Attributes:
+        max_bytes: of the largest one.
+    """
 
     max_bytes: int
 

@@ -34,7 +34,9 @@ Sender = tuple[bytes, ...]
 class Registry:
     """The values that the clients of all connections share.
 
-    `contexts`: their frames. `names`: those that open connections have.
+    Attributes:
+        contexts: their frames.
+        names: those that open connections have.
     """
 
     settings: GatewaySettings

@@ -28,10 +28,13 @@ _MAX_MILLISECONDS = 2**31 - 1
 class Shared:
     """The values that all connections of the port share.
 
-    `registry`: its clients. `on_refused`: told of each that the gateway has ended: its address, the metrics'
-    word for why, and a text for the log. `on_closed`: told of each that has ended. `scratch`: one for all,
-    because the event loop hands each read on before it begins the next. `turns`: when those that sent more
-    than is read at once go on.
+    Attributes:
+        registry: its clients.
+        on_refused: told of each that the gateway has ended: its address, the metrics' word for why, and a
+            text for the log.
+        on_closed: told of each that has ended.
+        scratch: one for all, because the event loop hands each read on before it begins the next.
+        turns: when those that sent more than is read at once go on.
     """
 
     registry: Registry

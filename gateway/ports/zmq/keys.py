@@ -70,7 +70,7 @@ class CurveKeys:
         return self._curve(self._secret, self.knows)
 
     def knows(self, key: bytes) -> bool:
-        """Whether the client that has this public key, 32 bytes, may come in."""
+        """Return whether the client that has this public key, 32 bytes, may come in."""
         try:
             if self._clock() - self._read_at >= _FRESH_S or self._clients.stat().st_mtime_ns != self._changed:
                 self._read()

@@ -36,7 +36,7 @@ MSGPACK = MessageFormat(msgpack_format.decode_request, msgpack_format.encode_rep
 
 
 def format_of(payload: bytes | memoryview, *, takes_pickle: bool = True) -> MessageFormat:
-    """The format of a message, by its first byte; what is neither counts as a pickle."""
+    """Return the format of a message, by its first byte; what is neither counts as a pickle."""
     if len(payload) > 0 and payload[0] in _FIRST_BYTES_OF_MAPS:
         return MSGPACK
     return PICKLE if takes_pickle else REFUSED_PICKLE

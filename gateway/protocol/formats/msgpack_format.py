@@ -33,7 +33,7 @@ _known = KnownMessages(RawFrame)
 
 
 def decode_request(data: bytes | memoryview) -> Request:
-    """The request in one msgpack message.
+    """Return the request in one msgpack message.
 
     An image becomes the raw frame that it is, `Pixels` over the message's bytes, or an `ImageFile`.
 
@@ -51,13 +51,13 @@ def decode_request(data: bytes | memoryview) -> Request:
 
 
 def _frame_at(data: bytes | memoryview) -> int:
-    """Where the only bytes of a frame's length begin in a message; -1 where that is not clear."""
+    """Return where the only bytes of a frame's length begin in a message; -1 where that is not clear."""
     beginning = bytes(data[: MAX_BYTES + len(_FRAME_HEADER)])
     return beginning.find(_FRAME_HEADER) + len(_FRAME_HEADER) if beginning.count(_FRAME_HEADER) == 1 else -1
 
 
 def encode_reply(reply: Reply) -> bytes:
-    """The reply as a msgpack map; the chunk's arrays are maps of shape, dtype "float32" and data."""
+    """Return the reply as a msgpack map; the chunk's arrays are maps of shape, dtype "float32" and data."""
     return cast(bytes, msgpack.packb(fields_of(reply, _array)))
 
 

@@ -31,7 +31,7 @@ _known = KnownMessages(lambda frame: Pixels(np.frombuffer(frame, np.uint8).resha
 
 
 def decode_request(data: bytes | memoryview) -> Request:
-    """The request in one pickled message.
+    """Return the request in one pickled message.
 
     An image becomes `Pixels` of shape (H, W, 3) uint8, possibly a read-only or strided view of `data`: grey
     is repeated over the channels, alpha is dropped, a palette is applied.
@@ -54,7 +54,7 @@ def decode_request(data: bytes | memoryview) -> Request:
 
 
 def encode_reply(reply: Reply) -> bytes:
-    """The reply as a pickle that loads under numpy 1.24 to 2.x and Python 3.8 or later.
+    """Return the reply as a pickle that loads under numpy 1.24 to 2.x and Python 3.8 or later.
 
     The chunk's arrays arrive as writable float32 arrays of shapes (T, 2), (T, 2) and (T, 21).
     """
@@ -69,7 +69,7 @@ def encode_reply(reply: Reply) -> bytes:
 
 @cache
 def _around_arrays(horizon: int) -> list[bytes]:
-    """What stands around the arrays' bytes in every pickled reply with a chunk of so many steps."""
+    """Return what stands around the arrays' bytes in every pickled reply with a chunk of so many steps."""
     left, right, buttons = (
         np.full((horizon, width), number, np.float32) for number, width in enumerate(CHUNK_WIDTHS.values(), 1)
     )
@@ -117,7 +117,7 @@ def _pixels(image: object) -> Pixels:
 
 
 def _pixels_of_pil(image: PickledImage) -> NDArray[np.uint8]:
-    """A PIL image's pixels: (H, W), (H, W, 3) or (H, W, 4) uint8."""
+    """Return a PIL image's pixels: (H, W), (H, W, 3) or (H, W, 4) uint8."""
     width, height = image.size
     needed = _bytes_of(image.mode, width, height)
     if width <= 0 or height <= 0 or needed != len(image.data):
@@ -140,7 +140,7 @@ def _pixels_of_pil(image: PickledImage) -> NDArray[np.uint8]:
 
 
 def _bytes_of(mode: str, width: int, height: int) -> int:
-    """How many bytes the pixels of a PIL image have."""
+    """Return how many bytes the pixels of a PIL image have."""
     if mode == "1":
         return (width + 7) // 8 * height
     channels = _CHANNELS.get(mode) or _CONVERTED.get(mode)
@@ -153,7 +153,7 @@ def _bytes_of(mode: str, width: int, height: int) -> int:
 
 
 def _converted(image: PickledImage) -> NDArray[np.uint8]:
-    """The pixels of a mode of `_CONVERTED`: (H, W, 3) uint8."""
+    """Return the pixels of a mode of `_CONVERTED`: (H, W, 3) uint8."""
     picture = PIL.Image.frombytes(image.mode, image.size, bytes(image.data))
     if image.palette is not None and image.mode == "PA":
         picture.putpalette(image.palette[:768])
@@ -161,7 +161,7 @@ def _converted(image: PickledImage) -> NDArray[np.uint8]:
 
 
 def _of_bits(image: PickledImage) -> NDArray[np.uint8]:
-    """The pixels of mode "1", whose rows end with a byte: (H, W) uint8, 0 or 255."""
+    """Return the pixels of mode "1", whose rows end with a byte: (H, W) uint8, 0 or 255."""
     width, height = image.size
     if width * height > _MAX_BITS:
         raise ImageError(

@@ -23,7 +23,7 @@ def request_of(
     read_image: Callable[[object], Image],
     read_array: ArrayReader = lambda _, value: value,
 ) -> Request:
-    """The request that a message's value describes.
+    """Return the request that a message's value describes.
 
     `read_image` makes an image of its field "image", `read_array` an array of what the format has for one.
 
@@ -43,7 +43,7 @@ def request_of(
 
 
 def pixels_of(array: NDArray[np.generic]) -> Pixels:
-    """An array's pixels as (H, W, 3) uint8: grey is repeated over the channels, alpha is dropped.
+    """Return an array's pixels as (H, W, 3) uint8: grey is repeated over the channels, alpha is dropped.
 
     Nothing is copied: the pixels may be a read-only or strided view.
 
@@ -68,7 +68,7 @@ def pixels_of(array: NDArray[np.generic]) -> Pixels:
 
 
 def fields_of(reply: Reply, write_array: Callable[[NDArray[np.float32]], object]) -> dict[str, Any]:
-    """The dict that carries a reply; `write_array` makes of an array what the format has for it."""
+    """Return the dict that carries a reply; `write_array` makes of an array what the format has for it."""
     if reply.error is not None:
         fields: dict[str, Any] = {"status": "error", "message": reply.error}
         if reply.cause is not None:

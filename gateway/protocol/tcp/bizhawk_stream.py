@@ -49,7 +49,7 @@ class BizHawkStream(FramedStream):
         return body.length > self.max_header_bytes or (body.received > 0 and body.data[:1] != b"{")
 
     def encode(self, reply: Reply) -> bytes:
-        """The reply as a frame, whose length counts bytes."""
+        """Return the reply as a frame, whose length counts bytes."""
         payload = reply_json(reply)
         return b"%d %b" % (len(payload), payload)
 

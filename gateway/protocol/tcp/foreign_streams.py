@@ -44,7 +44,7 @@ _STRANGERS: tuple[tuple[re.Pattern[bytes], str, str | None, str | None], ...] = 
 
 
 def stranger(head: bytes, port: Port) -> str | None:
-    """What a stream looks like that begins with `head`, and where it belongs; None when that is not known."""
+    """Return what a stream that begins with `head` looks like, and where it belongs; None if unknown."""
     for pattern, what, at_tcp, at_zmq in _STRANGERS:
         advice = at_tcp if port == "TCP" else at_zmq
         if advice is not None and pattern.match(head):

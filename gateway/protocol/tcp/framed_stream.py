@@ -48,11 +48,11 @@ class FramedStream(ABC):
 
     @abstractmethod
     def encode(self, reply: Reply) -> bytes:
-        """The reply's bytes in this format."""
+        """Return the reply's bytes in this format."""
 
     @abstractmethod
     def _read_header(self) -> Event | Body | None:
-        """The event, or the body's beginning, that the next bytes make; None when more are needed.
+        """Return the event, or the body's beginning, that the next bytes make; None when more are needed.
 
         Raises:
             FramingError: they make neither.
@@ -84,7 +84,7 @@ class FramedStream(ABC):
         return 0 if self._body is None else len(self._body.data)
 
     def receive(self, data: bytes | memoryview) -> list[Event]:
-        """The events that `data` completes; what has to be kept of it is copied.
+        """Return the events that `data` completes; what has to be kept of it is copied.
 
         A `FramingError` is the last event of a connection: everything after it is ignored. Any other
         `RequestError` leaves the stream in step.
@@ -103,7 +103,7 @@ class FramedStream(ABC):
         return events
 
     def body_buffer(self) -> memoryview | None:
-        """Where the next bytes of a body belong, never empty; None outside of a body.
+        """Return where the next bytes of a body belong, never empty; None outside of a body.
 
         What the view has no room for belongs into the next call's. It must be let go of before any other
         method than `body_received` is called.
@@ -111,14 +111,14 @@ class FramedStream(ABC):
         return None if self._body is None else self._body.buffer()
 
     def body_received(self, count: int) -> list[Event]:
-        """The events that `count` bytes, written to the beginning of `body_buffer()`, complete."""
+        """Return the events that `count` bytes, written to the beginning of `body_buffer()`, complete."""
         if self._body is None:
             raise ValueError(f"{count} bytes were received into the buffer of no body")
         self._body.received += count
         return self.receive(b"") if self._body.complete else []
 
     def receive_eof(self) -> RequestError | None:
-        """The error of a stream that ends inside a request, or None where it may end."""
+        """Return the error of a stream that ends inside a request, or None where it may end."""
         if not self.inside_request:
             return None
         unfinished = self._unfinished() if self._body is None else ("an image", self._body.received)
@@ -128,13 +128,13 @@ class FramedStream(ABC):
         return FramingError(f"the stream ended inside {where}, after {held} of its bytes; {reason}")
 
     def late(self, allowed_s: float) -> FramingError:
-        """The error of a request that has begun and was not complete within `allowed_s` seconds."""
+        """Return the error of a request that has begun and was not complete within `allowed_s` seconds."""
         what = "the header" if self.inside_header else "the request"
         reason = self._why_unfinished() or "send it again"
         return FramingError(f"{what} did not arrive completely within {allowed_s:g} s: {reason}")
 
     def _why_unfinished(self) -> str | None:
-        """Why what has begun will not be complete, where that can be seen."""
+        """Return why what has begun will not be complete, where that can be seen."""
         return None
 
     def _skip(self, blanks: bytes) -> bool:

@@ -73,7 +73,7 @@ class JsonStream(FramedStream):
         self._head = bytearray()
 
     def encode(self, reply: Reply) -> bytes:
-        """The reply as one line of JSON."""
+        """Return the reply as one line of JSON."""
         return reply_line(reply)
 
     def _read_header(self) -> Event | Body | None:
@@ -108,7 +108,7 @@ class JsonStream(FramedStream):
         return _NO_NEWLINE
 
     def _next_line(self) -> bytes | None:
-        """The next line that is not blank, without its newline, or None while it is not complete."""
+        """Return the next line that is not blank, without its newline, or None while it is not complete."""
         if not self._line and not self._skip(_BLANKS):
             return None
         end = -1
@@ -128,7 +128,7 @@ class JsonStream(FramedStream):
         return line
 
     def _hint(self, line: bytes | bytearray) -> str | None:
-        """What is probably wrong with a line that is not JSON, or too long to be it."""
+        """Return what is probably wrong with a line that is not JSON, or too long to be it."""
         text = bytes(line).removeprefix(_BYTE_ORDER_MARK)
         if goes_on_after_object(text, self.max_header_depth):
             return _NO_NEWLINE
@@ -193,7 +193,7 @@ class JsonStream(FramedStream):
         return length
 
     def _sized_body(self, predict: _Predict) -> Body | None:
-        """The body of an image, once its first bytes are there: they tell a BMP file from a raw frame."""
+        """Return the body of an image whose first bytes are there: they tell a BMP file from a raw frame."""
         if predict.length:
             # No picture file begins with a line's end; pixels may.
             if not (self._past_line_ends(predict.length) if predict.length != FRAME_BYTES else self._look(1)):
@@ -231,5 +231,5 @@ class JsonStream(FramedStream):
         return bool(first) or len(self._head) == length
 
     def _line_ends(self) -> int:
-        """How many bytes of line ends the picture's first bytes begin with."""
+        """Return how many bytes of line ends the picture's first bytes begin with."""
         return _FIRST_LINE_ENDS.match(self._head).end()  # type: ignore[union-attr]  # it matches nothing, too

@@ -6,7 +6,7 @@ from gateway.protocol.tcp.json_stream import JsonStream
 
 
 def stream_for(first_byte: int, **limits: int) -> FramedStream:
-    """The parser for a connection whose first byte this is: BizHawk's for a digit, else the JSON format's."""
+    """Return the parser for a connection by its first byte: BizHawk's for a digit, else the JSON format's."""
     if ord("0") <= first_byte <= ord("9"):
         return BizHawkStream(**limits)
     return JsonStream(**limits)

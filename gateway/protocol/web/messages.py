@@ -27,7 +27,7 @@ class Incoming:
 
 
 def frame_of(message: Message) -> bytes:
-    """A server's message as one WebSocket frame (RFC 6455, 5.2): final, and without a mask."""
+    """Return a server's message as one WebSocket frame (RFC 6455, 5.2): final, and without a mask."""
     first = _FINAL_TEXT if message.is_text else _FINAL_BINARY
     length = len(message.data)
     if length < 126:

@@ -47,7 +47,7 @@ class Array:
     data: object
 
     def is_picture(self) -> bool:
-        """Whether it looks like (H, W, 3) or (3, H, W) uint8."""
+        """Return whether it looks like (H, W, 3) or (3, H, W) uint8."""
         shape = self.shape
         has_colours = isinstance(shape, list) and len(shape) == 3 and 3 in (shape[0], shape[2])
         return isinstance(self.dtype, str) and self.dtype in _UINT8 and has_colours
@@ -62,11 +62,11 @@ class PolicyMessages:
         self._previous_ms: float | None = None
 
     def opening(self) -> Incoming:
-        """What the server says first: a map of what `info` tells, and the names of the actions."""
+        """Return what the server says first: a map of what `info` tells, and the names of the actions."""
         return Incoming(Request("info"), _metadata)
 
     def receive(self, data: bytes, *, is_text: bool) -> list[Incoming]:
-        """What a message means: always one thing."""
+        """Return what a message means: always one thing."""
         try:
             if is_text:
                 raise RequestError("observations come as msgpack in binary messages, not as text")
@@ -107,7 +107,7 @@ class PolicyMessages:
 
 
 def _control(name: object) -> Incoming:
-    """An episode's beginning forgets the frames before it; other controls change nothing."""
+    """Forget the frames before an episode's beginning; other controls change nothing."""
     known = name in ("episode_start", "episode_end")
     acknowledged = partial(_acknowledged, name if known else "ignored")
     return Incoming(Request("reset") if name == "episode_start" else Reply(), acknowledged)
@@ -122,18 +122,18 @@ def _acknowledged(name: object, reply: Reply) -> Message:
 
 
 def _sentence(reply: Reply) -> Message:
-    """An error, for which openpi's clients take every text."""
+    """Return an error: openpi's clients take every text for one."""
     return Message((reply.error or "no actions came").encode(errors="backslashreplace"), is_text=True)
 
 
 def _metadata(reply: Reply) -> Message:
-    """The facts of the model, as far as they are known: clients expect a map, and no error, at first."""
+    """Return the known facts of the model: clients expect a map at first, and not an error."""
     fields = {**(reply.info or {}), "action_names": ACTION_NAMES}
     return Message(msgpack.packb(fields), is_text=False)
 
 
 def _actions(chunk: ActionChunk) -> NDArray[np.float32]:
-    """All that is pressed, (T, 25), in the order of `ACTION_NAMES`."""
+    """Return all that is pressed, (T, 25), in the order of `ACTION_NAMES`."""
     return np.concatenate([chunk.buttons, chunk.j_left, chunk.j_right], axis=1)
 
 
@@ -165,7 +165,7 @@ def _read(data: bytes) -> dict[Any, object]:
 
 
 def _value(fields: dict[Any, Any]) -> object:
-    """What a map stands for: an array, a numpy scalar, or itself."""
+    """Return what a map stands for: an array, a numpy scalar, or itself."""
     if b"__ndarray__" in fields:
         return Array(fields.get(b"dtype"), fields.get(b"shape"), fields.get(b"data"))
     if b"__npgeneric__" in fields:
@@ -174,7 +174,7 @@ def _value(fields: dict[Any, Any]) -> object:
 
 
 def _image(fields: dict[Any, object]) -> Image:
-    """The observation's picture: under `image`, else under a name that ends in it, else the only one."""
+    """Return the observation's picture: `image`, else one whose name ends in it, else the only one."""
     if _NAME_OF_PICTURE in fields:
         return _picture(_NAME_OF_PICTURE, fields[_NAME_OF_PICTURE])
     named = dict(_leaves(fields))
@@ -196,7 +196,7 @@ def _image(fields: dict[Any, object]) -> Image:
 
 
 def _leaves(fields: Mapping[Any, object], above: str = "") -> Iterator[tuple[str, object]]:
-    """Each value with its name; those of a map in a map have both names, with a slash between."""
+    """Yield each value with its name; those of a map in a map have both names, with a slash between."""
     for key, value in fields.items():
         name = f"{above}{key}" if isinstance(key, str) else f"{above}{key!r}"
         if isinstance(value, dict):

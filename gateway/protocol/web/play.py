@@ -66,11 +66,11 @@ class PlayMessages:
         self._waiting: _Predict | None = None
 
     def opening(self) -> Incoming | None:
-        """What the server says first: nothing."""
+        """Return what the server says first: nothing."""
         return None
 
     def receive(self, data: bytes, *, is_text: bool) -> list[Incoming]:
-        """What a message means; nothing yet for the first one of a predict."""
+        """Return what a message means; nothing yet for the first one of a predict."""
         if not is_text:
             return [self._picture(data)]
         found = (
@@ -125,7 +125,7 @@ def _failed(predict: _Predict, why: str) -> Incoming:
 
 
 def _request(fields: dict[str, object]) -> Event:
-    """The request that is whole with its text message.
+    """Return the request that is whole with its text message.
 
     Raises:
         RequestError: it is none of the known ones, or a field is invalid.
@@ -138,7 +138,7 @@ def _request(fields: dict[str, object]) -> Event:
 
 
 def _image_reader(fields: dict[str, object]) -> Callable[[bytes], Image]:
-    """What makes an image of the picture's bytes, as the request's fields describe them."""
+    """Return what makes an image of the picture's bytes, as the request's fields describe them."""
     format_ = fields.get("format", "file")
     if not isinstance(format_, str) or format_ not in _FORMATS:
         raise RequestError(f"format is {describe(format_)}; send one of {', '.join(_FORMATS)}")

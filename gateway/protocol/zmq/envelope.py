@@ -19,9 +19,12 @@ _NUMBER_BYTES = 4
 class Envelope:
     """A message taken apart.
 
-    `back`: the frames that go before the reply. `sender`: the names that brokers gave the sender, the nearest
-    broker's first; empty when there is no broker. `body`: the request's bytes. `problem`: why the message is
-    no request.
+    Attributes:
+        back: the frames that go before the reply.
+        sender: the names that brokers gave the sender, the nearest broker's first; empty when there is no
+            broker.
+        body: the request's bytes.
+        problem: why the message is not a request.
     """
 
     back: list[bytes]
@@ -31,14 +34,14 @@ class Envelope:
 
 
 def wants_more(frames: Sequence[bytes | bytearray]) -> bool:
-    """Whether the frame after these ones is worth reading: an envelope is bounded, a request one frame."""
+    """Return whether to read the frame after these: an envelope is bounded, a request one frame."""
     if not frames[-1]:
         return b"" not in frames[:-1]
     return b"" not in frames and len(frames) <= MAX_FRAMES and sum(map(len, frames)) <= MAX_BYTES
 
 
 def is_probe(frames: Sequence[bytes | bytearray]) -> bool:
-    """Whether a whole message is the empty one that a socket with ZMQ_PROBE_ROUTER sends as it connects.
+    """Return whether a message is the empty one that a socket with ZMQ_PROBE_ROUTER sends first.
 
     A REQ socket drops its connection when it is answered. Brokers put the names that they gave in front.
     """
@@ -47,15 +50,18 @@ def is_probe(frames: Sequence[bytes | bytearray]) -> bool:
 
 
 def is_nameless(name: bytes | bytearray) -> bool:
-    """Whether a broker's name for a client is of libzmq's making: it is given to another client some day."""
+    """Return whether libzmq made a broker's name for a client: another client gets it some day."""
     return name.startswith(b"\0")
 
 
 def read_envelope(frames: Sequence[bytes | bytearray], *, is_whole: bool, is_from_req: bool) -> Envelope:
     """Take a message apart. A lone frame is a request without an envelope, as a DEALER may send it.
 
-    `is_whole`: whether the message has no frames after these. `is_from_req`: whether the peer is a REQ
-    socket, so that nothing but a request's number can stand before the empty frame.
+    Args:
+        frames: those of the message so far.
+        is_whole: whether the message has no frames after these.
+        is_from_req: whether the peer is a REQ socket, so that nothing but a request's number can stand before
+            the empty frame.
     """
     parts = [memoryview(frame) for frame in frames]
     if b"" in frames[:-1]:

@@ -168,7 +168,7 @@ def _recorder(device: torch.device) -> "Recorder | None":
 
 
 def _device(args: dict[str, str]) -> torch.device:
-    """Where the model runs: on its instance's GPU, if this PyTorch has CUDA."""
+    """Return where the model runs: on its instance's GPU, if this PyTorch has CUDA."""
     if args["model_instance_kind"] != "GPU":
         return torch.device("cpu")
     if not torch.backends.cuda.is_built():

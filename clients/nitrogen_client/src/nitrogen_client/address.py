@@ -27,7 +27,9 @@ class Keys:
 def read_keys(client_key: KeyFile | None, server_key: KeyFile | None) -> Keys | None:
     """Return the keys in the files that `nitrogen-gateway keys` makes; None when there are no files.
 
-    `client_key`: NAME.key_secret. `server_key`: server.key.
+    Args:
+        client_key: NAME.key_secret.
+        server_key: server.key.
 
     Raises:
         KeyFileError: one of the files is missing, or holds no key; the message does not show it.

@@ -63,24 +63,30 @@ class ModelClient(BaseClient):
     ) -> Prediction:
         """Send a frame; return the actions for the next T steps.
 
-        `image`: uint8 RGB pixels (H, W, 3), (H, W) grey or (H, W, 4), a PIL image, or the bytes of a PNG,
-        JPEG, BMP or WebP file. Pixels that are not 256x256 are stretched by the server; files are resized as
-        `resize_mode` says: "pad" (the default), "crop" or "stretch". The others: as for the client, for this
-        call only; None is a value (no seed, no game, the default model).
-
-        For plans that fit together: `noise` may be {"tick": n} as well, with which each tick keeps its noise
-        in all chunks. `tick`: the picture's, for the server's recordings; noise by tick tells it, too.
-        `previous`: the rows that are still to be pressed, from the picture's tick on, as a dict of the parts
-        that a chunk has; the new chunk fits them. `delay`: how many of them will have been pressed when it is
-        there. The model takes them where `info()` says "conditioning".
-
-        Returns a dict of writable float32 arrays: `j_left` (T, 2), `j_right` (T, 2), `buttons` (T, 21).
-
-        For checkpoints that see several frames, the server keeps those of a connection. When a predict has
-        to be sent again because its connection ended, the new connection begins with this frame alone
+        For checkpoints that see several frames, the server keeps those of a connection. When a predict has to
+        be sent again because its connection ended, the new connection begins with this frame alone
         (`Prediction.is_first_of_connection`), and with fresh noise; sent again because the model's queue was
         full, the frame counts twice, and a memory's noise goes two steps. `retries=0` leaves both to the
         caller.
+
+        Args:
+            image: uint8 RGB pixels (H, W, 3), (H, W) grey or (H, W, 4), a PIL image, or the bytes of a PNG,
+                JPEG, BMP or WebP file. The server stretches pixels that are not 256x256.
+            resize_mode: how the server makes a file 256x256: "pad" (the default), "crop" or "stretch".
+            seed: as for the client, for this call only; None for no seed.
+            game: as for the client, for this call only; None for no game.
+            model: as for the client, for this call only; None for the server's default.
+            timing: as for the client, for this call only.
+            noise: as for the client, for this call only; or {"tick": n}, with which each tick keeps its
+                noise in all chunks.
+            tick: the picture's, for the server's recordings; noise by tick tells it, too.
+            previous: the rows that are still to be pressed, from the picture's tick on, as a dict of the
+                parts that a chunk has; the new chunk fits them, where `info()` says "conditioning".
+            delay: how many of these rows will have been pressed when the chunk is there.
+            timeout_s: seconds for the whole call; the client's by default.
+
+        Returns:
+            A dict of writable float32 arrays: `j_left` (T, 2), `j_right` (T, 2), `buttons` (T, 21).
 
         Raises:
             ImageError: the image cannot be sent.
@@ -115,9 +121,11 @@ class ModelClient(BaseClient):
     def played(self, tick: int, rows: Rows, *, timeout_s: float | None = None) -> None:
         """Tell the server what was really pressed, for its recordings and its live page.
 
-        `tick`: the game's tick of the first row; each further row is that of the next tick. `rows`: 1 to 64
-        dicts with `by` ("model" or "human"), `buttons` (21 of 0 or 1), `j_left` and `j_right` (x and y from
-        -1 to 1).
+        Args:
+            tick: the game's tick of the first row; each further row is that of the next tick.
+            rows: 1 to 64 dicts with `by` ("model" or "human"), `buttons` (21 of 0 or 1), `j_left` and
+                `j_right` (x and y from -1 to 1).
+            timeout_s: seconds for the whole call; the client's by default.
 
         Raises:
             ArgumentError: the tick or a row is invalid.

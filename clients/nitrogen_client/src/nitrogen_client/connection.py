@@ -49,9 +49,12 @@ _EVENTS = (
 class _State:
     """What is known of one socket.
 
-    `is_waiting`: a request was sent, and its reply has not come. `was_ready`: a server has shaken hands.
-    `was_lost`: the connection ended after that. `refusal`: why the server lets nobody in. `trouble`: why
-    connections end before they are ready.
+    Attributes:
+        is_waiting: a request was sent, and its reply has not come.
+        was_ready: a server has shaken hands.
+        was_lost: the connection ended after that.
+        refusal: why the server lets nobody in.
+        trouble: why connections end before they are ready.
     """
 
     is_waiting: bool = False
@@ -115,7 +118,10 @@ class Connection:
     def ask(self, message: bytes, timeout_s: float, deadline: float) -> Generator[Wait, None, bytes]:
         """Send a message and return its reply; yields each wait for it.
 
-        `timeout_s`, `deadline`: as in `exchange`.
+        Args:
+            message: bytes, or the parts of a message.
+            timeout_s: as in `exchange`.
+            deadline: as in `exchange`.
 
         Raises:
             ConnectionFailedError: the server was not reached, lets nobody in, or ended the connection.

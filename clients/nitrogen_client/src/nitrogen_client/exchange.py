@@ -37,7 +37,9 @@ _MAX_PAUSE_S = 1.0
 class Request:
     """A request, in no format yet.
 
-    `type`: "predict", "reset", "info" or "played"; `more`: the fields that only this type has.
+    Attributes:
+        type: "predict", "reset", "info" or "played".
+        more: the fields that only this type has.
     """
 
     type: str
@@ -54,8 +56,10 @@ class Request:
 class Answer:
     """A reply that is no error: its fields, and how it came.
 
-    `round_trip_s`: from the last sending to the reply. `times_sent`: how often the request was sent.
-    `is_first_of_connection`: whether no predict was answered before, or failed, by the same connection.
+    Attributes:
+        round_trip_s: from the last sending to the reply.
+        times_sent: how often the request was sent.
+        is_first_of_connection: whether no predict was answered before, or failed, by the same connection.
     """
 
     fields: dict[str, Any]
@@ -112,8 +116,15 @@ def exchange(
     """Bring a request to its answer; yields each wait on the way to it, and returns the answer.
 
     It is tried again, up to `retries` times, when the connection ended before the reply came, and when the
-    server says that it is busy or stopping. `deadline`: the time of `time.monotonic` at which `timeout_s`,
-    the seconds for all of it, are over.
+    server says that it is busy or stopping.
+
+    Args:
+        connection: carries messages.
+        peer: what is known of the server.
+        request: the one to send.
+        timeout_s: seconds for all of it.
+        deadline: the time of `time.monotonic` at which `timeout_s`, the seconds for all of it, are over.
+        retries: how often it is sent again.
 
     Raises:
         NitrogenError: of the class that tells why there is no answer.

@@ -24,7 +24,11 @@ PROTOCOLS = ("auto", "msgpack", "pickle")
 
 @dataclass(frozen=True)
 class Format:
-    """How requests are written and replies read. `name`: "msgpack" or "pickle"."""
+    """How requests are written and replies read.
+
+    Attributes:
+        name: "msgpack" or "pickle".
+    """
 
     name: str
     encode: Callable[[dict[str, object], Image | None], bytes]

@@ -23,14 +23,22 @@ GivenImage = Union[NDArray[np.uint8], bytes, bytearray, memoryview, Any]
 
 @dataclass(frozen=True)
 class Pixels:
-    """Pixels, which the server stretches to 256x256. `array`: (H, W, 3), (H, W) or (H, W, 4) uint8."""
+    """Pixels, which the server stretches to 256x256.
+
+    Attributes:
+        array: (H, W, 3), (H, W) or (H, W, 4) uint8.
+    """
 
     array: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image file, which the server decodes. `resize_mode`: None for the server's default, "pad"."""
+    """An image file, which the server decodes.
+
+    Attributes:
+        resize_mode: None for the server's default, "pad".
+    """
 
     data: bytes
     resize_mode: str | None
@@ -42,7 +50,9 @@ Image = Union[Pixels, ImageFile]
 def read_image(image: GivenImage, resize_mode: str | None = None) -> Image:
     """Return what is sent of an image.
 
-    `resize_mode`: how a file is brought to 256x256; pixels are always stretched.
+    Args:
+        image: pixels, a PIL image, or a file's bytes.
+        resize_mode: how a file is brought to 256x256; pixels are always stretched.
 
     Raises:
         ImageError: the image has a type, dtype, shape or mode that no server takes.

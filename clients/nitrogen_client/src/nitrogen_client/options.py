@@ -38,10 +38,12 @@ _MAX_TIMEOUT_S = 2_000_000
 class Options:
     """The options of a request.
 
-    `seed`: of the noise, 0 or more; None for fresh noise. `game`: a name, an id, None (unconditional) or
-    `UNSET` (the server's default). `model`: one of the server's models, None for its default. `timing`:
-    whether the reply tells the server's times. `noise`: "fresh", {"memory": 0 to 1} or {"tick": 0 or more};
-    a seed goes with the first alone.
+    Attributes:
+        seed: of the noise, 0 or more; None for fresh noise.
+        game: a name, an id, None (unconditional) or `UNSET` (the server's default).
+        model: one of the server's models, None for its default.
+        timing: whether the reply tells the server's times.
+        noise: "fresh", {"memory": 0 to 1} or {"tick": 0 or more}; a seed goes with the first alone.
     """
 
     seed: int | None = None

@@ -23,10 +23,12 @@ class Prediction(dict[str, NDArray[np.float32]]):
     Keys: `j_left` and `j_right`, (T, 2) float32 in [-1, 1]; `buttons`, (T, 21) float32, 0.0 or 1.0. The
     arrays are the caller's own and can be written to.
 
-    `timing`: the server's times, when they were asked for. `round_trip_s`: seconds from the request's
-    sending to its reply, the last time that it was sent. `times_sent`: how often it was sent; above 1 after
-    a lost connection, or a server that was busy. `is_first_of_connection`: whether it is the first predict of
-    its connection, so that the server had no earlier frame of this client's.
+    Attributes:
+        timing: the server's times, when they were asked for.
+        round_trip_s: seconds from the request's sending to its reply, the last time that it was sent.
+        times_sent: how often it was sent; above 1 after a lost connection, or a server that was busy.
+        is_first_of_connection: whether it is the first predict of its connection, so that the server had no
+            earlier frame of this client's.
     """
 
     timing: Timing | None = None

@@ -46,8 +46,10 @@ _TRITON = ("Triton", "the call to Triton", "the certificate of Triton")
 def check_status(fields: dict[str, Any], *, is_gateway: bool) -> None:
     """Raise the error that a reply tells of, if it does.
 
-    `is_gateway`: whether the server is a gateway for sure. One of the older kind does not tell whose fault an
-    error is.
+    Args:
+        fields: those of the reply.
+        is_gateway: whether the server is a gateway for sure. One of the older kind does not tell whose fault
+            an error is.
 
     Raises:
         ServerError: the server's own error, of the class that fits its cause.

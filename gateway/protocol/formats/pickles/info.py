@@ -23,15 +23,16 @@ _USED = slice(1, 5)
 class Inert:
     """Something in an image's `info` that is not understood.
 
-    `error`: makes the error that it is elsewhere; a new one each time, since a raised one holds on to the
-    whole machine.
+    Attributes:
+        error: makes the error that it is elsewhere; a new one each time, since a raised one holds on to the
+            whole machine.
     """
 
     error: Callable[[], RequestError]
 
 
 def plain(value: object) -> object:
-    """A value as a container may keep it."""
+    """Return a value as a container may keep it."""
     return None if type(value) is Inert else value
 
 
@@ -46,7 +47,7 @@ def begin_state(machine: Machine) -> None:
 
 
 def end_state(machine: Machine) -> list[object]:
-    """The parts of an image's state, of which the first, `info`, is dropped.
+    """Return the parts of an image's state, of which the first, `info`, is dropped.
 
     Raises:
         RequestError: what is not understood stands elsewhere than in `info`, or the state is for no image.
@@ -68,7 +69,7 @@ def end_item(machine: Machine) -> None:
 
 
 def _inert(machine: Machine, error: Callable[[], RequestError]) -> Inert:
-    """What stands for something that is not understood in an image's state."""
+    """Return what stands for something that is not understood in an image's state."""
     is_outermost = machine.state_level == len(machine.stacks)
     parts = machine.stack if is_outermost else machine.stacks[machine.state_level]
     # Above `info` there is the key of an item of it, or what follows it.
@@ -78,7 +79,7 @@ def _inert(machine: Machine, error: Callable[[], RequestError]) -> Inert:
 
 
 def name_of(machine: Machine, module: object, name: object) -> object:
-    """What a name stands for: a `Global`, or in an image's state maybe an `Inert`."""
+    """Return what a name stands for: a `Global`, or in an image's state maybe an `Inert`."""
     if machine.state_level and type(module) is str and type(name) is str:
         # Not by an error that is caught, which would make many names slow.
         found = ALLOWED_GLOBALS.get((module, name))
@@ -87,7 +88,7 @@ def name_of(machine: Machine, module: object, name: object) -> object:
 
 
 def or_inert(machine: Machine, problem: RequestError) -> Inert:
-    """What stands for something wrong in an image's state.
+    """Return what stands for something wrong in an image's state.
 
     Raises:
         RequestError: `problem`, outside of one.

@@ -55,14 +55,14 @@ class Machine:
         return start
 
     def line(self, max_bytes: int = MAX_LINE_BYTES) -> bytes:
-        """The bytes up to the next newline."""
+        """Return the bytes up to the next newline."""
         start = self.position
         end = self.raw.index(b"\n", start, start + max_bytes + 1)
         self.position = end + 1
         return self.raw[start:end]
 
     def pop_mark(self) -> list[object]:
-        """The items above the last mark.
+        """Return the items above the last mark.
 
         Raises:
             RequestError: the mark is that of an image's state, which ends in one way only.

@@ -31,7 +31,7 @@ _REFUSED = {
 def read_pickle(
     data: bytes | memoryview, *, max_opcodes: int = MAX_OPCODES, max_int_bits: int = MAX_INT_BITS
 ) -> object:
-    """The plain value that a pickle describes; bytes after its end are ignored, as `pickle.loads` does.
+    """Return the plain value that a pickle describes; ignore bytes after its end, as `pickle.loads` does.
 
     Besides dicts (with keys that are text, integers or None), lists, tuples, text, integers, floats, booleans
     and None there can be numpy arrays of numbers, which share memory with `data`; bytes and bytearrays, as
@@ -77,7 +77,7 @@ def _run(machine: Machine, max_opcodes: int) -> object:
 
 
 def _step_in_info(machine: Machine, opcode: int) -> Step:
-    """What runs an opcode that only an image's state may hold; raises the refusal elsewhere."""
+    """Return what runs an opcode that only an image's state may hold; raises the refusal elsewhere."""
     step = INFO_STEPS.get(opcode) if machine.state_level else None
     if step is None:
         raise _refusal(opcode)
@@ -85,7 +85,7 @@ def _step_in_info(machine: Machine, opcode: int) -> Step:
 
 
 def _refusal(opcode: int) -> RequestError:
-    """The error for an opcode that is not run."""
+    """Return the error for an opcode that is not run."""
     name = _REFUSED.get(opcode)
     if name is None:
         return RequestError(

@@ -61,7 +61,8 @@ _DTYPES = {
 class PickledImage:
     """The state of a pickled `PIL.Image.Image`: `data` holds `size` = (width, height) pixels of `mode`.
 
-    `palette`: RGB triples, possibly fewer than 256, or None.
+    Attributes:
+        palette: RGB triples, possibly fewer than 256, or None.
     """
 
     mode: str
@@ -80,7 +81,7 @@ class Pending:
 
 
 def find_global(module: object, name: object) -> Global:
-    """The constant of an allowed name.
+    """Return the constant of an allowed name.
 
     Raises:
         UnsafePickleError: the name is not on the allow-list; the message says which name it was.
@@ -95,7 +96,7 @@ def find_global(module: object, name: object) -> Global:
 
 
 def refused_name(module: str, name: str) -> UnsafePickleError:
-    """The error for a name that is not on the allow-list."""
+    """Return the error for a name that is not on the allow-list."""
     # Escapes make a character up to ten long.
     shown = ascii(f"{module[:MAX_NAME_CHARACTERS]}.{name[:MAX_NAME_CHARACTERS]}")[:MAX_SHOWN_CHARACTERS]
     return UnsafePickleError(
@@ -105,7 +106,7 @@ def refused_name(module: str, name: str) -> UnsafePickleError:
 
 
 def call(function: object, arguments: object) -> object:
-    """What `function(*arguments)` would have built (the REDUCE opcode).
+    """Return what `function(*arguments)` would have built (the REDUCE opcode).
 
     Raises:
         UnsafePickleError: `function` is no allowed function.
@@ -133,7 +134,7 @@ def call(function: object, arguments: object) -> object:
 
 
 def new(class_: object, arguments: object) -> Pending:
-    """What `class_.__new__(class_, *arguments)` would have built (the NEWOBJ opcode): only PIL images.
+    """Return what `class_.__new__(class_, *arguments)` would have built (the NEWOBJ opcode): only PIL images.
 
     Raises:
         UnsafePickleError: any other class, or arguments, which PIL's images do not have.
@@ -144,7 +145,7 @@ def new(class_: object, arguments: object) -> Pending:
 
 
 def build(target: object, state: object) -> object:
-    """The finished value of a pending array, dtype or image (the BUILD opcode).
+    """Return the finished value of a pending array, dtype or image (the BUILD opcode).
 
     Raises:
         UnsafePickleError: `target` is anything else, or is already built.
@@ -166,7 +167,7 @@ def build(target: object, state: object) -> object:
 
 
 def _encode(arguments: tuple[object, ...]) -> bytes:
-    """Bytes as protocols 0 to 2 write them: text whose characters are the bytes."""
+    """Return bytes as protocols 0 to 2 write them: text whose characters are the bytes."""
     text, encoding = arguments if len(arguments) == 2 else (None, None)
     if type(text) is not str or type(encoding) is not str:
         raise UnsafePickleError("the pickle calls _codecs.encode with something other than two texts")
@@ -179,7 +180,7 @@ def _encode(arguments: tuple[object, ...]) -> bytes:
 
 
 def _dtype(name: str, state: tuple[object, ...]) -> np.dtype[np.generic]:
-    """The dtype of `(3, byteorder, None, None, None, -1, -1, 0)`; longer states carry metadata."""
+    """Return the dtype of `(3, byteorder, None, None, None, -1, -1, 0)`; longer states carry metadata."""
     order = state[1] if len(state) == 8 else None
     if any(part is not None for part in state[2:5]) or type(order) is not str or order not in "<>=|":
         raise RequestError("the array's dtype is structured or carries metadata; send a plain uint8 array")
@@ -190,7 +191,7 @@ def _dtype(name: str, state: tuple[object, ...]) -> np.dtype[np.generic]:
 
 
 def _array_from_state(state: tuple[object, ...]) -> NDArray[np.generic]:
-    """An array from `(version, shape, dtype, is_fortran, data)`."""
+    """Return an array from `(version, shape, dtype, is_fortran, data)`."""
     if len(state) != 5 or type(state[3]) not in (bool, int):
         raise RequestError("the pickle is malformed: an array's state needs 5 parts")
     _, shape, dtype, is_fortran, data = state
@@ -198,7 +199,7 @@ def _array_from_state(state: tuple[object, ...]) -> NDArray[np.generic]:
 
 
 def _array_from_buffer(arguments: tuple[object, ...]) -> NDArray[np.generic]:
-    """An array from protocol 5's `(data, dtype, shape, order)`.
+    """Return an array from protocol 5's `(data, dtype, shape, order)`.
 
     numpy 2.3 and later add the axes' order in memory; with order "K" the shape is that of the memory.
     """
@@ -217,7 +218,7 @@ def _array_from_buffer(arguments: tuple[object, ...]) -> NDArray[np.generic]:
 
 
 def _array(shape: object, dtype: object, data: object, *, is_fortran: bool = False) -> NDArray[np.generic]:
-    """An array over `data` without a copy, after checking that the shape takes exactly its bytes."""
+    """Return an array over `data` without a copy, after checking that the shape takes exactly its bytes."""
     if type(dtype) is Pending:
         dtype = dtype.value
     if not isinstance(dtype, np.dtype):
@@ -238,7 +239,7 @@ def _array(shape: object, dtype: object, data: object, *, is_fortran: bool = Fal
 
 
 def _image(state: tuple[object, ...]) -> PickledImage:
-    """An image from `[info, mode, size, palette, data]`; image files add a filename, which is ignored."""
+    """Return an image from `[info, mode, size, palette, data]`; ignore the filename of image files."""
     if len(state) < 5:
         raise RequestError("the pickle is malformed: a PIL image's state needs 5 parts")
     _, mode, size, palette, data = state[:5]
@@ -257,7 +258,7 @@ def _image(state: tuple[object, ...]) -> PickledImage:
 
 
 def _palette(palette: object) -> bytes | None:
-    """A palette as bytes, from PIL's flat list of integers or from bytes."""
+    """Return a palette as bytes, from PIL's flat list of integers or from bytes."""
     if palette is None:
         return None
     if not isinstance(palette, (list, tuple, bytes, memoryview)) or len(palette) > MAX_PALETTE_BYTES:

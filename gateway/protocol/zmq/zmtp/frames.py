@@ -76,7 +76,7 @@ def greeting_problem(data: bytes) -> str | None:
 
 
 def is_old(peers_greeting: bytes) -> bool:
-    """Whether the bytes that came of a peer's greeting say that it speaks ZMTP 2.0."""
+    """Return whether the bytes that came of a peer's greeting say that it speaks ZMTP 2.0."""
     return len(peers_greeting) > _MAJOR_AT and peers_greeting[_MAJOR_AT] < _VERSION[0]
 
 

@@ -54,7 +54,10 @@ WantsMore = Callable[[Sequence[bytes | bytearray]], bool]
 class Mechanism(Protocol):
     """How a connection shakes hands, and how frames travel then: `null` or `curve`.
 
-    `seals`: whether frames travel in boxes. `peer`, `key`: who the other side is, once `is_ready`.
+    Attributes:
+        seals: whether frames travel in boxes.
+        peer: who the other side is, once `is_ready`.
+        key: who the other side is, once `is_ready`.
     """
 
     name: bytes
@@ -77,8 +80,9 @@ class Mechanism(Protocol):
 class Message:
     """A message.
 
-    `size`: the bytes of all its `count` parts. `parts`: those that were kept; beyond the limit of bytes only
-    their beginnings.
+    Attributes:
+        parts: those that were kept; beyond the limit of bytes only their beginnings.
+        size: the bytes of all its `count` parts.
     """
 
     parts: list[bytes | bytearray] = field(default_factory=list)
@@ -204,7 +208,7 @@ class ZmtpStream:
         return True
 
     def _has_old_greeting(self) -> bool:
-        """Whether all of a greeting of ZMTP 2.0 is there; no keys and no further handshake follow it."""
+        """Return whether all of a ZMTP 2.0 greeting is there; no keys and no further handshake follow it."""
         if self.mechanism.seals:
             raise KeyMismatchError(_WITHOUT_KEYS)
         if not self._is_old:
@@ -220,7 +224,7 @@ class ZmtpStream:
         return True
 
     def _has_frame(self) -> bool:
-        """Whether a whole frame is there, in `_header` and `_body`; reads on as far as the bytes go."""
+        """Read as far as the bytes go; return whether a whole frame is in `_header` and `_body`."""
         if self._body is None:
             header = frame_header(self._pending)
             if header is None:
@@ -282,7 +286,7 @@ class ZmtpStream:
         return not flags & MORE
 
     def _is_wanted(self, message: Message) -> bool:
-        """Whether the message's next part is to be kept."""
+        """Return whether the message's next part is to be kept."""
         return not message.count or (message.is_whole and self._wants_more(message.parts))
 
     def _pong(self, ping: bytes) -> None:

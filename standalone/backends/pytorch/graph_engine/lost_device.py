@@ -4,7 +4,7 @@ import torch
 
 
 def is_lost(device: torch.device, error: RuntimeError) -> bool:
-    """Whether a device will answer no call of this process any more, after one that failed with an error.
+    """Return whether a device will answer no further call of this process, after one that failed.
 
     A GPU is asked. A CPU is lost for the stand-in's tests alone, when the error calls itself one of CUDA.
     """

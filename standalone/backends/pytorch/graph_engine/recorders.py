@@ -34,7 +34,7 @@ class Recorder(Protocol):
         ...
 
     def memory_bytes(self) -> int:
-        """Bytes of the device's memory that PyTorch holds now."""
+        """Return the bytes of the device's memory that PyTorch holds now."""
         ...
 
 
@@ -69,7 +69,7 @@ class CudaGraphs:  # pragma: no cover - needs a GPU
         return Recording(outputs, graph.replay)
 
     def memory_bytes(self) -> int:
-        """Bytes that PyTorch has reserved on the device."""
+        """Return the bytes that PyTorch has reserved on the device."""
         return torch.cuda.memory_reserved(self._device)
 
 
@@ -103,7 +103,7 @@ class StandIn:
         return Recording(outputs, replay)
 
     def memory_bytes(self) -> int:
-        """Bytes of the outputs."""
+        """Return the bytes of the outputs."""
         return sum(output.nbytes for output in self._pool)
 
 
@@ -128,7 +128,7 @@ class _CaptureRules(TorchDispatchMode):
 
 
 def _waits(func: OpOverload, args: Sequence[object]) -> bool:
-    """Whether what an operation gives depends on values that only the device has."""
+    """Return whether what an operation gives depends on values that only the device has."""
     if func is torch.ops.aten.index.Tensor:
         indices: Any = args[1]
         return any(index is not None and index.dtype == torch.bool for index in indices)
