@@ -13,7 +13,7 @@ _LABEL = "worker"
 def merge_expositions(texts: Mapping[str, str]) -> bytes:
     """Return the pages of several workers as one, in Prometheus' text format.
 
-    Every sample gets the label `worker` with the worker's name; every metric has its help and type once. A page
+    Every sample gets the label `worker` with that name; every metric has its help and type once. A page
     that cannot be read is left out whole.
 
     Args:
