@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from gateway.server import Gateway
 from tests.clients.play.runs import GAME, RestartedGateway, play, running_play
 from tests.stack import Stack, free_port
+
+pytestmark = pytest.mark.slow
 
 SCENARIO = "defend_the_center"
 SHORT = ("--episodes", "2", "--max-ticks", "60")
@@ -50,6 +53,17 @@ def test_the_same_model_is_worth_the_same_and_floors_are_there(tiny_stack: Stack
     assert "With the demo model that is as it should be" in said
     suites = list(ET.parse(tmp_path / "one.xml").getroot())
     assert [(it.get("tests"), it.get("failures")) for it in suites] == [("2", "0"), ("2", "0")]
+
+
+def test_a_server_that_is_worse_has_an_exit_code(tiny_stack: Stack, gateway: Gateway, tmp_path: Path) -> None:
+    """A stand-in for a model presses nothing; the other model shoots, and so has less ammunition."""
+    servers = (*server("quiet", gateway.port_numbers["zmq"]), *server("shoots", tiny_stack.zmq_port))
+    flags = ("--vizdoom", SCENARIO, *servers, "--by", "ammo2", "--episodes", "9", "--max-ticks", "250")
+    code, said, errors = play(tmp_path, "score", *flags, "--junit", "score.xml")
+    assert (code, errors) == (3, ""), said
+    assert "worse" in said
+    (suite,) = ET.parse(tmp_path / "score.xml").getroot()
+    assert [len(case.findall("failure")) for case in suite] == [0, 1]
 
 
 def test_another_seed_is_other_episodes(tiny_stack: Stack, tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ def tables(score: GameScore) -> Iterator[rich.console.RenderableType]:
     interval = f"mean ± {CONFIDENCE:.0%} interval"
     yield rich.text.Text(f"{score.name}: {score.by} of an episode, {interval}")
     yield _verdicts(score)
-    measures = [measure for measure in score.measures() if _varies(score, measure)]
-    if measures != [score.by]:
+    measures = [it for it in score.measures() if it != score.by and _varies(score, it)]
+    if measures:
         yield rich.text.Text(f"{score.name}: values at an episode's end, {interval}")
         yield _measures(score, measures)
     for sentence in remarks(score):
@@ -41,10 +41,8 @@ def remarks(score: GameScore) -> Iterator[str]:
 
 
 def number(value: float) -> str:
-    """Return a number with the digits that matter."""
-    size = abs(value)
-    decimals = 0 if size >= 1000 or value == int(value) else 1 if size >= 10 else 3
-    return f"{value:.{decimals}f}"
+    """Return a number with the digits that matter: three, or all of a whole number's."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def shown(value: Estimate | None) -> str:
@@ -56,7 +54,7 @@ def shown(value: Estimate | None) -> str:
 
 def _verdicts(score: GameScore) -> rich.table.Table:
     first = score.servers[0].name
-    headings = ("player", "episodes", score.by, f"above {first}", f"than {first}", "than random")
+    headings = ("player", "played", score.by, f"above {first}", f"than {first}", "than random")
     table = _table(headings)
     for record in score.records:
         is_other = record is not score.servers[0]
@@ -80,16 +78,16 @@ def _measures(score: GameScore, measures: list[str]) -> rich.table.Table:
 
 
 def _table(headings: Iterable[str]) -> rich.table.Table:
-    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for heading in headings:
         table.add_column(rich.text.Text(heading))
     return table
 
 
 def _varies(score: GameScore, measure: str) -> bool:
-    """Return whether a measure tells anything: it was not the same in all episodes of everybody."""
+    """Return whether a measure was not the same in everybody's episodes."""
     values = {value for record in score.records for value in record.values(measure).values()}
-    return measure == score.by or len(values) > 1
+    return len(values) > 1
 
 
 def _episodes(record: Record) -> str:
