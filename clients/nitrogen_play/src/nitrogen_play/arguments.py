@@ -2,15 +2,16 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from nitrogen_play import __version__
+from nitrogen_play.flag_values import at_least, port, positive
 from nitrogen_play.noise import FRESH, Noise, read_noise
 
 _DESCRIPTION = (
     "Lets NitroGen play a game. Two commands have flags of their own (-h): `nitrogen-play replay FILE ...` "
-    "plays a recording's actions once more, and `nitrogen-play score ...` compares servers."
+    "plays a recording's actions again, and `nitrogen-play score ...` compares servers."
 )
 
 
@@ -21,15 +22,15 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
     _add_game(parser)
     server = parser.add_argument_group("server")
     server.add_argument("--ip", "--host", default="localhost", metavar="HOST", help="the server (localhost)")
-    server.add_argument("--port", type=_port, default=5555, help="its ZeroMQ port (5555)")
+    server.add_argument("--port", type=port, default=5555, help="its ZeroMQ port (5555)")
     server.add_argument(
         "--client-key", type=Path, metavar="FILE", help="NAME.key_secret, for servers with keys"
     )
     server.add_argument("--server-key", type=Path, metavar="FILE", help="server.key, for servers with keys")
-    server.add_argument("--timeout", type=_positive, default=10.0, metavar="S", help="s for a reply (10)")
+    server.add_argument("--timeout", type=positive, default=10.0, metavar="S", help="s for a reply (10)")
     server.add_argument(
         "--patience",
-        type=_positive,
+        type=positive,
         default=120.0,
         metavar="S",
         help="s without a server until the end (120)",
@@ -37,7 +38,7 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
     model = parser.add_argument_group("model")
     model.add_argument("--model", help="one of the server's models (its default)")
     model.add_argument("--game", help="a game of the model's table, by name or id (the server's default)")
-    model.add_argument("--seed", type=_at_least(0), help="the same pictures then get the same actions")
+    model.add_argument("--seed", type=at_least(0), help="the same pictures then get the same actions")
     model.add_argument(
         "--noise",
         type=_noise,
@@ -64,11 +65,11 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.set_defaults(is_async=None)
     play.add_argument(
         "--actions-per-step",
-        type=_at_least(1),
+        type=at_least(1),
         metavar="N",
         help="ask for another chunk after N steps of each (after all)",
     )
-    play.add_argument("--steps", type=_at_least(1), metavar="N", help="stop after N played steps (never)")
+    play.add_argument("--steps", type=at_least(1), metavar="N", help="stop after N played steps (never)")
     play.add_argument(
         "--no-conditioning",
         action="store_true",
@@ -116,7 +117,7 @@ def _add_game(parser: argparse.ArgumentParser) -> None:
     )
     game.add_argument("--state", help="with --retro: the saved state to begin with (the game's own first)")
     game.add_argument(
-        "--fps", type=_positive, help="ticks in a second (60; an emulator's own, and only with --async)"
+        "--fps", type=positive, help="ticks in a second (60; an emulator's own, and only with --async)"
     )
     game.add_argument(
         "--no-pause", action="store_true", help="Windows: let the game run on while the model thinks"
@@ -127,7 +128,7 @@ def _add_game(parser: argparse.ArgumentParser) -> None:
         help="of a window: none presses nothing, for looking on (virtual)",
     )
     game.add_argument(
-        "--countdown", type=_at_least(0), metavar="S", help="of a window: s to bring it to the front (3)"
+        "--countdown", type=at_least(0), metavar="S", help="of a window: s to bring it to the front (3)"
     )
 
 
@@ -181,33 +182,6 @@ def _without_effect(arguments: argparse.Namespace, *, has_window: bool) -> str |
     return None
 
 
-def _port(text: str) -> int:
-    number = _integer(text)
-    if not 0 < number < 65_536:
-        raise argparse.ArgumentTypeError(f"{text} is not a port (1 to 65535)")
-    return number
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def count(text: str) -> int:
-        number = _integer(text)
-        if number < least:
-            raise argparse.ArgumentTypeError(f"{text} is not {least} or more")
-        return number
-
-    return count
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
-
-
 def _noise(text: str) -> Noise:
     try:
         return read_noise(text)
@@ -215,10 +189,3 @@ def _noise(text: str) -> Noise:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not fresh, tick, or memory:SHARE with a share from 0 to 1, for example memory:0.9"
         ) from None
-
-
-def _integer(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None

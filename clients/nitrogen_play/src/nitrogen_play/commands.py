@@ -30,13 +30,10 @@ from nitrogen_play.recording.recorder import Recorder, new_recording
 from nitrogen_play.replay import replay
 from nitrogen_play.score.command import score
 from nitrogen_play.server_port import other_server
+from nitrogen_play.stopping import stopping_signals
 from nitrogen_play.summary_file import summary_file
 from nitrogen_play.takeover.opening import open_keyboard, open_pad
 
-# Ctrl-C, a request to end, Ctrl-Break or the console's end on Windows, the terminal's end elsewhere.
-_STOPPING = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP") if hasattr(signal, name)
-]
 # As in the reference; the model's chunks are for as many a second.
 _WINDOW_TICKS_PER_S = 60.0
 
@@ -224,17 +221,12 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    before = {number: signal.signal(number, set_stop) for number in _STOPPING if not _is_for_nohup(number)}
+    before = {number: signal.signal(number, set_stop) for number in stopping_signals()}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _is_for_nohup(number: int) -> bool:
-    """Return whether the terminal's end is to be lived through, as `nohup` asks for."""
-    return number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) == signal.SIG_IGN
 
 
 def _sayer(console: rich.console.Console) -> Callable[[str], None]:
