@@ -13,6 +13,9 @@ from nitrogen_play.errors import DeviceError, PlayError
 from nitrogen_play.games.windows_list import OpenWindow
 from nitrogen_play.games.x11_window import X11Windows
 from nitrogen_play.interfaces import Picture
+from Xlib import XK, X
+from Xlib.display import Display
+from Xlib.ext.xtest import fake_input
 
 Seen = TypeVar("Seen")
 WITHIN_S = 20
@@ -62,6 +65,24 @@ def colours(picture: Picture) -> list[str]:
     return ["#{:02x}{:02x}{:02x}".format(*pixel.tolist()) for pixel in middles]
 
 
+def held_keys(windows: X11Windows, game: OpenWindow) -> list[list[str]]:
+    """What counts as held while Tab and A are down: first with no window in front, then with the game's."""
+    keyboard = Display()
+    codes = [keyboard.keysym_to_keycode(XK.string_to_keysym(name)) for name in ("Tab", "a")]
+    window = keyboard.create_resource_object("window", game.handle)
+    held = []
+    for code in codes:
+        fake_input(keyboard, X.KeyPress, code)
+    for focus in (X.NONE, window):
+        keyboard.set_input_focus(focus, X.RevertToNone, X.CurrentTime)
+        keyboard.sync()
+        held.append(sorted(windows.keys(game).held()))
+    for code in codes:
+        fake_input(keyboard, X.KeyRelease, code)
+    keyboard.sync()
+    return [*held, sorted(windows.keys(game).held())]
+
+
 def main(desktop: str) -> None:
     with ExitStack() as stack:
         for command in DESKTOPS[desktop]:
@@ -74,6 +95,8 @@ def main(desktop: str) -> None:
             # The half that the game paints itself comes a moment after the window.
             soon(lambda: "#33aa55" in colours(screen.capture()) or None, "what the game paints")
             seen["shown"] = colours(screen.capture())
+            if desktop != "wayland":  # whose keyboard XTEST does not press
+                seen["keys"] = held_keys(windows, game)
             stack.enter_context(running(*PAINT, "cover"))
             soon(lambda: titled(windows, "Cover"), "the window over it")
             seen["covered"] = colours(screen.capture())
