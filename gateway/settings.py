@@ -170,7 +170,7 @@ class GatewaySettings(BaseSettings):
     ] = None
     """Networks whose players may use the gateway, such as 192.168.1.0/24,10.0.0.7; all by default."""
     curve_keys: LocalPath | None = None
-    """ZeroMQ port: folder made by `nitrogen-gateway keys`; clients then need a key that lies there."""
+    """ZeroMQ port: folder made by `nitrogen-gateway keys`; clients then need a key that is in it."""
     pickle: bool = True
     """ZeroMQ port: whether pickles are taken beside msgpack."""
     tcp_token_file: FileOrNone = None
@@ -222,7 +222,7 @@ class GatewaySettings(BaseSettings):
     """Connections on each of the players' ports, and of each worker; further ones are refused."""
     max_connections_per_address: Count = 256
     """Connections from one address on each of the players' ports, and of each worker; further ones are
-    refused. Of the clients behind a ZeroMQ broker as many keep a frame context."""
+    refused. As many clients behind a ZeroMQ broker keep a frame context."""
     max_in_flight: Count = 512
     """Requests worked on at once by each worker; the second half is for clients that have no other, and no
     address gets more than half."""

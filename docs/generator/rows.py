@@ -13,7 +13,7 @@ from export.flags import variable_of
 from gateway.command_line import allowed, flag_of
 from gateway.settings import ENV_PREFIX, ExistingFile, GatewaySettings
 
-# What the help text of a flag says of its variable.
+# How the help text of a flag names its variable.
 _VARIABLE = re.compile(r" \[(NITROGEN_\w+)\]")
 _SECTION = re.compile(r"# --- (?P<title>.+?)\.? -+")
 _EXAMPLE = re.compile(r"#(?P<name>[A-Z]\w*)=(?P<default>.*)")

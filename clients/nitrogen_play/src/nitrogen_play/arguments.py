@@ -98,7 +98,7 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
 def replay_arguments(words: Sequence[str]) -> argparse.Namespace:
     """Return the flags of `nitrogen-play replay`; a wrong one ends the program with a sentence."""
     parser = argparse.ArgumentParser(
-        "nitrogen-play replay", description="Plays a recording's actions once more, without a server."
+        "nitrogen-play replay", description="Plays a recording's actions again, without a server."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="NNNN_ACTIONS.jsonl, ours or the reference's")
     _add_game(parser)

@@ -1,4 +1,4 @@
-"""Plays a recording's actions once more, without a server."""
+"""Plays a recording's actions again, without a server."""
 
 import threading
 from collections.abc import Sequence
