@@ -35,6 +35,14 @@ def test_a_server_of_the_older_kind_is_played_with(tmp_path: Path) -> None:
     assert steps[0].state.left == (8388, 8388)
 
 
+def test_a_server_that_would_ignore_the_noise_is_refused(tmp_path: Path) -> None:
+    with reference_server() as server:
+        address = ("--ip", "127.0.0.1", "--port", str(server.port), "--no-record")
+        code, _, errors = play(tmp_path, "--retro", GAME, *address, "--noise", "tick")
+    assert code == 1
+    assert errors == "nitrogen-play: the server is older than 0.3 and would ignore --noise: leave it out\n"
+
+
 def test_async_with_a_server_that_is_too_slow_plays_what_comes_and_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,8 +44,8 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
         type=_noise,
         default=FRESH,
         metavar="KIND",
-        help="what chunks begin from: fresh (the default), memory:SHARE keeps that share (0 to 1) of the "
-        "chunk's before, tick keeps each tick's",
+        help="what chunks begin from: fresh (the default), memory:SHARE (keeps that share, 0 to 1, from "
+        "chunk to chunk), or tick (each tick of the game has its own)",
     )
     play = parser.add_argument_group("playing")
     play.add_argument("--allow-menu", action="store_true", help="let the model press START, BACK and GUIDE")
@@ -73,15 +73,17 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
     play.add_argument(
         "--no-conditioning",
         action="store_true",
-        help="with --async: do not let a chunk go on from what is still to be pressed of the one before",
+        help="with --async: let no chunk continue the present plan",
     )
     play.add_argument(
         "--takeover",
         choices=("keys", "pad"),
-        help="let a human play in between: Tab takes over and gives back, or touching a gamepad and letting "
-        "it go (nobody)",
+        help="let a human play in between: keys (Tab takes over and gives back), or pad (touch a gamepad, "
+        "and let it go)",
     )
-    play.add_argument("--summary", type=Path, metavar="FILE", help="write the game's figures as JSON")
+    play.add_argument(
+        "--summary", type=Path, metavar="FILE", help="write the figures of the last line as JSON"
+    )
     _add_recording(parser)
     arguments = _checked(parser, parser.parse_args(words))
     if (arguments.client_key is None) != (arguments.server_key is None):

@@ -23,6 +23,7 @@ from nitrogen_play.games.vizdoom import open_vizdoom
 from nitrogen_play.interfaces import Game
 from nitrogen_play.live_line import live_line
 from nitrogen_play.meter import Meter
+from nitrogen_play.noise import FRESH
 from nitrogen_play.packages import needed
 from nitrogen_play.player import Player, PlayOptions
 from nitrogen_play.recording.actions_file import read_steps
@@ -85,6 +86,9 @@ def _play(arguments: argparse.Namespace, console: rich.console.Console) -> None:
             say(f"connecting to {arguments.ip}:{arguments.port} (ZeroMQ)")
             info = _info(client, arguments)
             ticks_per_step = max(1, int(info.get("action_downsample_ratio", 1)))
+            is_current = "conditioning" in info
+            if arguments.noise is not FRESH and not is_current:
+                raise ServerError("the server is older than 0.3 and would ignore --noise: leave it out")
             until_asker.pop_all()
         asker = stack.enter_context(
             Asker(
@@ -93,7 +97,7 @@ def _play(arguments: argparse.Namespace, console: rich.console.Console) -> None:
                 resize_mode=game.resize_mode,
                 noise=arguments.noise,
                 ticks_per_step=ticks_per_step,
-                tells_ticks="conditioning" in info,
+                tells_ticks=is_current,
             )
         )
         checkpoint = str(info.get("ckpt_path", "unknown"))
