@@ -56,9 +56,12 @@ def playing(
 
 
 def check_against_port_5556(stack: Stack, traffic: Traffic, request: int) -> None:
-    """Check that one of the page's requests got what port 5556 answers to its picture and its seed."""
+    """Check that one of the page's requests got what port 5556 answers to the same fields and picture."""
     rgba = np.frombuffer(traffic.pictures[request], np.uint8).reshape(256, 256, 4)
-    header = {"type": "predict", "seed": traffic.predicts[request]["seed"]}
+    asked = traffic.predicts[request]
+    header = {"type": "predict"} | {
+        name: asked[name] for name in ("seed", "previous", "delay") if name in asked
+    }
     with JsonClient(stack.tcp_port) as client:
         wanted = client.request(header, rgba[..., :3].tobytes())["pred"]
     chunk = traffic.chunks[request]
