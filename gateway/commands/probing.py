@@ -210,6 +210,7 @@ def model_in(reply: object) -> str:
         raise ProbeError("the reply says ok, but has no info: is that a NitroGen gateway?")
     parts = [f"checkpoint {info.get('ckpt_path')}"]
     parts += [f"{name} {info[name]}" for name in ("model", "version") if info.get(name) is not None]
+    parts += ["takes previous chunks"] if info.get("conditioning") is True else []
     return shown(", ".join(parts))
 
 

@@ -3,6 +3,7 @@
 import msgpack
 import numpy as np
 
+from contract.gamepad import CHUNK_WIDTHS
 from gateway.errors import ImageError, RequestError
 from gateway.images import as_frame
 from gateway.protocol.messages import Reply, Request
@@ -24,6 +25,8 @@ SEEDS = tuple(
         {"cam": _array([2, 2, 3], "|u1", bytes(12)), "timing": True, "model": "nitrogen"},
         {"image": b"\x89PNG", "seed": {b"__npgeneric__": True, b"data": 7, b"dtype": "<i8"}},
         {"image": _array([1], "|O", b"x")},
+        {"image": b"x", "previous": _array([1, 25], "<f4", bytes(100)), "delay": 1, "noise": {"tick": 3}},
+        {"image": b"x", "previous": {name: [[0] * width] for name, width in CHUNK_WIDTHS.items()}, "tick": 3},
         {"__ctrl__": "episode_start"},
         {"__ctrl__": "dance"},
     )
