@@ -70,19 +70,15 @@ def _measure(
 
 
 def _print_seams(title: str, client: ModelClient, frames: Sequence[Picture], count: int) -> None:
-    measured = {}
-    for way in WAYS:
-        for every in _TICKS:
-            got = chains(client, frames[: count * every], way, every)
-            measured[way, every] = seams(got, every)
-            if way is WAYS[0] and every == 1:
-                step = steps(got)
+    got = {
+        (way, every): chains(client, frames[: count * every], way, every) for way in WAYS for every in _TICKS
+    }
     _print_row([title, *(f"{part}, k = {every}" for every in _TICKS for part in ("all rows", "first"))])
     _print_row(["---"] * (1 + 2 * len(_TICKS)))
     for way in WAYS:
-        found = [measured[way, every] for every in _TICKS]
+        found = [seams(got[way, every], every) for every in _TICKS]
         _print_row([way.name, *(str(part) for one in found for part in (one.overlap, one.first))])
-    print(f"\nNeighbouring rows of one chunk: {step}.\n", flush=True)
+    print(f"\nNeighbouring rows of one chunk: {steps(got[WAYS[0], 1])}.\n", flush=True)
 
 
 def _print_ages(title: str, zmq_port: int, steps: int) -> None:

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from nitrogen_play.errors import PlayError
 from nitrogen_play.games.retro import open_retro
 from nitrogen_play.games.vizdoom import open_vizdoom
 from nitrogen_play.interfaces import Game, Picture
 from nitrogen_play.pad import PadState
+
+from benchmarks.gateway.ways import LoadError
 
 _AIRSTRIKER, _FREEDOOM = "Airstriker-Genesis-v0", "freedoom1"
 _HELD_TICKS = 12
@@ -36,9 +39,16 @@ GAMES = (
 
 
 def pictures(played: PlayedGame, count: int) -> list[Picture]:
-    """Return the pictures of a game's first ticks, in which random buttons are held for some ticks each."""
+    """Return the pictures of a game's first ticks, in which random buttons are held for some ticks each.
+
+    Raises:
+        LoadError: the game cannot be played here.
+    """
     random = np.random.default_rng(_SEED)
-    game = played.start()
+    try:
+        game = played.start()
+    except PlayError as error:
+        raise LoadError(str(error)) from error
     seen = []
     try:
         for tick in range(count):
