@@ -25,7 +25,7 @@ _STOP_WITHIN_S = 9.0
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a child says once it listens: its ports, and why it cannot use its model, where that was asked.
+    """A child's report once it listens: its ports, and why it cannot use its model, where that was asked.
 
     Attributes:
         ports: those for players by their names, 0 for one that is off.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from contract.gamepad import ACTION_WIDTH
 from gateway.protocol.messages import MemoryNoise, TickNoise
 
-# What is drawn while Triton has never told the model's horizon: the first rows are used once it has.
+# Rows that are drawn while Triton has not told the model's horizon; the first ones are used once it has.
 UNKNOWN_HORIZON = 256
 
 
@@ -23,7 +23,7 @@ class ClientNoise:
     def __init__(self) -> None:
         self._rows = np.empty((0, ACTION_WIDTH), np.float32)
         self._horizon: int | None = None
-        # Of the first row, where the last chunk was by tick.
+        # The first row's tick, where the last chunk was by tick.
         self._tick: int | None = None
 
     def next(

@@ -37,7 +37,7 @@ _INFO_WAIT_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the inference of a predict sees of its client.
+    """The inputs of a predict that come from its client.
 
     Attributes:
         frames: newest last.

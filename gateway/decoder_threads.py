@@ -25,8 +25,8 @@ _ALL_ABOVE = 2**32 - 1
 class DecoderThreads:
     """A few threads without descriptors, each with a second one that waits for it.
 
-    What waits has the process's descriptors: it wakes the event loop, which takes a write. `pending`: what
-    is under way, or waits for a thread.
+    The waiting one has the process's descriptors: it wakes the event loop, which takes a write. `pending`
+    counts calls that are under way, or wait for a thread.
     """
 
     def __init__(self, count: int) -> None:

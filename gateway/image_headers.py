@@ -25,7 +25,7 @@ Data = bytes | bytearray
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What an image file says about itself; sizes in pixels, before any turning by EXIF."""
+    """The header of an image file; sizes in pixels, before any turning by EXIF."""
 
     kind: Literal["PNG", "JPEG", "BMP", "WebP"]
     width: int

@@ -22,7 +22,7 @@ class RealTime:
     """
 
     def __init__(self) -> None:
-        # Of each model its facts and its last answers' seconds; none once it was said.
+        # Each model's facts and the seconds of its last answers; None once the warning was logged.
         self._models: dict[str, tuple[ModelFacts, deque[float] | None]] = {}
 
     def answered(self, facts: ModelFacts, seconds: float) -> None:
@@ -40,7 +40,7 @@ class RealTime:
         self._models[facts.model] = facts, None
         logger.warning(
             "%s takes %.2f s to answer, but its %d actions last %.2f s at %d a second: it is too slow for "
-            "real-time play. What helps: %sfewer players at once, or playing in turns, where the game waits "
+            "real-time play. These help: %sfewer players at once, or playing in turns, where the game waits "
             "for each chunk",
             facts.model,
             statistics.median(latest),

@@ -27,7 +27,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Takes:
-    """What a setting takes, for the sentence about a wrong value, where its limits do not say it."""
+    """The values that a setting takes, for the sentence about a wrong one, where its limits do not say it."""
 
     words: str
 
@@ -78,7 +78,7 @@ def _parse_origins(value: str) -> tuple[str, ...]:
 
 
 def parse_origin(text: str) -> str:
-    """Return an origin in the form that browsers send; raises ValueError for what is none."""
+    """Return an origin in the form that browsers send; raises ValueError for other texts."""
     parts = urlsplit(text)
     host, port = parts.hostname, parts.port
     if (
@@ -198,8 +198,8 @@ class GatewaySettings(BaseSettings):
     web_deadline_s: Seconds = 25.0
     """Seconds after which a request on the web port gets an error reply."""
     max_message_bytes: Bytes = 64 * 2**20
-    """ZeroMQ port: larger messages get an error reply; four times larger ones lose their connection. A larger
-    one of an openpi client on the web port ends its connection."""
+    """ZeroMQ port: larger messages get an error reply; beyond four times this size the connection is
+    closed. A larger one of an openpi client on the web port ends its connection."""
     max_header_bytes: Bytes = 64 * 2**10
     """TCP and web port: longest JSON line."""
     max_header_depth: Count = 16
@@ -230,7 +230,8 @@ class GatewaySettings(BaseSettings):
     """Requests of one client that are worked on at once; beyond them ZeroMQ clients get an error reply, and
     clients of the other ports are not read."""
     max_at_triton_per_client: Annotated[int, Field(gt=0, le=10_000)] = 2
-    """Requests of one client that are at Triton at once; its others wait, so that it takes nobody's turn."""
+    """Requests of one client that are at Triton at once; its others wait, so that it cannot crowd out
+    other clients."""
     max_at_triton: Count = 256
     """Requests for one model that are at Triton at once, of each worker; further ones are refused as busy. At
     64 requests/s, the last of them has its actions within TCP clients' 4 s."""
@@ -244,7 +245,7 @@ class GatewaySettings(BaseSettings):
     """Folder in which predicts are recorded, as far as the disk keeps up: image, frame, parameters, reply;
     and what was pressed, where clients tell it."""
     record_max_bytes: Bytes = 10 * 2**30
-    """Size of the recordings at which the oldest go."""
+    """Delete the oldest recordings above this size in all."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much is logged to stderr."""
     log_format: Literal["human", "json"] = "human"

@@ -33,7 +33,7 @@ _PATIENCE = 30
 
 
 class PortCheck(Protocol):
-    """What a module offers that checks one kind of port."""
+    """The interface of a module that checks one kind of port."""
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
         """Add the flags that say how its clients get in."""
@@ -179,5 +179,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0
     if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
     return seconds

@@ -106,7 +106,7 @@ def _metrics(place: Place) -> str:
     try:
         samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     except ValueError as error:
-        raise ProbeError(f"the page is no Prometheus text ({shown(str(error))})") from None
+        raise ProbeError(f"the page is not a Prometheus text ({shown(str(error))})") from None
     versions = {s.labels["version"] for s in samples if s.name == f"{_PREFIX}build_info"}
     players = sum(s.value for s in samples if s.name == f"{_PREFIX}players")
     parts = [f"version {', '.join(sorted(versions)) or 'unknown'}", f"{players:.0f} players"]

@@ -159,7 +159,7 @@ class _Line:
             ) from None
 
     def _receive(self) -> None:
-        """Take what comes next; there is a deadline, so that a trickle is no answer."""
+        """Take what comes next; there is a deadline, so that a trickle does not count as an answer."""
         remaining_s = self._deadline - time.monotonic()
         if remaining_s <= 0:
             raise late(self._place)

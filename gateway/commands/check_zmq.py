@@ -115,7 +115,7 @@ def _certificate(flag: str, path: Path) -> tuple[bytes, bytes | None]:
     try:
         return load_certificate(path)
     except (OSError, ValueError):
-        raise FlagError(f"{flag} is {str(path)!r}, which is no file of CURVE keys that can be read") from None
+        raise FlagError(f"{flag} is {str(path)!r}, which is not a readable file of CURVE keys") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,14 +270,14 @@ def _unpickle(reply: bytes) -> object:
         return _ReplyReader(io.BytesIO(reply)).load()
     except Exception as error:  # whatever a pickle can do wrong
         raise ProbeError(
-            f"the reply is no pickle of a gateway's ({shown(str(error))}): is it another program?"
+            f"the reply is not a gateway's pickle ({shown(str(error))}): is it another program?"
         ) from None
 
 
 def _unpack(reply: bytes) -> object:
     try:
         fields = msgpack.unpackb(reply)
-    except Exception:  # whatever the bytes are, they are no msgpack
+    except Exception:  # whatever the bytes are, they are not msgpack
         fields = None
     if not isinstance(fields, dict):
         # A gateway that does not know msgpack takes it for a pickle, and answers with one.

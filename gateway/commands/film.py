@@ -21,7 +21,7 @@ FILM_SIZE = (
     _MARGIN + _FRAME_SIDE + _MARGIN + PAD_SIZE[0],
     _MARGIN + _FRAME_SIDE + _CAPTION_HEIGHT,
 )
-# Where the recorded frame lies in a picture of the film: left, top, right, bottom.
+# The place of the recorded frame in a picture of the film: left, top, right, bottom.
 FRAME_BOX = (_MARGIN, _MARGIN, _MARGIN + _FRAME_SIDE, _MARGIN + _FRAME_SIDE)
 PAD_ORIGIN = (2 * _MARGIN + _FRAME_SIDE, _MARGIN)
 # A predict without actions stays for as many pictures, long enough to be seen.

@@ -1,4 +1,4 @@
-"""What all checks of a running gateway share: findings, connecting with a reason, and measured requests."""
+"""The common parts of a running gateway's checks: findings, connections with a reason, measured requests."""
 
 import errno
 import io
@@ -40,7 +40,7 @@ class ProbeError(Exception):
 
 
 class ForeignError(ProbeError):
-    """What listens there is not the gateway's port that it was taken for; nothing else is tried.
+    """Another program than the gateway's port listens there; nothing else is tried.
 
     `speaks`: what it answers like, by the name of the gateway's port that does; empty when that is not known.
     """
@@ -103,7 +103,7 @@ def connect(place: Place) -> socket.socket:
     """Return a connection to a port.
 
     Raises:
-        ProbeError: there is none to be had; the message tells the causes apart.
+        ProbeError: there is none; the message tells the causes apart.
     """
     try:
         return socket.create_connection((place.host, place.port), place.timeout_s)
@@ -203,7 +203,7 @@ def model_in(reply: object) -> str:
     """Return, in a few words, which model an info reply tells of.
 
     Raises:
-        ProbeError: it is no info reply.
+        ProbeError: it is not an info reply.
     """
     info = require_ok(reply).get("info")
     if not isinstance(info, Mapping):
@@ -225,13 +225,13 @@ def shown_bytes(data: bytes) -> str:
 
 
 def test_frame() -> NDArray[np.uint8]:
-    """Return a picture that is no game's, (256, 256, 3) uint8 RGB."""
+    """Return an artificial picture, (256, 256, 3) uint8 RGB."""
     rows, columns = np.indices(FRAME_SHAPE[:2])
     return np.stack([rows, columns, (rows + columns) // 2], axis=2).astype(np.uint8)
 
 
 def test_png(height: int, width: int) -> bytes:
-    """Return such a picture of another size, as a PNG file."""
+    """Return an artificial picture of another size, as a PNG file."""
     buffer = io.BytesIO()
     PIL.Image.fromarray(test_frame()).resize((width, height)).save(buffer, "PNG")
     return buffer.getvalue()

@@ -11,7 +11,7 @@ def is_allowed(address: str, networks: Sequence[Network] | None) -> bool:
 
     Args:
         address: the client's.
-        networks: those that are let in, None for everybody. What is no address is in none of them.
+        networks: those that are let in, None for everybody. Other texts than addresses are not in them.
     """
     if networks is None:
         return True
@@ -27,7 +27,7 @@ def is_loopback(address: str) -> bool:
 
 
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return an IP address, without the name of an interface (`fe80::1%eth0`); None for what is none.
+    """Return an IP address, without the name of an interface (`fe80::1%eth0`); None for other texts.
 
     An IPv4 address that comes as IPv6 (`::ffff:10.0.0.7`) counts as what it is.
     """

@@ -58,7 +58,7 @@ def _origin(scheme: str, host: str) -> str | None:
 
 
 def _name(host: str) -> str | None:
-    """Return the name in a `Host`, without its port; None for what is none."""
+    """Return the name in a `Host`, without its port; None for other texts."""
     try:
         parts = urlsplit(f"//{host}")
         _ = parts.port

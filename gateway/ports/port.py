@@ -20,7 +20,7 @@ from gateway.telemetry.recording_format import Exchange
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the gateway gives each of its ports.
+    """The parts of the gateway that each of its ports gets.
 
     Attributes:
         record: takes what a recording holds of each predict and `played`.

@@ -26,8 +26,8 @@ def bmp_size(head: bytes | bytearray | memoryview) -> int | None:
     of the header have to agree with one another.
 
     Returns:
-        The file's size; None when this is no such file; NEED_MORE_BYTES (0) while `head` is too short to
-        tell. 34 bytes are always enough, and no such file is shorter than what is asked for.
+        The file's size; None when this is another kind of file; NEED_MORE_BYTES (0) while `head` is too short
+        to tell. 34 bytes are always enough, and no BMP file is shorter.
     """
     if bytes(head[:2]) != b"BM"[: len(head)]:
         return None

@@ -1,4 +1,4 @@
-"""What all ports speak, once the bytes are gone: one request type, one reply type.
+"""The messages of all ports, apart from their bytes: one request type, one reply type.
 
 The formats (`formats`, `tcp`, `web`) turn bytes into a `Request` and a `Reply` into bytes; the data plane
 knows nothing but these two.
@@ -75,7 +75,7 @@ class PlayedRow:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What was really pressed, a row for each of the game's ticks from `tick` on."""
+    """The rows that were really pressed, one for each of the game's ticks from `tick` on."""
 
     tick: int
     rows: tuple[PlayedRow, ...]
@@ -197,5 +197,5 @@ class Reply:
     timing: Timing | None = None
 
 
-# What a TCP stream makes of its bytes; a `Reply` is that to a command which it has carried out itself.
+# A TCP stream makes these of its bytes; a `Reply` is the one to a command that it has carried out itself.
 Event = Request | RequestError | Hello | Reply

@@ -70,7 +70,7 @@ def read_type(fields: Mapping[str, object]) -> RequestType:
     """Return the type in a request's `fields`.
 
     Raises:
-        RequestError: it is none that a gateway knows.
+        RequestError: a gateway does not know it.
     """
     type_ = fields.get("type")
     if not isinstance(type_, str) or type_ not in _TYPES:
@@ -112,7 +112,7 @@ def read_hello(fields: Mapping[str, object]) -> Hello:
     """Return the greeting in a request's `fields`.
 
     Raises:
-        RequestError: the token is missing or is no text; the message does not show it.
+        RequestError: the token is missing or is not a text; the message does not show it.
     """
     token = fields.get("token")
     if not isinstance(token, str):

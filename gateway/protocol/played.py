@@ -1,4 +1,4 @@
-"""What a client says was really pressed: the fields of a `played` request, the same in every format."""
+"""A client's report of what was pressed: the fields of a `played` request, the same in every format."""
 
 from collections.abc import Mapping
 from typing import cast, get_args
@@ -54,7 +54,7 @@ def _row(number: int, row: object) -> PlayedRow:
 
 def _stick(number: int, name: str, value: object) -> tuple[float, float]:
     x, y = _numbers(number, name, value, 2)
-    # What is not finite is not within them either.
+    # NaN is not within them either.
     if not (abs(x) <= 1 and abs(y) <= 1):
         raise RequestError(f"row {number}: {name} must be two numbers from -1 to 1")
     return float(x), float(y)

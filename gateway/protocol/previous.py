@@ -94,7 +94,7 @@ def _part(name: str, given: object, read_array: ArrayReader) -> NDArray[np.float
         raise RequestError(f"{wrong} an array of shape {value.shape}")
     if value.dtype.kind not in "biuf":
         raise RequestError(f"{wrong} an array of dtype {value.dtype}")
-    # What is not a number is not within them either.
+    # NaN is not within them either.
     is_within = (value >= _LOWEST[name]) & (value <= 1)
     if not is_within.all():
         row, column = np.argwhere(~is_within)[0]

@@ -1,1 +1,1 @@
-"""What every port does with its clients' requests: admission, order, deadlines, one reply to each."""
+"""The way of clients' requests, for every port: admission, order, deadlines, one reply to each."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-# Of messages and images in all: what is larger is decoded, and then dropped, in a moment.
+# Total bytes of admitted messages and images.
 _MAX_BYTES = 2**30
 
 

@@ -89,7 +89,7 @@ class PendingRequest:
 
     @property
     def kind(self) -> str:
-        """What it was, for metrics: the request's type, or why there is none."""
+        """The kind for metrics: the request's type, or why there is none."""
         if self.request is not None:
             return self.request.type
         return "control" if self.outcome == "ok" else "unknown"

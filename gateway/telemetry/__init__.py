@@ -1,1 +1,1 @@
-"""What is seen from outside: logs, metrics, health pages, recordings."""
+"""The view from outside: logs, metrics, health pages, recordings."""

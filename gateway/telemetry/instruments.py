@@ -1,4 +1,4 @@
-"""What metrics measure with: instruments that cost a fraction of a microsecond per event.
+"""The instruments behind the metrics, which cost a fraction of a microsecond per event.
 
 `prometheus_client`'s own counters take a lock and check their labels at each event, which for the dozen
 events of a request is as much as reading its pickle. These are counted by one thread, the event loop's, and

@@ -2,7 +2,7 @@
 
 The workers of one gateway write into the same folder. Each looks at the whole folder before it has written
 its share of the headroom, so together they stay below the limit; further gateways may exceed it by as much as
-their headroom. Whatever else lies there is neither counted nor touched, and neither is
+their headroom. Anything else in the folder is neither counted nor touched, and neither is
 a folder or a link with the name of a recording.
 """
 

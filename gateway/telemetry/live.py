@@ -1,4 +1,4 @@
-"""What the live page shows: who plays now, what one of them saw and pressed, and what went wrong.
+"""The live page's data: who plays now, what one of them saw and pressed, and what went wrong.
 
 While nobody looks, nothing is kept but the last errors: a request costs a look at `is_watched`. Whoever looks
 asks for snapshots; two seconds after the last one, all of it is forgotten.
@@ -81,7 +81,7 @@ class _Player:
 
 @dataclass(slots=True)
 class _Chosen:
-    """What is kept of a player whom somebody looks at, until nobody has for a while.
+    """The data of a player whom somebody looks at, until nobody has for a while.
 
     Attributes:
         changes: how many there have been.
@@ -122,7 +122,7 @@ class Live:
         self._errors: dict[str, _Errors] = {}
         self._end: asyncio.TimerHandle | None = None
         self._is_closed = False
-        # Of its own, so that no player waits for a picture.
+        # A thread of its own, so that no player waits for a picture.
         self._encoder = ThreadPoolExecutor(1, "live")
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What the live page asks for and gets, and several workers' answers as one."""
+"""The live page's questions and answers, and several workers' answers as one."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ Snapshot = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a snapshot is to hold.
+    """The parts that a snapshot is to hold.
 
     Attributes:
         chosen: a player's id, "" for none.

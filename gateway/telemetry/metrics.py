@@ -24,7 +24,7 @@ _BATCHES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0, 128.0)
 
 @dataclass(slots=True)
 class RecordingCounts:
-    """What became of the recordings; each figure is counted by one thread, in the recorder.
+    """Counts of the recordings by their end; each figure is counted by one thread, in the recorder.
 
     `written`, `dropped` (too many at once) and `failed` (the disk) are numbers of predicts, `written_bytes`
     their size, `kept_bytes` the size of what is in the folder.

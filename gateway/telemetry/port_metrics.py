@@ -1,4 +1,4 @@
-"""What is counted of the requests of one port's clients."""
+"""Counts of the requests of one port's clients."""
 
 from collections.abc import Callable, Hashable, Iterator
 from typing import Literal, NamedTuple
@@ -39,7 +39,7 @@ class Stages(NamedTuple):
 
 
 class RequestCounts:
-    """What the requests of all ports are counted by; `prefix` begins the metrics' names."""
+    """The counters of the requests of all ports; `prefix` begins the metrics' names."""
 
     def __init__(self, prefix: str) -> None:
         self.requests = Tally(

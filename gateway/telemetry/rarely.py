@@ -1,4 +1,4 @@
-"""What is said once a minute, however often it happens."""
+"""Log lines that are written once a minute, however often their cause happens."""
 
 import time
 from collections.abc import Callable

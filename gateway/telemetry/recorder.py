@@ -17,7 +17,7 @@ from gateway.telemetry.recording_format import Exchange, pack, recording_name
 
 logger = logging.getLogger(__name__)
 
-# What may wait for the disk: some seconds of many players.
+# Bytes that may wait for the disk: some seconds of many players.
 _MAX_WAITING_BYTES = 64 * 2**20
 _MAX_WAITING = 512
 _ROW_BYTES = 1024  # of what was pressed, in memory

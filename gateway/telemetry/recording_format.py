@@ -1,6 +1,6 @@
 """A recorded predict as a file: a tar of the received image, the frame that the model saw, and a JSON text.
 
-What was really pressed is such a file, too, of a JSON text alone (played.json).
+A report of what was really pressed is a file like it, with a JSON text alone (played.json).
 
     20261122T142734.123456Z_tcp_192.168.1.20-51123_3fa9c1-2b.tar
         predict.json    who, when, parameters, reply
@@ -48,7 +48,7 @@ _FRAME_HEAD = _PPM_HEAD % (FRAME_SIDE, FRAME_SIDE)
 
 
 class RecordingError(Exception):
-    """A file is no recording that can be read; the message names it and says why."""
+    """A file is not a readable recording; the message names it and says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class RecordedPredict:
 
 @dataclass(frozen=True, slots=True)
 class RecordedPlayed:
-    """What a client said was really pressed, read from its file.
+    """A client's report of what was really pressed, read from its file.
 
     Attributes:
         began: when its last byte came.
@@ -162,7 +162,7 @@ def read_recording(path: Path) -> RecordedPredict | RecordedPlayed:
     """Return the predict, or what was pressed, in a file.
 
     Raises:
-        RecordingError: it is no recording.
+        RecordingError: it is not a recording.
         OSError: it cannot be read.
     """
     try:
@@ -192,7 +192,7 @@ def read_recording(path: Path) -> RecordedPredict | RecordedPlayed:
         TypeError,
         ValueError,
     ) as error:
-        raise RecordingError(f"{path.name} is no recording that can be read ({error})") from error
+        raise RecordingError(f"{path.name} is not a readable recording ({error})") from error
 
 
 def _head(exchange: Exchange) -> dict[str, object]:
@@ -269,7 +269,7 @@ def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
 
 def _read_frame(ppm: bytes) -> NDArray[np.uint8]:
     if not ppm.startswith(_FRAME_HEAD) or len(ppm) != len(_FRAME_HEAD) + FRAME_BYTES:
-        raise ValueError("frame.ppm is no frame of 256x256")
+        raise ValueError("frame.ppm is not a frame of 256x256")
     return np.frombuffer(ppm, np.uint8, offset=len(_FRAME_HEAD)).reshape(FRAME_SHAPE)
 
 

@@ -1,4 +1,4 @@
-"""What the gateway has to know about the served model, read from the model's Triton config.
+"""The facts of the served model that the gateway needs, read from the model's Triton config.
 
 Triton hands the config out over gRPC, so the gateway needs no file of the checkpoint.
 """
@@ -109,7 +109,7 @@ def facts_from_config(config: model_config_pb2.ModelConfig) -> ModelFacts:
 
 def _off(config: model_config_pb2.ModelConfig, what: str) -> ModelError:
     return ModelError(
-        f"Triton's model {config.name!r} is no exported NitroGen model: {what}; export it again"
+        f"Triton's model {config.name!r} is not an exported NitroGen model: {what}; export it again"
     )
 
 

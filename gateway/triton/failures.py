@@ -1,4 +1,4 @@
-"""What a failed call to Triton means: gRPC's status and Triton's own words become one of our errors."""
+"""The meaning of a failed call to Triton: gRPC's status and Triton's own words become one of our errors."""
 
 import re
 
@@ -20,7 +20,7 @@ from gateway.triton.key import refused_key
 _NOT_SERVED = "Request for unknown model"
 # And of a request that comes as it is told to end: another Triton may answer it.
 _STOPPING = "Server is stopping, scheduler for model has stopped accepting new inference requests"
-# What it says, all with the status UNAVAILABLE, of a request that its queue did not take, or kept too long.
+# Triton's words, with the status UNAVAILABLE, for a request that its queue did not take, or kept too long.
 _QUEUE_FULL = "Exceeds maximum queue size"
 _QUEUED_TOO_LONG = "Request timeout expired"
 _NO_REGION = "Unable to find shared memory region"

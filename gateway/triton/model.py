@@ -37,7 +37,7 @@ class TritonModel:
         self._connection = connection
         self._subject = f"the model {name!r}"
         self._facts: ModelFacts | None = None
-        # Of the facts that the last request was made for.
+        # The template and the reader for the last request's facts.
         self._messages: tuple[RequestTemplate, ResponseReader] | None = None
         # Facts are fresh in the connection's epoch of their reading, until a call fails. Then only a reading
         # that begins later will do, so they are numbered.

@@ -51,7 +51,7 @@ from gateway.triton.rpc import (
 
 logger = logging.getLogger(__name__)
 
-FOLDER = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lies on Linux
+FOLDER = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is on Linux
 PREFIX = "nitrogen_gateway_frames_"
 # Frames that fit into a slot; a request with a longer context goes over the connection.
 SLOT_FRAMES = 4

@@ -1,4 +1,4 @@
-"""What gRPC is told about where Triton is, and how its channel is to behave.
+"""gRPC's target and options: where Triton is, and how its channel behaves.
 
 gRPC itself takes turns between addresses (`round_robin`), notices lost connections, connects again and
 repeats failed calls (`retryPolicy`). It does so among the addresses of one target:
@@ -22,7 +22,7 @@ from contract.endpoint import Endpoint
 from contract.failure_text import CHANNEL_OPTIONS
 
 Options = tuple[tuple[str, Any], ...]
-# Of each endpoint, each with the endpoint's port, in a fixed order.
+# The addresses of each endpoint, each with the endpoint's port, in a fixed order.
 Addresses = Mapping[Endpoint, tuple[Endpoint, ...]]
 
 # A request goes to one more address than this many that have failed; 5 is gRPC's own limit.
@@ -107,7 +107,7 @@ def target_of(endpoints: Sequence[Endpoint], addresses: Addresses) -> str:
     """Return the channel's target for these endpoints and their addresses."""
     found = {address for endpoint in endpoints for address in addresses[endpoint]}
     if not found or (len(endpoints) == 1 and is_address(endpoints[0])):
-        # Of a name, gRPC's own look-up fails as well, and tells each call why.
+        # gRPC's own look-up of a name fails as well, and tells each call why.
         return f"dns:///{endpoints[0]}"
     if not any(_is_ipv6(address) for address in found):
         return "ipv4:" + ",".join(sorted(map(str, found)))

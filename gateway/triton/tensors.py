@@ -30,7 +30,7 @@ _RAW_INPUT = b"\x3a"
 
 @dataclass(frozen=True, slots=True)
 class ModelInputs:
-    """What a model sees of one predict.
+    """A model's inputs of one predict.
 
     Attributes:
         frames: 1 to K frames of (256, 256, 3) uint8, newest last.
@@ -67,7 +67,7 @@ class RequestTemplate:
             _RAW_INPUT + _varint(tensor.size_bytes) for tensor in (self._frames, *others)
         )
         self._conditioning_tags = conditioning_tags
-        # Of a request without a previous chunk: zeros, or nothing for a model without these inputs.
+        # For a request without a previous chunk: zeros, or nothing for a model without these inputs.
         self._no_conditioning = b"".join(
             tag + bytes(tensor.size_bytes) for tag, tensor in zip(conditioning_tags, others[3:], strict=True)
         )
@@ -162,7 +162,7 @@ class ResponseReader:
 
     def __init__(self, facts: ModelFacts) -> None:
         self._horizon = facts.horizon
-        # Of the chunk's arrays, which are the first of the outputs.
+        # The shapes of the chunk's arrays, which are the first of the outputs.
         self._shapes = [(facts.horizon, width) for width in CHUNK_WIDTHS.values()]
         # How the last response that fitted describes its outputs, the sizes of their values, and which of
         # them is each of `OUTPUT_NAMES`.

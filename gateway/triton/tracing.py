@@ -37,7 +37,7 @@ def start_tracing(endpoint: str) -> "Tracer":
 
 
 class Tracer:
-    """What makes the spans."""
+    """The maker of the spans."""
 
     def __init__(self, endpoint: str) -> None:
         self._trace = importlib.import_module("opentelemetry.trace")

@@ -34,7 +34,7 @@ def told(caplog: pytest.LogCaptureFixture, *answers: tuple[ModelFacts, list[floa
 def test_it_says_what_is_slow_and_what_helps(caplog: pytest.LogCaptureFixture) -> None:
     assert told(caplog, (FACTS, [1.25] * 20)) == [
         "nitrogen takes 1.25 s to answer, but its 18 actions last 0.30 s at 60 a second: it is too slow for "
-        "real-time play. What helps: fewer sampler steps (--steps 4, now 16), fewer players at once, or "
+        "real-time play. These help: fewer sampler steps (--steps 4, now 16), fewer players at once, or "
         "playing in turns, where the game waits for each chunk"
     ]
 

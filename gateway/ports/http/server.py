@@ -53,7 +53,7 @@ class HttpServer:
         self._server: asyncio.Server | None = None
         self._connections: HttpConnections | None = None
         self._one_page = asyncio.Lock()
-        # What was answered last, and when, by the event loop's clock.
+        # The last answer, and its time by the event loop's clock.
         self._last_reason: tuple[float, str | None] = (-math.inf, None)
         application = web.Application(middlewares=[self._note_request])
         application.router.add_get("/", self._front)

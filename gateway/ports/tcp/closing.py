@@ -5,7 +5,7 @@ import contextlib
 
 from gateway.ports.sockets import end_by_reset
 
-# How long a connection that ends with an error is still read, lest unread bytes destroy the error's way out.
+# Seconds that a connection is read after an error: unread bytes would reset it before the error arrives.
 _DISCARD_S = 2.0
 _DISCARD_WHEN_STOPPING_S = 0.3
 # EmuHawk stands still meanwhile.

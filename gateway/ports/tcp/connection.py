@@ -148,7 +148,7 @@ class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
             else:
                 events = self._received(self._shared.scratch[:nbytes])
         except Exception:
-            logger.exception("the dialect failed in a way that was not foreseen")
+            logger.exception("the parser failed in a way that was not foreseen")
             events = [FramingError("internal error")]
         if events:
             self._take(events, now)

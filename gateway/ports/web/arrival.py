@@ -1,4 +1,4 @@
-"""What has come of a message or request of the web port that is not whole yet: how much, and since when."""
+"""A message or request of the web port that is not whole yet: how much of it came, and since when."""
 
 import time
 

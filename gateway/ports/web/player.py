@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 # Messages that are taken in one turn, so that a read full of tiny ones leaves the event loop to others.
 _AT_ONCE = 8
 _CLOSE_WITHIN_S = 2.0
-# What a close frame has room for.
+# The room in a close frame.
 _MAX_REASON_BYTES = 123
 _STOPPING = StoppingError("the gateway is stopping: connect again in a moment")
 

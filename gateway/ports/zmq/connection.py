@@ -203,7 +203,7 @@ class ZmqConnection(asyncio.BufferedProtocol):
             self._times.began = None
             self.clients.take(message)
         self._note_message()
-        # What came with it takes turns with what others sent.
+        # The messages that came with it take turns with those of others.
         busy = self._write_paused or not self.stream.is_starved
         self._reading.pause(wanted=busy)
         if busy:

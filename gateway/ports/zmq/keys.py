@@ -125,13 +125,13 @@ def _closed_to_us(folder: Path) -> Path | None:
 
 
 def _check_key(key: bytes) -> None:
-    """Raise ValueError for what is no key in Z85; the message does not show it."""
+    """Raise ValueError for a text that is not a key in Z85; the message does not show it."""
     if len(key) != _KEY_CHARACTERS:
         raise ValueError(f"a key has {_KEY_CHARACTERS} characters, not {len(key)}")
     try:
         z85.decode(key)
     except (KeyError, ValueError) as error:
-        raise ValueError("a key has characters that are no Z85") from error
+        raise ValueError("a key has characters that are not Z85") from error
 
 
 def _cannot_use(folder: Path, error: Exception) -> str:

@@ -1,1 +1,1 @@
-"""What a message of port 5555 may be written in."""
+"""The formats of a message of port 5555."""

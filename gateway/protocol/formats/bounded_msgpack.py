@@ -66,7 +66,7 @@ def read_msgpack(
         )
     except ValueError as error:  # msgpack's own errors, and text that is not UTF-8
         shown = str(error)[:200] or type(error).__name__
-        raise RequestError(f"{what} is no msgpack that is taken ({shown}); {wanted}") from error
+        raise RequestError(f"{what} is not msgpack that the gateway reads ({shown}); {wanted}") from error
 
 
 def _refuse_extension(code: int, data: bytes) -> object:

@@ -20,7 +20,7 @@ MAX_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """What stands before a frame and behind it, and the request that a message of these is."""
+    """The bytes before a frame and behind it, and the request that a message with them is."""
 
     before: bytes
     behind: bytes

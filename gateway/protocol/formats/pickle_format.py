@@ -69,7 +69,7 @@ def encode_reply(reply: Reply) -> bytes:
 
 @cache
 def _around_arrays(horizon: int) -> list[bytes]:
-    """Return what stands around the arrays' bytes in every pickled reply with a chunk of so many steps."""
+    """Return the bytes around the arrays' in every pickled reply with a chunk of `steps` steps."""
     left, right, buttons = (
         np.full((horizon, width), number, np.float32) for number, width in enumerate(CHUNK_WIDTHS.values(), 1)
     )

@@ -29,7 +29,7 @@ def request_of(
 
     Raises:
         ImageError: there is no image, or `read_image` did not take it.
-        RequestError: the value is no request, or an option is wrong.
+        RequestError: the value is not a request, or an option is wrong.
     """
     if not isinstance(fields, dict):
         raise RequestError(f'a request must be a dict with a "type", not {describe(fields)}')

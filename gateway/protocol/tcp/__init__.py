@@ -1,1 +1,1 @@
-"""What arrives on port 5556, parsed without sockets."""
+"""The formats of port 5556, parsed without sockets."""

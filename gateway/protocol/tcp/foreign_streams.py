@@ -1,4 +1,4 @@
-"""What comes to a port and is something else: told by its first bytes, with where it belongs."""
+"""Clients at the wrong port: their first bytes tell them, and where they belong."""
 
 import re
 from typing import Literal

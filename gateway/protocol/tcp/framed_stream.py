@@ -1,4 +1,4 @@
-"""What port 5556's formats share: a stream of headers, and of bodies whose length is then known.
+"""The common part of port 5556's formats: a stream of headers, and of bodies whose length is then known.
 
 A format says how a header is read and what a body means. The transport gives it chunks by `receive`, or lets
 the kernel write the rest of a body straight into its buffer, with `body_buffer` and `body_received`.
@@ -97,7 +97,7 @@ class FramedStream(ABC):
                 self._wrong = self._wrong + 1 if isinstance(event, RequestError) else 0
                 if self._wrong > _MAX_WRONG and not self._failed:
                     self._failed, self._body = True, None
-                    events.append(FramingError(f"more than {_MAX_WRONG} wrong requests in a row: mend them"))
+                    events.append(FramingError(f"more than {_MAX_WRONG} wrong requests in a row: fix them"))
         finally:
             self._rest = _NOTHING
         return events
@@ -105,8 +105,8 @@ class FramedStream(ABC):
     def body_buffer(self) -> memoryview | None:
         """Return where the next bytes of a body belong, never empty; None outside of a body.
 
-        What the view has no room for belongs into the next call's. It must be let go of before any other
-        method than `body_received` is called.
+        Bytes that do not fit into the view belong into the next one. Let go of the view before calling any
+        method other than `body_received`.
         """
         return None if self._body is None else self._body.buffer()
 

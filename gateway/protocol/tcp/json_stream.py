@@ -21,7 +21,7 @@ from gateway.safe_text import describe
 
 # How much of a chunk is searched for a newline at once: more than an ordinary line has.
 _WINDOW_BYTES = 512
-# What some libraries write before their first text.
+# Some libraries write it before their first text.
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLANKS = b" \t\r\n"
 # Line ends before a picture: few, since a raw frame may begin with such bytes.

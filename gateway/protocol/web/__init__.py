@@ -1,1 +1,1 @@
-"""What the web port's WebSockets carry: messages to requests, and replies to messages, without a socket."""
+"""The web port's WebSocket messages: to requests, and from replies, without a socket."""

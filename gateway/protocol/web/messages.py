@@ -1,4 +1,4 @@
-"""What both formats of the web port share: messages, and what comes with one that arrives."""
+"""The common part of the web port's formats: messages, and what each of a client's means."""
 
 import struct
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """What messages of a client meant, and how its reply becomes a message."""
+    """The meaning of a client's messages, and how the reply becomes a message."""
 
     event: Event
     encode: Callable[[Reply], Message]

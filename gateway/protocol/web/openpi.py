@@ -58,7 +58,7 @@ class PolicyMessages:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        # What the reply before this one took, from its observation's last byte on.
+        # Milliseconds of the reply before this one, from its observation's last byte on.
         self._previous_ms: float | None = None
 
     def opening(self) -> Incoming:

@@ -110,7 +110,7 @@ def test_a_file_that_it_would_not_resize_so_is_refused(kind: MakeClient) -> None
                 client.predict(wide, resize_mode=mode)
         stretched = client.predict(wide, resize_mode="stretch")
         assert np.round(stretched["j_left"][0] * 1000).tolist() == [90, 160]
-        with pytest.raises(client_package.ImageError, match="no image file"):
+        with pytest.raises(client_package.ImageError, match="not an image file"):
             client.predict(b"no picture")
 
 

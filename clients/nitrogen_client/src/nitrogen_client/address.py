@@ -75,7 +75,7 @@ class Address:
         if not isinstance(self.host, str) or not self.host or any(c in self.host for c in "/ \t\r\n\0"):
             raise ArgumentError(f"host must be a name or an address, without tcp://; it is {self.host!r}")
         if self.is_ipv6 and not _is_ipv6(self.host):
-            raise ArgumentError(f"host {self.host!r} is no IPv6 address; give the port as port")
+            raise ArgumentError(f"host {self.host!r} is not an IPv6 address; give the port as port")
         if not is_integer(self.port) or not 0 < self.port < 65536:
             raise ArgumentError(f"port must be a number from 1 to 65535; it is {self.port!r}")
 

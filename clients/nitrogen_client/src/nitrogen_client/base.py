@@ -1,4 +1,4 @@
-"""What both clients have in common: their settings and their connection; how they wait is their own."""
+"""The common parts of both clients: settings and connection. Each waits in its own way."""
 
 from __future__ import annotations
 

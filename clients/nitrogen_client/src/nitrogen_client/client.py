@@ -94,7 +94,7 @@ class ModelClient(BaseClient):
             ReplyTimeoutError: no reply came within the time.
             ConnectionFailedError: there was no connection within the time, or it ended.
             UnsupportedError: the server is of the older kind and does not know what was asked for.
-            ProtocolError: what came back is no reply.
+            ProtocolError: the answer is not a reply.
         """
         options = self._options.replaced(seed, game, model, timing, noise)
         more = previous_fields(tick, previous, delay)

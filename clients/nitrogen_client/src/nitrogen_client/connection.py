@@ -47,7 +47,7 @@ _EVENTS = (
 
 @dataclass
 class _State:
-    """What is known of one socket.
+    """The state of one socket.
 
     Attributes:
         is_waiting: a request was sent, and its reply has not come.

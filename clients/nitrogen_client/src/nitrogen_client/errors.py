@@ -2,14 +2,14 @@
 
     NitrogenError (a RuntimeError)
     ├── ArgumentError           an argument is invalid (also a ValueError)
-    │   ├── ImageError          the image is none that can be sent
+    │   ├── ImageError          the image cannot be sent
     │   └── KeyFileError        a key file cannot be used
     ├── UnsupportedError        the server is of the older kind and does not know what was asked for
     ├── ConnectionFailedError   no server was reached within the time (also a ConnectionError)
     │   ├── AccessRefusedError  the server does not let this client in
     │   └── ConnectionLostError the connection ended before the reply, more often than may be repeated
     ├── ReplyTimeoutError       the server was reached, and sent no reply in time (also a TimeoutError)
-    ├── ProtocolError           what came back is no reply
+    ├── ProtocolError           the answer is not a reply
     ├── ClientClosedError       the client was used after `close`
     └── ServerError             the server answered with an error
         ├── BadRequestError     the request cannot be answered as it is: an unknown game or model, a bad image
@@ -33,7 +33,7 @@ class ArgumentError(NitrogenError, ValueError):
 
 
 class ImageError(ArgumentError):
-    """The image is none that can be sent: its type, dtype, shape or mode."""
+    """The image cannot be sent: its type, dtype, shape or mode."""
 
 
 class KeyFileError(ArgumentError):
@@ -61,7 +61,7 @@ class ReplyTimeoutError(NitrogenError, TimeoutError):
 
 
 class ProtocolError(NitrogenError):
-    """What came back is no reply: torn, malformed or unsafe."""
+    """The answer is not a reply: torn, malformed or unsafe."""
 
 
 class ClientClosedError(NitrogenError):

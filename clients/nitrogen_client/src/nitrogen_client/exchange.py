@@ -1,7 +1,7 @@
 """One request and its reply, without a clock's waiting: what to do next, and why.
 
 `exchange` is a generator. It yields each wait, which the sync and the asyncio client do in their own ways.
-What is decided about formats and repetitions is decided here, once.
+All decisions about formats and repetitions are here.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply that is no error: its fields, and how it came.
+    """A reply that is not an error: its fields, and how it came.
 
     Attributes:
         round_trip_s: from the last sending to the reply.
@@ -69,7 +69,7 @@ class Answer:
 
 
 class Peer:
-    """What is known of the server at the other end of the present connection.
+    """The state of the server at the other end of the present connection.
 
     `where`: its address, for messages. `protocol`: "auto", "msgpack" or "pickle".
     """

@@ -2,7 +2,7 @@
 
 The question is one message that is both: as msgpack, and as a pickle, it is `{"type": "info"}` (with fields
 beside it that nobody reads). So a gateway answers it in msgpack, and a server of the older kind, whom a
-message that is no pickle would put out of service, answers it with a pickle.
+message that is not a pickle would put out of service, answers it with a pickle.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ def format_of(payload: bytes) -> Format:
 def _question() -> bytes:
     """Return `{"type": "info"}` in both formats at once.
 
-    To msgpack the first two bytes mean: a map of ten items; a text of four characters. To a pickle they mean:
-    an integer; of so and so many bytes, which follow. These bytes hold the map up to its last value, and
-    that value is what the pickle goes on with: it throws the integer away, and makes a dict.
+    To msgpack the first two bytes mean: a map of ten items; a text of four characters. To a pickle they are
+    LONG1 and its length byte: an integer whose bytes follow. These bytes hold the map up to its last value,
+    and the pickle goes on with that value: it throws the integer away, and makes a dict.
     """
     # POP, and a dict of protocol 2 without the PROTO before it.
     as_pickle = b"0" + pickle.dumps({"type": "info"}, 2)[2:]

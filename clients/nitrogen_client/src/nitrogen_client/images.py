@@ -14,7 +14,7 @@ from nitrogen_client.errors import ArgumentError, ImageError, UnsupportedError
 
 RESIZE_MODES = ("pad", "crop", "stretch")
 FRAME_SIZE = (256, 256)
-# What converts to RGB without a choice of range.
+# The modes that convert to RGB without a choice of range.
 _PIL_MODES = frozenset({"RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr"})
 _WANTED = "send uint8 RGB pixels of shape (H, W, 3), a PIL image, or an image file's bytes"
 
@@ -80,7 +80,7 @@ def decoded(file: ImageFile) -> Pixels:
 
     Raises:
         UnsupportedError: Pillow is not installed, or the picture has to be resized as such servers do not.
-        ImageError: the bytes are no image file.
+        ImageError: the bytes are not an image file.
     """
     try:
         import PIL.Image  # noqa: PLC0415 - optional, and only wanted here
@@ -92,7 +92,7 @@ def decoded(file: ImageFile) -> Pixels:
         with PIL.Image.open(io.BytesIO(file.data)) as image:
             pixels = np.asarray(image.convert("RGB"))
     except Exception as error:  # Pillow raises whatever its decoders do
-        raise ImageError(f"the image's {len(file.data)} bytes are no image file ({error})") from error
+        raise ImageError(f"the image's {len(file.data)} bytes are not an image file ({error})") from error
     if pixels.shape[:2] != FRAME_SIZE and file.resize_mode != "stretch":
         height, width = pixels.shape[:2]
         raise UnsupportedError(

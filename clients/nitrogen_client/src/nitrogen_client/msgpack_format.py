@@ -48,7 +48,7 @@ def decode(payload: bytes) -> dict[str, Any]:
     try:
         fields = msgpack.unpackb(payload, raw=False, strict_map_key=True, ext_hook=_refuse_extension)
     except Exception as error:  # msgpack raises ValueError, its own errors, and at its limits others
-        raise ProtocolError(f"the reply is no msgpack ({str(error)[:_MAX_SHOWN]})") from error
+        raise ProtocolError(f"the reply is not msgpack ({str(error)[:_MAX_SHOWN]})") from error
     if not isinstance(fields, dict):
         raise ProtocolError(f"the reply is a {type(fields).__name__}, not a map")
     if isinstance(fields.get("pred"), dict):
@@ -86,7 +86,7 @@ def _array(name: str, value: object) -> NDArray[Any]:
     shape, dtype, data = fields.get("shape"), fields.get("dtype"), fields.get("data")
     is_known = isinstance(dtype, str) and dtype in _DTYPES
     if not isinstance(shape, list) or not is_known or not isinstance(data, bytes):
-        raise ProtocolError(f"the reply's {name!r:.60} is no array of shape, dtype and data")
+        raise ProtocolError(f"the reply's {name!r:.60} is not an array of shape, dtype and data")
     stored = np.dtype(dtype).newbyteorder("<")
     are_sizes = all(type(size) is int and size >= 0 for size in shape)
     # Looked at first: the product of many large sizes would take too long.

@@ -1,4 +1,4 @@
-"""What a request may carry beside its image: the client's defaults, and what a call says instead."""
+"""The options of a request beside its image: the client's defaults, and those of a single call."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def checked_timeout(timeout_s: float) -> float:
     """Return a timeout in seconds.
 
     Raises:
-        ArgumentError: it is no number above 0, or longer than 2,000,000 s.
+        ArgumentError: it is not a number above 0, or longer than 2,000,000 s.
     """
     is_number = isinstance(timeout_s, numbers.Real) and not isinstance(timeout_s, bool)
     if not is_number or not 0 < timeout_s <= _MAX_TIMEOUT_S:

@@ -21,7 +21,7 @@ def encode(fields: dict[str, object], image: Image | None) -> bytes:
 
     Raises:
         UnsupportedError: an image file cannot be decoded here, or has to be resized as old servers do not.
-        ImageError: the bytes are no image file.
+        ImageError: the bytes are not an image file.
     """
     whole = dict(fields)
     if image is not None:

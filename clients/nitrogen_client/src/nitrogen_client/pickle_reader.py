@@ -80,7 +80,7 @@ def read_pickle(payload: bytes) -> object:
     except _UnsafeError as error:
         raise ProtocolError(f"the reply is a pickle that is not read: {error}") from error
     except Exception as error:  # pickletools, and a stack without what an opcode needs, raise all kinds
-        raise ProtocolError(f"the reply is no whole pickle ({str(error)[:_MAX_SHOWN]})") from error
+        raise ProtocolError(f"the reply is not a whole pickle ({str(error)[:_MAX_SHOWN]})") from error
 
 
 class _Machine:
@@ -99,7 +99,7 @@ class _Machine:
                 return value
             step = _STEPS.get(opcode.name)
             if step is None:
-                raise _UnsafeError(f"its opcode {opcode.name} is none that plain data needs")
+                raise _UnsafeError(f"plain data does not need its opcode {opcode.name}")
             step(self, argument)
         raise ValueError("it has no end")
 
@@ -123,7 +123,7 @@ class _Machine:
 
     def get(self, index: int) -> None:
         value = self._memo[index]
-        # Some opcodes could make a value of so many parts that to show it, or to hash it, would never end.
+        # A few opcodes could make a value with too many parts to show or to hash.
         is_nested = isinstance(value, tuple) and any(isinstance(part, _CONTAINERS) for part in value)
         if isinstance(value, (list, dict)) or is_nested:
             raise _UnsafeError(f"it uses a {type(value).__name__} in several places, which no reply needs")

@@ -1,4 +1,4 @@
-"""What was really pressed, as a request tells it: a row for each of the game's ticks."""
+"""The `played` request, which tells what was really pressed: a row for each of the game's ticks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `predict` returns: the reference's dict of arrays, and the times beside it."""
+"""The result of `predict`: the reference's dict of arrays, and the times beside it."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ _LOWEST = {"buttons": 0, "j_left": -1, "j_right": -1}
 
 
 def previous_fields(tick: int | None, previous: Previous | None, delay: int | None) -> dict[str, object]:
-    """Return the request's fields; what is None is left out, and so are no rows.
+    """Return the request's fields; leave out None, and an empty list of rows.
 
     Raises:
         ArgumentError: a value is invalid.
@@ -52,7 +52,7 @@ def _rows(name: str, given: object) -> NDArray[np.float32]:
         rows = np.empty((), np.float32)
     if rows.shape == (0,):  # a list without rows
         rows = rows.reshape(0, width)
-    # What is not a number is not within them either.
+    # NaN is not within them either.
     is_within = bool(((rows >= lowest) & (rows <= 1)).all())
     if rows.ndim != 2 or rows.shape[1] != width or len(rows) > MAX_ROWS or not is_within:
         raise ArgumentError(

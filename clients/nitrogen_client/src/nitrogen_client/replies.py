@@ -1,4 +1,4 @@
-"""What the fields of an answer mean: a chunk of actions, or facts."""
+"""The meaning of an answer's fields: a chunk of actions, or facts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_prediction(answer: Answer) -> Prediction:
         with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
             prediction[name] = given[name].astype(np.float32, copy=False)
         if not np.isfinite(prediction[name]).all():
-            raise ProtocolError(f"the reply's array {name!r} has values that are no finite numbers")
+            raise ProtocolError(f"the reply's array {name!r} has values that are not finite numbers")
     shapes = [prediction[name].shape for name in _ARRAYS]
     steps = shapes[0][0] if shapes[0] else 0
     if steps < 1 or shapes != [(steps, width) for width in _WIDTHS]:

@@ -29,8 +29,8 @@ _CAUSES: dict[str, type[ServerError]] = {
     "error": ServerError,
     "internal": ServerError,
 }
-# Older gateways send only texts. These are theirs, by what they contain; the first that fits counts. What is
-# left is the request's fault.
+# Older gateways send only texts. These are parts of them; the first that fits counts. All others are the
+# request's fault.
 _TEXTS: tuple[tuple[str, type[ServerError]], ...] = (
     ("gateway is stopping", ServerStoppingError),
     ("the gateway is busy with", ServerBusyError),

@@ -1,4 +1,4 @@
-"""What stands in a PIL image's `info`: anything, because nothing of it is used.
+"""The content of a PIL image's `info`: anything, because nothing of it is used.
 
 While the machine reads an image's state, what is not allowed becomes an `Inert`, and so does whatever the
 pickle makes of one; a container keeps None in its place. The state's end drops the `info`. An `Inert` that
@@ -128,4 +128,4 @@ INFO_STEPS: dict[int, Step] = {
     pickle.FROZENSET[0]: _frozen_set,
     pickle.NEWOBJ_EX[0]: _new_object_with_keywords,
 }
-"""What runs an opcode that is refused everywhere but in an image's state, by its byte."""
+"""The function for an opcode that is refused everywhere but in an image's state, by its byte."""

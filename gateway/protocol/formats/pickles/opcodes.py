@@ -1,7 +1,7 @@
 """The pickle machine's opcodes: each moves a `Machine` on by one step.
 
 Those of single values are in `scalars`. Known are the opcodes of the standard library's `pickletools`
-that protocols 0 to 5 write for plain values, numpy arrays and PIL images. What is wrong with a pickle is a
+that protocols 0 to 5 write for plain values, numpy arrays and PIL images. A wrong pickle raises a
 `RequestError`, or the LookupError, struct.error or ValueError of the plain Python that met it.
 """
 
@@ -228,7 +228,7 @@ def _build(machine: Machine) -> None:
 
 
 STEPS: list[Step | None] = [None] * 256
-"""What runs an opcode, by its byte; None where none is run."""
+"""The function for an opcode, by its byte; None where it is not run."""
 for _opcode, _step in {
     **SCALAR_STEPS,
     pickle.PROTO: _proto,

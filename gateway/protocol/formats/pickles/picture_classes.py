@@ -1,6 +1,6 @@
 """The names of PIL's picture classes that a pickle may use: exact names, each for the same inert stand-in."""
 
-# Of EPS, WMF and MPEG files other programs make pictures, or nobody.
+# EPS, WMF and MPEG files are left out: other programs make pictures of them, or nobody does.
 _OF_PIL = (
     *("Avif", "Blp", "Bmp", "Cur", "Dcx", "Dds", "Fits", "Fli", "Ftex", "Gbr", "Gif", "Icns", "Ico", "Im"),
     *("Imt", "Iptc", "Jpeg", "Jpeg2K", "McIdas", "Mic", "Mpo", "Msp", "Pcd", "Pcx", "Pixar", "Png", "Ppm"),

@@ -89,7 +89,7 @@ def _refusal(opcode: int) -> RequestError:
     name = _REFUSED.get(opcode)
     if name is None:
         return RequestError(
-            f"the bytes are no pickle: {opcode:#04x} is not an opcode; send pickle.dumps(request)"
+            f"the bytes are not a pickle: {opcode:#04x} is not an opcode; send pickle.dumps(request)"
         )
     return UnsafePickleError(
         f"the pickle uses the opcode {name}, which is not allowed; send a dict of plain values with the "

@@ -1,4 +1,4 @@
-"""What a pickle from port 5555 may name, and the plain values that those names build.
+"""The names that a pickle from port 5555 may use, and the plain values that they build.
 
 A name resolves to a `Global`, which is inert: it is never called as the Python object that it
 stands for. `call`, `new` and `build` know by themselves what numpy, PIL and `_codecs` would have built, and
@@ -109,7 +109,7 @@ def call(function: object, arguments: object) -> object:
     """Return what `function(*arguments)` would have built (the REDUCE opcode).
 
     Raises:
-        UnsafePickleError: `function` is no allowed function.
+        UnsafePickleError: `function` is not allowed.
         RequestError: the arguments are not what numpy or pickle would have written.
     """
     if type(arguments) is not tuple:
@@ -152,7 +152,9 @@ def build(target: object, state: object) -> object:
         RequestError: the state is not what numpy or PIL would have written, or does not fit its data.
     """
     if type(target) is not Pending or target.value is not None:
-        raise UnsafePickleError("the pickle sets the state of an object that is no unfinished array or image")
+        raise UnsafePickleError(
+            "the pickle sets the state of an object that is not an unfinished array or image"
+        )
     if type(state) is list and target.kind is IMAGE:
         state = tuple(state)
     if type(state) is not tuple:

@@ -80,7 +80,7 @@ class CurveMechanism:
         """Return the flags and the body of the frame that is sealed in one that came.
 
         Raises:
-            FrameError: it is no box, does not open, or came before.
+            FrameError: it is not a box, does not open, or came before.
         """
         if len(body) < _MIN_MESSAGE_BYTES or body[: len(_MESSAGE)] != _MESSAGE:
             raise FrameError("a frame is not sealed")

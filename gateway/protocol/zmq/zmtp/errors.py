@@ -15,7 +15,7 @@ from gateway.errors import FramingError
 
 
 class PeerError(FramingError):
-    """What came is not what a ZeroMQ client says.
+    """The bytes are not what a ZeroMQ client says.
 
     `is_told`: whether the peer hears of it before the end. libzmq then gives up, and its sending blocks.
     """
@@ -25,7 +25,7 @@ class PeerError(FramingError):
 
 
 class StrangerError(PeerError):
-    """What came does not begin as ZeroMQ's protocol does, or as too old a version of it."""
+    """The bytes do not begin as ZeroMQ's protocol does, or as too old a version of it."""
 
 
 class FrameError(PeerError):

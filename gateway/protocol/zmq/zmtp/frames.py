@@ -44,7 +44,7 @@ class FrameHeader:
 
 @dataclass(frozen=True, slots=True)
 class Introduction:
-    """What a peer tells of itself: its socket's kind, and its identity, b"" for none."""
+    """A peer's own description: its socket's kind, and its identity, b"" for none."""
 
     socket_type: bytes = b""
     identity: bytes = b""
@@ -84,7 +84,7 @@ def old_rest(peers_greeting: bytes) -> tuple[Introduction, int] | None:
     """Return who a peer of ZMTP 2.0 is, and the size of its greeting; None when more of it is needed.
 
     Raises:
-        PeerError: the greeting is torn, or the peer's socket is none that may ask.
+        PeerError: the greeting is torn, or the kind of the peer's socket may not ask.
         IdentityError: the peer chose an identity that ZeroMQ keeps for itself.
     """
     header = frame_header(memoryview(peers_greeting)[_OLD_IDENTITY_AT:])
@@ -159,7 +159,7 @@ def introduction(data: bytes) -> Introduction:
     """Return what a peer's metadata tells.
 
     Raises:
-        PeerError: the metadata is torn, or the peer's socket is none that may ask.
+        PeerError: the metadata is torn, or the kind of the peer's socket may not ask.
         IdentityError: the peer chose an identity that ZeroMQ keeps for itself, or one that is too long.
     """
     found: dict[bytes, bytes] = {}

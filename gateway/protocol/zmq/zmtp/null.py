@@ -10,7 +10,7 @@ from gateway.protocol.zmq.zmtp.frames import (
     split_command,
 )
 
-# What a ROUTER tells of itself.
+# A ROUTER's description of itself.
 OURS = metadata(Socket_Type=b"ROUTER", Identity=b"")
 
 

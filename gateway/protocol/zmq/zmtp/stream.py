@@ -33,7 +33,7 @@ from gateway.protocol.zmq.zmtp.frames import (
 MAX_COMMAND_BYTES = 2048
 # Frames that are read in one go, so that a read full of tiny ones leaves the event loop to others.
 _FRAMES_AT_ONCE = 16
-# What is kept of a part beyond the limits: its beginning tells the format of the error reply.
+# Bytes that are kept of a part beyond the limits: they tell the format of the error reply.
 _KEPT_BYTES = 16
 # Messages between the limit and this many times as much are answered with an error.
 _TOLERANCE = 4
@@ -41,7 +41,7 @@ _MAX_PARTS = 1000
 _MAX_OLD_GREETING_BYTES = GREETING_BYTES + MAX_IDENTITY_BYTES
 _PING = b"PING"
 _PONG = b"PONG"
-# What libzmq itself says, by its authentication protocol.
+# The status that libzmq itself sends, by its authentication protocol.
 _NO_ACCESS = b"400"
 _PING_CONTEXT = slice(2, 18)
 _SEAL_BYTES = 64
@@ -67,7 +67,7 @@ class Mechanism(Protocol):
     key: bytes
 
     def answer(self, body: bytes) -> bytes:
-        """Return what to send to a command of the handshake; raises a PeerError for one that is none."""
+        """Return what to send to a command of the handshake; raises a PeerError for an unknown one."""
 
     def opened(self, flags: int, body: bytes | bytearray) -> tuple[int, bytes | bytearray]:
         """Return the flags and the body of the frame that came in one; raises a FrameError."""
@@ -260,7 +260,7 @@ class ZmtpStream:
         if message.count == _MAX_PARTS:
             raise FrameError(f"a message has more than {_MAX_PARTS} parts")
         if is_sealed:
-            # What a box holds is known when all of it is there.
+            # The content of a box is known when all of it is there.
             return header.length
         if not self._is_wanted(message):
             return 0

@@ -151,7 +151,7 @@ WHOLE = predict(GOOD, seed=1, game="game 1", timing=True)
 
 @pytest.mark.parametrize("length", [1, 2, 5, 10, 50, len(WHOLE) - 1])
 def test_a_torn_message_is_refused(length: int) -> None:
-    with pytest.raises(RequestError, match="no msgpack"):
+    with pytest.raises(RequestError, match="not msgpack"):
         decode_request(WHOLE[:length])
 
 
@@ -181,7 +181,7 @@ def test_a_torn_message_is_refused(length: int) -> None:
     ],
 )
 def test_a_message_beyond_the_format_or_its_limits_is_refused(message: bytes) -> None:
-    with pytest.raises(RequestError, match="no msgpack"):
+    with pytest.raises(RequestError, match="not msgpack"):
         decode_request(message)
 
 

@@ -149,18 +149,18 @@ def test_controls_are_acknowledged(name: object, acknowledged: str, event: objec
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"", "no msgpack that is taken"),
-        (b"\xc1", "no msgpack that is taken"),
-        (b"\x81\xa1a", "no msgpack that is taken"),
-        (b"\x80\x80", "no msgpack that is taken"),
+        (b"", "not msgpack that the gateway reads"),
+        (b"\xc1", "not msgpack that the gateway reads"),
+        (b"\x81\xa1a", "not msgpack that the gateway reads"),
+        (b"\x80\x80", "not msgpack that the gateway reads"),
         (msgpack.packb([1]), "an observation is a map of names to values, not a list"),
         (msgpack.packb({"a": [[]] * MAX_CONTAINERS}), "more than 256 maps and arrays"),
-        (msgpack.packb({"a": "x" * 5000}), "no msgpack that is taken"),
-        (msgpack.packb({"a": msgpack.ExtType(4, b"x")}), "no msgpack that is taken"),
-        (b"\x81\xa1a" + 2000 * b"\x91" + b"\x90", "no msgpack that is taken"),
-        (b"\xdf\xff\xff\xff\xff", "no msgpack that is taken"),
-        (b"\x81\x90\x90", "no msgpack that is taken"),
-        (b"\x81\xa1a\xc6\xff\xff\xff\xff", "no msgpack that is taken"),
+        (msgpack.packb({"a": "x" * 5000}), "not msgpack that the gateway reads"),
+        (msgpack.packb({"a": msgpack.ExtType(4, b"x")}), "not msgpack that the gateway reads"),
+        (b"\x81\xa1a" + 2000 * b"\x91" + b"\x90", "not msgpack that the gateway reads"),
+        (b"\xdf\xff\xff\xff\xff", "not msgpack that the gateway reads"),
+        (b"\x81\x90\x90", "not msgpack that the gateway reads"),
+        (b"\x81\xa1a\xc6\xff\xff\xff\xff", "not msgpack that the gateway reads"),
     ],
 )
 def test_bytes_that_are_no_observation_are_told_so(data: bytes, why: str) -> None:
