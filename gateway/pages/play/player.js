@@ -202,7 +202,7 @@ export class Player {
       return;
     }
     const rows = rowsOf(reply.pred, this.allowMenu ? [] : MENU_BUTTONS);
-    // In turns no tick passes while the model thinks, and in real time so many would.
+    // In turns no tick passes while the model thinks: count those that would pass in real time.
     const delay = Math.max(this.tick - tick, this.isRealTime ? 0 : Math.round(tookMs / TICK_MS));
     this.schedule.take(rows, tick, this.tick, delay);
     const { infer_ms: model = tookMs, total_ms: total = tookMs } = reply.timing ?? {};
