@@ -112,8 +112,9 @@ def test_a_batch_that_fails_fails_for_each_of_its_requests_and_for_no_other(
             calls.batch(MODEL, request)
         return str(failure.value)
 
+    short = [samples(count, horizon=17) | no_previous(count, 18) for count in (1, 3)]
     with ThreadPoolExecutor() as pool:
-        errors = list(pool.map(error, [samples(count, horizon=17) for count in (1, 3)]))
+        errors = list(pool.map(error, short))
 
     assert all("Got invalid dimensions for input: noise" in message for message in errors)
     assert calls.batch(MODEL, samples(4, horizon=18))["actions"].shape == (4, 18, 25)
