@@ -9,7 +9,7 @@ once. Both are exact where W is 0.
 import torch
 from torch import Tensor
 
-_STRONGEST = 5.0
+_MAX_STRENGTH = 5.0
 
 
 def conditioning_table(steps: int) -> Tensor:
@@ -18,13 +18,13 @@ def conditioning_table(steps: int) -> Tensor:
     First what they are at weight 0, then what a weight of 1 adds: of the pull towards `previous`, and of the
     network's own increment.
     """
-    strongest = min(_STRONGEST, float(steps))
+    max_strength = min(_MAX_STRENGTH, float(steps))
     pulls, keeps = [], []
     for step in range(steps):
         time = step / steps
-        strength = strongest
+        strength = max_strength
         if step > 0:
-            strength = min(strongest, (time**2 + (1 - time) ** 2) / (time * (1 - time)))
+            strength = min(max_strength, (time**2 + (1 - time) ** 2) / (time * (1 - time)))
         pulls.append(strength / steps)
         keeps.append(-strength * (1 - time))
     at_zero = torch.stack([torch.zeros(steps), torch.ones(steps)])
