@@ -17,12 +17,14 @@ UNKNOWN_CONTEXT_LENGTH = 4
 class Context:
     """One client's frames in order of arrival, and its noise; holds no frame for a model that sees only one.
 
-    Both are those of one model: the first frame for another one begins a fresh context.
+    Both are those of one model: the first frame for another one begins a fresh context. `resets` counts those
+    that the client has got a reply to.
     """
 
-    __slots__ = ("_model", "_noise", "_older")
+    __slots__ = ("_model", "_noise", "_older", "resets")
 
     def __init__(self) -> None:
+        self.resets = 0
         self._model = ""
         self._older: deque[Frame] = deque()
         self._noise: ClientNoise | None = None

@@ -81,7 +81,7 @@ class Session:
         self._on_progress = on_progress
         self._loop = asyncio.get_running_loop()
         self._queue: deque[PendingRequest] = deque()
-        self._episode = 0
+        self._context = context
         self._preparations = Preparations(service.plane, context, self._prepared)
         self._turns = asyncio.Semaphore(service.at_triton)
 
@@ -270,8 +270,8 @@ class Session:
         if live is not None and live.is_watched and request is not None:
             self._show(live, pending, request, now)
         if self._service.record is not None and kind in ("predict", "played"):
-            self._service.record(pending.exchange(self.metrics.port, self.client, self._episode))
-        self._episode += kind == "reset"
+            self._service.record(pending.exchange(self.metrics.port, self.client, self._context.resets))
+        self._context.resets += kind == "reset"
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s: %s", kind, outcome, extra=pending.tags(self.client))
 

@@ -62,7 +62,7 @@ class Exchange:
         request_id: the one in logs and at Triton.
         frame: (256, 256, 3) uint8 bytes, None when the image could not be used or there is none.
         total_s: seconds from its last byte to its reply.
-        episode: how often the connection was reset before.
+        episode: how often the client was reset before.
     """
 
     began: float

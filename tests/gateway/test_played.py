@@ -69,14 +69,24 @@ async def test_each_port_takes_it_without_a_triton_and_it_is_recorded(
     assert "nitrogen_gateway_model_predicts_total{" not in metrics
 
 
-async def test_a_recording_says_how_often_its_connection_was_reset(gateway: Gateway, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [JsonClient, MsgpackClient, PickleClient])
+async def test_a_recording_says_how_often_its_client_was_reset(
+    gateway: Gateway, tmp_path: Path, kind: type[JsonClient | MsgpackClient | PickleClient]
+) -> None:
     def play() -> None:
-        with JsonClient(gateway.port_numbers["tcp"]) as client:
-            for tick in range(3):
-                client.request({"type": "played", "tick": tick, "rows": [ROW]})
+        port = gateway.port_numbers["tcp" if kind is JsonClient else "zmq"]
+        with kind(port) as client:
+
+            def ask(**request: Any) -> None:  # noqa: ANN401 - a request's own
+                asked = (
+                    client.request(request) if isinstance(client, JsonClient) else client.request(**request)
+                )
+                assert asked == {"status": "ok"}
+
+            for tick in range(4):
+                ask(type="played", tick=tick, rows=[ROW])
                 if tick != 1:
-                    client.request({"type": "reset"})
-            client.request({"type": "played", "tick": 3, "rows": [ROW]})
+                    ask(type="reset")
 
     await asyncio.to_thread(play)
     folder = tmp_path / "recordings"

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nitrogen_dataset.errors import RecordingError
-from nitrogen_dataset.frames import Frame
+from nitrogen_dataset.frames import ACTION_NAMES, Frame
 from nitrogen_dataset.lerobot.existing import read_existing
 from nitrogen_dataset.lerobot.files import (
     DATA_SCHEMA,
@@ -40,13 +40,14 @@ _MAX_VIDEO_BYTES = 100 * 2**20
 
 
 class _Episode:
-    """The rows of the episode under way."""
+    """The rows of the episode under way, of which there are at most `most`."""
 
-    def __init__(self, recording: str, first_picture: int) -> None:
+    def __init__(self, recording: str, first_picture: int, most: int) -> None:
         self.recording = recording
         self.first_picture = first_picture
         self.place = ""
-        self.actions: list[Any] = []
+        # All at once: small arrays between large pictures keep freed memory from being used again.
+        self.actions = np.empty((most, len(ACTION_NAMES)), np.float32)
         self.hands: list[str] = []
         self.ages: list[int] = []
         self.task_indices: list[int] = []
@@ -68,6 +69,7 @@ class LeRobotWriter:
         self._folder = folder
         self._is_lossless = is_lossless
         self._max_file_s = max_file_s
+        self._max_episode_s = min(_MAX_EPISODE_S, max_file_s)
         found = read_existing(folder, is_lossless=is_lossless)
         self._info: dict[str, Any] = {} if found is None else found.info
         self._tasks: list[str] = [] if found is None else found.tasks
@@ -88,8 +90,8 @@ class LeRobotWriter:
     @property
     def wants_end(self) -> bool:
         """Whether the present episode should end with the next picture."""
-        longest = min(_MAX_EPISODE_S, self._max_file_s) * int(self._info["fps"])
-        return self._episode is not None and len(self._episode.actions) >= longest
+        longest = self._max_episode_s * int(self._info["fps"])
+        return self._episode is not None and len(self._episode.hands) >= longest
 
     def begin(self, recording: str, ticks_per_s: int, first: Frame) -> None:
         """Begin an episode.
@@ -118,7 +120,8 @@ class LeRobotWriter:
         if self._video is None:
             self._open(height, width)
         assert self._video is not None  # noqa: S101 - for the type checker
-        self._episode = _Episode(recording, self._video.count)
+        # It ends with the next picture, which is at most a second away.
+        self._episode = _Episode(recording, self._video.count, (self._max_episode_s + 2) * ticks_per_s)
 
     def add(self, frame: Frame) -> None:
         """Add a frame to the present episode.
@@ -131,12 +134,12 @@ class LeRobotWriter:
         if frame.task not in self._tasks:
             self._tasks.append(frame.task)
         try:
-            video.add(frame.picture, is_key=not episode.actions)
+            video.add(frame.picture, is_key=not episode.hands)
         except av.FFmpegError as error:
             raise OSError(str(error)) from error
         if frame.picture_age == 0:
             episode.sample.add(frame.picture)
-        episode.actions.append(frame.action)
+        episode.actions[len(episode.hands)] = frame.action
         episode.hands.append(frame.by)
         episode.ages.append(frame.picture_age)
         episode.task_indices.append(self._tasks.index(frame.task))
@@ -149,15 +152,15 @@ class LeRobotWriter:
             OSError: it cannot be written.
         """
         episode, self._episode = self._episode, None
-        if episode is None or not episode.actions:
+        if episode is None or not episode.hands:
             return
         assert self._data is not None  # noqa: S101 - for the type checker
         fps = int(self._info["fps"])
-        length = len(episode.actions)
+        length = len(episode.hands)
         index = len(self._episodes) + int(self._info["total_episodes"])
         counted = np.arange(length)
         numbers = {
-            "action": np.stack(episode.actions),
+            "action": episode.actions[:length],
             "picture_age": np.array(episode.ages)[:, None],
             "timestamp": (counted / fps).astype(np.float32)[:, None],
             "frame_index": counted[:, None],
@@ -193,8 +196,7 @@ class LeRobotWriter:
             self._commit()
 
     def _is_full(self, video: VideoFile) -> bool:
-        spared_s = min(_MAX_EPISODE_S, self._max_file_s)
-        is_long = video.count > (self._max_file_s - spared_s) * int(self._info["fps"])
+        is_long = video.count > (self._max_file_s - self._max_episode_s) * int(self._info["fps"])
         return is_long or video.size >= _MAX_VIDEO_BYTES
 
     def _open(self, height: int, width: int) -> None:
