@@ -204,30 +204,30 @@ class Player:
         return is_played or self._stop.is_set()
 
     def _hold(self, due: DueStep) -> bool:
-        """Hold a step for its ticks; return whether the game began anew."""
+        """Hold a step for its ticks; return whether the game began again."""
         game, meter, recorder = self._game, self._meter, self._recorder
         ticks = 1 if due.by == "human" else self._options.ticks_per_step
         first_tick = game.clock.now()
         game.gamepad.apply(due.state)
         self._count_step(due, first_tick)
-        began_anew = False
+        began_again = False
         held = 0
-        while held < ticks and not began_anew:
+        while held < ticks and not began_again:
             if recorder is not None:
                 meter.dropped_frames += not recorder.film(game, due.state)
-            began_anew = game.clock.tick()
+            began_again = game.clock.tick()
             held += 1
         if recorder is not None:
             recorder.add_step(
                 RecordedStep(
-                    due.state, due.chunk, due.index, first_tick, held, due.by, began_again=began_anew
+                    due.state, due.chunk, due.index, first_tick, held, due.by, began_again=began_again
                 )
             )
         self._played.hold(due.state, first_tick, first_tick + held, due.by)
         self._conditioning.hold(due.state, first_tick, due.by)
-        if began_anew:
+        if began_again:
             self._asker.forget()
-        return began_anew
+        return began_again
 
     def _count_step(self, due: DueStep, tick: int) -> None:
         meter = self._meter

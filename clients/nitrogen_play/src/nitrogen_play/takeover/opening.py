@@ -12,6 +12,8 @@ from nitrogen_play.takeover.linux_pad import open_linux_pad
 from nitrogen_play.takeover.pad_hand import PadHand
 from nitrogen_play.takeover.terminal_keys import TerminalKeys
 
+_STANDARD_INPUT = 0  # where there is none, Python has no `sys.stdin`
+
 
 def open_pad(stack: ExitStack, say: Callable[[str], None]) -> Human:
     """Return a human with a real pad, which `stack` gives back; call it before the game has a virtual one.
@@ -47,7 +49,7 @@ def open_keyboard(stack: ExitStack, game: Game, say: Callable[[str], None]) -> H
 
             held = open_windows_keys(None).held
         else:
-            keys = TerminalKeys(sys.stdin.fileno())
+            keys = TerminalKeys(_STANDARD_INPUT)
             stack.callback(keys.close)
             held = keys.held
     say(f"{TAKE_OVER} {where} takes over from the model, and gives back")
