@@ -1,6 +1,8 @@
 """Real games scored through the real chain: fair to everybody, and lost servers lose their own episode."""
 
+import itertools
 import json
+import math
 import signal
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -8,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from gateway.server import Gateway
 from tests.clients.play.runs import GAME, RestartedGateway, play, running_play
 from tests.stack import Stack, free_port
+from tests.stand_ins.scripted_server import INFO, OK, Script, packed_chunk, scripted_server
 
 pytestmark = pytest.mark.slow
 
@@ -55,11 +57,24 @@ def test_the_same_model_is_worth_the_same_and_floors_are_there(tiny_stack: Stack
     assert [(it.get("tests"), it.get("failures")) for it in suites] == [("2", "0"), ("2", "0")]
 
 
-def test_a_server_that_is_worse_has_an_exit_code(tiny_stack: Stack, gateway: Gateway, tmp_path: Path) -> None:
-    """A stand-in for a model presses nothing; the other model shoots, and so has less ammunition."""
-    servers = (*server("quiet", gateway.port_numbers["zmq"]), *server("shoots", tiny_stack.zmq_port))
-    flags = ("--vizdoom", SCENARIO, *servers, "--by", "ammo2", "--episodes", "9", "--max-ticks", "250")
-    code, said, errors = play(tmp_path, "score", *flags, "--junit", "score.xml")
+def answering(value: float, predicts: float = math.inf) -> Script:
+    """Return what a server says whose chunks hold all buttons if `value` is 1; after `predicts` it is silent."""
+    answered = itertools.count()
+
+    def script(number: int, message: bytes) -> bytes | None:
+        if b"predict" in message:
+            return packed_chunk(value) if next(answered) < predicts else None
+        return INFO if b"info" in message else OK
+
+    return script
+
+
+def test_a_server_that_is_worse_has_an_exit_code(tmp_path: Path) -> None:
+    """One presses nothing; the other one shoots, and so has less ammunition."""
+    with scripted_server(answering(0)) as quiet, scripted_server(answering(1)) as shooting:
+        servers = (*server("quiet", quiet.port), *server("shooting", shooting.port))
+        flags = ("--vizdoom", SCENARIO, *servers, "--by", "ammo2", *SHORT)
+        code, said, errors = play(tmp_path, "score", *flags, "--junit", "score.xml")
     assert (code, errors) == (3, ""), said
     assert "worse" in said
     (suite,) = ET.parse(tmp_path / "score.xml").getroot()
@@ -83,40 +98,37 @@ def test_a_server_that_goes_away_loses_its_own_episodes_alone(tiny_stack: Stack,
     gateway = RestartedGateway(tiny_stack.triton_grpc_port)
     gateway.start()
     servers = (*server("a", tiny_stack.zmq_port), *server("gone", gateway.port))
-    flags = ("--retro", GAME, *servers, "--episodes", "3", "--max-ticks", "400", "--timeout", "1")
+    flags = ("--retro", GAME, *servers, "--episodes", "1000", "--max-ticks", "40", "--timeout", "1")
     try:
         with running_play(tmp_path, "score", *flags, "--json", "score.json") as run:
             run.wait_for("episode 1: reward a")
             gateway.kill()
             run.wait_for("gone lost (")
             gateway.start()
-            run.wait_for("episode 3: reward a")
+            while "gone lost (" in run.next_line():
+                pass
+            run.process.send_signal(signal.SIGINT)
             code, said, errors = run.end()
     finally:
         gateway.kill()
-    assert (code, errors) == (0, "")
+    assert (code, errors) == (130, "")
     players = report(tmp_path / "score.json")[GAME]
-    assert [it["episode"] for it in players["a"]["episodes"]] == [0, 1, 2]
-    assert 0 in [it["episode"] for it in players["gone"]["episodes"]]
-    assert players["gone"]["lost"]
-    assert "gone lost episode" in said
+    assert players["a"]["lost"] == []
+    lost = [it["episode"] for it in players["gone"]["lost"]]
+    finished = [it["episode"] for it in players["gone"]["episodes"]]
+    assert finished[0] == 0 < lost[0] < finished[-1]
+    assert f"gone lost episode {lost[0] + 1}: no connection" in said
 
 
 def test_a_server_that_finishes_nothing_is_an_error(tiny_stack: Stack, tmp_path: Path) -> None:
-    gateway = RestartedGateway(tiny_stack.triton_grpc_port)
-    gateway.start()
-    servers = (*server("a", tiny_stack.zmq_port), *server("gone", gateway.port))
-    flags = ("--vizdoom", SCENARIO, "--retro", GAME, *servers, "--episodes", "1", "--max-ticks", "400")
-    try:
-        with running_play(tmp_path, "score", *flags, "--timeout", "1", "--junit", "score.xml") as run:
-            run.wait_for(f"{SCENARIO}, episode 1: reward a")
-            gateway.kill()
-            code, _, errors = run.end()
-    finally:
-        gateway.kill()
+    with scripted_server(answering(0, predicts=2)) as silent:
+        servers = (*server("a", tiny_stack.zmq_port), *server("silent", silent.port))
+        flags = ("--vizdoom", SCENARIO, *servers, *SHORT, "--timeout", "1", "--junit", "score.xml")
+        code, said, errors = play(tmp_path, "score", *flags)
     assert (code, errors) == (1, "")
-    doom, airstriker = ET.parse(tmp_path / "score.xml").getroot()
-    assert (doom.get("errors"), airstriker.get("errors")) == ("0", "1")
+    assert "silent lost episode 2: no reply" in said
+    (suite,) = ET.parse(tmp_path / "score.xml").getroot()
+    assert [len(case.findall("error")) for case in suite] == [0, 1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -144,6 +144,13 @@ def test_the_tables_show_everybody_and_say_what_to_make_of_it() -> None:
     assert "lives" not in said  # the same in all episodes
 
 
+def test_of_many_lost_episodes_the_first_are_told_one_by_one() -> None:
+    records = [record("a", [None] * 9), *(record(it, [5], address=None) for it in ("random", "nothing"))]
+    said = [str(it) for it in tables(GameScore("game", "reward", records)) if "lost" in str(it)]
+    assert len(said) == 6
+    assert said[-1] == "a lost 4 more"
+
+
 def test_a_demo_that_is_no_better_than_random_is_as_it_should_be() -> None:
     records = [record("demo", [5, 6]), *(record(it, [5, 7], address=None) for it in ("random", "nothing"))]
     said = [str(it) for it in tables(GameScore("game", "reward", records))]

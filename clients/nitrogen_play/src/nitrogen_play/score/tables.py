@@ -1,5 +1,6 @@
 """The scores as tables in the terminal."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 import rich.box
@@ -11,6 +12,8 @@ from nitrogen_play.score.results import GameScore, Record, Verdict
 from nitrogen_play.score.statistics import CONFIDENCE, Estimate
 
 _NONE = "-"
+# Lost episodes of a player that are told one by one.
+_MAX_LOST = 5
 AS_IT_SHOULD_BE = (
     "With the demo model that is as it should be: its weights are random. A trained model should be better."
 )
@@ -32,8 +35,10 @@ def tables(score: GameScore) -> Iterator[rich.console.RenderableType]:
 def remarks(score: GameScore) -> Iterator[str]:
     """Yield the sentences below a game's tables."""
     for record in score.records:
-        for episode, problem in record.lost.items():
+        for episode, problem in itertools.islice(record.lost.items(), _MAX_LOST):
             yield f"{record.name} lost episode {episode + 1}: {problem}"
+        if len(record.lost) > _MAX_LOST:
+            yield f"{record.name} lost {len(record.lost) - _MAX_LOST} more"
     not_better = (Verdict.NO_DIFFERENCE, Verdict.WORSE)
     as_random = [it.name for it in score.servers if score.against_random(it) in not_better]
     if as_random:
