@@ -44,7 +44,7 @@ def test_the_same_model_is_worth_the_same_and_floors_are_there(tiny_stack: Stack
     for players in runs[0].values():
         assert list(players) == ["a", "b", "random", "nothing"]
         assert players["a"]["episodes"] == players["b"]["episodes"]
-        assert [it["episode"] for it in players["random"]["episodes"]] == [0, 1]
+        assert [it["episode"] for it in players["random"]["episodes"]] == [1, 2]
         assert players["b"]["verdict"] == "no difference"
     doom = runs[0][SCENARIO]
     # The one that holds nothing keeps its ammunition; the one that presses at random does not.
@@ -58,7 +58,7 @@ def test_the_same_model_is_worth_the_same_and_floors_are_there(tiny_stack: Stack
 
 
 def answering(value: float, predicts: float = math.inf) -> Script:
-    """Return what a server says whose chunks hold all buttons if `value` is 1; after `predicts` it is silent."""
+    """Return the replies of a server that holds all buttons if `value` is 1, and in the end is silent."""
     answered = itertools.count()
 
     def script(number: int, message: bytes) -> bytes | None:
@@ -116,8 +116,8 @@ def test_a_server_that_goes_away_loses_its_own_episodes_alone(tiny_stack: Stack,
     assert players["a"]["lost"] == []
     lost = [it["episode"] for it in players["gone"]["lost"]]
     finished = [it["episode"] for it in players["gone"]["episodes"]]
-    assert finished[0] == 0 < lost[0] < finished[-1]
-    assert f"gone lost episode {lost[0] + 1}: no connection" in said
+    assert finished[0] == 1 < lost[0] < finished[-1]
+    assert f"gone lost episode {lost[0]}: no connection" in said
 
 
 def test_a_server_that_finishes_nothing_is_an_error(tiny_stack: Stack, tmp_path: Path) -> None:

@@ -151,6 +151,16 @@ def test_of_many_lost_episodes_the_first_are_told_one_by_one() -> None:
     assert said[-1] == "a lost 4 more"
 
 
+def test_a_name_in_brackets_is_shown_as_it_is() -> None:
+    console = rich.console.Console(width=120)
+    records = [record("[red]", [5]), *(record(it, [5], address=None) for it in ("random", "nothing"))]
+    with console.capture() as captured:
+        for table in tables(GameScore("game", "[bold]", records)):
+            console.print(table)
+    assert "[red] 1" in " ".join(captured.get().split())
+    assert "than [red]" in captured.get()
+
+
 def test_a_demo_that_is_no_better_than_random_is_as_it_should_be() -> None:
     records = [record("demo", [5, 6]), *(record(it, [5, 7], address=None) for it in ("random", "nothing"))]
     said = [str(it) for it in tables(GameScore("game", "reward", records))]
@@ -182,8 +192,8 @@ def test_the_json_file_has_every_episode(tmp_path: Path) -> None:
     assert list(players) == ["fp32", "bf16", "short", "long", "gone", "random", "nothing"]
     short = players["short"]
     assert short["verdict"] == "worse"
-    assert short["episodes"][1] == {"episode": 1, "values": {"reward": 12, "lives": 3}}
-    assert short["lost"] == [{"episode": 3, "problem": "the server\x00 went away"}]
+    assert short["episodes"][1] == {"episode": 2, "values": {"reward": 12, "lives": 3}}
+    assert short["lost"] == [{"episode": 4, "problem": "the server\x00 went away"}]
     difference = short["differences"]["reward"]
     assert difference["mean"] == -9
     assert difference["low"] < difference["mean"] < difference["high"] < 0

@@ -73,8 +73,8 @@ def _player(score: GameScore, record: Record) -> dict[str, Any]:
         "differences": {
             measure: _estimate(score.difference(record, measure)) for measure in measures if not is_first
         },
-        "episodes": [{"episode": number_, "values": it} for number_, it in record.finished.items()],
-        "lost": [{"episode": number_, "problem": it} for number_, it in record.lost.items()],
+        "episodes": [{"episode": index + 1, "values": it} for index, it in record.finished.items()],
+        "lost": [{"episode": index + 1, "problem": it} for index, it in record.lost.items()],
     }
 
 

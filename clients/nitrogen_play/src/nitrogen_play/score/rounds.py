@@ -91,7 +91,7 @@ def _worth(record: Record, by: str, episode: int) -> str:
 
 def _progress(console: rich.console.Console) -> rich.progress.Progress:
     return rich.progress.Progress(
-        rich.progress.TextColumn("{task.description}"),
+        rich.progress.TextColumn("{task.description}", markup=False),
         rich.progress.BarColumn(),
         rich.progress.TaskProgressColumn(),
         rich.progress.TimeRemainingColumn(),

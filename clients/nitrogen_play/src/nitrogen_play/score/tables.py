@@ -58,34 +58,35 @@ def shown(value: Estimate | None) -> str:
 
 
 def _verdicts(score: GameScore) -> rich.table.Table:
-    first = score.servers[0].name
-    headings = ("player", "played", score.by, f"above {first}", f"than {first}", "than random")
-    table = _table(headings)
+    first = score.servers[0]
+    headings = ("player", "played", score.by, f"above {first.name}", f"than {first.name}", "than random")
+    rows = []
     for record in score.records:
-        is_other = record is not score.servers[0]
-        table.add_row(
-            record.name,
-            _episodes(record),
-            shown(record.mean(score.by)),
-            shown(score.difference(record, score.by)) if is_other else _NONE,
-            score.verdict(record).value if is_other else _NONE,
-            score.against_random(record).value if record.address is not None else _NONE,
+        is_other = record is not first
+        rows.append(
+            (
+                record.name,
+                _episodes(record),
+                shown(record.mean(score.by)),
+                shown(score.difference(record, score.by)) if is_other else _NONE,
+                score.verdict(record).value if is_other else _NONE,
+                score.against_random(record).value if record.address is not None else _NONE,
+            )
         )
-    return table
+    return _table(headings, rows)
 
 
 def _measures(score: GameScore, measures: list[str]) -> rich.table.Table:
-    names = [record.name for record in score.records]
-    table = _table(("", *names))
-    for measure in measures:
-        table.add_row(measure, *(shown(record.mean(measure)) for record in score.records))
-    return table
+    rows = [(measure, *(shown(record.mean(measure)) for record in score.records)) for measure in measures]
+    return _table(("", *(record.name for record in score.records)), rows)
 
 
-def _table(headings: Iterable[str]) -> rich.table.Table:
+def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> rich.table.Table:
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for heading in headings:
         table.add_column(rich.text.Text(heading))
+    for row in rows:
+        table.add_row(*map(rich.text.Text, row))
     return table
 
 
