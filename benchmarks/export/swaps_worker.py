@@ -38,6 +38,8 @@ def _warm_up(graph: torch.jit.ScriptModule, max_batch_size: int) -> None:
                 torch.ones(batch, 1, dtype=torch.int64),
                 torch.zeros(batch, 1, dtype=torch.int64),
                 torch.zeros(batch, 18, 25),
+                torch.zeros(batch, 18, 25),
+                torch.zeros(batch, 18),
             )
 
 
