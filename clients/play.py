@@ -1,6 +1,6 @@
 """Lets NitroGen play, from a clone: `python clients/play.py --process celeste.exe --ip SERVER --port 5555`.
 
-The same as `nitrogen-play`. It uses both clients' folders where they lie; what they need must be installed.
+The same as `nitrogen-play`. It uses both clients' folders in place; their requirements must be installed.
 """
 
 import sys

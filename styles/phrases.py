@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -44,11 +44,10 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Phrases:
-    """The whole list, the paths that are not read, and how many findings each folder may still have."""
+    """The whole list, and the paths that are not read."""
 
     phrase: tuple[Phrase, ...]
     skip: tuple[str, ...] = ()
-    remaining: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

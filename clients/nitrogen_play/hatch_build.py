@@ -1,4 +1,4 @@
-"""Takes along the table of buttons, which lies outside this folder: the Lua script uses it as well."""
+"""Takes along the table of buttons, which is outside this folder: the Lua script uses it as well."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `benchmarks.smoothness` counts as a seam."""
+"""The seams that `benchmarks.smoothness` counts."""
 
 import numpy as np
 import pytest

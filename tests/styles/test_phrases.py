@@ -61,7 +61,7 @@ def test_a_file_that_is_not_text_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "code"), [("The file is made again.\n", 0), ("The file is made\nanew.\n", 1)]
 )
-def test_the_command_fails_where_a_folder_has_more_than_it_may(text: str, code: int, tmp_path: Path) -> None:
+def test_the_command_fails_where_it_finds_something(text: str, code: int, tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     (tmp_path / "guide").mkdir()
     (tmp_path / "guide" / "start.md").write_text(text)

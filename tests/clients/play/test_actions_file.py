@@ -75,7 +75,7 @@ def test_a_line_that_is_none_is_named(tmp_path: Path, line: str) -> None:
     good = step_line(RecordedStep(PadState(frozenset(), (1, 2), (3, 4)), 0, 0, 0, 1))
     path = tmp_path / "0001_ACTIONS.jsonl"
     path.write_text(good + line)
-    with pytest.raises(RecordingError, match=r"line 2 of .*0001_ACTIONS.jsonl is no line of actions"):
+    with pytest.raises(RecordingError, match=r"line 2 of .*0001_ACTIONS.jsonl is not a line of actions"):
         read_steps(path)
 
 

@@ -1,4 +1,4 @@
-"""What the next chunk is asked to go on from."""
+"""The rows from which the next chunk is asked to go on."""
 
 import pytest
 from nitrogen_play.conditioning import Conditioning

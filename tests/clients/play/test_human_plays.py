@@ -83,7 +83,7 @@ def held_by(run: Run, folder: Path) -> list[RecordedStep]:
 
 
 def presses(steps: list[RecordedStep]) -> list[frozenset[str]]:
-    """What the human pressed, one thing after the other."""
+    """Return what the human pressed, one thing after the other."""
     return [
         pressed
         for pressed, _ in itertools.groupby(step.state.pressed for step in steps if step.by == "human")

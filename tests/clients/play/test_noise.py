@@ -1,4 +1,4 @@
-"""What `--noise` takes, and what it makes of a picture's tick."""
+"""The values of `--noise`, and what they make of a picture's tick."""
 
 import pytest
 from nitrogen_play.arguments import play_arguments

@@ -1,4 +1,4 @@
-"""What a human holds, by keys and by a pad, and when the model plays."""
+"""A human's keys and pad, and when the model plays."""
 
 import ctypes
 import os
@@ -25,7 +25,7 @@ SOUTH = PadState(frozenset({"SOUTH"}), (0, 0), (0, 0))
 STICK = (-32_768, 32_767)
 XBOX_RANGES = dict.fromkeys((0, 1, 3, 4), STICK) | {2: (0, 255), 5: (0, 255), 16: (-1, 1), 17: (-1, 1)}
 AXIS = st.integers(-32_767, 32_767)
-# What an Xbox pad can hold: of the cross, at most one of two opposite directions.
+# States of an Xbox pad: its cross holds at most one of two opposite directions.
 XBOX_STATES = st.builds(
     lambda names, across, along, left, right: PadState(frozenset({*names, *across, *along}), left, right),
     st.frozensets(st.sampled_from([*KEYS, "LEFT_TRIGGER", "RIGHT_TRIGGER"])),

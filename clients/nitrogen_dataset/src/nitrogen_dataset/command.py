@@ -48,7 +48,10 @@ def run(
 ) -> int:
     """Make the data set; return 0, or after a sentence on stderr 1, or 130 when it was interrupted.
 
-    `recordings`: returns what is to be converted; it notes what it has to leave out.
+    Args:
+        arguments: the parsed flags.
+        program: its name, for the help.
+        recordings: returns what is to be converted; it notes what it has to leave out.
     """
 
     def say(sentence: str) -> None:

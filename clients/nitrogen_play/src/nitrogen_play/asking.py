@@ -19,7 +19,7 @@ from nitrogen_play.pad import PadState, action_arrays, pad_states
 
 logger = logging.getLogger(__name__)
 
-# What may be over in a moment; all other errors stop the game.
+# Errors that may be over in a moment; all others stop the game.
 _PASSING = (
     nitrogen_client.ConnectionFailedError,
     nitrogen_client.ReplyTimeoutError,
@@ -46,7 +46,7 @@ def in_flags(error: nitrogen_client.NitrogenError) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a question.
+    """The end of a question.
 
     Attributes:
         tick: that of the picture.
@@ -89,7 +89,7 @@ class _Question:
 class Asker:
     """One question at a time, answered in a thread, which closes the client at the end.
 
-    `client`: should not repeat requests by itself: a newer picture is better than an old one once more.
+    `client`: should not repeat requests by itself: the newest picture is better than an old one.
     `allow_menu`: whether BACK, GUIDE and START may be pressed. `resize_mode`: how pictures are made square.
     `noise`: what chunks begin from. `ticks_per_step`: ticks of a row. `tells_ticks`: whether the server keeps
     the pictures' ticks.
@@ -133,7 +133,11 @@ class Asker:
     def ask(self, frame: Picture, tick: int, seen_s: float, previous: Previous | None = None) -> None:
         """Ask for the chunk that answers a picture.
 
-        `seen_s`: when the picture was taken, of `time.monotonic`. `previous`: what the chunk goes on from.
+        Args:
+            frame: (256, 256, 3) uint8 RGB.
+            tick: that of the frame.
+            seen_s: when the picture was taken, of `time.monotonic`.
+            previous: what the chunk goes on from.
         """
         self._pending += 1
         self._questions.put(_Question(frame, tick, seen_s, previous, self._resets))
@@ -145,7 +149,8 @@ class Asker:
     def answer(self, timeout_s: float) -> Answer | None:
         """Return the answer, None if there is none yet.
 
-        `timeout_s`: how long to wait for it; 0 not to wait.
+        Args:
+            timeout_s: how long to wait for it; 0 not to wait.
 
         Raises:
             ServerError: the server refuses, and will not change its mind.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 class RealTimeClock:
-    """Of a game that runs by itself: ticks pass whether or not anybody waits for them."""
+    """The clock of a game that runs by itself: ticks pass whether or not anybody waits for them."""
 
     stands_still = False
 
@@ -31,7 +31,7 @@ class RealTimeClock:
         return self._elapsed_s() > (self._tick + 1) / self.ticks_per_s
 
     def _elapsed_s(self) -> float:
-        """Seconds since this was asked for the first time."""
+        """Return seconds since this was asked for the first time."""
         now = time.monotonic()
         if self._began is None:
             self._began = now
@@ -39,7 +39,7 @@ class RealTimeClock:
 
 
 class StoppingClock:
-    """Of a game that is stopped between its ticks.
+    """The clock of a game that is stopped between its ticks.
 
     `set_speed`: called with 1.0 to let the game run, with 0.0 to stop it.
     """

@@ -147,7 +147,7 @@ def _client(arguments: argparse.Namespace) -> nitrogen_client.ModelClient:
             arguments.ip,
             arguments.port,
             timeout_s=arguments.timeout,
-            retries=0,  # A newer picture is better than an old one once more.
+            retries=0,  # Send the newest picture instead of an old one again.
             seed=arguments.seed,
             game=game,
             model=arguments.model,

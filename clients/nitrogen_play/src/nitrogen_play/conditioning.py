@@ -1,4 +1,4 @@
-"""What the next chunk is asked to go on from, so that the plan does not jump where it takes over."""
+"""The rows from which the next chunk goes on, so that the plan does not jump where it takes over."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -53,8 +53,9 @@ class Conditioning:
     def previous(self, states: Sequence[PadState], picture_tick: int) -> Previous | None:
         """Return what the next chunk goes on from; None if it should be on its own.
 
-        `states`: what is left of the present plan, from the present tick on. `picture_tick`: of the picture
-        that this plan answers.
+        Args:
+            states: what is left of the present plan, from the present tick on.
+            picture_tick: of the picture that this plan answers.
         """
         if not states or not self._delays or picture_tick < self._since:
             return None

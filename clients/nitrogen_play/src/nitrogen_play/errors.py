@@ -1,4 +1,4 @@
-"""What stops a game with a sentence.
+"""Errors that stop a game with a sentence.
 
 PlayError
 ├── GameNotFoundError      no such window, process or game; the message lists those that there are

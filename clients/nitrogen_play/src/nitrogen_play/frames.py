@@ -11,9 +11,11 @@ SIDE = 256
 def model_frame(picture: Picture, resize_mode: str) -> Picture:
     """Return a picture as (256, 256, 3).
 
-    `resize_mode`: "stretch" as the reference's client does; "pad" with black bars to a square, the odd pixel
-    below or right; "crop" to the square in the middle. Larger pictures are averaged by area, smaller ones
-    interpolated.
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+        resize_mode: "stretch" as the reference's client does; "pad" with black bars to a square, the odd
+            pixel below or right; "crop" to the square in the middle. Larger pictures are averaged by area,
+            smaller ones interpolated.
     """
     if picture.shape == (SIDE, SIDE, 3):
         return picture

@@ -1,4 +1,4 @@
-"""What a kind of game has to offer: a screen, a gamepad, a clock, and episodes where it has them."""
+"""The parts of every kind of game: a screen, a gamepad, a clock, and episodes where it has them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Picture = NDArray[np.uint8]
 
 
 class Screen(Protocol):
-    """What is to be seen of a game."""
+    """The picture of a game."""
 
     def capture(self) -> Picture:
         """Return the present picture; nobody changes it afterwards.
@@ -50,7 +50,7 @@ class Clock(Protocol):
         """Return the number of the present tick; 0 is the first."""
 
     def tick(self) -> bool:
-        """Let the game go on to the next tick, and return when it is there: True if it began anew."""
+        """Let the game go on to the next tick, and return when it is there: True if it began again."""
 
     def is_late(self) -> bool:
         """Return whether the present tick should be over already."""
@@ -94,7 +94,7 @@ class Game:
         close: gives back what the game's parts hold, and lets the game itself go on.
         episodes: None for a game that keeps no score for us.
         held_keys: returns the names of the keys that are held while the game's window has the keyboard; None
-            where there is none that could be asked.
+            where there is nothing to ask.
     """
 
     title: str

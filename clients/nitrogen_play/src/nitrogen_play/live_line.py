@@ -14,7 +14,7 @@ _REFRESHES_PER_S = 4
 
 @contextmanager
 def live_line(console: rich.console.Console, meter: Meter) -> Iterator[None]:
-    """Show a meter's line, and at the end its summary. Where the output is no terminal, only that."""
+    """Show a meter's line, and at the end its summary. Without a terminal, show only the summary."""
     live = rich.live.Live(
         console=console,
         refresh_per_second=_REFRESHES_PER_S,

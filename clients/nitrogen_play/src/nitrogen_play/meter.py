@@ -64,8 +64,10 @@ class Meter:
     def line(self, width: int) -> str:
         """Return how it goes now, in one line.
 
-        `width`: in columns. What is wrong comes first; the shares are left out where they do not fit, and
-        only the text of a problem is longer.
+        A problem comes first; its text alone may exceed the width. Shares that do not fit are left out.
+
+        Args:
+            width: in columns.
         """
         counted = ((self.late_steps, "late"), (self.held_steps, "held"), (self.dropped_frames, "not filmed"))
         parts = ["you play"] if self.is_human else []

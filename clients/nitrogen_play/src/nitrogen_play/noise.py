@@ -1,4 +1,4 @@
-"""What `--noise` says: from which noise the model's chunks begin."""
+"""The flag `--noise`: from which noise the model's chunks begin."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,8 @@ class FreshNoise:
 class MemoryNoise:
     """The noise keeps a share of itself from chunk to chunk.
 
-    `share`: 0 to 1; 1 keeps all of it.
+    Attributes:
+        share: 0 to 1; 1 keeps all of it.
     """
 
     share: float

@@ -9,7 +9,11 @@ from nitrogen_play.errors import MissingPackageError
 def needed(module: str, extra: str, purpose: str, *, package: str | None = None) -> Any:  # noqa: ANN401 - untyped
     """Return a module that an extra of nitrogen-play brings.
 
-    `purpose`: what needs it, for the error. `package`: what pip calls it, where that is another name.
+    Args:
+        module: the name to import.
+        extra: the name of the extra.
+        purpose: what needs it, for the error.
+        package: what pip calls it, where that is another name.
 
     Raises:
         MissingPackageError: it is not installed.

@@ -39,8 +39,9 @@ NEUTRAL = PadState(frozenset(), (0, 0), (0, 0))
 def pad_states(prediction: Mapping[str, NDArray[np.float32]], *, allow_menu: bool) -> tuple[PadState, ...]:
     """Return the states of a reply's T steps.
 
-    `prediction`: has `buttons` (T, 21) of 0 and 1, `j_left` and `j_right` (T, 2) in [-1, 1], all finite.
-    `allow_menu`: whether BACK, GUIDE and START may be pressed.
+    Args:
+        prediction: has `buttons` (T, 21) of 0 and 1, `j_left` and `j_right` (T, 2) in [-1, 1], all finite.
+        allow_menu: whether BACK, GUIDE and START may be pressed.
     """
     forbidden = frozenset() if allow_menu else MENU_BUTTONS
     return tuple(

@@ -1,4 +1,4 @@
-"""What was pressed since the server was last told: a row for each of the game's ticks."""
+"""The rows pressed since the server was last told: one for each of the game's ticks."""
 
 from collections import deque
 from typing import Any
@@ -20,9 +20,13 @@ class PlayedRows:
     def hold(self, state: PadState, first_tick: int, end_tick: int, by: str = "model") -> None:
         """Note what is held from a tick on, and was seen to be held up to another, which is not counted.
 
-        `by`: "model" or "human".
+        Args:
+            state: the pad's.
+            first_tick: the one from which on it is held.
+            end_tick: the one up to which it was seen to be held, exclusive.
+            by: "model" or "human".
         """
-        # What was held before was held on in ticks that nobody counted.
+        # The state from before was held on in ticks that nobody counted.
         if self._held is not None:
             self._add(self._held, first_tick - self._next_tick)
         self._held = _row(state, by)

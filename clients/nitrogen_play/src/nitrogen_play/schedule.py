@@ -11,7 +11,7 @@ _REMEMBERED_DELAYS = 5
 
 @dataclass(frozen=True)
 class DueStep:
-    """What is to be held during a tick.
+    """The state to hold during a tick.
 
     Attributes:
         chunk: number of the chunk, from 0; -1 before the first.
@@ -71,7 +71,7 @@ class ChunkSchedule:
         return passed < len(states)
 
     def clear(self) -> None:
-        """Forget the chunk, as when the game began anew."""
+        """Forget the chunk, as when the game began again."""
         self._states = ()
         self._wanted_end = 0
 

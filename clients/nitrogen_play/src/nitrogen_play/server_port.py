@@ -1,4 +1,4 @@
-"""What listens at a port that turns out not to be a ZeroMQ server's."""
+"""Other programs at a port that should be a ZeroMQ server's."""
 
 import socket
 

@@ -66,7 +66,7 @@ def colours(picture: Picture) -> list[str]:
 
 
 def held_keys(windows: X11Windows, game: OpenWindow) -> list[list[str]]:
-    """What counts as held while Tab and A are down: first with no window in front, then with the game's."""
+    """Show the keys that count as held while Tab and A are down: with no window in front, then the game's."""
     keyboard = Display()
     codes = [keyboard.keysym_to_keycode(XK.string_to_keysym(name)) for name in ("Tab", "a")]
     window = keyboard.create_resource_object("window", game.handle)

@@ -19,7 +19,9 @@ _COUNTED = ("total_episodes", "total_frames", "total_tasks", "splits")
 class Existing:
     """A data set that goes on.
 
-    `files`: how many numbers its files have. `taken`: each recording's last picture's place.
+    Attributes:
+        taken: each recording's last picture's place.
+        files: how many numbers its files have.
     """
 
     info: dict[str, Any]

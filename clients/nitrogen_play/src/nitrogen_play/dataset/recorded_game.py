@@ -106,7 +106,10 @@ class RecordedGame:
 def recorded_game(path: Path, task: str | None, resize: Callable[[Picture], Picture]) -> RecordedGame:
     """Return the recording whose file of actions is at `path`.
 
-    `task`: the game's name, None for the film's own title.
+    Args:
+        path: the file of actions.
+        task: the game's name, None for the film's own title.
+        resize: how a picture becomes a frame.
 
     Raises:
         RecordingError: it has no film, or one that cannot be read.

@@ -55,7 +55,9 @@ class WindowOptions:
 def open_window(options: WindowOptions, say: Callable[[str], None]) -> Game:
     """Find a window and plug in a gamepad.
 
-    `say`: called with a sentence that the player should see.
+    Args:
+        options: the flags about the window.
+        say: called with a sentence that the player should see.
 
     Raises:
         GameNotFoundError: there is no such window; the message lists those that there are.

@@ -55,7 +55,7 @@ class RetroGame:
         return self._tick
 
     def tick(self) -> bool:
-        """Make the next picture; True if the game was over and began anew."""
+        """Make the next picture; True if the game was over and began again."""
         if self._pacer is not None:
             self._pacer.wait()
         pressed = self._console.pressed(self._state)
@@ -97,8 +97,10 @@ class RetroGame:
 def open_retro(name: str, state: str | None, pictures_per_s: float | None) -> Game:
     """Start an emulator.
 
-    `name`: stable-retro's name of the game. `state`: one of the saved states to begin with, None for the
-    game's own first. `pictures_per_s`: as in `RetroGame`.
+    Args:
+        name: stable-retro's name of the game.
+        state: one of the saved states to begin with, None for the game's own first.
+        pictures_per_s: as in `RetroGame`.
 
     Raises:
         MissingPackageError: stable-retro is not installed.

@@ -19,7 +19,7 @@ from nitrogen_play.pad import NEUTRAL, PadState
 # These wait for other players on a network.
 _FOR_SEVERAL = frozenset({"cig", "multi", "multi_duel"})
 _LEVELS = ("doom_scenario_path", "doom_game_path")
-# What every scenario counts, beside the variables of its .cfg.
+# Variables that every scenario counts, beside those of its .cfg.
 _COUNTED = ("KILLCOUNT", "ITEMCOUNT", "SECRETCOUNT", "DAMAGECOUNT", "DAMAGE_TAKEN", "HEALTH", "ARMOR")
 
 

@@ -1,4 +1,4 @@
-"""What a pad's state means in ViZDoom: a number for each of a scenario's buttons."""
+"""A pad's state in ViZDoom: a number for each of a scenario's buttons."""
 
 import tomllib
 from collections.abc import Sequence

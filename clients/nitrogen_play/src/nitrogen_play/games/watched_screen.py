@@ -6,7 +6,7 @@ from collections.abc import Callable
 from nitrogen_play.interfaces import Picture, Screen
 
 _WARNED_AFTER_S = 5.0
-# Of a picture with something on it, a few pixels tell so.
+# A few pixels tell whether a picture has something on it.
 _STRIDE = 8
 
 

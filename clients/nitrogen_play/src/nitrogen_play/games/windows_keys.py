@@ -43,7 +43,11 @@ class WindowsKeys:
 
 
 def open_windows_keys(window: int | None) -> WindowsKeys:
-    """Return the keyboard. `window`: handle of the game's, None for one without."""
+    """Return the keyboard.
+
+    Args:
+        window: handle of the game's, None for one without.
+    """
     import ctypes  # noqa: PLC0415 - its windll is there on Windows only
 
     windll: Any = getattr(ctypes, "windll")  # noqa: B009 - mypy knows it on Windows only

@@ -22,7 +22,7 @@ class OpenWindow:
 def choose_window(windows: Sequence[OpenWindow], process: str | None, title: str | None) -> OpenWindow:
     """Return the window of a process, or the one whose title contains a text; case does not matter.
 
-    Of several, the first that is not named like a helper's.
+    If there are several, it is the first that is not named like a helper's.
 
     Raises:
         GameNotFoundError: none is; the message lists the windows that are open.

@@ -98,7 +98,7 @@ class DxcamScreen:
 
 
 def visible_part(region: Region, width: int, height: int) -> Region | None:
-    """Return what of a region lies on a screen of a size; None if nothing does. dxcam refuses all else."""
+    """Return the part of a region on a screen of a size, None without one. dxcam refuses all else."""
     left, top = max(0, region[0]), max(0, region[1])
     right, bottom = min(width, region[2]), min(height, region[3])
     return (left, top, right, bottom) if left < right and top < bottom else None

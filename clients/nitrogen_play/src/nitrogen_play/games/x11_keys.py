@@ -5,7 +5,7 @@ from typing import Any
 
 from nitrogen_play.keyboard import BUTTONS_OF_KEYS, TAKE_OVER
 
-# A window that has the focus is the game's own, or lies in it.
+# A window that has the focus is the game's own, or inside it.
 _MAX_LEVELS = 4
 
 

@@ -89,7 +89,7 @@ class X11Windows:
             self._display.close()
 
     def _candidates(self) -> Iterator[Any]:
-        """The windows that the window manager lists, then those at the top level, without their frames."""
+        """Yield the windows that the window manager lists, then those at the top level, without frames."""
         for name in ("_NET_CLIENT_LIST_STACKING", "_NET_CLIENT_LIST"):
             found = self._root.get_full_property(self._display.intern_atom(name), 0)
             if found is not None:
@@ -125,8 +125,8 @@ class X11Windows:
 class X11Screen:
     """One window as a game's screen.
 
-    The server is told to keep all that the window shows, so that what covers it is not read, and what lies
-    off the screen is. Each picture is copied in the server first, so that it is one moment's.
+    The server is told to keep all that the window shows, so that what covers it is not read, and what is
+    off the screen is read. Each picture is copied in the server first, so that it is one moment's.
     """
 
     def __init__(self, display: Any, window: Any, windows: X11Windows) -> None:  # noqa: ANN401 - untyped
@@ -186,7 +186,7 @@ class X11Screen:
 
 
 def _process_name(process_id: int) -> str:
-    """The executable's name: of a Windows program under Wine that of the .exe."""
+    """Return the executable's name: of a Windows program under Wine that of the .exe."""
     try:
         words = Path(f"/proc/{process_id}/cmdline").read_bytes().split(b"\0")
     except OSError:

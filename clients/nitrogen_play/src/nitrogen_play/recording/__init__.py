@@ -1,1 +1,1 @@
-"""What was played, as films and as a file that can be played again."""
+"""Recordings of play: films, and a file of actions that can be played again."""

@@ -25,7 +25,7 @@ _HANDS = ("model", "human")
 
 @dataclass(frozen=True)
 class RecordedStep:
-    """What was held, from which tick on, and for how many ticks at least.
+    """A held state: from which tick on, and for how many ticks at least.
 
     Attributes:
         chunk: number of the chunk, -1 where none was played.
@@ -61,12 +61,12 @@ def step_line(step: RecordedStep) -> str:
 def read_steps(path: Path) -> list[RecordedStep]:
     """Read a file of actions, ours or the reference's; one without ticks has one tick per line.
 
-    What does not say who pressed it was pressed by the model.
+    A line that does not say who pressed was the model's.
 
     A last line that was cut short is left out.
 
     Raises:
-        RecordingError: the file cannot be read, or a line is none; the message says which.
+        RecordingError: the file cannot be read, or a line is not one of actions; the message says which.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -88,7 +88,7 @@ def _parsed(path: Path, text: str) -> Iterator[RecordedStep]:
             step = _step(fields, next_tick)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
             reason = f"{type(error).__name__}: {error}"
-            raise RecordingError(f"line {number} of {path} is no line of actions ({reason})") from error
+            raise RecordingError(f"line {number} of {path} is not a line of actions ({reason})") from error
         yield step
         next_tick = step.tick + step.ticks
 
@@ -117,5 +117,5 @@ def _is_pressed(value: object) -> bool:
 
 def _integer(value: object, least: int, most: int) -> int:
     if not isinstance(value, int) or not least <= value <= most:
-        raise ValueError(f"{value!r} is no integer from {least} to {most}")
+        raise ValueError(f"{value!r} is not an integer from {least} to {most}")
     return value

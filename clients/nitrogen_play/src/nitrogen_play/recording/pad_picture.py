@@ -52,7 +52,9 @@ _KNOB_RADIUS = 18
 def pad_picture(state: PadState, caption: str) -> Picture:
     """Return the pad as a picture, (480, 400, 3) RGB; what is held is red, sticks are blue.
 
-    `caption`: a short text below it.
+    Args:
+        state: the pad's.
+        caption: a short text below it.
     """
     picture = PIL.Image.fromarray(_empty_pad())
     draw = PIL.ImageDraw.Draw(picture)

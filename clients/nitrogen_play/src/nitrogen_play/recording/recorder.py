@@ -41,7 +41,9 @@ class _Picture:
 def new_recording(folder: Path, checkpoint: str) -> RecordingPaths:
     """Return the next recording's files in `folder`/CHECKPOINT, and make the one of the actions.
 
-    `checkpoint`: the path that the server gives; its last part, without its suffix, names the folder.
+    Args:
+        folder: where recordings are.
+        checkpoint: the path that the server gives; its last part, without its suffix, names the folder.
 
     Raises:
         RecordingError: they cannot be made.
@@ -73,7 +75,7 @@ def new_recording(folder: Path, checkpoint: str) -> RecordingPaths:
 class Recorder:
     """Writes steps and pictures as they come, in a thread.
 
-    Steps are all written. Of pictures at most 64 wait; `add_picture` says when there is no room. When a film
+    All steps are written. At most 64 pictures wait; `add_picture` says when there is no room. When a film
     cannot be written both end, and the actions go on.
 
     `with_films`: False writes the actions alone. `title`: the game's, for the films. `report`: called from
@@ -129,7 +131,11 @@ class Recorder:
     def add_picture(self, picture: Picture, state: PadState, tick: int, *, wait: bool) -> bool:
         """Film a picture; return False if there was no room for it.
 
-        `wait`: whether to wait for room, for games that wait too.
+        Args:
+            picture: RGB pixels.
+            state: the pad's.
+            tick: the picture's.
+            wait: whether to wait for room, for games that wait too.
         """
         if not self.wants_pictures:
             return True

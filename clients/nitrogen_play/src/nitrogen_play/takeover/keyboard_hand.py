@@ -5,7 +5,7 @@ from nitrogen_play.pad import PadState
 
 
 class KeyboardHand:
-    """What a human holds by keys. `held`: returns the names of the keys that are held now."""
+    """The keys that a human holds. `held`: returns the names of the keys that are held now."""
 
     gives_back = f"{TAKE_OVER} gives back to the model"
 

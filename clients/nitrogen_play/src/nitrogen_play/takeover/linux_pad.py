@@ -31,7 +31,7 @@ _BY_PLACE = (0x054C, 0x057E)
 
 
 class PadReading:
-    """What a pad's events say of its state. `ranges`: each axis' least and largest value."""
+    """A pad's state, from its events. `ranges`: each axis' least and largest value."""
 
     def __init__(self, vendor: int, ranges: dict[int, tuple[int, int]]) -> None:
         self._buttons = {code: name for name, code in KEYS.items()} | _MORE_KEYS
@@ -70,7 +70,7 @@ class PadReading:
         return PadState(frozenset(pressed), left, right)
 
     def _place(self, code: int) -> float:
-        """Where an axis is between its ends, 0 to 1."""
+        """Return where an axis is between its ends, 0 to 1."""
         least, largest = self._ranges.get(code, (0, 1))
         return min(1.0, max(0.0, (self._axes[code] - least) / max(1, largest - least)))
 
@@ -121,7 +121,7 @@ def open_linux_pad(say: Callable[[str], None]) -> LinuxPad:
 
     Raises:
         MissingPackageError: evdev is not installed.
-        DeviceError: there is none that may be read.
+        DeviceError: there is no pad that may be read.
     """
     evdev = needed("evdev", "linux", "taking over with a gamepad")
     for path in sorted(evdev.list_devices()):

@@ -20,7 +20,7 @@ def open_pad(stack: ExitStack, say: Callable[[str], None]) -> Human:
 
     Raises:
         MissingPackageError: a package is not installed.
-        DeviceError: there is none that may be read.
+        DeviceError: there is no pad that may be read.
     """
     if sys.platform == "win32":
         from nitrogen_play.takeover.windows_pad import open_windows_pad  # noqa: PLC0415
