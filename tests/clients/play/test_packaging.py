@@ -31,4 +31,5 @@ def test_the_wheel_has_the_table_and_the_license(tmp_path: Path, *, is_by_sdist:
         (source,) = (tmp_path / "unpacked").iterdir()
     with zipfile.ZipFile(built(source, "wheel", tmp_path / "wheel")) as wheel:
         assert wheel.read("nitrogen_play/consoles.toml") == (CLIENTS / "consoles.toml").read_bytes()
+        assert "nitrogen_play/games/vizdoom.toml" in wheel.namelist()
         assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
