@@ -10,6 +10,8 @@ from nitrogen_dataset.conversion import Problems
 from nitrogen_dataset.errors import RecordingError
 from nitrogen_dataset.frames import Frame, Pairing
 
+from contract.gamepad import ACTION_WIDTH
+from gateway.safe_text import one_line, shortened
 from gateway.telemetry import recording_format
 from gateway.telemetry.recording_format import RecordedPlayed, RecordedPredict, read_recording
 
@@ -18,6 +20,7 @@ _MAX_WAITING = 64
 # A client that does not count ticks begins again after so long a pause.
 _PAUSE_S = 10.0
 _ROWS_AT_ONCE = 64  # that a request takes
+_MAX_TASK_CHARACTERS = 100
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class RecordedClient:
 
 
 class _Stretch:
-    """The part between two resets.
+    """A part in which ticks go up.
 
     `tells`: whether the client is known to tell what was really pressed.
     """
@@ -80,15 +83,18 @@ class _Stretch:
         last = self._last
         if last is None:
             return False
-        if found.fields.get("episode", 0) != last.fields.get("episode", 0):
-            return True
         tick = found.fields.get("tick")
+        if isinstance(found, RecordedPlayed):
+            return self._is_reset(found) or int(found.fields["tick"]) < self._next_tick
         if tick is not None:
-            return int(tick) < (self._next_tick if isinstance(found, RecordedPlayed) else self._picture_tick)
-        return not self.tells and (found.began - last.began).total_seconds() > _PAUSE_S
+            # Where ticks go on after a reset, rows of before it may still come.
+            return int(tick) < self._picture_tick
+        pause_s = (found.began - last.began).total_seconds()
+        return self._is_reset(found) or (not self.tells and pause_s > _PAUSE_S)
 
     def add(self, found: RecordedPredict | RecordedPlayed, place: str) -> Iterator[Frame]:
         """Add the next recording; yield the frames that are known with it."""
+        begins = self._is_reset(found)
         self._last = found
         if isinstance(found, RecordedPlayed):
             self._decide()
@@ -97,7 +103,7 @@ class _Stretch:
         if found.fields.get("tick") is not None:
             self._decide()
         if self.tells:
-            self._show(found, place)
+            self._show(found, place, begins=begins)
             return
         self._undecided.append((found, place))
         if len(self._undecided) > _MAX_WAITING:
@@ -109,16 +115,20 @@ class _Stretch:
             yield from self._hold_answered(*self._undecided.popleft())
         problems.ticks_without_picture += self._pairing.left_out
 
+    def _is_reset(self, found: RecordedPredict | RecordedPlayed) -> bool:
+        last = self._last
+        return last is not None and found.fields.get("episode", 0) != last.fields.get("episode", 0)
+
     def _decide(self) -> None:
         """Note that the client tells what was pressed: its pictures wait for that."""
         self.tells = True
         while self._undecided:
             self._show(*self._undecided.popleft())
 
-    def _show(self, predict: RecordedPredict, place: str) -> None:
+    def _show(self, predict: RecordedPredict, place: str, *, begins: bool = False) -> None:
         tick = predict.fields.get("tick")
         if tick is not None:
-            self._show_at(int(tick), predict, place)
+            self._show_at(int(tick), predict, place, begins=begins)
         elif predict.fields.get("port") == "zmq":
             # nitrogen-play's way: it tells behind each picture but the first what was pressed before it.
             self._without_tick.append((predict, place))
@@ -126,11 +136,11 @@ class _Stretch:
         else:
             self._show_at(self._next_tick, predict, place)
 
-    def _show_at(self, tick: int, predict: RecordedPredict, place: str) -> None:
+    def _show_at(self, tick: int, predict: RecordedPredict, place: str, *, begins: bool = False) -> None:
         if predict.frame is None:
             return
         self._picture_tick = tick
-        self._pairing.show(tick, predict.frame, self._task(predict), place)
+        self._pairing.show(tick, predict.frame, self._task(predict), place, begins=begins)
         if self._pairing.waiting > _MAX_WAITING:
             self._pairing.drop_oldest()
 
@@ -143,7 +153,7 @@ class _Stretch:
             self._show_at(self._next_tick, *self._without_tick.pop())
         for row in rows:
             action = np.array([*row["buttons"], *row["j_left"], *row["j_right"]], np.float32)
-            yield from self._pairing.hold(tick, action, str(row["by"]))
+            yield from self._pairing.hold(tick, action.reshape(ACTION_WIDTH), str(row["by"]))
             tick += 1
 
     def _hold_answered(self, predict: RecordedPredict, place: str) -> Iterator[Frame]:
@@ -162,4 +172,4 @@ class _Stretch:
         game = predict.fields.get("game")
         if self._client.task is not None or game is None:
             return self._client.task or "unknown"
-        return game if isinstance(game, str) else f"game {game}"
+        return shortened(one_line(game), _MAX_TASK_CHARACTERS) if isinstance(game, str) else f"game {game}"

@@ -155,6 +155,18 @@ def test_an_episode_ends_with_a_reset_a_gap_an_error_or_a_tick_that_goes_back(re
         assert sum(one.begins for one in made) == 2, client
 
 
+def test_rows_of_before_a_reset_that_are_told_behind_it_belong_to_before_it(recorded: Recorded) -> None:
+    """nitrogen-play's way: it resets with the next picture, and tells behind that what came before it."""
+    recorded.predict(1, tick=0)
+    recorded.predict(2, tick=3, episode=1)
+    recorded.played(0, 3, episode=1)
+    recorded.predict(3, tick=5, episode=1)
+    recorded.played(3, 2, episode=1)
+    made = found(recorded)
+    assert [(red(one.picture), one.picture_age) for one in made] == [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1)]
+    assert [one.begins for one in made] == [True, False, False, True, False]
+
+
 def test_a_data_set_of_all_clients(recorded: Recorded, tmp_path: Path) -> None:
     for client in ("one:1", "two:2"):
         for episode in range(2):
@@ -190,6 +202,12 @@ def test_torn_recordings_are_named_and_end_their_episode(
     assert [one["length"] for one in read(tmp_path / "set").episodes] == [CHUNK, CHUNK]
     assert main(["dataset", str(recorded.folder), str(tmp_path / "other"), "--strict"]) == 1
     assert torn.name in capsys.readouterr().err
+
+
+def test_a_games_name_is_one_line_that_steers_no_terminal(recorded: Recorded) -> None:
+    recorded.predict(1, game="game \ud800\x1b[2J" + "x" * 200)
+    (task,) = {one.task for one in found(recorded)}
+    assert task == "game \\ud800\\x1b[2J" + "x" * 82 + "..."
 
 
 def test_recordings_without_pictures_are_one_sentence(

@@ -17,6 +17,7 @@ from nitrogen_dataset.rerun_writer import RerunWriter
 
 _BETWEEN_LINES_S = 0.5
 _INTERRUPTED = 130
+_MAX_LISTED_GAMES = 10
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -101,7 +102,9 @@ def _writer(arguments: argparse.Namespace) -> Writer:
 
 def _summary(counts: Counts) -> str:
     by_human = f", {counts.by_human} of them by a human" if counts.by_human else ""
-    games = f"; games: {', '.join(sorted(counts.tasks))}" if counts.tasks else ""
+    shown = ", ".join(sorted(counts.tasks)[:_MAX_LISTED_GAMES])
+    rest = ", ..." if len(counts.tasks) > _MAX_LISTED_GAMES else ""
+    games = f"; games: {shown}{rest}" if counts.tasks else ""
     return f"{counts.episodes} more episodes, {counts.frames} frames{by_human}{games}"
 
 

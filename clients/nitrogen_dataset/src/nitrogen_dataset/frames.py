@@ -49,6 +49,7 @@ class _Shown:
     picture: Picture
     task: str
     place: str
+    begins: bool
 
 
 class Pairing:
@@ -74,9 +75,9 @@ class Pairing:
         """How many pictures wait for their ticks."""
         return len(self._waiting)
 
-    def show(self, tick: int, picture: Picture, task: str, place: str) -> None:
-        """Add the picture that was to be seen at a tick; ticks go up."""
-        self._waiting.append(_Shown(tick, picture, task, place))
+    def show(self, tick: int, picture: Picture, task: str, place: str, *, begins: bool = False) -> None:
+        """Add the picture of a tick; ticks go up. `begins`: whether frames begin again with it."""
+        self._waiting.append(_Shown(tick, picture, task, place, begins))
 
     def drop_oldest(self) -> None:
         """Forget the oldest picture that waits."""
@@ -86,9 +87,9 @@ class Pairing:
         """Yield the frame of a tick during which `action` was held, unless it has no picture."""
         while self._waiting and self._waiting[0].tick <= tick:
             self._newest = self._waiting.popleft()
-        goes_on = tick == self._next_tick
         newest = self._newest
         age = -1 if newest is None else tick - newest.tick
+        goes_on = tick == self._next_tick and not (newest is not None and newest.begins and age == 0)
         if newest is None or not (0 <= age <= self._max_age and (goes_on or age == 0)):
             self.left_out += 1
             self._next_tick = None

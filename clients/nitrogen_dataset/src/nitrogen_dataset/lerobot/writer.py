@@ -72,7 +72,8 @@ class LeRobotWriter:
         self._max_episode_s = min(_MAX_EPISODE_S, max_file_s)
         found = read_existing(folder, is_lossless=is_lossless)
         self._info: dict[str, Any] = {} if found is None else found.info
-        self._tasks: list[str] = [] if found is None else found.tasks
+        tasks = [] if found is None else found.tasks
+        self._tasks: dict[str, int] = {task: index for index, task in enumerate(tasks)}
         self._taken: dict[str, str] = {} if found is None else found.taken
         self._statistics: dict[str, Statistics] = {} if found is None else found.statistics
         self._file_number = 0 if found is None else found.files
@@ -131,8 +132,6 @@ class LeRobotWriter:
         """
         episode, video = self._episode, self._video
         assert episode is not None and video is not None  # noqa: S101, PT018 - for the type checker
-        if frame.task not in self._tasks:
-            self._tasks.append(frame.task)
         try:
             video.add(frame.picture, is_key=not episode.hands)
         except av.FFmpegError as error:
@@ -142,7 +141,7 @@ class LeRobotWriter:
         episode.actions[len(episode.hands)] = frame.action
         episode.hands.append(frame.by)
         episode.ages.append(frame.picture_age)
-        episode.task_indices.append(self._tasks.index(frame.task))
+        episode.task_indices.append(self._tasks.setdefault(frame.task, len(self._tasks)))
         episode.place = frame.place
 
     def end(self) -> None:
@@ -215,11 +214,12 @@ class LeRobotWriter:
         self, episode: _Episode, index: int, length: int, statistics: Mapping[str, Statistics]
     ) -> dict[str, Any]:
         """Return an episode's row in the table of episodes."""
+        names = list(self._tasks)
         chunk, file = divmod(self._file_number, int(self._info["chunks_size"]))
         fps = int(self._info["fps"])
         return {
             "episode_index": index,
-            "tasks": [self._tasks[task] for task in dict.fromkeys(episode.task_indices)],
+            "tasks": [names[task] for task in dict.fromkeys(episode.task_indices)],
             "length": length,
             "recording": episode.recording,
             "last_place": episode.place,
@@ -262,7 +262,7 @@ class LeRobotWriter:
     def _count(self, rows: list[dict[str, Any]]) -> None:
         self._file_number += 1
         self._taken |= {row["recording"]: row["last_place"] for row in rows}
-        write_tasks(self._folder / TASKS, self._tasks)
+        write_tasks(self._folder / TASKS, list(self._tasks))
         as_lists = {
             feature: {name: value.tolist() for name, value in found.items()}
             for feature, found in self._statistics.items()
