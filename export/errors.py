@@ -46,7 +46,11 @@ class ActivationError(ExportError):
 
 
 class TritonNotRunningError(ActivationError):
-    """Nothing answers at Triton's address; `addresses`: what was tried, each with the reason."""
+    """Nothing answers at Triton's address.
+
+    Args:
+        addresses: what was tried, each with the reason.
+    """
 
     def __init__(self, addresses: str) -> None:
         super().__init__(

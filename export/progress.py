@@ -22,8 +22,12 @@ _MIN_INTERVAL_S = 1.0
 class LineProgress:
     """A line after every tenth of the whole, or 10 s, with rate and remaining time; and a last one.
 
-    `total`, `initial`: bytes, of which `initial` were there before; `desc`: what is done to them. Work that
-    ends within `delay` seconds is not told of. Other options of tqdm's are taken and mean nothing.
+    Args:
+        total: bytes in all.
+        initial: bytes that were there before.
+        desc: what is done to them.
+        delay: work that ends within this many seconds is not told of.
+        _: tqdm's other options, which mean nothing here.
     """
 
     def __init__(

@@ -39,8 +39,10 @@ class Told:
 class GatewayChild:
     """One gateway process.
 
-    `name`: what the log calls it. `http_socket`: a Unix socket for health and metrics; without one they are
-    served on the settings' HTTP port, and the child asks for its model before it says that it listens.
+    Args:
+        name: what the log calls it.
+        http_socket: a Unix socket for health and metrics; without one they are served on the settings' HTTP
+            port, and the child asks for its model before it says that it listens.
     """
 
     def __init__(self, name: str, settings: GatewaySettings, http_socket: Path | None = None) -> None:

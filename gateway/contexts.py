@@ -69,9 +69,13 @@ class ContextStore(Generic[Key]):
     """Contexts of clients that leave without a word: bounded in number and in idle time.
 
     A client is known by its connection's key and its path behind it, which is empty unless brokers are
-    between. `max_contexts`: beyond it the least recently used is dropped. `idle_s`: seconds without a request
-    after which a context is dropped. `clock`: monotonic seconds. `max_per_key`: as `max_contexts`, for the
-    clients behind one connection.
+    between.
+
+    Args:
+        max_contexts: beyond it the least recently used is dropped.
+        idle_s: seconds without a request after which a context is dropped.
+        clock: monotonic seconds.
+        max_per_key: as `max_contexts`, for the clients behind one connection.
     """
 
     def __init__(

@@ -55,8 +55,11 @@ NOTHING = Seen()
 class DataPlane:
     """Answers requests with the models that Triton serves.
 
-    `default_game`: name or id, in the default model, of the game for requests that do not name one.
-    `on_dispatch`, `max_at_triton`: as of the `Dispatcher`. `random`: draws all noise but that of seeds.
+    Args:
+        default_game: name or id, in the default model, of the game for requests that do not name one.
+        on_dispatch: as of the `Dispatcher`.
+        max_at_triton: as of the `Dispatcher`.
+        random: draws all noise but that of seeds.
     """
 
     def __init__(

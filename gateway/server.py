@@ -34,8 +34,9 @@ _READY_WITHIN_S = 1.0
 class Gateway:
     """One gateway. It starts, and stays up, without a Triton too; its requests then get error replies.
 
-    `http_socket`: a Unix socket for health and metrics, instead of the settings' HTTP port. `ports`: those
-    for players.
+    Args:
+        http_socket: a Unix socket for health and metrics, instead of the settings' HTTP port.
+        ports: those for players.
 
     Raises:
         StartError: a file that the settings name is not usable.

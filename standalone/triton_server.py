@@ -68,8 +68,12 @@ def server_command(
 class TritonServer:
     """One Triton under a keeper process, started again whenever it dies until `stop` is called.
 
-    `command`, `environment`: what runs. `log`: the file its output is added to. `shm_prefix`: that of
-    `command`. `scratch`: a folder that goes when it stops, also when this process was killed.
+    Args:
+        command: the program to run.
+        environment: the program's variables.
+        log: the file that its output is added to.
+        shm_prefix: that of `command`.
+        scratch: a folder that goes when it stops, also when this process was killed.
     """
 
     def __init__(

@@ -11,7 +11,9 @@ from benchmarks.gateway.ways import HOST, TIMEOUT_S
 class Relay:
     """Passes connections to `port` on to another one of this host; used as a context manager.
 
-    `forth`: bytes to that port so far, `back`: bytes from it, of all connections together.
+    Attributes:
+        forth: bytes to that port so far, of all connections together.
+        back: bytes from that port so far, of all connections together.
     """
 
     def __init__(self, target: int) -> None:

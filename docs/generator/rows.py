@@ -23,7 +23,15 @@ _MAX_CHOICES = 5
 
 @dataclass(frozen=True)
 class Row:
-    """One setting. `name`: the flag, positional or variable; `takes` and `default` are empty without one."""
+    """One setting.
+
+    Attributes:
+        name: the flag, positional or variable.
+        variable: the variable that stands for it, if any.
+        takes: its values, empty for a switch.
+        default: its default as it would be typed, empty without one.
+        meaning: a phrase or sentences.
+    """
 
     name: str
     variable: str

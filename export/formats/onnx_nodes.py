@@ -21,8 +21,10 @@ ONNX_TYPES = {
 class GraphBuilder:
     """Nodes in the order they run, and the weights they read; a value is known by its name.
 
-    A weight stands in `weights` once, however many nodes read it. `dtype`: of matrix products, what export's
-    precision says; all else is float32.
+    A weight stands in `weights` once, however many nodes read it.
+
+    Args:
+        dtype: of matrix products, what export's precision says; all else is float32.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:

@@ -42,7 +42,9 @@ class ProbeError(Exception):
 class ForeignError(ProbeError):
     """Another program than the gateway's port listens there; nothing else is tried.
 
-    `speaks`: what it answers like, by the name of the gateway's port that does; empty when that is not known.
+    Args:
+        speaks: what it answers like, by the name of the gateway's port that does; empty when that is not
+            known.
     """
 
     def __init__(self, message: str, speaks: str = "") -> None:

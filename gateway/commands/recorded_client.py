@@ -65,7 +65,8 @@ class RecordedClient:
 class _Stretch:
     """A part in which ticks go up.
 
-    `tells`: whether the client is known to tell what was really pressed.
+    Args:
+        tells: whether the client is known to tell what was really pressed.
     """
 
     def __init__(self, client: RecordedClient, *, tells: bool) -> None:

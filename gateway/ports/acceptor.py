@@ -20,9 +20,11 @@ Connection = TypeVar("Connection", bound=asyncio.BaseProtocol)
 class Acceptor(Generic[Connection]):
     """Accepts what comes to a listening socket, in the running event loop, until it is closed.
 
-    `enter`: takes a new connection's socket, address and port; returns the protocol that serves it, or None
-    to have it closed. `failed`: told of a connection that could not be opened after all, and why. `tls`: what
-    each connection has to speak, within `handshake_s` seconds.
+    Args:
+        enter: takes a new connection's socket, address and port; returns the protocol that serves it, or None
+            to have it closed.
+        failed: told of a connection that could not be opened after all, and why.
+        tls: what each connection has to speak, within `handshake_s` seconds.
     """
 
     def __init__(

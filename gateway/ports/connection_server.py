@@ -66,7 +66,9 @@ Connection = TypeVar("Connection", bound=ServedConnection)
 class ConnectionServer(ABC, Generic[Connection]):
     """Serves a port's connections; a subclass makes them, in `_enter`.
 
-    `metrics`: counts those that are refused. `tls`: what each has to speak, if it is set.
+    Args:
+        metrics: counts those that are refused.
+        tls: what each has to speak, if it is set.
     """
 
     def __init__(self, settings: GatewaySettings, metrics: PortMetrics, tls: SSLContext | None) -> None:

@@ -18,7 +18,11 @@ _LOCAL_SUFFIXES = (".local", ".localhost", ".internal", ".lan", ".home.arpa")
 
 
 class Origins:
-    """The origins that may use a port. `listed`: those that the operator named, by `parse_origin`."""
+    """The origins that may use a port.
+
+    Args:
+        listed: those that the operator named, by `parse_origin`.
+    """
 
     def __init__(self, listed: Sequence[str]) -> None:
         self._listed = frozenset(listed)

@@ -48,8 +48,9 @@ class _File:
 class StaticFiles:
     """Files by the paths of URLs; what no file has is not there, whatever a path looks like.
 
-    `folders`: of URLs' beginnings, "" for the root. `index.html` is what a folder's own path shows. Names
-    that begin with a dot are left out.
+    Args:
+        folders: of URLs' beginnings, "" for the root. `index.html` is what a folder's own path shows. Names
+            that begin with a dot are left out.
     """
 
     def __init__(self, folders: Mapping[str, Path]) -> None:

@@ -10,8 +10,10 @@ from gateway.settings import GatewaySettings
 class ConnectionTimes:
     """When a connection did what; all times are of `time.perf_counter`.
 
-    `opened`: the connection itself. `active`: the last byte in either direction; on the ZeroMQ port, the last
-    request or reply. `began`: the first byte of a request that is not complete, None outside of one.
+    Attributes:
+        opened: the connection itself.
+        active: the last byte in either direction; on the ZeroMQ port, the last request or reply.
+        began: the first byte of a request that is not complete, None outside of one.
     """
 
     def __init__(self, settings: GatewaySettings) -> None:

@@ -43,7 +43,9 @@ def is_token(given: str, token: bytes) -> bool:
 class TokenGate:
     """Lets one client's requests through once its hello has brought the token, or at once without one.
 
-    `token`: the port's, None for none. `on_refusal` is called for each request that is not let through.
+    Args:
+        token: the port's, None for none.
+        on_refusal: called for each request that is not let through.
     """
 
     def __init__(self, token: bytes | None, on_refusal: Callable[[], None]) -> None:

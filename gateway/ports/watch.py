@@ -11,7 +11,11 @@ _MAX_PAUSE_S = 0.25
 
 
 class Watched(Protocol):
-    """A connection that is open. `held_bytes`: of the request that is arriving."""
+    """A connection that is open.
+
+    Attributes:
+        held_bytes: of the request that is arriving.
+    """
 
     @property
     def held_bytes(self) -> int: ...  # noqa: D102 - described by the class

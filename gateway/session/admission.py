@@ -9,9 +9,10 @@ _MAX_BYTES = 2**30
 class Admission:
     """Counts with limits, shared by all sessions.
 
-    `most`: requests worked on at once. Once half of them are taken, a client that has one in flight gets no
-    second one in: the other half is for clients that have none, so that no flood keeps a player out. No
-    address gets more than half.
+    Args:
+        most: requests worked on at once. Once half of them are taken, a client that has one in flight gets no
+            second one in: the other half is for clients that have none, so that no flood keeps a player out.
+            No address gets more than half.
     """
 
     def __init__(self, most: int) -> None:

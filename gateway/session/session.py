@@ -58,9 +58,14 @@ class PortService:
 class Session:
     """The requests of one client; each is taken by one of `submit`, `decode`, `answer` and `refuse`.
 
-    `address`: the client's machine. `client`: its name in logs and recordings. `on_progress` is called after
-    replies were sent, and when the session may have become idle. `metrics`: where its requests count.
-    `admitted`: its requests that are worked on; refusals that wait for their turn are not among them.
+    Args:
+        address: the client's machine.
+        client: its name in logs and recordings.
+        on_progress: called after replies were sent, and when the session may have become idle.
+
+    Attributes:
+        metrics: where its requests count.
+        admitted: its requests that are worked on; refusals that wait for their turn are not among them.
     """
 
     def __init__(

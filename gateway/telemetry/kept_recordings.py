@@ -28,7 +28,8 @@ _UNDER_WAY = re.compile(r"\.[A-Za-z0-9._-]+\.tar\.part")
 class KeptRecordings:
     """Writes recordings into `folder` and keeps them below `max_bytes`; for one thread.
 
-    `writers`: how many processes write into it.
+    Args:
+        writers: how many processes write into it.
     """
 
     def __init__(self, folder: Path, max_bytes: int, writers: int = 1) -> None:

@@ -110,7 +110,9 @@ class _Errors:
 class Live:
     """The state of the live page, on the event loop's thread.
 
-    `default_game`: the game of requests that name none. `clock`: monotonic seconds.
+    Args:
+        default_game: the game of requests that name none.
+        clock: monotonic seconds.
     """
 
     def __init__(self, default_game: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:

@@ -40,9 +40,12 @@ class RecordingCounts:
 class Metrics(Collector):
     """All metrics of one gateway.
 
-    These are called whenever the metrics are read. `endpoints_up`: whether each address of each endpoint of
-    Triton is up. `decoding`: how many images wait for a thread. `horizons`: each served model's steps per
-    chunk, by its name and version, 0 where that is not known.
+    These are called whenever the metrics are read.
+
+    Attributes:
+        endpoints_up: whether each address of each endpoint of Triton is up.
+        decoding: how many images wait for a thread.
+        horizons: each served model's steps per chunk, by its name and version, 0 where that is not known.
     """
 
     def __init__(self) -> None:

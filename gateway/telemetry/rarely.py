@@ -9,7 +9,11 @@ _MAX_REMEMBERED = 1000
 
 
 class Rarely:
-    """Remembers what was said, and when. `clock`: monotonic seconds."""
+    """Remembers what was said, and when.
+
+    Args:
+        clock: monotonic seconds.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -26,7 +26,9 @@ _ROW_BYTES = 1024  # of what was pressed, in memory
 class Recorder:
     """Writes exchanges into a folder, of which the oldest go once all have `max_bytes`.
 
-    `counts`: the metrics' figures. `writers`: how many processes write into the folder.
+    Args:
+        counts: the metrics' figures.
+        writers: how many processes write into the folder.
 
     Raises:
         StartError: the folder cannot be made or written to.

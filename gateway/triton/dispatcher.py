@@ -28,8 +28,10 @@ _MIN_REFUSALS = 5
 class Dispatcher:
     """Sends predicts to Triton's models.
 
-    `max_at_triton`: how many of a model's may be there; the next is refused. `on_dispatch` is called for each
-    one that is handed to Triton: with its model, and how many of that model's are there now, with it.
+    Args:
+        max_at_triton: how many of a model's may be there; the next is refused.
+        on_dispatch: called for each one that is handed to Triton, with its model, and how many of that
+            model's are there now, with it.
     """
 
     def __init__(

@@ -27,8 +27,10 @@ Place = tuple[str, str]
 class Liveness:
     """The life of each address of each endpoint; `on_lost` is called whenever one's connection was lost.
 
-    `open_channel`: opens a channel to a target with options; `options`: those of each address's. `metadata`:
-    returns that of the next call.
+    Args:
+        options: those of each address's.
+        open_channel: opens a channel to a target with options.
+        metadata: returns that of the next call.
     """
 
     def __init__(

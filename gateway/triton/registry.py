@@ -29,8 +29,9 @@ _FOREIGN_S = 60.0
 class ModelRegistry:
     """All models of the Triton behind a connection that the gateway serves.
 
-    `default_name`: the model of the requests that name none. It can be asked for from the start, whether
-    Triton serves it or not.
+    Args:
+        default_name: the model of the requests that name none. It can be asked for from the start, whether
+            Triton serves it or not.
     """
 
     def __init__(self, connection: TritonConnection, default_name: str) -> None:

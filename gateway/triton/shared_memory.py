@@ -105,8 +105,10 @@ class Call(Protocol):
 class SharedFrames:
     """The shared memory of one gateway.
 
-    `call`: calls its Triton. `wanted`: how many requests there may be at once; the region has no more than
-    `MAX_SLOTS` slots. `is_required`: whether it was asked for; else it gives way to whatever is in its way.
+    Args:
+        call: calls its Triton.
+        wanted: how many requests there may be at once; the region has no more than `MAX_SLOTS` slots.
+        is_required: whether it was asked for; else it gives way to whatever is in its way.
     """
 
     def __init__(self, call: Call, wanted: int, *, is_required: bool = True) -> None:

@@ -22,11 +22,13 @@ _MAX_CONNECTION_S = 60.0
 class HttpConnections:
     """Makes the protocol of each new connection, and closes those that stand in another's way.
 
-    A new connection always gets in. Where there are too many, an old one goes: the oldest of the same
-    address if that has its share, else the oldest of the address that has most. A connection is closed after
+    A new connection always gets in. Where there are too many, an old one goes: the oldest of the same address
+    if that has its share, else the oldest of the address that has most. A connection is closed after
     `header_timeout_s` seconds without its first request, and after a minute whatever it does.
 
-    `make_handler`: returns what speaks HTTP on a connection. `is_local`: tells this machine's addresses.
+    Args:
+        make_handler: returns what speaks HTTP on a connection.
+        is_local: tells this machine's addresses.
     """
 
     def __init__(

@@ -47,8 +47,9 @@ class LiveSource(Protocol):
 class LivePage:
     """The page and its events.
 
-    `ends_at`: returns when a request's connection will be closed, by the event loop's clock. `is_inside`:
-    whether the page serves a parent process alone.
+    Args:
+        ends_at: returns when a request's connection will be closed, by the event loop's clock.
+        is_inside: whether the page serves a parent process alone.
     """
 
     def __init__(

@@ -28,11 +28,15 @@ _PAGES = {
 class HttpServer:
     """Serves `GET /healthz`, `/readyz` and `/metrics`, and `GET /`, which says what is where.
 
-    `ready`: returns None, or why a request would get no actions. `exposition`: returns the metrics in
-    Prometheus' text format. `path`: a Unix socket to listen on instead of the settings' port.
-    `players_ports`: returns the number of each port for players, 0 for one that is off, and who uses it.
-    `live`: what the live page shows, None without one. `draining`: set when the gateway is about to stop, so
-    that /readyz sends new players elsewhere.
+    Args:
+        ready: returns None, or why a request would get no actions.
+        exposition: returns the metrics in Prometheus' text format.
+        players_ports: returns the number of each port for players, 0 for one that is off, and who uses it.
+        path: a Unix socket to listen on instead of the settings' port.
+        live: what the live page shows, None without one.
+
+    Attributes:
+        draining: set when the gateway is about to stop, so that /readyz sends new players elsewhere.
     """
 
     def __init__(

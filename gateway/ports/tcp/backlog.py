@@ -33,9 +33,11 @@ class Arrived:
 class Backlog(Generic[T]):
     """Hands on what has arrived, in its order, while there is room.
 
-    `hand_on`: takes the next one, and may come back to `pump`. `has_room`: whether it may be handed on now.
-    `on_turn`: called after each turn, whatever was handed on. `call_soon`: makes a call after others had
-    their turn.
+    Args:
+        hand_on: takes the next one, and may come back to `pump`.
+        has_room: whether it may be handed on now.
+        on_turn: called after each turn, whatever was handed on.
+        call_soon: makes a call after others had their turn.
     """
 
     def __init__(

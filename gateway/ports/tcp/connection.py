@@ -69,8 +69,10 @@ class State(enum.IntEnum):
 class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
     """One connection. An image's bytes are received straight into the buffer that its request then holds.
 
-    `address`, `port`: the client's. `refusal`: what a client that may not connect is told, with the first
-    thing that it sends.
+    Args:
+        address: the client's.
+        port: the client's.
+        refusal: what a client that may not connect is told, with the first thing that it sends.
     """
 
     def __init__(self, shared: Shared, address: str, port: int, refusal: AccessError | None = None) -> None:

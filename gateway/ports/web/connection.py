@@ -22,8 +22,14 @@ logger = logging.getLogger(__name__)
 class WebConnection(ServedConnection, asyncio.Protocol):
     """Hands everything on to `handler`, which speaks HTTP and WebSocket, and looks at the clock.
 
-    `address`, `port`: the client's. `refusal`: why it may not use the gateway, which its first request is
-    told. `player`: who plays over it, once it is a WebSocket. `on_closed`: told of its end.
+    Args:
+        address: the client's.
+        port: the client's.
+        refusal: why it may not use the gateway, which its first request is told.
+        on_closed: told of its end.
+
+    Attributes:
+        player: who plays over it, once it is a WebSocket.
     """
 
     def __init__(

@@ -49,8 +49,13 @@ class Registry:
 class Clients:
     """Hands a connection's messages to its clients' sessions; only those with requests in flight have one.
 
-    `address`, `peer`: the connection's, without and with its port. `send`: sends a reply behind its envelope,
-    unless the connection has ended. `waiting`: requests of all of them that wait for a reply.
+    Args:
+        address: the connection's.
+        peer: the connection's address with its port.
+        send: sends a reply behind its envelope, unless the connection has ended.
+
+    Attributes:
+        waiting: requests of all of them that wait for a reply.
     """
 
     def __init__(

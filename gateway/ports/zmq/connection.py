@@ -58,7 +58,9 @@ class State(enum.IntEnum):
 class ZmqConnection(asyncio.BufferedProtocol):
     """One connection. A large part's bytes are received straight into the buffer that its request then holds.
 
-    `address`, `peer`: the client's, without and with its port.
+    Args:
+        address: the client's.
+        peer: the client's address with its port.
     """
 
     transport: asyncio.Transport

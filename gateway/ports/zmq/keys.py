@@ -37,7 +37,8 @@ _KEY_CHARACTERS = 40
 class CurveKeys:
     """The keys of a folder. Clients' keys that are added or removed count without a restart.
 
-    `clock`: monotonic seconds.
+    Args:
+        clock: monotonic seconds.
 
     Raises:
         StartError: the folder, or the gateway's own pair in it, is missing or cannot be used.

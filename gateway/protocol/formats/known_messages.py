@@ -30,7 +30,8 @@ class _Form:
 class KnownMessages:
     """Remembers a few forms of messages.
 
-    `image_of`: makes the image of a frame's bytes, as reading a message does.
+    Args:
+        image_of: makes the image of a frame's bytes, as reading a message does.
     """
 
     def __init__(self, image_of: Callable[[memoryview], Image]) -> None:

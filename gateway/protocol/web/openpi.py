@@ -54,7 +54,11 @@ class Array:
 
 
 class PolicyMessages:
-    """One connection's messages to requests, in openpi's format. `max_bytes`: of one message."""
+    """One connection's messages to requests, in openpi's format.
+
+    Args:
+        max_bytes: of one message.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes

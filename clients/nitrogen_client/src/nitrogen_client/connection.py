@@ -81,7 +81,8 @@ class Wait:
 class Connection:
     """One REQ socket after another, of which the present one can be used; no waiting is done here.
 
-    `context`: makes the sockets, those of asyncio or others.
+    Args:
+        context: makes the sockets, those of asyncio or others.
     """
 
     def __init__(self, address: Address, context: zmq.Context[Any]) -> None:

@@ -71,7 +71,9 @@ class Answer:
 class Peer:
     """The state of the server at the other end of the present connection.
 
-    `where`: its address, for messages. `protocol`: "auto", "msgpack" or "pickle".
+    Args:
+        where: its address, for messages.
+        protocol: "auto", "msgpack" or "pickle".
     """
 
     def __init__(self, where: str, protocol: str) -> None:

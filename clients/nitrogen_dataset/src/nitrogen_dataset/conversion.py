@@ -62,7 +62,8 @@ class Writer(Protocol):
 class Problems:
     """Counts what was left out of a data set; `report` gets a sentence for each recording.
 
-    `is_strict`: whether the first problem ends the conversion.
+    Args:
+        is_strict: whether the first problem ends the conversion.
     """
 
     def __init__(self, report: Callable[[str], None], *, is_strict: bool) -> None:

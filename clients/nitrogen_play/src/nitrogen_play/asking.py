@@ -89,10 +89,13 @@ class _Question:
 class Asker:
     """One question at a time, answered in a thread, which closes the client at the end.
 
-    `client`: should not repeat requests by itself: the newest picture is better than an old one.
-    `allow_menu`: whether BACK, GUIDE and START may be pressed. `resize_mode`: how pictures are made square.
-    `noise`: what chunks begin from. `ticks_per_step`: ticks of a row. `tells_ticks`: whether the server keeps
-    the pictures' ticks.
+    Args:
+        client: should not repeat requests by itself: the newest picture is better than an old one.
+        allow_menu: whether BACK, GUIDE and START may be pressed.
+        resize_mode: how pictures are made square.
+        noise: what chunks begin from.
+        ticks_per_step: ticks of a row.
+        tells_ticks: whether the server keeps the pictures' ticks.
     """
 
     def __init__(

@@ -41,7 +41,8 @@ class RealTimeClock:
 class StoppingClock:
     """The clock of a game that is stopped between its ticks.
 
-    `set_speed`: called with 1.0 to let the game run, with 0.0 to stop it.
+    Args:
+        set_speed: called with 1.0 to let the game run, with 0.0 to stop it.
     """
 
     stands_still = True

@@ -27,10 +27,11 @@ class Previous:
 class Conditioning:
     """Knows the delays, and which plans may be continued.
 
-    A plan whose picture was taken before a break (a menu, a human who played) is not continued: it answers
-    a game that is no longer played. Before a delay is known, none is.
+    A plan whose picture was taken before a break (a menu, a human who played) is not continued: it answers a
+    game that is no longer played. Before a delay is known, none is.
 
-    `ticks_per_step`: ticks for which a row is held.
+    Args:
+        ticks_per_step: ticks for which a row is held.
     """
 
     def __init__(self, ticks_per_step: int) -> None:

@@ -25,7 +25,9 @@ class GameLostError(PlayError):
 class MissingPackageError(PlayError):
     """A package is not installed.
 
-    `package`: what is missing. `extra`: the extra of nitrogen-play that brings it.
+    Args:
+        package: what is missing.
+        extra: the extra of nitrogen-play that brings it.
     """
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:

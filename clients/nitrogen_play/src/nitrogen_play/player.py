@@ -55,8 +55,11 @@ class PlayOptions:
 class Player:
     """Plays one game until its steps are played, `stop` is set, or an error comes; then lets all buttons go.
 
-    `recorder`: None records nothing. `say`: called with a sentence that the player should see. `stop`: looked
-    at between two steps, so that the recording ends with a whole one. `human`: None if nobody may take over.
+    Args:
+        recorder: None records nothing.
+        say: called with a sentence that the player should see.
+        stop: looked at between two steps, so that the recording ends with a whole one.
+        human: None if nobody may take over.
     """
 
     def __init__(

@@ -35,9 +35,10 @@ class ChunkSchedule:
     them have passed, the last one is played. Then the last step is held for as long again as a chunk is, and
     after that the pad is let go.
 
-    `ticks_per_step`: ticks for which a step is held. `steps_per_chunk`: after how many steps of a chunk the
-    next one should be there (those that came too late not counted), None for all. Until it is, the later
-    steps are played.
+    Args:
+        ticks_per_step: ticks for which a step is held.
+        steps_per_chunk: after how many steps of a chunk the next one should be there (those that came too
+            late not counted), None for all. Until it is, the later steps are played.
     """
 
     def __init__(self, ticks_per_step: int, steps_per_chunk: int | None) -> None:

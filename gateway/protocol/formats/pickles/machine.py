@@ -12,8 +12,9 @@ INTEGER = re.compile(rb"-?[0-9]+")  # as protocol 0 writes it
 class Machine:
     """The state of one run: a stack, the stacks below its marks, and the memo.
 
-    `state_level`: how many marks there were when an image's state began, with its own; 0 outside of one.
-    `state_problem`: the error of what is not understood there and may not be in `info`.
+    Attributes:
+        state_level: how many marks there were when an image's state began, with its own; 0 outside of one.
+        state_problem: the error of what is not understood there and may not be in `info`.
     """
 
     __slots__ = (

@@ -39,7 +39,9 @@ _MIN_MESSAGE_BYTES = _BODY_AT + 16 + 1
 class CurveMechanism:
     """One connection's handshake and boxes; `peer`, and `key` (32 bytes), once `is_ready`.
 
-    `secret`: s, the server's long-term secret key, 32 bytes. `knows`: whether a client's key may come in.
+    Args:
+        secret: s, the server's long-term secret key, 32 bytes.
+        knows: whether a client's key may come in.
     """
 
     name = b"CURVE"

@@ -17,7 +17,8 @@ from gateway.errors import FramingError
 class PeerError(FramingError):
     """The bytes are not what a ZeroMQ client says.
 
-    `is_told`: whether the peer hears of it before the end. libzmq then gives up, and its sending blocks.
+    Attributes:
+        is_told: whether the peer hears of it before the end. libzmq then gives up, and its sending blocks.
     """
 
     reason = "handshake"

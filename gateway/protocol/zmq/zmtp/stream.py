@@ -103,8 +103,10 @@ class Message:
 class ZmtpStream:
     """One connection's parser.
 
-    `mechanism`: shakes hands. `max_message_bytes`: what a message brings beyond it is skipped, and far beyond
-    it the stream ends. `wants_more`: whether a message's next part is to be kept, by those that were.
+    Args:
+        mechanism: shakes hands.
+        max_message_bytes: what a message brings beyond it is skipped, and far beyond it the stream ends.
+        wants_more: whether a message's next part is to be kept, by those that were.
     """
 
     def __init__(self, mechanism: Mechanism, max_message_bytes: int, wants_more: WantsMore) -> None:

@@ -64,9 +64,12 @@ class DirectEngine:
 class GraphEngine:
     """Runs a batch in the smallest graph that holds it; graphs are recorded when the engine is made.
 
-    `sample`: the model's inputs for one sample, (1, ...), for their shapes and types. A size that cannot be
-    recorded has its reason in `failures`, and its batches run directly. `memory_bytes`: what recording each
-    size took of the device's memory.
+    Args:
+        sample: the model's inputs for one sample, (1, ...), for their shapes and types. A size that cannot be
+            recorded has its reason in `failures`, and its batches run directly.
+
+    Attributes:
+        memory_bytes: what recording each size took of the device's memory.
     """
 
     @torch.inference_mode()

@@ -10,8 +10,9 @@ from .engine import GraphEngine, Run
 class GraphMetrics:
     """The metrics of one instance of a model.
 
-    `labels`: of every sample: the model, its version, device and instance. No two instances have the same,
-    because the last to set a gauge would hide the others.
+    Args:
+        labels: of every sample: the model, its version, device and instance. No two instances have the same,
+            because the last to set a gauge would hide the others.
     """
 
     def __init__(self, engine: GraphEngine, labels: dict[str, str]) -> None:

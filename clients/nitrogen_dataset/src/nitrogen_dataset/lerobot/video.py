@@ -25,7 +25,8 @@ def pixel_format(*, is_lossless: bool) -> str:
 class VideoFile:
     """Writes one file; `count` is how many pictures are in it, `size` about how many bytes.
 
-    `is_lossless`: whether each pixel is to come back as it was.
+    Args:
+        is_lossless: whether each pixel is to come back as it was.
     """
 
     def __init__(self, path: Path, fps: int, height: int, width: int, *, is_lossless: bool) -> None:

@@ -57,8 +57,9 @@ class _Episode:
 class LeRobotWriter:
     """Writes into `folder`, which is empty, not there yet, or holds a data set of an earlier run.
 
-    `is_lossless`: whether each pixel is to come back as it was. `max_file_s`: after how many seconds of play
-    the next files begin.
+    Args:
+        is_lossless: whether each pixel is to come back as it was.
+        max_file_s: after how many seconds of play the next files begin.
 
     Raises:
         OutputError: the folder holds something else, or a data set with other settings.

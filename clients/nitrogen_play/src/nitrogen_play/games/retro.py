@@ -20,8 +20,9 @@ _MAX_IDLE_TICKS = 30
 class RetroGame:
     """An emulator's screen, gamepad, clock and episodes in one, because stable-retro's step is all four.
 
-    `pictures_per_s`: how fast it goes on by itself, 0 for the console's own speed; None to stand still
-    between ticks, which then take no longer than they must.
+    Args:
+        pictures_per_s: how fast it goes on by itself, 0 for the console's own speed; None to stand still
+            between ticks, which then take no longer than they must.
     """
 
     def __init__(self, environment: Any, console: Console, pictures_per_s: float | None) -> None:  # noqa: ANN401 - untyped

@@ -56,7 +56,11 @@ def events(before: PadState, after: PadState) -> Iterator[tuple[int, int, int]]:
 
 
 class UinputGamepad:
-    """Holds states on a virtual pad. `device`: evdev's `UInput`."""
+    """Holds states on a virtual pad.
+
+    Args:
+        device: evdev's `UInput`.
+    """
 
     def __init__(self, device: Any) -> None:  # noqa: ANN401 - untyped
         self._device = device

@@ -13,8 +13,10 @@ _STRIDE = 8
 class WatchedScreen:
     """Says once when all pictures are of one colour for five seconds, and once when they no longer are.
 
-    `say`: called with a sentence that the player should see. `advice`: what may be wrong, as a sentence.
-    `clock`: seconds.
+    Args:
+        say: called with a sentence that the player should see.
+        advice: what may be wrong, as a sentence.
+        clock: seconds.
     """
 
     def __init__(

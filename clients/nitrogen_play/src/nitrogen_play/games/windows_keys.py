@@ -27,7 +27,9 @@ def virtual_key(key: str) -> int:
 class WindowsKeys:
     """The keys that are held.
 
-    `user32`: the system's library. `is_in_front`: whether keys are meant for the game.
+    Args:
+        user32: the system's library.
+        is_in_front: whether keys are meant for the game.
     """
 
     def __init__(self, user32: Any, is_in_front: Callable[[], bool]) -> None:  # noqa: ANN401 - untyped

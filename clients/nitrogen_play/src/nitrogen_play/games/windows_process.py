@@ -69,7 +69,8 @@ class WindowsDesktop:
 class DxcamScreen:
     """One window as a game's screen.
 
-    `camera`: dxcam's, with RGB output; `grab` returns None while nothing on the screen has changed.
+    Args:
+        camera: dxcam's, with RGB output; `grab` returns None while nothing on the screen has changed.
     """
 
     def __init__(self, desktop: WindowsDesktop, window: OpenWindow, camera: Any) -> None:  # noqa: ANN401 - untyped

@@ -12,7 +12,10 @@ _MAX_LEVELS = 4
 class X11Keys:
     """The keys that are held.
 
-    `display`: python-xlib's. `window`: the game's. `errors`: what python-xlib raises when either is gone.
+    Args:
+        display: python-xlib's.
+        window: the game's.
+        errors: what python-xlib raises when either is gone.
     """
 
     def __init__(self, display: Any, window: Any, errors: tuple[type[Exception], ...]) -> None:  # noqa: ANN401 - untyped

@@ -34,7 +34,11 @@ def button_bits(state: PadState) -> int:
 
 
 class XboxGamepad:
-    """Holds states on a virtual pad. `pad`: vgamepad's `VX360Gamepad`."""
+    """Holds states on a virtual pad.
+
+    Args:
+        pad: vgamepad's `VX360Gamepad`.
+    """
 
     def __init__(self, pad: Any) -> None:  # noqa: ANN401 - untyped
         self._pad = pad

@@ -29,8 +29,10 @@ COMMENT = re.compile(
 class Film:
     """One MP4 file. Its size is that of the first picture, to which later ones are fitted.
 
-    `ticks_per_s`: pictures come with the number of their tick, so that missing ones do not shift the others.
-    `title`: the game's, which is the file's title as well; its comment is a `COMMENT`.
+    Args:
+        ticks_per_s: pictures come with the number of their tick, so that missing ones do not shift the
+            others.
+        title: the game's, which is the file's title as well; its comment is a `COMMENT`.
     """
 
     def __init__(self, path: Path, ticks_per_s: float, title: str = "") -> None:

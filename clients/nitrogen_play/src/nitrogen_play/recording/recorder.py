@@ -78,8 +78,11 @@ class Recorder:
     All steps are written. At most 64 pictures wait; `add_picture` says when there is no room. When a film
     cannot be written both end, and the actions go on.
 
-    `with_films`: False writes the actions alone. `title`: the game's, for the films. `report`: called from
-    the thread with the sentence of an error that ends the films, and with one that ends the recording.
+    Args:
+        report: called from the thread with the sentence of an error that ends the films, and with one that
+            ends the recording.
+        with_films: False writes the actions alone.
+        title: the game's, for the films.
     """
 
     def __init__(

@@ -5,7 +5,11 @@ from nitrogen_play.pad import PadState
 
 
 class KeyboardHand:
-    """The keys that a human holds. `held`: returns the names of the keys that are held now."""
+    """The keys that a human holds.
+
+    Args:
+        held: returns the names of the keys that are held now.
+    """
 
     gives_back = f"{TAKE_OVER} gives back to the model"
 

@@ -31,7 +31,11 @@ _BY_PLACE = (0x054C, 0x057E)
 
 
 class PadReading:
-    """A pad's state, from its events. `ranges`: each axis' least and largest value."""
+    """A pad's state, from its events.
+
+    Args:
+        ranges: each axis' least and largest value.
+    """
 
     def __init__(self, vendor: int, ranges: dict[int, tuple[int, int]]) -> None:
         self._buttons = {code: name for name, code in KEYS.items()} | _MORE_KEYS
@@ -78,7 +82,9 @@ class PadReading:
 class LinuxPad:
     """A real pad.
 
-    `device`: evdev's `InputDevice`. `say`: called with a sentence that the player should see.
+    Args:
+        device: evdev's `InputDevice`.
+        say: called with a sentence that the player should see.
     """
 
     def __init__(self, device: Any, say: Callable[[str], None]) -> None:  # noqa: ANN401 - untyped

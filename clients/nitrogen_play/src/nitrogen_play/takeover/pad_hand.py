@@ -11,7 +11,12 @@ _DEAD_ZONE = 0.24
 
 
 class PadHand:
-    """The real pad that a human holds. `read`: returns the pad's state now. `clock`: seconds."""
+    """The real pad that a human holds.
+
+    Args:
+        read: returns the pad's state now.
+        clock: seconds.
+    """
 
     gives_back = f"letting go of the pad for {_LET_GO_S:g} s gives back to the model"
 

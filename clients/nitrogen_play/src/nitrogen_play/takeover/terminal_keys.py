@@ -29,8 +29,9 @@ def pressed_keys(data: bytes) -> Iterator[str]:
 class TerminalKeys:
     """The keys of this process' terminal: each is held for a quarter of a second, and while it repeats.
 
-    `file`: the terminal's descriptor, which gives single keys without showing them until `close`. `clock`:
-    seconds.
+    Args:
+        file: the terminal's descriptor, which gives single keys without showing them until `close`.
+        clock: seconds.
 
     Raises:
         DeviceError: it is not a terminal, or another program has it.

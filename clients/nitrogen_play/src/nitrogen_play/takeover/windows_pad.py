@@ -37,7 +37,12 @@ def pad_state(state: Any) -> PadState:  # noqa: ANN401 - a ctypes structure's fi
 
 
 class XInputPad:
-    """A real pad. `get_state`: XInput's `XInputGetState`; `number`: which of the pads."""
+    """A real pad.
+
+    Args:
+        get_state: XInput's `XInputGetState`.
+        number: which of the pads.
+    """
 
     def __init__(self, get_state: Callable[[int, Any], int], number: int, say: Callable[[str], None]) -> None:
         self._get_state = get_state
