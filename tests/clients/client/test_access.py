@@ -212,6 +212,7 @@ ROWS = {"buttons": np.zeros((4, 21)), "j_left": np.zeros((4, 2)), "j_right": np.
         ({"previous": ROWS | {"buttons": np.full((4, 21), -1)}}, "numbers from 0 to 1"),
         ({"previous": ROWS | {"j_left": np.full((4, 2), np.nan)}}, "numbers from -1 to 1"),
         ({"previous": ROWS | {"j_left": np.full((4, 2), 1.5)}}, "numbers from -1 to 1"),
+        ({"previous": ROWS | {"j_left": np.full((4, 2), 1e300)}}, "numbers from -1 to 1"),
         ({"previous": ROWS | {"j_left": [["x", "y"]] * 4}}, "j_left must be"),
         ({"previous": ROWS | {"j_left": np.zeros(2)}}, "j_left must be"),
         ({"previous": ROWS | {"j_left": np.zeros((257, 2))}}, "j_left must be at most 256"),

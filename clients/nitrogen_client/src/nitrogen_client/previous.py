@@ -47,7 +47,8 @@ def _rows(name: str, given: object) -> NDArray[np.float32]:
     """Return one part of the rows, (n, width)."""
     width, lowest = _WIDTHS[name], _LOWEST[name]
     try:
-        rows = np.asarray(given, np.float32)
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
+            rows = np.asarray(given, np.float32)
     except (OverflowError, TypeError, ValueError):
         rows = np.empty((), np.float32)
     if rows.shape == (0,):  # a list without rows
