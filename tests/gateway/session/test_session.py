@@ -16,7 +16,7 @@ import pytest_asyncio
 from contract.endpoint import parse_endpoint
 from gateway.client_noise import ClientNoise
 from gateway.contexts import Context
-from gateway.data_plane import DataPlane
+from gateway.data_plane import DataPlane, Seen
 from gateway.errors import RequestError, StoppingError
 from gateway.protocol.messages import (
     FRESH,
@@ -161,6 +161,35 @@ async def test_noise_advances_in_order_of_arrival_however_long_frames_take(
     alone, random = ClientNoise(), np.random.default_rng(SEED)
     expected = [np.clip(alone.next(noise, 18, random)[0, 0], -1, 1) for noise in noises]
     assert client.first_noise() == pytest.approx(expected, abs=1e-6)
+
+
+async def test_noise_is_remembered_from_before_the_models_facts_are_known(timed_triton: TimedTriton) -> None:
+    connection = TritonConnection(parse_endpoint(timed_triton.endpoint))
+    await connection.start()
+    models = ModelRegistry(connection, "nitrogen")
+    await models.start()
+    plane = DataPlane(models, random=np.random.default_rng(SEED))
+    try:
+        assert models.default.known_facts is None
+        client = Client(plane)
+        for _ in range(3):
+            client.predict(raw(1), noise=MemoryNoise(1))
+            await client.session.drain()
+        assert models.default.known_facts is not None
+        assert len(client.first_noise()) == 3
+        assert len(set(client.first_noise())) == 1
+    finally:
+        plane.close()
+        await models.close()
+        await connection.close()
+
+
+async def test_noise_of_another_horizon_is_not_used_where_a_version_was_swapped(plane: DataPlane) -> None:
+    request = Request("predict", image=raw(1), game=0, noise=MemoryNoise(1))
+    seen = Seen((raw(1).data,), np.zeros((16, 25), np.float32))
+    reply = await plane.answer(request, seen, asyncio.get_running_loop().time() + WITHIN_S)
+    assert reply.chunk is not None
+    assert reply.chunk.j_left[0, 1] != 0
 
 
 async def test_noise_is_gone_with_a_reset_and_with_another_model(plane: DataPlane) -> None:
