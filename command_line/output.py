@@ -1,12 +1,12 @@
-"""Standard output and error that print every text, whatever the terminal's, file's or locale's encoding."""
+"""Standard output and error that print every text, whatever the encoding."""
 
 import io
 import sys
 
 
 def print_every_text() -> None:
-    """Have characters that the encoding lacks, and file names that are not text, written as escapes."""
+    """Print characters that the encoding lacks, and file names that are not text, as escapes."""
     for stream in (sys.stdout, sys.stderr):
-        # Not when there is none (pythonw), nor when somebody's own object stands there.
+        # There may be none (pythonw), or somebody's own object.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

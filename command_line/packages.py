@@ -1,6 +1,6 @@
-"""A Python that cannot run this project: one sentence instead of a traceback, under older ones, too.
+"""One sentence instead of a traceback for a Python that cannot run this project, an old one included.
 
-`python -m command_line.packages` is what the Makefile asks before it installs anything.
+The Makefile runs `python -m command_line.packages` before it installs anything.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _OWN = ("command_line", "contract", "export", "gateway", "standalone", "model_re
 
 @contextmanager
 def required_packages(extra: str) -> Iterator[None]:
-    """End the process with one sentence when this Python is not one for it, or lacks a package.
+    """End the process with one sentence if this Python has the wrong version or lacks a package.
 
     Args:
-        extra: name of the program, and of the extra in pyproject.toml that brings its packages.
+        extra: the program, and the extra in pyproject.toml that has its packages.
     """
     require_python(extra)
     try:
@@ -39,7 +39,7 @@ def required_packages(extra: str) -> Iterator[None]:
 
 
 def require_python(extra: str) -> None:
-    """End the process with one sentence when this Python's version is not one for a program."""
+    """End the process with one sentence if a program cannot run with this Python's version."""
     this = tuple(sys.version_info[:2])
     if extra == "standalone":
         pythons = [(3, minor) for minor in range(OLDEST[1], NEWEST_STANDALONE[1] + 1)]
@@ -53,7 +53,7 @@ def require_python(extra: str) -> None:
 
 
 def either(pythons: list[tuple[int, int]]) -> str:
-    """Return the versions of Python as a choice, in their order."""
+    """Return versions of Python as a choice: `Python 3.11, 3.12 or 3.13`."""
     *others, last = [_text(python) for python in sorted(pythons)]
     return f"Python {', '.join(others)} or {last}" if others else f"Python {last}"
 

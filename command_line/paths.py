@@ -1,11 +1,11 @@
-"""Paths as users give them: `~` and `file://` are understood, and what is elsewhere is refused."""
+"""Paths as users give them: `~` and `file://` are understood, and paths of other machines are refused."""
 
 import argparse
 import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-# At least one slash, which `C:/x` has as well; a folder of this name is `./s3:/`.
+# One slash is enough, as in `C:/x`; a folder of this name can be given as `./s3:/`.
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?P<rest>[/\\].*)", re.DOTALL)
 _VARIABLE = re.compile(r"\$\{?[A-Za-z_]|%[A-Za-z_]+%")
 _OWN_ENDPOINT = re.compile(r"//(?P<endpoint>https?://[^/]+)/(?P<rest>.+)")
@@ -16,39 +16,37 @@ class PathError(argparse.ArgumentTypeError, ValueError):
 
 
 def local_path(text: str) -> Path:
-    """Return a path of this machine, as an argument's type.
+    """Return a path of this machine; usable as an argument's type.
 
     Raises:
-        PathError: when it is somewhere else, or what a shell should have replaced.
+        PathError: it is on another machine, or a shell should have replaced a part of it.
     """
     if not text:
         raise PathError("'' is not a path: give one, '.' for the current folder")
     if found := _ADDRESS.match(text):
         return _of_address(text, found["scheme"].lower(), found["rest"])
     if text.startswith("\\\\"):
-        raise PathError(
-            f"{text!r} is a path of Windows: mount the share, and give the path where it is mounted"
-        )
+        raise PathError(f"{text!r} is a Windows path: mount the share, and give the path where it is mounted")
     if _VARIABLE.match(text):
-        raise PathError(f"{text!r} holds a variable that no shell has replaced: give the path itself")
+        raise PathError(f"{text!r} has a variable that the shell did not replace: give the path itself")
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise PathError(f"{text!r} names a home folder that is not there: give the path itself") from error
+        raise PathError(f"{text!r} names a home folder that does not exist: give the path itself") from error
 
 
 def repository_path(text: str) -> Path:
-    """Return the folder of a model repository, as an argument's type.
+    """Return the folder of a model repository; usable as an argument's type.
 
     Raises:
-        PathError: as `local_path`; for an object store it says how to get a repository there.
+        PathError: as for `local_path`; for an object store it says how to get a repository there.
     """
     found = _ADDRESS.match(text)
     copy = None if found is None else copy_command(found["scheme"].lower(), found["rest"], "DIR", text)
     if copy is None:
         return local_path(text)
     raise PathError(
-        f"{text!r} is in an object store, where no folder is renamed as one step: export into a folder DIR "
+        f"{text!r} is in an object store, which cannot rename a folder in one step: export into a folder DIR "
         f"of this machine, copy it ({copy}), and start Triton with --model-repository={text}"
     )
 
@@ -79,12 +77,12 @@ def _of_address(text: str, scheme: str, rest: str) -> Path:
         address = urlsplit(text)
         if address.netloc.lower() in {"", "localhost"}:
             return Path(unquote(address.path))
-        raise PathError(f"{text!r} is a file of another machine: file:///FOLDER/NAME would be one of this")
+        raise PathError(f"{text!r} is a file of another machine: file:///FOLDER/NAME is one of this machine")
     if len(scheme) == 1:
-        raise PathError(f"{text!r} is a path of Windows: WSL has that drive as /mnt/{scheme}")
+        raise PathError(f"{text!r} is a Windows path: WSL has that drive as /mnt/{scheme}")
     if copy := copy_command(scheme, rest, "DIR", text):
         raise PathError(
-            f"{text!r} is in an object store, and a path of this machine is needed: copy with the store's "
+            f"{text!r} is in an object store, but a path of this machine is needed: copy with the store's "
             f"own tool (there: {copy})"
         )
-    raise PathError(f"{text!r} is an address, and a path of this machine is needed")
+    raise PathError(f"{text!r} is an address, but a path of this machine is needed")

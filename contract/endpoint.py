@@ -1,4 +1,4 @@
-"""HOST:PORT, as settings, flags and messages have it; the host is a name or an address, IPv6 in brackets."""
+"""HOST:PORT, as in settings, flags and messages; the host is a name or an address, IPv6 in brackets."""
 
 import re
 from typing import NamedTuple
@@ -18,7 +18,11 @@ class Endpoint(NamedTuple):
 
 
 def parse_endpoint(text: str) -> Endpoint:
-    """Return the endpoint that a text names; raise ValueError when it is not HOST:PORT."""
+    """Return the endpoint that a text names.
+
+    Raises:
+        ValueError: the text is not HOST:PORT.
+    """
     found = _ENDPOINT.fullmatch(text)
     if found is None or int(found[3]) > _MAX_PORT:
         raise ValueError(f"{text!r} is not HOST:PORT")
@@ -26,5 +30,9 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 def parse_endpoints(text: str) -> tuple[Endpoint, ...]:
-    """Return the endpoints of a text with commas between them; raise ValueError when one is not HOST:PORT."""
+    """Return the endpoints of a text with commas between them.
+
+    Raises:
+        ValueError: one of them is not HOST:PORT.
+    """
     return tuple(map(parse_endpoint, text.split(",")))

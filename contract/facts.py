@@ -1,6 +1,6 @@
 """The facts of a served checkpoint, which export writes into its Triton config and the gateway reads there.
 
-They are the config's `parameters`, which are texts, so each fact has one text and one way to be read.
+They are the config's `parameters`. These are texts, so each fact has one text and one parser.
 """
 
 import json
@@ -18,9 +18,9 @@ class Accuracy:
     """How far a saved graph is from the float32 network on the self-check's inputs.
 
     Attributes:
-        max_difference: the largest difference of a number of x(1).
-        mean_difference: the mean difference of the numbers of x(1).
-        flipped_buttons: share of all buttons.
+        max_difference: the largest difference in x(1).
+        mean_difference: the mean difference in x(1).
+        flipped_buttons: the share of all buttons that differ.
     """
 
     max_difference: float = 0.0
@@ -30,12 +30,10 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The facts that the config's `parameters` hold of the served version.
-
-    An older config lacks those with a default, which came later.
+    """The facts of a served version. An older config lacks those that have a default.
 
     Attributes:
-        adapter_sha256: of a merged LoRA adapter, empty without one.
+        adapter_sha256: the merged LoRA adapter's, empty without one.
         horizon: action steps T of a chunk.
         context_length: frames K that the model sees.
         games: the game table: the index is the game id, and entry 0 is None (unconditional); empty for a
@@ -58,7 +56,7 @@ class Facts:
     accuracy: Accuracy = Accuracy()
 
     def to_parameters(self) -> dict[str, str]:
-        """Return the parameters that say these facts."""
+        """Return the facts as a config's parameters."""
         return {
             "checkpoint_path": self.checkpoint_path,
             "checkpoint_sha256": self.checkpoint_sha256,
@@ -77,7 +75,7 @@ class Facts:
 
 
 def facts_from_parameters(parameters: Mapping[str, str]) -> Facts:
-    """Return the facts that a config's parameters say; others are ignored.
+    """Return the facts in a config's parameters; other parameters are ignored.
 
     Raises:
         FactsError: a parameter is missing or malformed.

@@ -1,6 +1,6 @@
-"""The tensors that a model in Triton takes and gives: their names, types and dims, without the batch.
+"""The inputs and outputs of a model in Triton: names, types and dims, without the batch.
 
-Both `config.pbtxt` of `model_repository/` say the same to Triton. T is the horizon, K the context length.
+Both `config.pbtxt` in `model_repository/` tell Triton the same. T is the horizon, K the context length.
 """
 
 import math
@@ -13,14 +13,14 @@ FRAME_SIDE = 256
 FRAME_SHAPE = (FRAME_SIDE, FRAME_SIDE, 3)
 FRAME_BYTES = FRAME_SIDE * FRAME_SIDE * 3
 
-# Names of the KServe protocol, which Triton's configs write with TYPE_ before them.
+# The KServe protocol's names; Triton's configs put TYPE_ before them.
 DataType = Literal["UINT8", "INT64", "FP32"]
 _ITEM_BYTES: dict[DataType, int] = {"UINT8": 1, "INT64": 8, "FP32": 4}
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One input or output; `dims` are those of one request in a batch."""
+    """One input or output; `dims` are one request's."""
 
     name: str
     data_type: DataType
@@ -39,8 +39,8 @@ OUTPUT_WIDTHS = CHUNK_WIDTHS | {"actions": ACTION_WIDTH}
 def input_tensors(horizon: int, context_length: int, *, conditioning: bool = True) -> tuple[Tensor, ...]:
     """Return the inputs: K frames, how many of them are used, the game's id, and x(0) of (T, 25).
 
-    With chunk conditioning, which a version exported before 0.3 lacks, two more: the previous chunk, (T, 25)
-    as x(1), and its rows' weights, (T,) in 0..1.
+    With chunk conditioning there are two more: the previous chunk, (T, 25) as x(1), and its rows' weights,
+    (T,) in 0..1. Versions exported before 0.3 lack them.
     """
     inputs = (
         Tensor("frames", "UINT8", (context_length, *FRAME_SHAPE)),

@@ -1,8 +1,8 @@
 """The key of a Triton with restricted protocols, and the file that holds it: one line, NAME=VALUE.
 
-Triton is started with `--grpc-restricted-protocol=PROTOCOLS:NAME=VALUE`, and then answers calls of these
-protocols only when their metadata hold `triton-grpc-protocol-NAME: VALUE`. Names of metadata are lower-case:
-a Triton that is given a NAME with capitals refuses everybody, so no file may hold one.
+A Triton that is started with `--grpc-restricted-protocol=PROTOCOLS:NAME=VALUE` answers calls of these
+protocols only if their metadata hold `triton-grpc-protocol-NAME: VALUE`. gRPC's metadata names are
+lower-case: with capitals in NAME, Triton would refuse everyone, so the file may not have any.
 """
 
 import re
@@ -10,23 +10,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _PREFIX = "triton-grpc-protocol-"
-# How Triton refuses a call without the right key, with the status UNAVAILABLE.
+# Triton's words, with the status UNAVAILABLE, for a call without the right key.
 _REFUSAL = re.compile(rf"This protocol is restricted, expecting header '{_PREFIX}(.*)'")
 # The characters that gRPC lets through in metadata.
 _NAME = re.compile(r"[a-z0-9_.-]{1,200}")
 _VALUE = re.compile(r"[!-~]{1,4000}")
-# gRPC takes values under names with this end for base64.
+# gRPC reads values under names with this ending as base64.
 _BINARY = "-bin"
 _MAX_BYTES = 5000
 
 
 class KeyFileError(ValueError):
-    """A file does not hold a key; the message is a clause that does not show what it holds."""
+    """A file does not hold a key; the message is a clause that does not show the file's content."""
 
 
 @dataclass(frozen=True)
 class TritonKey:
-    """A key, and the file that it came from."""
+    """A key, and the file that it comes from."""
 
     name: str
     value: str = field(repr=False)
@@ -34,7 +34,7 @@ class TritonKey:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """The metadata that has to go with each gRPC call."""
+        """The metadata that each gRPC call needs."""
         return ((f"{_PREFIX}{self.name}", self.value),)
 
 
@@ -60,18 +60,18 @@ def read_triton_key(path: Path) -> TritonKey:
         raise KeyFileError("there is no = in it")
     if not _NAME.fullmatch(name) or name.endswith(_BINARY):
         raise KeyFileError(
-            "its NAME is not made of up to 200 lower-case letters, digits, hyphens, dots and underscores, "
-            f"without {_BINARY} at its end"
+            "its NAME must have at most 200 lower-case letters, digits, hyphens, dots and underscores, and "
+            f"not end with {_BINARY}"
         )
     if not _VALUE.fullmatch(value):
         raise KeyFileError(
-            "its VALUE is not made of up to 4000 ASCII characters without blanks and control characters"
+            "its VALUE must have at most 4000 ASCII characters, without blanks and control characters"
         )
     return TritonKey(name, value, path)
 
 
 def wanted_key(detail: str) -> str | None:
-    """Return the name of the key for whose lack Triton refused a call; None when that was not the cause.
+    """Return the name of the key that Triton asked for; None if it refused a call for another reason.
 
     Args:
         detail: Triton's own words.

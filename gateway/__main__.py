@@ -1,7 +1,7 @@
 """The command line `python -m gateway`, also installed as `nitrogen-gateway`.
 
 Without a command it serves (`commands.serve`); `check`, `dataset`, `keys`, `ready`, `render` and `settings`
-are small programs of their own beside it.
+are small programs beside it.
 """
 
 import importlib
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from command_line.output import print_every_text
 from command_line.packages import required_packages
 
-# Imported only when asked for: none needs all libraries, and a health check is to cost next to nothing.
+# Imported only when asked for: none needs all libraries, and a health check must be cheap.
 _COMMANDS = ("check", "dataset", "keys", "ready", "render", "settings")
 
 

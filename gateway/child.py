@@ -1,4 +1,4 @@
-"""A gateway in a process of its own (`gateway.worker`), which is started again whenever it dies."""
+"""A gateway in its own process (`gateway.worker`), which is started again whenever it dies."""
 
 import asyncio
 import json
@@ -16,19 +16,19 @@ logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S = 0.5
 _MAX_PAUSE_S = 30.0
-# One that lived for so long did not die of its start.
+# A process that lived this long did not die of its start.
 _HEALTHY_S = 30.0
 _MAX_EARLY_DEATHS = 6
-# It gets longer to stop than it gives its requests, and less than ten seconds.
+# Longer than a stopping gateway gives its requests, and below the ten seconds of `docker stop`.
 _STOP_WITHIN_S = 9.0
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A child's report once it listens: its ports, and why it cannot use its model, where that was asked.
+    """A child's report once it listens: its ports, and, where asked, why it cannot use its model.
 
     Attributes:
-        ports: those for players by their names, 0 for one that is off.
+        ports: the players' ports by their names, 0 for one that is off.
     """
 
     ports: dict[str, int]
@@ -41,8 +41,9 @@ class GatewayChild:
 
     Args:
         name: what the log calls it.
-        http_socket: a Unix socket for health and metrics; without one they are served on the settings' HTTP
-            port, and the child asks for its model before it says that it listens.
+        settings: the gateway's.
+        http_socket: a Unix socket for health and metrics. Without one they are on the settings' HTTP port,
+            and the child looks for its model before it reports that it listens.
     """
 
     def __init__(self, name: str, settings: GatewaySettings, http_socket: Path | None = None) -> None:
@@ -53,11 +54,11 @@ class GatewayChild:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process lives."""
+        """Whether the process is alive."""
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> Told:
-        """Start the process, and wait until it listens. Later ones listen on the same ports.
+        """Start the process, and wait until it listens; after a restart, on the same ports.
 
         Raises:
             StartError: it does not start.
@@ -73,7 +74,7 @@ class GatewayChild:
         process.stdin.write(self._settings.model_dump_json().encode() + b"\n")
         line = await process.stdout.readline()
         if not line:
-            raise StartError(f"{self._name} did not start: it ended by {_ending(await process.wait())}")
+            raise StartError(f"{self._name} did not start: it ended with {_ending(await process.wait())}")
         said = json.loads(line)
         if isinstance(said, str):
             raise StartError(f"{self._name} did not start: {said}")
@@ -86,7 +87,7 @@ class GatewayChild:
         """Start the process again each time it dies, with growing pauses; runs until cancelled.
 
         Raises:
-            StartError: it died soon after its start again and again.
+            StartError: it died soon after its start, several times in a row.
         """
         loop = asyncio.get_running_loop()
         early_deaths = 0
@@ -97,16 +98,16 @@ class GatewayChild:
             if early_deaths == _MAX_EARLY_DEATHS:
                 raise StartError(
                     f"{self._name} died {early_deaths} times, each within {_HEALTHY_S:g} s of its start, the "
-                    f"last time by {ending}: what it logged before tells why"
+                    f"last time with {ending}: its log above says why"
                 )
-            logger.error("%s ended by %s: starting it again", self._name, ending)
+            logger.error("%s ended with %s: starting it again", self._name, ending)
             await asyncio.sleep(min(_FIRST_PAUSE_S * 2 ** (early_deaths - 1), _MAX_PAUSE_S))
             try:
                 await self.start()
             except (StartError, OSError, ValueError) as error:
                 logger.error("%s was not started: %s", self._name, error)
             else:
-                logger.warning("%s runs again", self._name)
+                logger.warning("%s is running again", self._name)
 
     async def stop(self) -> None:
         """Let the process finish what is in flight, and end it."""
@@ -123,7 +124,7 @@ class GatewayChild:
 
 
 def _ending(code: int) -> str:
-    """Return how a process ended, by its exit code as Python tells it."""
+    """Return how a process ended, from Python's exit code."""
     if code >= 0:
         return f"exit code {code}"
     return f"signal {signal.Signals(-code).name}"

@@ -1,4 +1,4 @@
-"""One client's noise from predict to predict: with a memory, or by the game's ticks."""
+"""One client's noise over its predicts: with a memory, or by the game's ticks."""
 
 import math
 
@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from contract.gamepad import ACTION_WIDTH
 from gateway.protocol.messages import MemoryNoise, TickNoise
 
-# Rows that are drawn while Triton has not told the model's horizon; the first ones are used once it has.
+# Rows to draw while the model's horizon is unknown; once it is known, the first of them are used.
 UNKNOWN_HORIZON = 256
 
 
 class ClientNoise:
-    """Noise whose chunks are N(0, I) each, and depend on those before.
+    """Noise in which each chunk is N(0, I) but depends on the one before.
 
-    It keeps one chunk's noise. Another horizon, which is another model's, begins again.
+    It keeps one chunk's noise, and begins again with another horizon, which means another model.
     """
 
     __slots__ = ("_horizon", "_rows", "_tick")
@@ -23,17 +23,17 @@ class ClientNoise:
     def __init__(self) -> None:
         self._rows = np.empty((0, ACTION_WIDTH), np.float32)
         self._horizon: int | None = None
-        # The first row's tick, where the last chunk was by tick.
+        # The first row's tick, if the last noise was by tick.
         self._tick: int | None = None
 
     def next(
         self, noise: MemoryNoise | TickNoise, horizon: int | None, random: np.random.Generator
     ) -> NDArray[np.float32]:
-        """Return the noise of the client's next chunk, (H, 25) float32, which nobody may change.
+        """Return the noise of the client's next chunk, (H, 25) float32, read-only.
 
         Args:
             noise: the kind of noise that the request asks for.
-            horizon: H; None while it is not known, for `UNKNOWN_HORIZON` rows.
+            horizon: H; None while it is unknown: then the noise has `UNKNOWN_HORIZON` rows.
             random: draws the numbers.
         """
         count = UNKNOWN_HORIZON if horizon is None else horizon
@@ -64,5 +64,5 @@ def _mixed(
         return normal(random, count)
     if memory == 1:
         return kept
-    # The shares' squares sum up to 1, so that the sum's variance is 1 again.
+    # The squares of the weights add up to 1, so the variance stays 1.
     return memory * kept + math.sqrt(1 - memory**2) * normal(random, count)

@@ -1,4 +1,4 @@
-"""The gateway's command line, read into settings; what is wrong with it becomes one sentence."""
+"""The gateway's command line, read into settings; a mistake in it becomes one sentence."""
 
 import os
 import re
@@ -18,7 +18,7 @@ _Marker = TypeVar("_Marker")
 
 
 def allow_many_connections() -> None:
-    """Raise this process's limit of open files: the usual one is less than `--max-clients`."""
+    """Raise this process's limit of open files: the usual one is below `--max-clients`."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
@@ -45,11 +45,11 @@ def parse_settings(arguments: Sequence[str]) -> GatewaySettings:
 
 
 def _require_companions(settings: GatewaySettings) -> None:
-    """Raise StartError where a setting means nothing without another one, or a file is not there."""
+    """Raise StartError if a setting lacks another that it needs, or a file does not exist."""
     for field, needs in _marked(Needs):
         if getattr(settings, field) and not getattr(settings, needs.field):
             raise StartError(
-                f"{flag_of(field)} means nothing without {flag_of(needs.field)}: give both, or neither"
+                f"{flag_of(field)} has no effect without {flag_of(needs.field)}: give both, or neither"
             )
     if all(port.number(settings) is None for port in PORTS):
         *others, last = (port.flag for port in PORTS)
@@ -60,7 +60,7 @@ def _require_companions(settings: GatewaySettings) -> None:
     for field, _ in _marked(ExistingFile):
         path = getattr(settings, field)
         if path is not None and not path.is_file():
-            raise StartError(f"{flag_of(field)} is {str(path)!r}, and there is no such file")
+            raise StartError(f"{flag_of(field)} is {str(path)!r}, but that file does not exist")
 
 
 def _marked(kind: type[_Marker]) -> Iterator[tuple[str, _Marker]]:
@@ -77,7 +77,7 @@ def flag_of(field: str) -> str:
 
 
 def _sentence(problem: Any, arguments: Sequence[str]) -> str:  # noqa: ANN401 - pydantic's own error record
-    """Return the sentence for one of pydantic's errors: where the value came from, and what is allowed."""
+    """Return a sentence for one of pydantic's errors: where the value came from, and what is allowed."""
     field = str(problem["loc"][0])
     flag = flag_of(field)
     variable = f"{ENV_PREFIX}{field.upper()}"
@@ -93,7 +93,7 @@ def _in_environment(variable: str) -> bool:
 
 
 def allowed(field: str) -> str:
-    """Return what a field takes, in words made of its type's limits."""
+    """Return what a field takes, in words; by default from its type's limits."""
     info = GatewaySettings.model_fields[field]
     if field in (told := dict(_marked(Takes))):
         return told[field].words

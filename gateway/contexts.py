@@ -1,4 +1,4 @@
-"""Contexts: what is remembered of each client, its older frames and its noise."""
+"""Contexts: what the gateway remembers of each client, its older frames and its noise."""
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
@@ -10,15 +10,15 @@ from gateway.protocol.messages import Frame
 Key = TypeVar("Key", bound=Hashable)
 Path = tuple[bytes, ...]
 
-# How many frames a context keeps while Triton has never told the model's context length.
+# Frames that a context keeps while the model's context length is unknown.
 UNKNOWN_CONTEXT_LENGTH = 4
 
 
 class Context:
-    """One client's frames in order of arrival, and its noise; holds no frame for a model that sees only one.
+    """One client's frames in order of arrival, and its noise. A model that sees one frame needs none kept.
 
-    Both are those of one model: the first frame for another one begins a fresh context. `resets` counts those
-    that the client has got a reply to.
+    Both belong to one model: the first frame for another one clears them. `resets` counts the client's resets
+    that have been answered.
     """
 
     __slots__ = ("_model", "_noise", "_older", "resets")
@@ -43,7 +43,7 @@ class Context:
         while len(self._older) >= context_length:
             self._older.popleft()
         if context_length > 1 and isinstance(frame, memoryview):
-            # A view would keep the message that it is part of, however large that is.
+            # A view would keep its whole message in memory.
             frame = bytes(frame)
         frames = (*self._older, frame)
         if context_length > 1:
@@ -54,7 +54,7 @@ class Context:
 
     @property
     def noise(self) -> ClientNoise:
-        """The client's noise; a client that never asks for it has none."""
+        """The client's noise, made when it first asks for it."""
         if self._noise is None:
             self._noise = ClientNoise()
         return self._noise
@@ -66,10 +66,9 @@ class Context:
 
 
 class ContextStore(Generic[Key]):
-    """Contexts of clients that leave without a word: bounded in number and in idle time.
+    """Contexts of clients that leave without saying so: bounded in number and in idle time.
 
-    A client is known by its connection's key and its path behind it, which is empty unless brokers are
-    between.
+    A client is known by its connection's key and by its path behind that, which is empty without brokers.
 
     Args:
         max_contexts: beyond it the least recently used is dropped.
@@ -93,7 +92,7 @@ class ContextStore(Generic[Key]):
         return len(self._contexts)
 
     def get(self, key: Key, path: Path = ()) -> Context:
-        """Return the client's context, a new one for a client not seen for long, and mark it as just used."""
+        """Return the client's context, a new one if it has none, and mark it as just used."""
         now = self._clock()
         self._drop_idle(now)
         _, context = self._contexts.pop((key, path), (now, None))
@@ -123,7 +122,7 @@ class ContextStore(Generic[Key]):
             del self._paths[key]
 
     def _drop_idle(self, now: float) -> None:
-        # The order is that of last use, so only what is dropped is looked at.
+        # They are in the order of last use, so this looks only at those that it drops.
         while self._contexts:
             oldest = next(iter(self._contexts))
             if now - self._contexts[oldest][0] < self._idle_s:

@@ -1,4 +1,4 @@
-"""The data plane: a request becomes a reply. It knows no sockets and no bytes of a protocol.
+"""The data plane: it turns a request into a reply, and knows neither sockets nor formats.
 
 A request has two stages. `accept` puts its frame into the client's context and must be called in order of
 arrival; `answer` asks Triton and may run for many requests at once. `session` keeps that order.
@@ -31,18 +31,18 @@ from gateway.triton.tensors import ModelInputs
 
 logger = logging.getLogger(__name__)
 
-# How long `info` waits for a Triton that does not answer before it tells the last known facts.
+# How long `info` waits for Triton before it gives the last known facts.
 _INFO_WAIT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The inputs of a predict that come from its client.
+    """The inputs of a predict that come from its client's context.
 
     Attributes:
         frames: newest last.
-        noise: (H, 25) float32, H as it was known when the predict came; None where it is of the request
-            alone.
+        noise: (H, 25) float32, H as it was known when the predict came; None if the noise does not depend on
+            the client.
     """
 
     frames: tuple[Frame, ...] = ()
@@ -56,10 +56,12 @@ class DataPlane:
     """Answers requests with the models that Triton serves.
 
     Args:
-        default_game: name or id, in the default model, of the game for requests that do not name one.
-        on_dispatch: as of the `Dispatcher`.
-        max_at_triton: as of the `Dispatcher`.
-        random: draws all noise but that of seeds.
+        models: those that Triton serves.
+        default_game: name or id, in the default model, of the game for requests that name none.
+        on_dispatch: as for the `Dispatcher`.
+        max_image_pixels: the largest image.
+        max_at_triton: as for the `Dispatcher`.
+        random: draws the noise of requests without a seed.
     """
 
     def __init__(
@@ -86,7 +88,7 @@ class DataPlane:
         self.decoders.close()
 
     async def frame(self, image: Image) -> Frame:
-        """Return the image's frame, decoded and resized beside the event loop where it has to be.
+        """Return the image's frame; a thread decodes and resizes it if need be.
 
         Raises:
             ImageError: the image cannot be used.
@@ -96,7 +98,7 @@ class DataPlane:
         return await self.decoders.run(lambda: as_frame(image, self._max_image_pixels))
 
     def accept(self, request: Request, frame: Frame | None, context: Context) -> Seen:
-        """Let a request act on its client's context; return what its inference sees.
+        """Apply a request to its client's context; return the inputs of its inference.
 
         Args:
             request: any kind of request.
@@ -110,7 +112,8 @@ class DataPlane:
         name = self._models.default.name if request.model is None else request.model
         model = self._models.known(name)
         if model is None:
-            # Not a model of Triton's, as far as is known: a switch, but made-up names are not remembered.
+            # Triton does not serve this model, as far as is known. It is a switch, but made-up names must not
+            # fill the memory.
             context.reset()
             return Seen((frame,))
         facts = model.known_facts
@@ -126,12 +129,12 @@ class DataPlane:
         Args:
             request: the one that was accepted.
             seen: what `accept` returned for it.
-            deadline: a time of the event loop's clock.
-            request_id: what Triton's log and traces call it.
+            deadline: on the event loop's clock.
+            request_id: its name in Triton's log and traces.
 
         Raises:
             RequestError: the request names an unknown model or game.
-            BusyError: as many of the model's requests are at Triton as may be.
+            BusyError: the model's limit of requests at Triton is reached.
             ServerError: Triton could not answer.
         """
         if request.type in ("reset", "played"):
@@ -149,15 +152,15 @@ class DataPlane:
             self._real_time.answered(model.known_facts, time.perf_counter() - begun)
         return Reply(chunk=chunk)
 
-    def counted_as(self, name: str | None) -> tuple[str, int]:
-        """Return a request's model and version (0 if unknown) for metrics; only known ones are told."""
+    def metric_labels(self, name: str | None) -> tuple[str, int]:
+        """Return a request's model and version for metrics: "unknown" and 0 if they are unknown."""
         model = self._models.known(name)
         if model is None:
             return "unknown", 0
         return model.name, (model.known_facts.version if model.known_facts else None) or 0
 
     async def ready(self) -> str | None:
-        """Return None when a request would get its actions now, else the reason why not."""
+        """Return None if a request would get actions now, else the reason why not."""
         model = self._models.default
         reason = await model.ready()
         if reason is not None or model.known_facts is None:
@@ -180,7 +183,7 @@ class DataPlane:
         return ModelInputs(seen.frames[-facts.context_length :], game_id, noise, conditioning)
 
     async def _facts_for_info(self, model: TritonModel) -> ModelFacts:
-        """Return the facts that Triton tells now, or the last known ones while it is down."""
+        """Return Triton's present facts, or the last known ones while it is down."""
         try:
             async with asyncio.timeout(_INFO_WAIT_S):
                 return await model.read_facts()
@@ -189,22 +192,22 @@ class DataPlane:
                 return model.known_facts
             if isinstance(error, ServerError):
                 raise
-            raise DeadlineError("Triton has not told the model's facts yet: ask again") from None
+            raise DeadlineError("Triton has not given the model's facts yet: ask again") from None
 
     def _noise(
         self, seed: int | None, of_client: NDArray[np.float32] | None, horizon: int
     ) -> NDArray[np.float32]:
-        """Return x(0), (H, 25) float32: the same for the same seed, the client's own, or fresh."""
+        """Return x(0), (H, 25) float32: the seed's, the client's, or fresh."""
         if seed is not None:
             return normal(np.random.default_rng(seed), horizon)
         if of_client is not None:
             if len(of_client) == UNKNOWN_HORIZON:
                 of_client = of_client[:horizon]
-            # Else it was made for a version that has been swapped meanwhile.
+            # Else it was made for a version that has been swapped since.
             if len(of_client) == horizon:
                 return of_client
         noise = self._next_noise.pop(horizon, None)
-        # The next request's is made while this one is at Triton.
+        # The next request's noise is made while this one is at Triton.
         asyncio.get_running_loop().call_soon(self._prepare_noise, horizon)
         return normal(self._random, horizon) if noise is None else noise
 
@@ -213,7 +216,7 @@ class DataPlane:
             self._next_noise[horizon] = normal(self._random, horizon)
 
     def _check_default_game(self, facts: ModelFacts) -> None:
-        """Log a default game that the model does not have, which is known only now."""
+        """Log an error if the model does not have the default game; only its facts tell."""
         try:
             self._default_game.id(facts)
         except ServerError as error:

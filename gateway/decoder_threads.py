@@ -1,9 +1,9 @@
-"""Threads for strangers' images. They have no file descriptors, so no library can write to the log from them.
+"""Threads that decode strangers' images, without file descriptors, so that no library can write to the log.
 
-Image libraries write to descriptor 2 whatever they like: libpng prints names that a file chose, line breaks
-and terminal escapes included, once per picture. In Linux a thread can leave the descriptor table that its
-process shares. Then 2 is the null device for that thread alone; the rest of the process, and the last
-words of a library that aborts it, keep their way to the log.
+Image libraries write to descriptor 2: libpng prints names that a file chose, line breaks and terminal escapes
+included, once per picture. In Linux a thread can leave the descriptor table that its process shares. Then 2
+is the null device for that thread alone. The rest of the process still logs, and so does a library that
+aborts it.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ _ALL_ABOVE = 2**32 - 1
 
 
 class DecoderThreads:
-    """A few threads without descriptors, each with a second one that waits for it.
+    """A few threads without descriptors, each with a second thread that waits for it.
 
-    The waiting one has the process's descriptors: it wakes the event loop, which takes a write. `pending`
-    counts calls that are under way, or wait for a thread.
+    The waiting one has the process's descriptors, because waking the event loop takes a write. `pending`
+    counts calls that run or wait for a thread.
     """
 
     def __init__(self, count: int) -> None:
@@ -37,7 +37,7 @@ class DecoderThreads:
         )
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns, run beside the event loop and without descriptors: it cannot log."""
+        """Return what `work` returns; it runs in a thread without descriptors, so it cannot log."""
         self.pending += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
@@ -47,7 +47,7 @@ class DecoderThreads:
             self.pending -= 1
 
     def close(self) -> None:
-        """End the threads; work that has not begun is cancelled."""
+        """End the threads, and cancel work that has not begun."""
         self._waiting.shutdown(wait=False, cancel_futures=True)
         self._decoding.shutdown(wait=False)
 
@@ -57,7 +57,7 @@ def _leave_descriptors() -> None:
     libc = ctypes.CDLL(None)
     everything = ctypes.c_uint(0), ctypes.c_uint(_ALL_ABOVE)
     if not hasattr(libc, "close_range") or libc.close_range(*everything, _CLOSE_RANGE_UNSHARE) != 0:
-        logger.warning("image libraries can write to the log: Linux 5.9 with glibc 2.34 can prevent it")
+        logger.warning("image libraries can write to the log: Linux 5.9 and glibc 2.34 would prevent it")
         return
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):

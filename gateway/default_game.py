@@ -5,9 +5,9 @@ from gateway.triton.facts import ModelFacts
 
 
 class DefaultGame:
-    """A game of the gateway's default model, `model`, by its name or id; None for none.
+    """The default game: a name or an id in the gateway's default model, or None.
 
-    Another model that has no game of this name has no default game.
+    Another model has a default game only if it has a game of the same name.
     """
 
     def __init__(self, game: str | None, model: str) -> None:
@@ -26,14 +26,14 @@ class DefaultGame:
             raise ServerError(f"the gateway's --game (NITROGEN_GAME) is wrong: {error}") from None
 
     def name(self, facts: ModelFacts) -> str | None:
-        """Return the game's name, None without one; a game that the model does not have as it was given."""
+        """Return the game's name, or None; if the model does not have the game, the text that was given."""
         game = self._in(facts)
         if isinstance(game, int) and game < max(1, len(facts.games)):
             return facts.games[game] if game else None
         return game if game is None else self._game
 
     def _in(self, facts: ModelFacts) -> str | int | None:
-        """Return the game as a name when it is one, else as the id it may be."""
+        """Return the game as a name if the model has it, else as an id if it is a number."""
         game = self._game
         if game is None or game in facts.games:
             return game

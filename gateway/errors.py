@@ -4,19 +4,19 @@
     ├── RequestError            the client's request cannot be answered; the client can fix it
     │   ├── UnsafePickleError   a pickle that names something outside the allow-list
     │   ├── ImageError          image bytes that cannot be used
-    │   ├── AccessError         the client may not use the gateway (token, network, number of connections)
-    │   └── FramingError        a byte stream that can no longer be trusted (reply, then close)
+    │   ├── AccessError         the client may not use the gateway (token, network, connections)
+    │   └── FramingError        a byte stream whose next message cannot be found (reply, then close)
     │       └── ForeignError    a byte stream of another protocol, which came to the wrong port
     ├── ServerError             the request was fine; the gateway or Triton could not answer it
     │   ├── TritonUnavailableError
-    │   │   ├── NotServedError  Triton is there, but not the model, or no longer the version asked for
-    │   │   └── StoppingError   the gateway stops, and its connection to Triton with it
+    │   │   ├── NotServedError  Triton does not serve the model, or no longer the version asked for
+    │   │   └── StoppingError   the gateway is stopping, and closes its connection to Triton
     │   ├── DeadlineError
     │   ├── BusyError           too many requests are in flight
-    │   └── ModelError          Triton answered, but not with what the model's contract promises
+    │   └── ModelError          Triton's answer breaks the model's contract
     └── StartError              the gateway cannot start (a port in use, a wrong setting)
 
-`outcome` is the value of the metrics' outcome label, `cause` the word that clients of port 5555 get beside
+`outcome` is the value of the metrics' outcome label; `cause` is the word that clients of port 5555 get with
 the text.
 """
 
@@ -45,7 +45,7 @@ class UnsafePickleError(RequestError):
 
 
 class ImageError(RequestError):
-    """The image's bytes cannot be decoded, or have a size or type that is not taken."""
+    """The image's bytes cannot be decoded, or its size or type is not accepted."""
 
     outcome = "bad_image"
 
@@ -67,7 +67,7 @@ class AccessError(RequestError):
 
 
 class ServerError(GatewayError):
-    """The request was fine and could not be answered now; the client may send it again."""
+    """The request was fine but could not be answered; the client may send it again."""
 
 
 class TritonUnavailableError(ServerError):
@@ -77,11 +77,11 @@ class TritonUnavailableError(ServerError):
 
 
 class NotServedError(TritonUnavailableError):
-    """Triton refused the request unread: it does not serve the model, or no longer the facts' version."""
+    """Triton refused the request unread: it does not serve the model, or not the facts' version any more."""
 
 
 class StoppingError(TritonUnavailableError):
-    """The gateway is stopping; another one, or the same, may be there in a moment."""
+    """The gateway is stopping; it, or another one, may be back in a moment."""
 
     @property
     def cause(self) -> str:
@@ -102,7 +102,7 @@ class BusyError(ServerError):
 
 
 class ModelError(ServerError):
-    """Triton's model has a contract, or gave an output, that the gateway cannot use."""
+    """Triton's model has inputs or outputs, or gave values, that the gateway cannot use."""
 
     outcome = "model_error"
 

@@ -1,7 +1,7 @@
 """Image files' kinds and sizes, read from their headers before a decoder sees them.
 
 Layouts: PNG and its IHDR (W3C PNG), JPEG's markers (ITU-T T.81, annex B), BITMAPINFOHEADER (Microsoft), RIFF
-WebP (RFC 9649). Other kinds that cv2 could decode are not known here: their decoders are never reached.
+WebP (RFC 9649). Files of other kinds never reach cv2's decoders.
 """
 
 import re
@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from typing import Literal
 
-# Ordinary progressive files have about ten; each more is a pass over all pixels for a few dozen bytes.
+# Ordinary progressive files have about ten scans; each is a pass over all pixels for a few dozen bytes.
 MAX_JPEG_SCANS = 32
 MAX_JPEG_SEGMENTS = 1000
 
@@ -25,7 +25,7 @@ Data = bytes | bytearray
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """The header of an image file; sizes in pixels, before any turning by EXIF."""
+    """An image file's header; sizes in pixels, before EXIF turns the picture."""
 
     kind: Literal["PNG", "JPEG", "BMP", "WebP"]
     width: int
@@ -33,7 +33,7 @@ class ImageHeader:
 
 
 def image_header(data: Data) -> ImageHeader | None:
-    """Return the header at the beginning of `data`; None when it is not a PNG, JPEG, BMP or WebP file."""
+    """Return an image file's header, or None if it is not a PNG, JPEG, BMP or WebP file."""
     head = bytes(data[:32])
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return _png(head)
@@ -77,12 +77,12 @@ def _webp(head: bytes) -> ImageHeader | None:
 
 
 def _jpeg(data: Data) -> ImageHeader | None:
-    """Return the size from the first frame's marker, which libjpeg takes as well."""
+    """Return the size in the first frame's marker, which libjpeg uses, too."""
     if data.count(_START_OF_SCAN) > MAX_JPEG_SCANS:
         return None
     at = 2
     for _ in range(MAX_JPEG_SEGMENTS):
-        # A marker is one or more 0xFF and a byte other than 0; what stands before it is skipped.
+        # A marker is one or more 0xFF and a byte other than 0; bytes before it are skipped.
         fill = data.find(b"\xff", at)
         end = None if fill < 0 else _NO_FILL.search(data, fill)
         if end is None:

@@ -1,4 +1,4 @@
-"""Images to frames: every client's picture becomes the 256x256 RGB that the model sees."""
+"""Images to frames: every client's image becomes the 256x256 RGB that the model sees."""
 
 import math
 from typing import cast
@@ -22,12 +22,12 @@ _Picture = NDArray[np.uint8]
 
 
 def is_frame(image: Image) -> bool:
-    """Return whether an image is a frame already, so that `as_frame` neither decodes nor resizes it."""
+    """Return whether an image already is a frame: `as_frame` would neither decode nor resize it."""
     return isinstance(image, RawFrame) or (isinstance(image, Pixels) and image.rgb.shape == FRAME_SHAPE)
 
 
 def as_frame(image: Image, max_pixels: int = MAX_IMAGE_PIXELS) -> Frame:
-    """Return the frame that the model sees; it is not copied where the image's own memory is row-major.
+    """Return the frame that the model sees; row-major pixels of its size are not copied.
 
     `Pixels` are stretched by PIL's antialiased BILINEAR. `ImageFile`s are decoded by cv2, brought to a square
     by their resize mode and then resized by INTER_AREA.
@@ -35,7 +35,7 @@ def as_frame(image: Image, max_pixels: int = MAX_IMAGE_PIXELS) -> Frame:
     Args:
         image: pixels or a file.
         max_pixels: the largest image; padded to a square it may have twice as many. A file's header is
-            compared with it before the file is decoded.
+            checked before the file is decoded.
 
     Raises:
         ImageError: the bytes are not a PNG, JPEG, BMP or WebP file, or the image is beyond the limits.
@@ -54,7 +54,7 @@ def as_frame(image: Image, max_pixels: int = MAX_IMAGE_PIXELS) -> Frame:
                 if may_be_raw and len(data) == FRAME_BYTES:
                     return data
                 raise
-            # The channels are swapped last: a resize treats each alone, and 256x256 is less to move.
+            # Swap the channels last: a resize treats each alone, and 256x256 is less to move.
             return cv2.cvtColor(_resize(bgr, resize_mode), cv2.COLOR_BGR2RGB).tobytes()
 
 
@@ -86,7 +86,7 @@ def _decode(data: bytes | bytearray, max_pixels: int) -> _Picture:
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
-    # Padding to a square fills in what a long side asks for.
+    # Padding to a square makes an image as large as its long side.
     max_side = math.isqrt(2 * max_pixels)
     if max(height, width) > max_side or height * width > max_pixels:
         raise ImageError(

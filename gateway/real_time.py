@@ -1,4 +1,4 @@
-"""Whether a game can be played in real time with what its model takes for an answer."""
+"""Whether a model answers fast enough to be played in real time."""
 
 import logging
 import statistics
@@ -8,25 +8,25 @@ from gateway.triton.facts import ModelFacts
 
 logger = logging.getLogger(__name__)
 
-# Each step of a chunk is held for one, as nitrogen-play and the play page do.
+# Ticks a second; nitrogen-play and the play page hold each step for one tick.
 _TICKS_PER_S = 60
-# Answers of which the median counts: the first of a model, and some beside other work, may be slow.
+# Their median counts: a model's first answer, and some on a busy machine, may be slow.
 _ANSWERS = 9
 _FEW_STEPS = 4
 
 
 class RealTime:
-    """Says, once for each version of a model, that its answers take longer than its chunks last.
+    """Warns, once for each version of a model, that its answers take longer than its chunks last.
 
-    While one chunk is played the next one is asked for: it would be over before it came.
+    The next chunk is asked for while one is played, which would then be over too early.
     """
 
     def __init__(self) -> None:
-        # Each model's facts and the seconds of its last answers; None once the warning was logged.
+        # Each model's facts and the seconds of its last answers; None after the warning.
         self._models: dict[str, tuple[ModelFacts, deque[float] | None]] = {}
 
     def answered(self, facts: ModelFacts, seconds: float) -> None:
-        """Note how long a client waited for a model's answer; `seconds` counts the wait for other clients."""
+        """Note how long a client waited for a model's answer, the wait for other clients included."""
         known, latest = self._models.get(facts.model, (None, None))
         if known is not facts:
             latest = deque(maxlen=_ANSWERS)

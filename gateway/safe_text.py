@@ -1,4 +1,4 @@
-"""Texts from elsewhere, as messages and logs may hold them: one bounded line that steers no terminal."""
+"""Strangers' texts made safe for messages and logs: one bounded line without terminal escapes."""
 
 import re
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\
 
 
 def one_line(text: str) -> str:
-    """Return a text without anything that could end a line or steer a terminal, escaped where need be."""
+    """Return a text in which whatever could end a line or control a terminal is escaped."""
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def shortened(text: str, max_characters: int) -> str:
-    """Return a text, or its beginning and three dots where it is longer than that."""
+    """Return a text, or its beginning and three dots if it is longer."""
     return text if len(text) <= max_characters else f"{text[:max_characters]}..."
 
 
@@ -33,7 +33,7 @@ def describe(value: object) -> str:
 
 
 def listed(entries: Sequence[str], after_cut: str = "") -> str:
-    """Return as many entries as fit into an error message, how many more there are, and then `after_cut`."""
+    """Return as many entries as fit into an error message, then how many are left out and `after_cut`."""
     room = MAX_LISTED_CHARACTERS
     for index, entry in enumerate(entries):
         room -= len(entry) + 2

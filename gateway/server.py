@@ -27,19 +27,20 @@ logger = logging.getLogger(__name__)
 
 # Seconds that requests in flight get when the gateway stops: longer than TCP clients wait for a reply.
 _GRACE_S = 5.0
-# A Triton that does not answer must not hold up the page of metrics: Prometheus waits for five seconds.
+# A silent Triton must not hold up the metrics: Prometheus waits for five seconds.
 _READY_WITHIN_S = 1.0
 
 
 class Gateway:
-    """One gateway. It starts, and stays up, without a Triton too; its requests then get error replies.
+    """One gateway. It starts, and stays up, without Triton, too; its requests then get error replies.
 
     Args:
+        settings: all of them.
         http_socket: a Unix socket for health and metrics, instead of the settings' HTTP port.
         ports: those for players.
 
     Raises:
-        StartError: a file that the settings name is not usable.
+        StartError: a file that the settings name cannot be used.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Gateway:
         services = Services(settings, self._plane, self.metrics, admission, record, self._live)
         self._kinds = ports
         self.ports: dict[str, PortServer] = {port.name: port.make_server(services) for port in ports}
-        # The players' ports that are listened on, once started, by their names; 0 for one that is off.
+        # The open ports for players, once started, by their names; 0 for one that is off.
         self.port_numbers = {port.name: 0 for port in ports}
         self._http = HttpServer(
             self._plane.ready,
@@ -89,14 +90,14 @@ class Gateway:
 
     @property
     def http_port(self) -> int:
-        """The HTTP port that is listened on, once started."""
+        """The number of the HTTP port, once started."""
         return self._http.port
 
     async def start(self) -> None:
-        """Begin to listen on all ports; does not wait for Triton.
+        """Listen on all ports, without waiting for Triton.
 
         Raises:
-            StartError: a port cannot be bound; nothing is left open then.
+            StartError: a port cannot be bound; then none is left open.
         """
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(self._close_inside)
@@ -124,9 +125,9 @@ class Gateway:
         )
 
     async def stop(self) -> None:
-        """Stop listening, let what is in flight finish for a short while, answer the rest with an error.
+        """Stop listening, give requests in flight a short while, answer the rest with an error.
 
-        Before that, /readyz says for `drain_delay_s` seconds that no new players should come.
+        Before that, /readyz says "not ready" for `drain_delay_s` seconds, so that no new players come.
         """
         if not self._started:
             return
@@ -163,7 +164,7 @@ async def run(
     """Run a gateway until `stop` is set; `on_ready` is called once it listens.
 
     Raises:
-        StartError: a port cannot be bound, or a file that the settings name is not usable.
+        StartError: a port cannot be bound, or a file that the settings name cannot be used.
     """
     gateway = Gateway(settings, http_socket)
     await gateway.start()

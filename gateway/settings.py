@@ -2,7 +2,7 @@
 
 A flag wins over its variable, a variable over the default. Code that embeds the gateway builds
 `GatewaySettings(...)` itself; `command_line.parse_settings` is for the command line. Secrets are never
-values here, only the files that hold them. All that is known of a setting stands here, in its own lines.
+values here, only the files that hold them. Everything about a setting is here, in its own lines.
 """
 
 import ipaddress
@@ -27,21 +27,21 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Takes:
-    """The values that a setting takes, for the sentence about a wrong one, where its limits do not say it."""
+    """The values that a setting takes, in words: for the error, where its limits do not say it."""
 
     words: str
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The setting without which another one means nothing."""
+    """The setting that another one needs."""
 
     field: str
 
 
 @dataclass(frozen=True, slots=True)
 class ExistingFile:
-    """A setting that names a file, which has to be there."""
+    """A setting whose file must exist."""
 
 
 PortNumber = Annotated[int, Field(ge=0, le=65535)]
@@ -49,7 +49,7 @@ Seconds = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]
 Bytes = Annotated[int, Field(gt=0, le=2**40)]
 Count = Annotated[int, Field(gt=0, le=10_000_000)]
 
-# A Path, from code that embeds the gateway, is taken as it is.
+# Code that embeds the gateway gives a Path.
 LocalPath = Annotated[
     Path, BeforeValidator(lambda value: local_path(value) if isinstance(value, str) else value)
 ]
@@ -60,7 +60,7 @@ def _none_for_off(value: object) -> object:
     return None if str(value).lower() == OFF else value
 
 
-# None is written as the word "off": nobody listens.
+# Users write "off" for None: the port is not opened.
 PortOrOff = Annotated[
     PortNumber | None,
     BeforeValidator(_none_for_off),
@@ -78,7 +78,7 @@ def _parse_origins(value: str) -> tuple[str, ...]:
 
 
 def parse_origin(text: str) -> str:
-    """Return an origin in the form that browsers send; raises ValueError for other texts."""
+    """Return an origin as browsers send it; raise ValueError for other texts."""
     parts = urlsplit(text)
     host, port = parts.hostname, parts.port
     if (
@@ -94,7 +94,7 @@ def parse_origin(text: str) -> str:
 
 
 def _read_by(parse: Callable[[str], object]) -> AfterValidator:
-    """Return a validator for a text that `parse` has to be able to read."""
+    """Return a validator for a text that `parse` must be able to read."""
 
     def check(value: str) -> str:
         parse(value)
@@ -124,13 +124,13 @@ class GatewaySettings(BaseSettings):
         _read_by(parse_endpoints),
         Takes("HOST:PORT is needed, such as 127.0.0.1:8001, or several with commas between"),
     ] = "127.0.0.1:8001"
-    """Triton's gRPC endpoint, HOST:PORT; several, separated by commas, and all addresses of a host name,
-    take turns."""
+    """Triton's gRPC endpoint, HOST:PORT, or several with commas between; these, and all addresses of a host
+    name, take turns."""
     triton_tls: bool = False
     """Speak TLS to Triton."""
     triton_tls_ca: Annotated[FileOrNone, Needs("triton_tls")] = None
-    """PEM file with the authority that Triton's certificate is checked against; by default
-    the public ones that gRPC brings."""
+    """PEM file with the certificate authority that signed Triton's certificate; by default the public ones
+    that come with gRPC."""
     triton_tls_cert: Annotated[FileOrNone, Needs("triton_tls_key")] = None
     """PEM file with the gateway's own certificate, for a Triton that asks for one (mutual TLS)."""
     triton_tls_key: Annotated[FileOrNone, Needs("triton_tls")] = None
@@ -138,19 +138,19 @@ class GatewaySettings(BaseSettings):
     triton_key_file: FileOrNone = None
     """File with the line NAME=VALUE, the key of a Triton with restricted protocols."""
     triton_shared_memory: bool | None = None
-    """Hand frames to a Triton on this host through shared memory; by default where --triton is one address
-    of this host and that Triton takes it."""
+    """Pass frames to Triton through shared memory; by default if --triton is one address of this host and
+    that Triton accepts it."""
     otlp_endpoint: Annotated[
         Annotated[str, _read_by(parse_endpoint)] | None,
         Takes("HOST:PORT is needed, such as 127.0.0.1:4317"),
     ] = None
-    """OpenTelemetry collector, HOST:PORT of its gRPC service, that is sent a trace of each call to Triton."""
+    """HOST:PORT of an OpenTelemetry collector's gRPC service, which gets a trace of each call to Triton."""
     model: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^/\s]+$")] = "nitrogen"
-    """Model of the requests that name none: its name in Triton's model repository."""
+    """Model for requests that name none: its name in Triton's model repository."""
     game: str | None = None
-    """Game of the requests that name none: a name or an id of the model's game table."""
+    """Game for requests that name none: a name or an id from the model's game table."""
     host: Annotated[str, Field(min_length=1, pattern=r"^[^\s/]+$")] = "0.0.0.0"  # noqa: S104 - clients are on other machines
-    """Address to listen on, for all ports."""
+    """Address that all ports listen on."""
     zmq_port: PortOrOff = 5555
     """Port for Python clients: ZeroMQ with pickle or msgpack (0: the system chooses; off: none)."""
     tcp_port: PortOrOff = 5556
@@ -160,27 +160,27 @@ class GatewaySettings(BaseSettings):
     http_port: PortNumber = 8080
     """Port for /live, /healthz, /readyz and /metrics (0: the system chooses)."""
     live: Literal["off", "local", "all"] = "local"
-    """Who may look at the HTTP port's page /live, which shows the players' pictures: nobody (off), people at
-    this machine (local), or everybody who reaches the port (all)."""
+    """Who may open the HTTP port's page /live, which shows the players' pictures: nobody (off), people at
+    this machine (local), or everyone who reaches the port (all)."""
     workers: Annotated[int, Field(gt=0, le=256)] = 1
-    """Processes that share the ports; more than one pays on machines with many cores."""
+    """Processes that share the ports; more than one helps on machines with many cores."""
     allow: Annotated[
         Annotated[str, _read_by(_parse_networks)] | None,
         Takes("networks are needed, such as 192.168.1.0/24, with commas between"),
     ] = None
     """Networks whose players may use the gateway, such as 192.168.1.0/24,10.0.0.7; all by default."""
     curve_keys: LocalPath | None = None
-    """ZeroMQ port: folder made by `nitrogen-gateway keys`; clients then need a key that is in it."""
+    """ZeroMQ port: folder made by `nitrogen-gateway keys`; clients then need one of its keys."""
     pickle: bool = True
-    """ZeroMQ port: whether pickles are taken beside msgpack."""
+    """ZeroMQ port: accept pickle as well as msgpack."""
     tcp_token_file: FileOrNone = None
-    """TCP port: file with a token that every client has to give first."""
+    """TCP port: file with a token that every client must send first."""
     tcp_tls_cert: FileOrNone = None
     """TCP port: PEM file with a certificate; the port then speaks TLS only."""
     tcp_tls_key: Annotated[FileOrNone, Needs("tcp_tls_cert")] = None
     """TCP port: PEM file with the key of --tcp-tls-cert, if that file does not hold it."""
     web_token_file: FileOrNone = None
-    """Web port: file with a token that every WebSocket has to bring, as a header or as ?token=."""
+    """Web port: file with a token that every WebSocket must send, as a header or as ?token=."""
     web_tls_cert: FileOrNone = None
     """Web port: PEM file with a certificate; the port then speaks TLS only."""
     web_tls_key: Annotated[FileOrNone, Needs("web_tls_cert")] = None
@@ -199,7 +199,7 @@ class GatewaySettings(BaseSettings):
     """Seconds after which a request on the web port gets an error reply."""
     max_message_bytes: Bytes = 64 * 2**20
     """ZeroMQ port: larger messages get an error reply; beyond four times this size the connection is
-    closed. A larger one of an openpi client on the web port ends its connection."""
+    closed. Web port: a larger message from an openpi client closes its connection."""
     max_header_bytes: Bytes = 64 * 2**10
     """TCP and web port: longest JSON line."""
     max_header_depth: Count = 16
@@ -209,47 +209,47 @@ class GatewaySettings(BaseSettings):
     max_image_pixels: Annotated[int, Field(ge=65536, le=2**30)] = 2**25
     """Largest image, in pixels; a file that would decode to more is refused before it is decoded."""
     header_timeout_s: Seconds = 5.0
-    """Seconds in which a header that has begun must be complete, and a handshake (TLS, ZeroMQ) too."""
+    """Seconds that a header or a handshake (TLS, ZeroMQ) may take."""
     request_timeout_s: Seconds = 10.0
-    """Seconds in which a request that has begun must arrive completely."""
+    """Seconds that a request may take to arrive, from its first byte to its last."""
     take_timeout_s: Seconds = 10.0
-    """Seconds after which a client that does not take its replies is dropped."""
+    """Seconds after which a client that does not read its replies is disconnected."""
     idle_timeout_s: Seconds = 3600.0
-    """Seconds without a request after which a connection is closed; ZeroMQ clients open another."""
+    """Seconds without a request after which a connection is closed; ZeroMQ clients reconnect."""
     first_request_timeout_s: Seconds = 120.0
     """ZeroMQ port: seconds without a first request after which a connection is closed."""
     max_clients: Count = 2000
-    """Connections on each of the players' ports, and of each worker; further ones are refused."""
+    """Most connections on each of the players' ports, per worker; further ones are refused."""
     max_connections_per_address: Count = 256
-    """Connections from one address on each of the players' ports, and of each worker; further ones are
-    refused. As many clients behind a ZeroMQ broker keep a frame context."""
+    """Most connections from one address on each of the players' ports, per worker; further ones are refused.
+    As many clients behind a ZeroMQ broker keep a frame context."""
     max_in_flight: Count = 512
-    """Requests worked on at once by each worker; the second half is for clients that have no other, and no
-    address gets more than half."""
+    """Most requests in flight, per worker; the second half is for clients that have no other, and no address
+    gets more than half."""
     max_in_flight_per_client: Annotated[int, Field(gt=0, le=10_000)] = 16
-    """Requests of one client that are worked on at once; beyond them ZeroMQ clients get an error reply, and
-    clients of the other ports are not read."""
+    """Most requests in flight for one client; beyond them ZeroMQ clients get an error reply, and the other
+    ports stop reading from theirs."""
     max_at_triton_per_client: Annotated[int, Field(gt=0, le=10_000)] = 2
-    """Requests of one client that are at Triton at once; its others wait, so that it cannot crowd out
-    other clients."""
+    """Most requests of one client at Triton at once; its others wait, so that it cannot crowd out other
+    clients."""
     max_at_triton: Count = 256
-    """Requests for one model that are at Triton at once, of each worker; further ones are refused as busy. At
-    64 requests/s, the last of them has its actions within TCP clients' 4 s."""
+    """Most requests for one model at Triton at once, per worker; further ones are refused as busy. At 64
+    requests/s, the last of them is answered within the TCP port's 4 s."""
     max_contexts: Count = 10_000
-    """ZeroMQ port: clients whose frame context is kept; beyond it the least recently seen is dropped."""
+    """ZeroMQ port: most clients whose frame context is kept; beyond it the least recently seen is dropped."""
     context_idle_s: Seconds = 600.0
     """ZeroMQ port: idle seconds after which a client's frame context is dropped."""
     drain_delay_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
-    """Seconds for which /readyz says 503 before the ports close at the end, for a load balancer to notice."""
+    """Seconds for which /readyz says 503 before the ports close, so that a load balancer notices."""
     record: LocalPath | None = None
-    """Folder in which predicts are recorded, as far as the disk keeps up: image, frame, parameters, reply;
-    and what was pressed, where clients tell it."""
+    """Folder for recordings, as far as the disk keeps up: each predict's image, frame, options and reply, and
+    what was pressed, where clients send it."""
     record_max_bytes: Bytes = 10 * 2**30
-    """Delete the oldest recordings above this size in all."""
+    """Bytes of all recordings; beyond them the oldest are deleted."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """How much is logged to stderr."""
+    """Least severe messages that are logged, to stderr."""
     log_format: Literal["human", "json"] = "human"
-    """Form of a line of the log."""
+    """Format of the log's lines."""
 
     @cached_property
     def triton_endpoints(self) -> tuple[Endpoint, ...]:

@@ -1,8 +1,8 @@
-"""`python -m gateway.worker [SOCKET]`: a gateway process under another; started by `child` only.
+"""`python -m gateway.worker [SOCKET]`: the gateway process that `child` starts.
 
-It reads its settings as one line of JSON from its standard input, says in one line of JSON which ports it
-listens on, or why it cannot start, and stops when its standard input ends. With a Unix socket it serves its
-health and metrics there.
+It reads its settings as one line of JSON from standard input, writes one line of JSON with its ports, or the
+reason why it cannot start, and stops when standard input ends. With a Unix socket it serves health and
+metrics there.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from gateway.telemetry.logs import configure_logging
 
 
 def main(http_socket: Path | None) -> int:
-    """Run the worker; 0, or 1 when it cannot start, with the reason as JSON on stdout."""
+    """Run the worker; return 0, or 1 if it cannot start, with the reason as JSON on stdout."""
     settings = GatewaySettings.model_validate_json(sys.stdin.buffer.readline())
     configure_logging(settings.log_level, settings.log_format)
     keep_memory_for_frames()
@@ -40,7 +40,7 @@ def main(http_socket: Path | None) -> int:
 async def _run(settings: GatewaySettings, http_socket: Path | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    # Signals to the whole group are the parent's, which first lets load balancers know.
+    # The parent handles signals to the whole group: it tells load balancers first.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
@@ -48,7 +48,7 @@ async def _run(settings: GatewaySettings, http_socket: Path | None) -> None:
         loop.remove_reader(sys.stdin.fileno())
         stop.set()
 
-    # The parent writes nothing more: what can be read is its end.
+    # The parent writes nothing more: when stdin can be read, the parent has ended.
     loop.add_reader(sys.stdin.fileno(), parent_ended)
     telling: list[asyncio.Task[None]] = []
 
@@ -64,7 +64,7 @@ async def _tell(gateway: Gateway, *, asks_model: bool) -> None:
 
 
 def _leave(http_socket: Path) -> None:
-    """Remove the socket, and with the last one its folder: a parent that was killed can do neither."""
+    """Remove the socket, and the folder if it was the last one: a killed parent can do neither."""
     http_socket.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         http_socket.parent.rmdir()

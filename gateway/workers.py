@@ -1,8 +1,8 @@
-"""Several worker processes behind one set of ports (`--workers`), and the process that looks after them.
+"""Several worker processes that share the ports (`--workers`), and the process that supervises them.
 
-Each worker is a whole gateway. They listen on the same ports, between which the kernel shares out the
-connections (SO_REUSEPORT); a worker that dies is started again while the others go on. Health and metrics of
-all are served here, from the workers' own pages on Unix sockets.
+Each worker is a whole gateway. All listen on the same ports, and the kernel distributes the connections
+(SO_REUSEPORT). A worker that dies is started again while the others go on. This process serves health and
+metrics of all, from the workers' own pages on Unix sockets.
 """
 
 import asyncio
@@ -38,9 +38,9 @@ class Workers:
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._children: dict[str, GatewayChild] = {}
-        # The worker that has each of the live page's players, by the players' ids.
+        # The worker of each player on the live page, by the players' ids.
         self._with_player: dict[str, str] = {}
-        # The players' ports that are listened on, once started, by their names; 0 for one that is off.
+        # The open ports for players, once started, by their names; 0 for one that is off.
         self.port_numbers = {port.name: 0 for port in PORTS}
         self._http = HttpServer(
             self._ready,
@@ -52,14 +52,14 @@ class Workers:
 
     @property
     def http_port(self) -> int:
-        """The HTTP port that is listened on, once started."""
+        """The number of the HTTP port, once started."""
         return self._http.port
 
     async def start(self) -> None:
         """Start all workers, and wait until each listens.
 
         Raises:
-            StartError: a port cannot be bound, or a worker does not start; nothing is left running then.
+            StartError: a port cannot be bound, or a worker does not start; then none is left running.
         """
         settings = self._settings
         async with contextlib.AsyncExitStack() as undo:
@@ -82,7 +82,7 @@ class Workers:
         """Start each worker again whenever it dies; runs until cancelled.
 
         Raises:
-            StartError: a worker dies again and again, and no other lives.
+            StartError: a worker dies again and again, and no other is alive.
         """
         keepers = [asyncio.create_task(self._keep(child)) for child in self._children.values()]
         try:
@@ -92,14 +92,14 @@ class Workers:
                 keeper.cancel()
 
     async def stop(self) -> None:
-        """Let the workers finish what is in flight, as one gateway would, and end them."""
+        """Let the workers finish requests in flight, as one gateway would, and end them."""
         self._http.draining = True
         await asyncio.sleep(self._settings.drain_delay_s)
         await self._resources.aclose()
         await self._http.stop()
 
     async def snapshot(self, wanted: Wanted) -> Snapshot:
-        """Return what the live page shows: the players of all workers, the chosen one of its own alone."""
+        """Return what the live page shows: all workers' players, and the chosen one from its worker."""
         names = None if wanted.has_players else [self._with_player.get(wanted.chosen, "")]
         pages = await self._pages(f"/live/snapshot?{urlencode(asdict(wanted))}", names)
         found = {name: json.loads(text) for name, (status, text) in pages.items() if status == 200}
@@ -116,7 +116,7 @@ class Workers:
             except StartError as error:
                 if not any(other.is_running for other in self._children.values()):
                     raise
-                logger.error("%s; the other workers go on, and it is tried again", error)
+                logger.error("%s; the other workers go on, and this one will be tried again", error)
 
     async def _stop_workers(self) -> None:
         await asyncio.gather(*(child.stop() for child in self._children.values()))
@@ -125,11 +125,11 @@ class Workers:
         return self._folder / f"{name}.socket"
 
     async def _pages(self, path: str, of: Collection[str] | None = None) -> dict[str, tuple[int, str]]:
-        """Return a page of each worker that answers: its status and text, by the worker's name.
+        """Return one page of each worker that answers: status and text, by the worker's name.
 
         Args:
             path: the page's.
-            of: the workers that are asked, None for all.
+            of: the workers to ask, None for all.
         """
         names = [
             name for name, child in self._children.items() if child.is_running and (of is None or name in of)
@@ -150,11 +150,11 @@ class Workers:
             return None
 
     async def _ready(self) -> str | None:
-        """Return None when a worker is ready, else why none is."""
+        """Return None if a worker is ready, else why none is."""
         pages = await self._pages("/readyz")
         if any(status == 200 for status, _ in pages.values()):
             return None
-        return next((text.strip() for _, text in pages.values()), "no worker runs")
+        return next((text.strip() for _, text in pages.values()), "no worker is running")
 
     async def _exposition(self) -> bytes:
         pages = await self._pages("/metrics")
@@ -162,7 +162,7 @@ class Workers:
 
 
 def _reserved(host: str, port: int, flag: str) -> socket.socket:
-    """Bind a port that the workers share, so that it is kept while none of them runs."""
+    """Bind a port that the workers share, to keep it while none of them runs."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

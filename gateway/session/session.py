@@ -269,7 +269,7 @@ class Session:
         live = self._service.live
         if request is not None and request.type == "predict":
             self.metrics.played(self.client)
-            self.metrics.model_answered(*self._plane.counted_as(request.model), outcome)
+            self.metrics.model_answered(*self._plane.metric_labels(request.model), outcome)
             if outcome == "ok":
                 self.metrics.stages(pending.stages(now))
         if live is not None and live.is_watched and request is not None:
@@ -289,7 +289,7 @@ class Session:
                 self.metrics.port,
                 self.client,
                 request,
-                model=self._plane.counted_as(request.model)[0],
+                model=self._plane.metric_labels(request.model)[0],
                 frame=pending.frame,
                 chunk=pending.answer.chunk,
                 stages=pending.stages(now),

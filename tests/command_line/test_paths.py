@@ -45,15 +45,15 @@ def test_paths_of_this_machine_are_understood(text: str, path: str, monkeypatch:
     [
         ("", "'' is not a path"),
         ("file://server/share", "a file of another machine"),
-        ("https://host/models", "is an address, and a path of this machine is needed"),
+        ("https://host/models", "is an address, but a path of this machine is needed"),
         ("hdfs://host/models", "is an address"),
-        ("C:\\models", r"a path of Windows: WSL has that drive as /mnt/c"),
-        ("d:/models", r"a path of Windows: WSL has that drive as /mnt/d"),
-        ("\\\\server\\share", "a path of Windows: mount the share"),
-        ("$HOME/models", "a variable that no shell has replaced"),
-        ("${DATA}", "a variable that no shell has replaced"),
-        ("%USERPROFILE%\\models", "a variable that no shell has replaced"),
-        ("~nobody-of-this-name/models", "a home folder that is not there"),
+        ("C:\\models", r"a Windows path: WSL has that drive as /mnt/c"),
+        ("d:/models", r"a Windows path: WSL has that drive as /mnt/d"),
+        ("\\\\server\\share", "a Windows path: mount the share"),
+        ("$HOME/models", "a variable that the shell did not replace"),
+        ("${DATA}", "a variable that the shell did not replace"),
+        ("%USERPROFILE%\\models", "a variable that the shell did not replace"),
+        ("~nobody-of-this-name/models", "a home folder that does not exist"),
     ],
 )
 def test_paths_of_elsewhere_are_refused(text: str, message: str) -> None:

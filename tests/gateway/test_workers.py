@@ -168,9 +168,9 @@ async def test_a_gateway_that_dies_again_and_again_ends_with_a_sentence(
     await mortal._process.wait()
     with (
         socket.create_server(("127.0.0.1", told.ports["zmq"])),
-        pytest.raises(StartError, match=r"the gateway died 3 times, each within 30 s .* by exit code 1"),
+        pytest.raises(StartError, match=r"the gateway died 3 times, each within 30 s .* with exit code 1"),
     ):
         await mortal.keep_running()
-    assert "ended by signal SIGABRT: starting it again" in caplog.text
+    assert "ended with signal SIGABRT: starting it again" in caplog.text
     assert f"port {told.ports['zmq']} is in use" in caplog.text
     await mortal.stop()

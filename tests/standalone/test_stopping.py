@@ -192,5 +192,5 @@ def test_a_gateway_that_a_signal_ends_is_started_again(tiny_repository: Path, tm
         play_once(stack)
         assert stack.stop(signal.SIGTERM) == 0
     log = (tmp_path / "log").read_text()
-    assert "the gateway ended by signal SIGABRT: starting it again" in log
+    assert "the gateway ended with signal SIGABRT: starting it again" in log
     assert "Triton ended" not in log

@@ -51,7 +51,7 @@ def test_a_file_without_a_key_is_one_sentence_that_does_not_show_it(
 
 def test_a_missing_file_and_a_folder_are_one_sentence(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(StartError, match=r"--triton-key-file is .* there is no such file"):
+        with pytest.raises(StartError, match=r"--triton-key-file is .* that file does not exist"):
             parse_settings([f"--triton-key-file={path}"])
         with pytest.raises(StartError, match=r"--triton-key-file is .* cannot be read"):
             read_key(path)
