@@ -27,7 +27,6 @@ class LineProgress:
         initial: bytes that were there before.
         desc: what is done to them.
         delay: work that ends within this many seconds is not told of.
-        _: tqdm's other options, which mean nothing here.
     """
 
     def __init__(

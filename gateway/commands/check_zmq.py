@@ -146,7 +146,7 @@ def _mechanism(place: Place) -> str:
     if not received:
         raise ProbeError(
             f"{place} takes connections but says nothing, or closes them: another program listens there, or "
-            "the gateway lets this machine not in (--allow)"
+            "the gateway does not admit this machine (--allow)"
         )
     if not _is_zmtp(received):
         raise foreign(place, received, "zmq")

@@ -120,7 +120,7 @@ class PendingRequest:
         return max(waits, key=waits.__getitem__)
 
     def exchange(self, port: str, client: str, episode: int) -> Exchange:
-        """Return what a recording holds of a predict, or a `played`, that has got its reply."""
+        """Return what a recording holds of an answered predict or `played`."""
         assert self.request is not None  # noqa: S101 - for the type checker
         total_s = time.perf_counter() - self.arrival
         frame = None if self.frame is None else bytes(self.frame)

@@ -130,7 +130,7 @@ class Session:
         self._fail(pending, problem)
 
     async def drain(self) -> None:
-        """Wait until every request has got its reply."""
+        """Wait until every request has its reply."""
         while self._queue:
             tasks = [one.task for one in self._queue if one.task is not None and not one.task.done()]
             await (asyncio.wait(tasks) if tasks else asyncio.sleep(0))
@@ -262,7 +262,7 @@ class Session:
         self._on_progress()
 
     def _count(self, pending: PendingRequest) -> None:
-        """Show a request that has got its reply; the client does not wait for that."""
+        """Record an answered request, and show it on the live page; the client does not wait for that."""
         now = time.perf_counter()
         kind, outcome, request = pending.kind, pending.outcome, pending.request
         self.metrics.answered(kind, outcome, now - pending.arrival)

@@ -21,7 +21,7 @@ _MAX_SWAPS = 5
 # again for this long, until it reaches one that has it; the pause keeps that from being a storm.
 _REFUSED_FOR_S = 1.0
 _REFUSAL_PAUSE_S = 0.02
-# But at least so often: on a busy machine a single attempt may use up the whole second.
+# The minimum of attempts: on a busy machine a single one may use up the whole second.
 _MIN_REFUSALS = 5
 
 

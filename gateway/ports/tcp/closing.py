@@ -20,7 +20,7 @@ class Closing:
         self._is_bizhawk = False
         self._client_has_ended = False
         self._discard_s = _DISCARD_S
-        # Nothing is on its way yet that a reset could destroy, and who is silent may be EmuHawk.
+        # No reply is pending, so a reset is safe; and a silent client may be EmuHawk.
         self._end_by_reset(wanted=True)
 
     def client_is_known(self, *, is_bizhawk: bool) -> None:

@@ -182,7 +182,7 @@ class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
             self.transport.close()
         elif self._state is State.OPEN:
             self._end_with(None if self._stream is None else self._stream.receive_eof())
-        # TLS has no half that stays open.
+        # TLS cannot be half-closed.
         return self.transport.can_write_eof()
 
     def pause_writing(self) -> None:

@@ -121,7 +121,7 @@ class Clients:
         self._is_stopping = True
 
     async def drain(self) -> None:
-        """Wait until every request has got its reply."""
+        """Wait until every request has its reply."""
         for session in list(self.sessions.values()):
             await session.drain()
 

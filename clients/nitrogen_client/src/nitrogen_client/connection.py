@@ -53,7 +53,7 @@ class _State:
         is_waiting: a request was sent, and its reply has not come.
         was_ready: a server has shaken hands.
         was_lost: the connection ended after that.
-        refusal: why the server lets nobody in.
+        refusal: why the server does not admit this client.
         trouble: why connections end before they are ready.
     """
 
@@ -125,7 +125,7 @@ class Connection:
             deadline: as in `exchange`.
 
         Raises:
-            ConnectionFailedError: the server was not reached, lets nobody in, or ended the connection.
+            ConnectionFailedError: the server was not reached, refused this client, or ended the connection.
             ReplyTimeoutError: the reply has not come in time.
             ProtocolError: the reply has several parts.
         """
@@ -184,8 +184,8 @@ class Connection:
             )
         elif event != zmq.EVENT_CONNECTED:
             self._state.trouble = (
-                f"it ends each connection at once: it is not {_A_ZEROMQ_PORT}, the keys do not fit, it lets "
-                "this machine not in, or it has as many clients as it takes"
+                f"it ends each connection at once: it is not {_A_ZEROMQ_PORT}, the keys do not fit, it does "
+                "not admit this machine, or it has as many clients as it takes"
             )
 
     def _whole(self, parts: list[bytes]) -> bytes:

@@ -1,4 +1,4 @@
-"""Which of the windows that are open is the game's."""
+"""The search for the game's window among the open ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
