@@ -59,7 +59,7 @@ class Acceptor(Generic[Connection]):
         await asyncio.gather(*self._arriving, return_exceptions=True)
 
     def _accept(self) -> None:
-        """Take some of the waiting connections, so that a flood of them does not delay those that are open."""
+        """Take some of the waiting connections, so that a flood of them does not delay open ones."""
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 accepted, (address, port, *_) = self._listener.accept()

@@ -262,7 +262,7 @@ class Session:
         self._on_progress()
 
     def _count(self, pending: PendingRequest) -> None:
-        """Record an answered request, and show it on the live page; the client does not wait for that."""
+        """Count an answered request, and show it on the live page; the client does not wait for that."""
         now = time.perf_counter()
         kind, outcome, request = pending.kind, pending.outcome, pending.request
         self.metrics.answered(kind, outcome, now - pending.arrival)
