@@ -32,7 +32,7 @@ def in_turns(
     Args:
         ways: by their names; each call returns when its work is done.
         rounds: turns of each way.
-        at_most_s: no further turn begins after so many seconds; one always does.
+        at_most_s: no further turn begins after these seconds; one always does.
     """
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     cpu_seconds: dict[str, list[float]] = {way: [] for way in ways}

@@ -113,7 +113,7 @@ def _lockstep(load: LoadClients, gateway: RunningGateway, seconds: float, *, mor
 
 
 def _flood_by_zmq(connection: Connection, endpoints: Endpoints, outstanding: int) -> None:
-    """Keep so many predicts outstanding until told to end; answer what came of them."""
+    """Keep this many predicts outstanding until told to end; answer what came of them."""
     message = predict_pickle()
     actions = refusals = 0
     with zmq.Context() as context, context.socket(zmq.DEALER) as client:

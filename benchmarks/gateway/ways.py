@@ -215,7 +215,7 @@ def png(height: int, width: int) -> bytes:
 
 
 def read_framed(stream: io.BufferedIOBase) -> bytes:
-    """Return the next payload of BizHawk's framing: its length in decimal, a space, and so many bytes."""
+    """Return the next payload of BizHawk's framing: its length in decimal, a space, and its bytes."""
     digits = b""
     while (byte := stream.read(1)) != b" ":
         if not byte.isdigit():

@@ -23,7 +23,7 @@ class Age:
 
 
 def age(game: PlayedGame, zmq_port: int, steps: int, flags: tuple[str, ...]) -> Age:
-    """Return the age of what nitrogen-play presses in so many steps.
+    """Return the age of what nitrogen-play presses in some steps.
 
     Raises:
         LoadError: it could not play.

@@ -70,7 +70,7 @@ class Seams:
 def chains(
     client: ModelClient, pictures: Sequence[NDArray[np.uint8]], way: Way, every: int
 ) -> list[list[Prediction]]:
-    """Return the chunks of a player who asks every so many ticks, and gets each chunk as many ticks later.
+    """Return the chunks of a player who asks every few ticks, and gets each chunk as many ticks later.
 
     After some chunks it begins again, so that noise with a memory is more than one draw.
     """

@@ -135,7 +135,7 @@ def _load(path: Path) -> object:
 
 @contextmanager
 def _memory_at_most(more_bytes: int) -> Iterator[None]:
-    """Let this process's address space grow by at most so many bytes; beyond that, allocating fails."""
+    """Let this process's address space grow by a number of bytes at most; beyond that, allocating fails."""
     if not _PAGES.exists():
         yield
         return

@@ -17,7 +17,7 @@ from gateway.telemetry.recording_format import RecordedPlayed, RecordedPredict, 
 
 # How many predicts are looked at for a word of what was pressed; as many pictures wait for their rows.
 _MAX_WAITING = 64
-# A client that does not count ticks begins again after so long a pause.
+# A client that does not count ticks begins again after a pause of this length.
 _PAUSE_S = 10.0
 _ROWS_AT_ONCE = 64  # that a request takes
 _MAX_TASK_CHARACTERS = 100

@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
 Labels = tuple[str, ...]
 
-# Clients that asked for actions within so many seconds are playing.
+# Clients that asked for actions within these seconds are playing.
 PLAYERS_WINDOW_S = 10.0
 # An attacker that makes up a client per request is counted up to here, and remembered no further.
 _MAX_CLIENTS = 10_000

@@ -25,7 +25,7 @@ from gateway.telemetry.live_snapshots import MAX_SENTENCES, MAX_SHOWN_PLAYERS, S
 from gateway.telemetry.port_metrics import Stages
 
 _WATCHED_FOR_S = 2.0
-# A player who has asked nothing for so long has left without a word.
+# A player who has asked nothing for this time has left without a word.
 _PLAYS_FOR_S = 10.0
 _KEPT_SECONDS = 5
 _MAX_PLAYERS = 1000

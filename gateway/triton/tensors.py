@@ -120,7 +120,7 @@ class RequestTemplate:
         )
 
     def _shared_input(self, slot: Slot) -> bytes:
-        """Return the input that refers to a slot; there are only so many."""
+        """Return the input that refers to a slot; there is one for each slot."""
         place = slot.region, slot.number
         if place not in self._shared_inputs:
             tensor = _input(self._frames)

@@ -10,7 +10,7 @@ HORIZON = 18
 
 
 def chunk(tick: int, *, pressed: int = 0, moved: float = 0.0) -> Prediction:
-    """A chunk whose rows belong to ticks, but for so many buttons and so much of the left stick."""
+    """A chunk whose rows belong to ticks, but for some buttons and a part of the left stick."""
     ticks = np.arange(tick, tick + HORIZON, dtype=np.float32)
     buttons = np.zeros((HORIZON, 21), np.float32)
     buttons[:, 0] = ticks % 2

@@ -23,7 +23,7 @@ def recording(tiny_stack: Stack, tmp_path: Path) -> Iterator[GatewayProcess]:
 
 
 def recorded(folder: Path, count: int) -> list[RecordedPredict]:
-    """The recordings, the oldest first, once there are so many."""
+    """Return the recordings, the oldest first, once there are `count`."""
     wait_until(lambda: sum(is_recording(path.name) for path in folder.iterdir()) == count, "they are written")
     return [read_recording(path) for path in sorted(folder.iterdir())]
 

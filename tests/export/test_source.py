@@ -18,7 +18,7 @@ from tests.stack import free_port, wait_until
 from tests.stand_ins.hub_server import Delivery, HubServer, Refusal, hub_of_this_process
 
 MEGABYTE = 1 << 20
-CHUNK = 10 * MEGABYTE  # huggingface_hub writes so many bytes at a time
+CHUNK = 10 * MEGABYTE  # huggingface_hub writes this many bytes at a time
 FIND = """
 import logging, sys
 from pathlib import Path

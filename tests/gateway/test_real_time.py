@@ -23,7 +23,7 @@ FACTS = ModelFacts(
 
 
 def told(caplog: pytest.LogCaptureFixture, *answers: tuple[ModelFacts, list[float]]) -> list[str]:
-    """Return what is said of answers that took so many seconds."""
+    """Return what is said of answers that took these seconds."""
     watch = RealTime()
     for facts, seconds in answers:
         for each in seconds:

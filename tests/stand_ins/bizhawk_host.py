@@ -149,7 +149,7 @@ class BizHawk:
         return not self._script
 
     def run(self, frames: int, until: Callable[[], object] = lambda: False) -> None:
-        """Let frames pass, at most so many, until something is the case; the script's errors come out."""
+        """Let a number of frames pass at most, until something is the case; the script's errors come out."""
         for _ in range(frames):
             if self.has_ended or until():
                 return

@@ -36,7 +36,7 @@ def broker(port: int, **options: Any) -> Iterator[int]:  # noqa: ANN401
 
 @contextmanager
 def brokers(port: int, count: int) -> Iterator[int]:
-    """So many brokers, each in front of the next."""
+    """Some brokers, each in front of the next."""
     with ExitStack() as stack:
         for _ in range(count):
             port = stack.enter_context(broker(port))

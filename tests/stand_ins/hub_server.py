@@ -59,7 +59,7 @@ class Refusal:
 class Delivery:
     """How one GET of a file's bytes goes; the default is: well.
 
-    `content` replaces the right bytes; `cut_after` ends the connection after so many of them, by a reset with
+    `content` replaces the right bytes; `cut_after` ends the connection after these, by a reset with
     `reset`; `hold_after` waits there until `released` is set.
     """
 

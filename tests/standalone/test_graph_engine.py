@@ -42,7 +42,7 @@ def engine_of(model: Squares, max_batch_size: int = 8) -> GraphEngine:
 
 
 def requests(*rows: int) -> Batch:
-    """A batch of requests with so many rows each, no two rows alike."""
+    """A batch of requests with these numbers of rows, no two rows alike."""
     values = torch.arange(3.0 * sum(rows)).reshape(-1, 3)
     return {"x": values.split(list(rows)), "count": torch.arange(sum(rows)).unsqueeze(1).split(list(rows))}
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-# However many flood, a round of the event loop goes on with so many: it is left to who plays.
+# However many flood, a round of the event loop goes on with this many; the rest of it is for players.
 _IN_A_ROUND = 8
 
 

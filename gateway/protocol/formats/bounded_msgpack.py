@@ -1,4 +1,4 @@
-"""Reading msgpack that anybody may have sent: plain values alone, and only so many."""
+"""Reading msgpack that anybody may have sent: plain values alone, and a bounded number of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -27,7 +27,7 @@ _WANTED = (
     'or a file as {"file": bytes}'
 )
 
-# Before the bytes of a frame: msgpack's "bin 32" and their number, the one way to write so many.
+# Before the bytes of a frame: msgpack's "bin 32" and their number, the one way to write that many.
 _FRAME_HEADER = b"\xc6" + FRAME_BYTES.to_bytes(4, "big")
 _known = KnownMessages(RawFrame)
 

@@ -11,7 +11,7 @@ from gateway.errors import FramingError, RequestError
 from gateway.protocol.arriving import ArrivingBytes
 from gateway.protocol.messages import Event, Reply
 
-# Wrong requests in a row: each costs an exception, and no client has a reason for so many.
+# Wrong requests in a row: each costs an exception, and no client has a reason for that many.
 _MAX_WRONG = 32
 _NOTHING = memoryview(b"")
 # How much of a chunk is looked at in one go.

@@ -18,7 +18,7 @@ def silent_to_the_first_seed(_: int, message: bytes) -> bytes | None:
 
 
 async def until_predicts(messages: list[bytes], count: int) -> None:
-    """Wait until so many predicts have arrived."""
+    """Wait until `count` predicts have arrived."""
     async with asyncio.timeout(WITHIN_S):
         while sum(b"predict" in message for message in messages) < count:  # noqa: ASYNC110 - a thread's list
             await asyncio.sleep(0.01)

@@ -24,7 +24,7 @@ class Film:
         return self._picture
 
     def show(self, picture: Picture, seconds: int) -> list[str]:
-        """Show a picture for so long; what was said meanwhile."""
+        """Show a picture for some seconds; return what was said meanwhile."""
         self.said.clear()
         self._picture = picture
         for _ in range(seconds):

@@ -6,7 +6,7 @@ from collections import deque
 from nitrogen_play.ages import Ages, Distribution
 
 _WINDOW_S = 5.0
-# After so long without an action, the line says that something is waited for.
+# After this time without an action, the line says that something is waited for.
 _WAITING_AFTER_S = 1.0
 
 

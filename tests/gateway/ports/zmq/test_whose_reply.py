@@ -26,7 +26,7 @@ CLIENTS = 4
 DEADLINE_S = 0.5
 KILLS = 2
 MAX_HUNDREDTHS = 70
-# An answer that is waited for so long was lost.
+# An answer that does not come within this time was lost.
 LOST_AFTER_S = 20
 
 Ask = Callable[[int, int], Awaitable[float | None]]
@@ -82,7 +82,7 @@ class Tally:
     errors: int = 0
 
     async def wait_for(self, more_actions: int, more_errors: int) -> None:
-        """Wait until so many more requests got actions, and so many more an error."""
+        """Wait until some more requests got actions, and some more an error."""
         actions, errors = self.actions + more_actions, self.errors + more_errors
         async with asyncio.timeout(LOST_AFTER_S):
             while self.actions < actions or self.errors < errors:  # noqa: ASYNC110 - two figures that grow

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 CONFIDENCE = 0.95
-# From so many degrees of freedom on the normal distribution's quantile is 0.0005 below at most.
+# From this many degrees of freedom on the normal distribution's quantile is 0.0005 below at most.
 _NORMAL_FROM = 5000
 _HALVINGS = 60
 
