@@ -59,8 +59,8 @@ class Refusal:
 class Delivery:
     """How one GET of a file's bytes goes; the default is: well.
 
-    `content` replaces the right bytes; `cut_after` ends the connection after these, by a reset with
-    `reset`; `hold_after` waits there until `released` is set.
+    `content` replaces the right bytes; `cut_after` ends the connection after that many bytes, by a reset
+    with `reset`; `hold_after` waits there until `released` is set.
     """
 
     content: bytes | None = None

@@ -76,7 +76,7 @@ class Pairing:
         return len(self._waiting)
 
     def show(self, tick: int, picture: Picture, task: str, place: str, *, begins: bool = False) -> None:
-        """Add the picture of a tick; ticks go up. `begins`: whether frames begin again with it."""
+        """Add the picture of a tick; ticks go up. Frames begin again with it if it `begins`."""
         self._waiting.append(_Shown(tick, picture, task, place, begins))
 
     def drop_oldest(self) -> None:

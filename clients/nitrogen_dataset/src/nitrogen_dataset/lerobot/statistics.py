@@ -58,8 +58,8 @@ def merged(one: Mapping[str, NDArray[np.float64]], other: Mapping[str, NDArray[n
 class PictureSample:
     """Keeps a few small pictures of an episode, evenly spread however long it gets."""
 
-    _MOST = 64
-    _MOST_SIDE = 150
+    _MAX_PICTURES = 64
+    _MAX_SIDE = 150
 
     def __init__(self) -> None:
         self._kept: list[NDArray[np.uint8]] = []
@@ -69,9 +69,9 @@ class PictureSample:
     def add(self, picture: NDArray[np.uint8]) -> None:
         """Look at the next picture."""
         if self._seen % self._every == 0:
-            step = -(-max(picture.shape[:2]) // self._MOST_SIDE)
+            step = -(-max(picture.shape[:2]) // self._MAX_SIDE)
             self._kept.append(picture[::step, ::step].copy())
-            if len(self._kept) == self._MOST:
+            if len(self._kept) == self._MAX_PICTURES:
                 self._kept = self._kept[::2]
                 self._every *= 2
         self._seen += 1

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Set
 from nitrogen_play.errors import DeviceError
 
 _HELD_S = 0.25
-_MOST_BYTES = 1024
+_MAX_BYTES = 1024
 _PRESS = re.compile(rb"\x1b[\[O]([A-D])|([\x20-\x7e\t\r\n\x08\x7f])")
 _ARROWS = {b"A": "Up", b"B": "Down", b"C": "Right", b"D": "Left"}
 _NAMES = {"\t": "Tab", " ": "space", "\r": "Return", "\n": "Return", "\x7f": "BackSpace", "\x08": "BackSpace"}
@@ -60,7 +60,7 @@ class TerminalKeys:
         """Return the names of the keys that are held now."""
         now = self._clock()
         if select.select([self._file], [], [], 0)[0]:
-            for key in pressed_keys(os.read(self._file, _MOST_BYTES)):
+            for key in pressed_keys(os.read(self._file, _MAX_BYTES)):
                 self._until[key] = now + _HELD_S
         if self._until:
             self._until = {key: until for key, until in self._until.items() if until > now}
