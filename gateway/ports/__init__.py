@@ -1,1 +1,1 @@
-"""The gateway's ports: a folder for each, and what all of them need."""
+"""The gateway's ports: a folder for each, and the parts that they share."""

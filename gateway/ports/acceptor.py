@@ -1,4 +1,4 @@
-"""Accepting a port's connections by hand, so that each counts before its handshake, which may never come."""
+"""Accepts a port's connections, and counts each before its handshake, which may never come."""
 
 import asyncio
 import logging
@@ -18,13 +18,15 @@ Connection = TypeVar("Connection", bound=asyncio.BaseProtocol)
 
 
 class Acceptor(Generic[Connection]):
-    """Accepts what comes to a listening socket, in the running event loop, until it is closed.
+    """Accepts a listening socket's connections, in the running event loop, until it is closed.
 
     Args:
+        listener: the socket.
         enter: takes a new connection's socket, address and port; returns the protocol that serves it, or None
-            to have it closed.
-        failed: told of a connection that could not be opened after all, and why.
-        tls: what each connection has to speak, within `handshake_s` seconds.
+            to close it.
+        failed: called for a connection whose handshake failed, with the reason.
+        tls: the TLS that each connection must use.
+        handshake_s: seconds that its handshake may take.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Acceptor(Generic[Connection]):
         self._loop.add_reader(listener, self._accept)
 
     async def close(self) -> None:
-        """Close the listening socket, and give up what still shakes hands."""
+        """Close the listening socket, and drop connections that still shake hands."""
         self._is_closed = True
         self._loop.remove_reader(self._listener)
         self._listener.close()
@@ -59,7 +61,7 @@ class Acceptor(Generic[Connection]):
         await asyncio.gather(*self._arriving, return_exceptions=True)
 
     def _accept(self) -> None:
-        """Take some of the waiting connections, so that a flood of them does not delay open ones."""
+        """Accept some of the waiting connections; a flood of them must not delay admitted clients."""
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 accepted, (address, port, *_) = self._listener.accept()

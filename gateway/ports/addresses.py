@@ -1,4 +1,4 @@
-"""The addresses that clients come from: which are this machine's, and which may use the gateway."""
+"""Clients' addresses: which are this machine's, and which may use the gateway."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ def is_allowed(address: str, networks: Sequence[Network] | None) -> bool:
 
     Args:
         address: the client's.
-        networks: those that are let in, None for everybody. Other texts than addresses are not in them.
+        networks: those that may, None for everyone. A text that is not an address is in none of them.
     """
     if networks is None:
         return True
@@ -21,15 +21,15 @@ def is_allowed(address: str, networks: Sequence[Network] | None) -> bool:
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether an address is one of those that only this machine has."""
+    """Return whether only this machine can have this address."""
     parsed = _parsed(address)
     return parsed is not None and parsed.is_loopback
 
 
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return an IP address, without the name of an interface (`fe80::1%eth0`); None for other texts.
+    """Return an IP address, without an interface's name (`fe80::1%eth0`); None for other texts.
 
-    An IPv4 address that comes as IPv6 (`::ffff:10.0.0.7`) counts as what it is.
+    An IPv4 address written as IPv6 (`::ffff:10.0.0.7`) becomes IPv4 again.
     """
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])

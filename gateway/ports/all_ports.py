@@ -1,4 +1,4 @@
-"""The gateway's ports for players, in the order in which they are named."""
+"""The gateway's ports for players, in the order in which messages list them."""
 
 from gateway.ports.port import Port
 from gateway.ports.tcp.server import TcpServer

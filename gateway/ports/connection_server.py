@@ -1,4 +1,4 @@
-"""How a port's connections begin and end, where one that is refused is held until it has been told why."""
+"""How a port's connections begin and end; a refused one stays open until it has been told why."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from gateway.telemetry.port_metrics import PortMetrics
 
 logger = logging.getLogger(__name__)
 
-# Refused connections that are held until they have been told why; beyond them nobody is told.
+# Refused connections that stay open until they have been told why; further ones are closed at once.
 MAX_REFUSED = 64
 _LAST_WORDS_S = 0.6
 _MAX_ARRIVING_BYTES = 2**30
@@ -36,7 +36,7 @@ class ServedConnection(asyncio.BaseProtocol, ABC):
     @property
     @abstractmethod
     def is_open(self) -> bool:
-        """Whether there is a client to talk to: its handshake is over, and it has not gone."""
+        """Whether the client's handshake is over and it has not left."""
 
     @property
     @abstractmethod
@@ -53,11 +53,11 @@ class ServedConnection(asyncio.BaseProtocol, ABC):
 
     @abstractmethod
     def cut(self) -> None:
-        """End the connection, whose unfinished request holds most of the memory."""
+        """End the connection, because its unfinished request holds most of the memory."""
 
     @abstractmethod
     def check_times(self, now: float) -> None:
-        """End a connection that is too slow or silent for too long; `now` is of `time.perf_counter`."""
+        """End a connection that is too slow or was silent too long; `now` is from `time.perf_counter`."""
 
 
 Connection = TypeVar("Connection", bound=ServedConnection)
@@ -67,8 +67,9 @@ class ConnectionServer(ABC, Generic[Connection]):
     """Serves a port's connections; a subclass makes them, in `_enter`.
 
     Args:
-        metrics: counts those that are refused.
-        tls: what each has to speak, if it is set.
+        settings: the gateway's.
+        metrics: counts refused connections.
+        tls: the TLS that each connection must use, None for none.
     """
 
     def __init__(self, settings: GatewaySettings, metrics: PortMetrics, tls: SSLContext | None) -> None:
@@ -79,7 +80,7 @@ class ConnectionServer(ABC, Generic[Connection]):
         self._refused: set[Connection] = set()
 
     async def start(self, listener: socket.socket) -> None:
-        """Begin to serve who connects to a socket that listens, in the running event loop."""
+        """Begin to serve a listening socket's connections, in the running event loop."""
         settings = self.settings
         self._acceptor = Acceptor(
             listener, self._enter, self._not_opened, tls=self._tls, handshake_s=settings.header_timeout_s
@@ -103,7 +104,7 @@ class ConnectionServer(ABC, Generic[Connection]):
 
     @abstractmethod
     def _enter(self, accepted: socket.socket, address: str, port: int) -> Connection | None:
-        """Return a new connection, which is counted; None to have its socket closed."""
+        """Return a new connection, and count it; None to close its socket."""
 
     def _not_opened(self, connection: Connection, error: OSError) -> None:
         if self._tls is None:
@@ -119,5 +120,5 @@ class ConnectionServer(ABC, Generic[Connection]):
         self._connections.remove(connection)
 
     def _open(self) -> list[Connection]:
-        """Return all connections, but those whose handshake is not over."""
+        """Return all connections whose handshake is over."""
         return [one for one in (*self._connections, *self._refused) if one.is_open]

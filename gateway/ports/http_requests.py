@@ -1,4 +1,4 @@
-"""The common parts of the ports that speak HTTP: bounds of requests, and the log of bad ones."""
+"""The common parts of the ports that speak HTTP: limits of requests, and the log of bad ones."""
 
 import logging
 

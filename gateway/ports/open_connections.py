@@ -22,7 +22,7 @@ class Refusal:
 
 
 class OpenConnections(Generic[Connection]):
-    """Connections with the addresses that they come from."""
+    """Connections with their clients' addresses."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._networks = settings.networks
@@ -38,7 +38,7 @@ class OpenConnections(Generic[Connection]):
         return iter(self._addresses)
 
     def refusal(self, address: str) -> Refusal | None:
-        """Return why an address may not have one more connection, or None."""
+        """Return why an address may not have another connection, or None."""
         if not is_allowed(address, self._networks):
             return Refusal("network", f"clients from {address} may not use this gateway: ask its operator")
         if len(self) >= self._most:
@@ -56,7 +56,7 @@ class OpenConnections(Generic[Connection]):
         self._per_address[address] += 1
 
     def remove(self, connection: Connection) -> None:
-        """Count a connection as closed, unless it was not counted, or is no longer."""
+        """Count a connection as closed, if it was counted as open."""
         address = self._addresses.pop(connection, None)
         if address is not None:
             self._per_address[address] -= 1
@@ -65,7 +65,7 @@ class OpenConnections(Generic[Connection]):
 
 
 async def wait_until_closed(closed: Iterable[asyncio.Event], within_s: float) -> None:
-    """Wait until connections have set their events, but not for longer than `within_s` seconds."""
+    """Wait until all connections are closed, at most `within_s` seconds."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(within_s):
             for event in closed:

@@ -1,8 +1,7 @@
-"""Whose pages may use the gateway: a browser sends a stranger's page's requests as readily as ours.
+"""Whose pages may use the gateway: a browser sends any page's requests, not only those of ours.
 
-A page of another site that opens a WebSocket here is known by its origin. One that had its own name point at
-this machine (DNS rebinding) comes with an origin of the same name, so names that anybody can own do not pass
-unless they are listed.
+A page of another site that opens a WebSocket here is known by its origin. If that site's own name points at
+this machine (DNS rebinding), the origin is that name, so names that anybody can own must be listed.
 """
 
 import socket
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 from gateway.safe_text import describe
 from gateway.settings import parse_origin
 
-# Nobody can register a name below these for the whole world.
+# Nobody can register a public name below these.
 _LOCAL_SUFFIXES = (".local", ".localhost", ".internal", ".lan", ".home.arpa")
 
 
@@ -21,7 +20,7 @@ class Origins:
     """The origins that may use a port.
 
     Args:
-        listed: those that the operator named, by `parse_origin`.
+        listed: the operator's, from `parse_origin`.
     """
 
     def __init__(self, listed: Sequence[str]) -> None:
@@ -29,7 +28,7 @@ class Origins:
         self._names = {urlsplit(origin).hostname for origin in listed} | {socket.gethostname().lower()}
 
     def host_problem(self, host: str) -> str | None:
-        """Return why a page may not come under this `Host`, or None."""
+        """Return why a page may not be opened under this `Host`, or None."""
         name = _name(host)
         if name is not None and (name in self._names or _is_local(name)):
             return None
@@ -39,7 +38,7 @@ class Origins:
         )
 
     def origin_problem(self, origin: str, host: str) -> str | None:
-        """Return why a page of this origin may not use the port that it knows as `host`, or None."""
+        """Return why a page of this origin may not use the port, which it calls `host`; or None."""
         try:
             known = parse_origin(origin)
         except ValueError:
@@ -72,7 +71,7 @@ def _name(host: str) -> str | None:
 
 
 def _is_local(name: str) -> bool:
-    """Return whether a name is an address, or one that only a machine or a local network gives."""
+    """Return whether a name is an address, or one that only exists on a machine or local network."""
     if "." not in name.rstrip(".") and ":" not in name:
         return True
     try:

@@ -1,4 +1,4 @@
-"""A port for players as the rest of the gateway sees it: its names and texts, and what serves it.
+"""A port for players as the rest of the gateway sees it: its names, its texts and its server.
 
 A new port is a folder beside this file, an entry in `all_ports`, and its settings in `gateway.settings`.
 """
@@ -23,7 +23,7 @@ class Services:
     """The parts of the gateway that each of its ports gets.
 
     Attributes:
-        record: takes what a recording holds of each predict and `played`.
+        record: takes each predict and `played` for a recording.
         live: what the live page shows.
     """
 
@@ -67,8 +67,8 @@ class Port:
     Attributes:
         name: in metrics, logs, recordings, flags and variables; lower-case letters and digits.
         purpose: who uses it, for `GET /`.
-        announcement: the line on stdout that says that it is open, `{}` its number.
-        make_server: may raise a StartError over files that the settings name.
+        announcement: the line on stdout when it is open, `{}` for its number.
+        make_server: raises a StartError for a wrong file in the settings.
     """
 
     name: str
@@ -78,15 +78,15 @@ class Port:
 
     @property
     def flag(self) -> str:
-        """The flag that sets its number."""
+        """The flag for its number."""
         return f"--{self.name}-port"
 
     @property
     def field(self) -> str:
-        """The settings' field that holds its number."""
+        """The settings' field with its number."""
         return f"{self.name}_port"
 
     def number(self, settings: GatewaySettings) -> int | None:
-        """Return the number that the settings give it; None when it is off."""
+        """Return its number in the settings; None when it is off."""
         number: int | None = getattr(settings, self.field)
         return number

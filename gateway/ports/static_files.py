@@ -1,4 +1,4 @@
-"""The gateway's own pages: files in memory, with headers that let a page load nothing from elsewhere."""
+"""The gateway's own pages: files in memory, with headers that keep a page from loading anything else."""
 
 import hashlib
 import logging
@@ -46,11 +46,11 @@ class _File:
 
 
 class StaticFiles:
-    """Files by the paths of URLs; what no file has is not there, whatever a path looks like.
+    """Files by their URLs' paths. A path is only looked up, so it cannot lead to another file.
 
     Args:
-        folders: of URLs' beginnings, "" for the root. `index.html` is what a folder's own path shows. Names
-            that begin with a dot are left out.
+        folders: by the first part of the URL, "" for the root. A folder's own path shows its `index.html`.
+            Names that begin with a dot are left out.
     """
 
     def __init__(self, folders: Mapping[str, Path]) -> None:
@@ -59,11 +59,9 @@ class StaticFiles:
         }
 
     def response(self, request: web.BaseRequest) -> web.Response:
-        """Return the answer to a request for a file: 200, 304, 404, or 405 for another method than GET."""
+        """Return the response to a request for a file: 200, 304, 404, or 405 for a method other than GET."""
         if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
-            return web.Response(
-                status=405, headers={hdrs.ALLOW: "GET, HEAD"}, text="only GET is answered here\n"
-            )
+            return web.Response(status=405, headers={hdrs.ALLOW: "GET, HEAD"}, text="only GET works here\n")
         file = self._files.get(request.path)
         if file is None:
             return web.Response(status=404, headers=_HEADERS, text="page not found\n")

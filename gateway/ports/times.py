@@ -1,4 +1,4 @@
-"""The times of a connection of any port, what they say against it, and when it is not read."""
+"""A connection's times on any port, when it is too slow, and when it is not read."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from gateway.settings import GatewaySettings
 
 
 class ConnectionTimes:
-    """When a connection did what; all times are of `time.perf_counter`.
+    """One connection's times; all are from `time.perf_counter`.
 
     Attributes:
         opened: the connection itself.
@@ -20,27 +20,27 @@ class ConnectionTimes:
         self._settings = settings
         self.opened = self.active = time.perf_counter()
         self.began: float | None = None
-        # Bytes of replies that the client had not taken when last looked at, and since when.
+        # Bytes of replies that the client had not read at the last look, and since when.
         self._untaken = 0
         self._untaken_since = self.active
 
     def is_stuck(self, untaken: int, now: float) -> bool:
-        """Return whether the client has taken none of the `untaken` bytes of its replies for too long."""
+        """Return whether the client has read none of its replies' `untaken` bytes for too long."""
         if untaken == 0 or untaken < self._untaken:
             self._untaken_since = now
         self._untaken = untaken
         return untaken > 0 and now - self._untaken_since > self._settings.take_timeout_s
 
     def is_silent(self, now: float) -> bool:
-        """Return whether nothing came for longer than a header may take."""
+        """Return whether nothing came for the time that a header may take."""
         return now - self.active > self._settings.header_timeout_s
 
     def is_overdue(self, now: float) -> bool:
-        """Return whether a client that has to give a token has had its time to do so."""
+        """Return whether a client has had its time to give the token."""
         return now - self.opened > self._settings.header_timeout_s
 
     def allowed_s(self, now: float, *, inside_header: bool) -> float | None:
-        """Return the seconds that a request may take to arrive, when it has taken longer; else None."""
+        """Return the seconds that a request may take to arrive if this one took longer, else None."""
         if self.began is None:
             return None
         settings = self._settings
@@ -51,17 +51,17 @@ class ConnectionTimes:
         return None
 
     def idle(self, now: float) -> GatewayError | None:
-        """Return what to say to a client that has asked nothing for too long, None to others."""
+        """Return the error for a client that has sent no request for too long, else None."""
         idle_s = now - self.active
         if idle_s <= self._settings.idle_timeout_s:
             return None
-        return ServerError(f"no request for {idle_s:.0f} s: the connection is closed, connect again")
+        return ServerError(f"no request for {idle_s:.0f} s, so the connection is closed: connect again")
 
 
 class Reading:
-    """Pauses one connection while what its client sends next would have to wait, and resumes it.
+    """Stops reading a connection while its next request would have to wait.
 
-    The time in which it is not read is not its client's.
+    This time does not count against the client.
     """
 
     def __init__(self, transport: asyncio.Transport, times: ConnectionTimes) -> None:
@@ -70,7 +70,7 @@ class Reading:
         self.is_paused = False
 
     def pause(self, *, wanted: bool) -> None:
-        """Read no more, or again, unless the connection is closed anyway."""
+        """Stop reading, or read again, unless the connection is closing anyway."""
         if wanted == self.is_paused or self._transport.is_closing():
             return
         self.is_paused = wanted

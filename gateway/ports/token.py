@@ -1,4 +1,4 @@
-"""The token that lets clients in, where a port has one: the file that holds it, and who has brought it."""
+"""A port's token, if it has one: the file that holds it, and the clients that have given it."""
 
 import hmac
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def read_token(path: Path | None, flag: str) -> bytes | None:
 
     Args:
         path: the file.
-        flag: the one that names the file, for the error.
+        flag: the file's, for the error.
 
     Raises:
         StartError: the file cannot be read, or holds no token.
@@ -35,17 +35,17 @@ def read_token(path: Path | None, flag: str) -> bytes | None:
 
 
 def is_token(given: str, token: bytes) -> bool:
-    """Return whether a client's text is the token, in a time that does not tell how much of it fits."""
-    # Halves of surrogate pairs are not UTF-8, and JSON can bring them.
+    """Return whether a client's text is the token, in a time that does not reveal how much of it is right."""
+    # JSON can have halves of surrogate pairs, which are not UTF-8.
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), token)
 
 
 class TokenGate:
-    """Lets one client's requests through once its hello has brought the token, or at once without one.
+    """Lets one client's requests through once its hello has given the token, or at once without one.
 
     Args:
         token: the port's, None for none.
-        on_refusal: called for each request that is not let through.
+        on_refusal: called for each request that is refused.
     """
 
     def __init__(self, token: bytes | None, on_refusal: Callable[[], None]) -> None:
@@ -55,11 +55,11 @@ class TokenGate:
 
     @property
     def is_authorised(self) -> bool:
-        """Whether the client has brought the token."""
+        """Whether the client has given the token."""
         return self.is_open and self._token is not None
 
     def admit(self, incoming: Event | GatewayError) -> Request | Reply | GatewayError:
-        """Return a hello's reply, anything else as it is, or the refusal that takes its place."""
+        """Return a hello's reply, another event as it is, or a refusal instead."""
         if isinstance(incoming, Hello):
             return self._greet(incoming)
         if self.is_open or isinstance(incoming, AccessError):

@@ -1,4 +1,4 @@
-"""The connections of one port, looked at again and again: their times, and the memory of what arrives."""
+"""Checks one port's connections regularly: their times, and the memory of unfinished requests."""
 
 import asyncio
 import time
@@ -21,23 +21,23 @@ class Watched(Protocol):
     def held_bytes(self) -> int: ...  # noqa: D102 - described by the class
 
     def check_times(self, now: float) -> None:
-        """End the connection if it is too slow or silent for too long; `now` is of `time.perf_counter`."""
+        """End the connection if it is too slow or was silent too long; `now` is from `time.perf_counter`."""
 
     def cut(self) -> None:
-        """End the connection, which holds most of the memory of all while they hold too much."""
+        """End the connection: all together hold too much memory, and this one holds most."""
 
 
 async def watch_connections(
     connections: Callable[[], Iterable[Watched]], settings: GatewaySettings, max_bytes: int
 ) -> None:
-    """End connections that are silent or slow, and those that fill the memory; never returns.
+    """End connections that are silent or slow, and those that fill the memory; never return.
 
     One timer for all costs less than one for each.
 
     Args:
         connections: returns those that are open.
-        settings: the gateway's; they have the time limits.
-        max_bytes: what unfinished requests may hold in all.
+        settings: the gateway's, with the time limits.
+        max_bytes: what all unfinished requests together may hold.
     """
     shortest_s = min(
         settings.header_timeout_s,

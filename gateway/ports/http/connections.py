@@ -1,4 +1,4 @@
-"""The connections of port 8080: few, short, and shared out so that nobody takes the pages from the others."""
+"""The connections of port 8080: few and short, so that nobody can keep others from the pages."""
 
 import asyncio
 import logging
@@ -11,24 +11,25 @@ from gateway.ports.http_requests import MAX_REQUEST_BYTES
 
 logger = logging.getLogger(__name__)
 
-# Operators' programs ask every few seconds; the pages share the event loop with the players.
+# Operators' programs ask every few seconds, and share the event loop with the players.
 MAX_CONNECTIONS = 64
 MAX_CONNECTIONS_PER_ADDRESS = 16
-# This machine's own programs, such as a container's health check, have places that no stranger can take.
+# Reserved for this machine's own programs, such as a container's health check.
 MAX_LOCAL_CONNECTIONS = 16
 _MAX_CONNECTION_S = 60.0
 
 
 class HttpConnections:
-    """Makes the protocol of each new connection, and closes those that stand in another's way.
+    """Makes the protocol of each new connection, and closes old ones to make room.
 
     A new connection always gets in. Where there are too many, an old one goes: the oldest of the same address
     if that has its share, else the oldest of the address that has most. A connection is closed after
     `header_timeout_s` seconds without its first request, and after a minute whatever it does.
 
     Args:
-        make_handler: returns what speaks HTTP on a connection.
-        is_local: tells this machine's addresses.
+        make_handler: returns the protocol that speaks HTTP on a connection.
+        header_timeout_s: seconds until a connection's first request.
+        is_local: whether an address is this machine's.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class HttpConnections:
         self.is_local = is_local
         self._make_handler = make_handler
         self._header_timeout_s = header_timeout_s
-        # In the order in which they came.
+        # In order of arrival.
         self._open: dict[asyncio.BaseTransport, _Connection] = {}
 
     def __call__(self) -> asyncio.Protocol:
@@ -55,20 +56,20 @@ class HttpConnections:
             connection.received_bytes = 0
 
     def ends_at(self, transport: asyncio.BaseTransport | None) -> float:
-        """Return when a connection will be closed whatever it does, by the event loop's clock."""
+        """Return when a connection will be closed in any case, by the event loop's clock."""
         connection = self._open.get(transport) if transport is not None else None
         return asyncio.get_running_loop().time() if connection is None else connection.end.when()
 
     def enter(self, connection: "_Connection") -> None:
-        """Count a new connection, after making room for it."""
+        """Count a new connection; if need be, close another to make room."""
         in_the_way = self._in_the_way_of(connection)
         if in_the_way is not None:
-            logger.info("too many connections to the HTTP port: one of %s is closed", in_the_way.address)
+            logger.info("too many connections to the HTTP port: closing one from %s", in_the_way.address)
             self._open.pop(in_the_way.transport)
             in_the_way.transport.abort()
         self._open[connection.transport] = connection
         loop = asyncio.get_running_loop()
-        # Aborted, not closed: one that takes no answer would stay for as long as it likes.
+        # Aborted, not closed: a client that does not read its answer could keep it open.
         connection.silence = loop.call_later(self._header_timeout_s, connection.transport.abort)
         connection.end = loop.call_later(_MAX_CONNECTION_S, connection.transport.abort)
 
@@ -93,7 +94,7 @@ class HttpConnections:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: hands everything on to its handler, and tells when it begins and ends."""
+    """One connection: passes everything on to its handler, and reports when it begins and ends."""
 
     transport: asyncio.Transport
     silence: asyncio.TimerHandle
@@ -109,7 +110,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
-        # Who has hung up already has no address.
+        # A client that has already hung up has no address.
         self.address = str(peer[0]) if peer else ""
         self.is_local = self._connections.is_local(self.address)
         self._connections.enter(self)

@@ -1,8 +1,8 @@
-"""`/live` on port 8080: a page that shows who plays, and the server-sent events that it is made of.
+"""`/live` on port 8080: a page that shows who plays, from server-sent events.
 
-Each onlooker's events are made when the last ones are out: one who reads slowly sees fewer pictures, and
-nothing waits for them. A worker's server, on its Unix socket, hands its part to the parent, which serves the
-page.
+The next events of an onlooker are made when the last ones are out: one who reads slowly sees fewer pictures,
+and delays nobody. A worker gives its part to the parent process, over its Unix socket, and the parent serves
+the page.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from gateway.telemetry.live_snapshots import Snapshot, Wanted
 
 logger = logging.getLogger(__name__)
 
-# Pictures a second, at most; the list of players comes with every fifth.
+# At most five pictures a second; the list of players comes with every fifth.
 _EVERY_S = 0.2
 _LIST_EVERY = 5
-# The events end in order, so much before the port closes their connection; a browser then comes again.
+# The events end properly this long before the port closes their connection; a browser then reconnects.
 _BEFORE_THE_END_S = 1.0
 _MAX_ONLOOKERS = 8
 _MAX_ID_CHARACTERS = 32
@@ -33,12 +33,12 @@ _HEADERS = {
     hdrs.CONTENT_TYPE: "text/event-stream",
     hdrs.CACHE_CONTROL: "no-store",
     "X-Content-Type-Options": "nosniff",
-    "X-Accel-Buffering": "no",  # for a proxy that would collect the events
+    "X-Accel-Buffering": "no",  # for a proxy that would hold the events back
 }
 
 
 class LiveSource(Protocol):
-    """Where the page's contents come from: a gateway, or several workers."""
+    """Gives the page its contents: a gateway, or several workers."""
 
     async def snapshot(self, wanted: Wanted) -> Snapshot:
         """Return what is known now, as plain values."""
@@ -48,8 +48,10 @@ class LivePage:
     """The page and its events.
 
     Args:
+        source: gives the contents.
+        settings: the gateway's.
         ends_at: returns when a request's connection will be closed, by the event loop's clock.
-        is_inside: whether the page serves a parent process alone.
+        is_inside: whether it serves only the parent process.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class LivePage:
         self._files = StaticFiles({"/live": PAGES / "live", "/common": PAGES / "common"})
 
     def routes(self) -> Sequence[web.RouteDef]:
-        """Return what the port's application answers in addition."""
+        """Return the routes to add to the port's application."""
         if self._is_inside:
             return [web.get("/live/snapshot", self._snapshot)]
         return [
@@ -81,7 +83,7 @@ class LivePage:
         ]
 
     def stop(self) -> None:
-        """End the events of all who look."""
+        """End all onlookers' events."""
         self._is_stopped = True
 
     async def _file(self, request: web.Request) -> web.Response:
@@ -101,7 +103,7 @@ class LivePage:
             return refusal
         if self._onlookers >= _MAX_ONLOOKERS:
             return web.Response(
-                status=503, text=f"{_MAX_ONLOOKERS} look already: close another page, or wait for them\n"
+                status=503, text=f"{_MAX_ONLOOKERS} pages are open already: close one, or try again later\n"
             )
         self._onlookers += 1
         response = web.StreamResponse(headers=_HEADERS)
@@ -117,7 +119,7 @@ class LivePage:
         return response
 
     async def _send(self, response: web.StreamResponse, chosen: str, end: float) -> None:
-        """Send what is new, five times a second, until the onlooker has to come again."""
+        """Send what is new, five times a second, until the onlooker must reconnect."""
         loop = asyncio.get_running_loop()
         known_change = turn = 0
         while loop.time() < end and not self._is_stopped:
@@ -156,7 +158,7 @@ class LivePage:
 
 
 def _is_forwarded(request: web.Request) -> bool:
-    """Return whether a proxy says that the request is somebody else's."""
+    """Return whether a proxy says that it passes on somebody's request."""
     return any(name in request.headers for name in _FORWARDED)
 
 
@@ -166,5 +168,5 @@ def is_of_this_machine(peer: str, own: str) -> bool:
 
 
 def _event(name: str, data: Snapshot) -> bytes:
-    # ASCII alone, without line ends: whatever names hold, it stays one event.
+    # It is ASCII without line ends, so no name can break the event.
     return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()

@@ -1,4 +1,4 @@
-"""Port 8080: health for whoever restarts the gateway, readiness for whoever sends it players, metrics."""
+"""Port 8080: health, readiness and metrics, for programs that restart, load-balance and watch the gateway."""
 
 import asyncio
 import logging
@@ -26,14 +26,15 @@ _PAGES = {
 
 
 class HttpServer:
-    """Serves `GET /healthz`, `/readyz` and `/metrics`, and `GET /`, which says what is where.
+    """Serves `/healthz`, `/readyz` and `/metrics`, and `/`, which lists the pages and the players' ports.
 
     Args:
         ready: returns None, or why a request would get no actions.
         exposition: returns the metrics in Prometheus' text format.
-        players_ports: returns the number of each port for players, 0 for one that is off, and who uses it.
+        players_ports: returns each players' port's number, 0 for one that is off, and who uses it.
+        settings: the gateway's.
         path: a Unix socket to listen on instead of the settings' port.
-        live: what the live page shows, None without one.
+        live: gives the live page its contents, None without the page.
 
     Attributes:
         draining: set when the gateway is about to stop, so that /readyz sends new players elsewhere.
@@ -111,14 +112,14 @@ class HttpServer:
         except (ConnectionError, web.HTTPException):
             raise
         except Exception:
-            logger.exception("a page failed in a way that was not foreseen")
+            logger.exception("a page failed unexpectedly")
             return web.Response(status=500, text="internal error: the gateway's log has more\n")
 
     def _ends_at(self, request: web.Request) -> float:
         return 0.0 if self._connections is None else self._connections.ends_at(request.transport)
 
     async def _front(self, _: web.Request) -> web.Response:
-        """Tell whoever opens the port in a browser what is here, and where players go."""
+        """Tell somebody who opens the port in a browser what is here, and where players go."""
         reason = await self._not_ready()
         shown = _PAGES if self._live is None else _PAGES | {"/live": "who plays, in a browser"}
         pages = [f"  {path:<10}{what}" for path, what in shown.items()]
@@ -138,7 +139,7 @@ class HttpServer:
         return web.Response(text="ok\n")
 
     async def is_ready(self, within_s: float) -> bool:
-        """Return whether /readyz says 200; not, where that is not known after `within_s` seconds."""
+        """Return whether /readyz says 200; False if that is unknown after `within_s` seconds."""
         try:
             async with asyncio.timeout(within_s):
                 return await self._not_ready() is None
@@ -146,7 +147,7 @@ class HttpServer:
             return False
 
     async def _not_ready(self) -> str | None:
-        """Return why a player should not come now, or None."""
+        """Return why players should not come now, or None."""
         now = asyncio.get_running_loop().time()
         if now - self._last_reason[0] > _READY_FOR_S:
             self._last_reason = now, await self._ready()
@@ -159,7 +160,7 @@ class HttpServer:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         async with self._one_page:
-            # Others get the event loop between two pages.
+            # Let others have the event loop between two pages.
             await asyncio.sleep(0)
             page = await self._exposition()
         return web.Response(

@@ -1,4 +1,4 @@
-"""Requests that have arrived and wait until their client's earlier ones leave them room."""
+"""Requests that have arrived, and wait until their client's earlier ones leave room."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -11,13 +11,13 @@ from gateway.protocol.messages import Event, ImageFile, RawFrame, Request
 
 T = TypeVar("T")
 
-# Requests that are handed on in one turn, so that a read full of tiny ones leaves the event loop to others.
+# Requests per turn, so that a read full of tiny ones leaves the event loop to others.
 AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """One event of a stream, when its last byte came (`time.perf_counter`), and how long its bytes took."""
+    """One event of a stream, when its last byte came (`time.perf_counter`), and how long it took to come."""
 
     event: Event | GatewayError
     arrival: float
@@ -31,13 +31,13 @@ class Arrived:
 
 
 class Backlog(Generic[T]):
-    """Hands on what has arrived, in its order, while there is room.
+    """Passes on what has arrived, in order, while there is room.
 
     Args:
-        hand_on: takes the next one, and may come back to `pump`.
-        has_room: whether it may be handed on now.
-        on_turn: called after each turn, whatever was handed on.
-        call_soon: makes a call after others had their turn.
+        hand_on: takes the next one, and may call `pump` again.
+        has_room: returns whether there is room for it.
+        on_turn: called after each turn.
+        call_soon: makes a call after others have had their turn.
     """
 
     def __init__(
@@ -60,21 +60,21 @@ class Backlog(Generic[T]):
 
     @property
     def is_busy(self) -> bool:
-        """Whether what arrives next would have to wait."""
+        """Whether the next one would have to wait."""
         return bool(self._waiting) or not self._has_room()
 
     def add(self, arrived: T) -> None:
-        """Put what has arrived behind all that wait; `pump` hands it on."""
+        """Add one behind all that wait; `pump` passes it on."""
         self._waiting.append(arrived)
 
     def clear(self) -> int:
-        """Drop all that wait; return how many they were."""
+        """Drop all that wait; return how many there were."""
         count = len(self._waiting)
         self._waiting.clear()
         return count
 
     def pump(self) -> None:
-        """Hand on what there is room for; more than `AT_ONCE` take another turn."""
+        """Pass on as many as there is room for, `AT_ONCE` per turn."""
         if self._is_held:
             return
         handed_on = 0
@@ -92,7 +92,7 @@ class Backlog(Generic[T]):
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Let nothing be handed on meanwhile, and no turn be taken."""
+        """Pass nothing on inside this context."""
         self._is_held = True
         try:
             yield

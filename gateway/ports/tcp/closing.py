@@ -1,44 +1,44 @@
-"""How a connection of port 5556 ends, so that its last reply arrives and its client understands the end."""
+"""How a connection of port 5556 ends: its last reply must arrive, and its client must notice the end."""
 
 import asyncio
 import contextlib
 
 from gateway.ports.sockets import end_by_reset
 
-# Seconds that a connection is read after an error: unread bytes would reset it before the error arrives.
+# Seconds for which a connection is read after an error: unread bytes would reset it before the error arrives.
 _DISCARD_S = 2.0
 _DISCARD_WHEN_STOPPING_S = 0.3
-# EmuHawk stands still meanwhile.
+# EmuHawk is blocked in the meantime.
 _DISCARD_BIZHAWK_S = 0.5
 
 
 class Closing:
-    """The end of one connection: by a reset for EmuHawk, in order for others; `transport` is its own."""
+    """The end of one connection: a reset for EmuHawk, the usual end for others."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._is_bizhawk = False
         self._client_has_ended = False
         self._discard_s = _DISCARD_S
-        # No reply is pending, so a reset is safe; and a silent client may be EmuHawk.
+        # No reply is pending, so a reset is safe; a silent client may be EmuHawk.
         self._end_by_reset(wanted=True)
 
     def client_is_known(self, *, is_bizhawk: bool) -> None:
-        """Take note of what the client speaks."""
+        """Note which format the client uses."""
         self._is_bizhawk = is_bizhawk
         self._end_by_reset(wanted=is_bizhawk)
 
     def client_ended(self) -> None:
-        """Note that the client has sent all it will: it asks no more, and its replies are to arrive."""
+        """Note that the client sends no more: its replies must still arrive."""
         self._client_has_ended = True
         self._end_by_reset(wanted=False)
 
     def hurry(self) -> None:
-        """Wait less for a client that still sends: the gateway stops."""
+        """Wait less for a client that still sends, because the gateway is stopping."""
         self._discard_s = _DISCARD_WHEN_STOPPING_S
 
     def close(self, *, read_paused: bool) -> None:
-        """Close, after the last reply; what the client still sends is read and thrown away first."""
+        """Close after the last reply; first read and discard what the client still sends."""
         discard_s = self._discard_s
         if self._is_bizhawk:
             discard_s = min(discard_s, _DISCARD_BIZHAWK_S)
@@ -54,6 +54,6 @@ class Closing:
         asyncio.get_running_loop().call_later(discard_s, self._transport.abort)
 
     def _end_by_reset(self, *, wanted: bool) -> None:
-        """Choose the end now, because the kernel ends the connections of a gateway that is killed."""
+        """Choose the end now: if the gateway is killed, the kernel ends the connection."""
         if not self._transport.is_closing():
             end_by_reset(self._transport.get_extra_info("socket"), wanted=wanted)

@@ -28,7 +28,7 @@ from gateway.telemetry.rarely import Rarely
 
 logger = logging.getLogger(__name__)
 
-# Headers, and the first part of an image that comes with one, are received here; the rest in its own place.
+# It receives headers, and the first part of an image that comes with one; the rest goes to its own buffer.
 _SCRATCH_BYTES = 16 * 2**10
 
 _STOPPING = StoppingError("the gateway is stopping: connect again in a moment")
@@ -39,11 +39,11 @@ class Shared:
     """The values that all connections of the port share.
 
     Attributes:
-        new_stream: returns the stream that begins with a byte.
-        authorised_metrics: of clients that brought the `token`.
-        on_closed: told of each that has ended.
-        scratch: one for all, because the event loop hands each read on before it begins the next.
-        strangers: what was logged of clients at the wrong port.
+        new_stream: returns the parser of a stream that begins with this byte.
+        authorised_metrics: of clients that gave the `token`.
+        on_closed: called for each that has ended.
+        scratch: one buffer for all, because the event loop finishes one read before the next.
+        strangers: limits the log about clients at the wrong port.
     """
 
     settings: GatewaySettings
@@ -59,20 +59,21 @@ class Shared:
 class State(enum.IntEnum):
     """How far a connection is; it never goes back to an earlier state."""
 
-    OPENING = enum.auto()  # TLS shakes hands
+    OPENING = enum.auto()  # in the TLS handshake
     OPEN = enum.auto()
-    ENDING = enum.auto()  # no request is taken any more, and replies are on their way
-    FINISHED = enum.auto()  # the last reply is out; what the client still sends is thrown away
+    ENDING = enum.auto()  # takes no more requests; replies are pending
+    FINISHED = enum.auto()  # the last reply is out; what the client still sends is discarded
     CLOSED = enum.auto()
 
 
 class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
-    """One connection. An image's bytes are received straight into the buffer that its request then holds.
+    """One connection. It receives an image's bytes straight into the request's buffer.
 
     Args:
+        shared: the port's.
         address: the client's.
         port: the client's.
-        refusal: what a client that may not connect is told, with the first thing that it sends.
+        refusal: the answer to the first bytes of a client that may not connect.
     """
 
     def __init__(self, shared: Shared, address: str, port: int, refusal: AccessError | None = None) -> None:
@@ -93,12 +94,12 @@ class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a client to talk to: its handshake is over, and it has not gone."""
+        """Whether the client's handshake is over and it has not left."""
         return State.OPENING < self._state < State.CLOSED
 
     @property
     def is_authorised(self) -> bool:
-        """Whether the client has brought the port's token."""
+        """Whether the client has given the port's token."""
         return self._gate.is_authorised
 
     @property
@@ -123,7 +124,7 @@ class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
         self._times.opened = time.perf_counter()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Drop the client's requests: nobody waits for them."""
+        """Drop the client's requests: nobody waits for their replies."""
         self._state = State.CLOSED
         self._backlog.clear()
         self._session.close()
@@ -131,13 +132,13 @@ class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
         self.closed.set()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where the next bytes go: into the image that is arriving, else into the shared scratch."""
+        """Return the buffer for the next bytes: the arriving image's, else the shared scratch."""
         takes_requests = self._state is State.OPEN
         self._body = self._stream.body_buffer() if takes_requests and self._stream is not None else None
         return self._shared.scratch if self._body is None else self._body
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take bytes; those after the end of the requests are discarded."""
+        """Take bytes; those after the last request are discarded."""
         if self._state is not State.OPEN:
             return
         now = self._times.active = time.perf_counter()
@@ -150,7 +151,7 @@ class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
             else:
                 events = self._received(self._shared.scratch[:nbytes])
         except Exception:
-            logger.exception("the parser failed in a way that was not foreseen")
+            logger.exception("the parser failed unexpectedly")
             events = [FramingError("internal error")]
         if events:
             self._take(events, now)
@@ -163,7 +164,7 @@ class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
             return [self._refusal]
         events = self._stream.receive(data)
         if not self._gate.is_open and not events and self._stream.inside_image:
-            # An image before the token: nothing of it is kept.
+            # This is an image before the token: drop it.
             return [AccessError(HELLO_FIRST)]
         return events
 
@@ -176,7 +177,7 @@ class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
         self._backlog.pump()
 
     def eof_received(self) -> bool:
-        """Note that the client has sent all it will; True keeps the connection for the replies."""
+        """Note that the client sends no more; True keeps the connection for the replies."""
         self._closing.client_ended()
         if self._state is State.FINISHED:
             self.transport.close()
@@ -191,7 +192,7 @@ class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
         self._backlog.pump()
 
     def resume_writing(self) -> None:
-        """Go on: the client reads again."""
+        """Go on, because the client reads again."""
         self._write_paused = False
         self._backlog.pump()
 
@@ -206,7 +207,7 @@ class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
         """Answer what still waits with an error, and close."""
         if self._state >= State.FINISHED:
             return
-        # Else each reply that goes out would move more of the backlog into the session.
+        # Else each reply would move more of the backlog into the session.
         with self._backlog.held():
             self._session.abandon(_STOPPING)
             for _ in range(self._backlog.clear()):
@@ -214,15 +215,15 @@ class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
         self._backlog.pump()
 
     def cut(self) -> None:
-        """End the connection, whose unfinished image holds most of the memory."""
-        logger.warning("%s is cut: unfinished images take too much memory", self.address)
+        """End the connection, because its unfinished image holds most of the memory."""
+        logger.warning("%s is disconnected: unfinished images take too much memory", self.address)
         self._shared.service.metrics.refused("memory")
         self.transport.abort()
 
     def check_times(self, now: float) -> None:
-        """End a connection that is too slow, silent for too long, or does not take its replies."""
+        """End a connection that is too slow, was silent too long, or does not read its replies."""
         if self._times.is_stuck(self.transport.get_write_buffer_size(), now):
-            logger.info("%s does not take its replies: dropped", self._session.client)
+            logger.info("%s does not read its replies: disconnected", self._session.client)
             self._shared.service.metrics.refused("slow_reader")
             self.transport.abort()
         elif self._state is not State.OPEN:
@@ -233,7 +234,7 @@ class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
             self._end_with(problem)
 
     def _lateness(self, now: float) -> GatewayError | None:
-        """Return what to say to a client that is too slow, or silent for too long; None to others."""
+        """Return the error for a client that is too slow, or was silent too long; else None."""
         if self._stream is not None and self._times.began is not None and not self._reading.is_paused:
             allowed_s = self._times.allowed_s(now, inside_header=self._stream.inside_header)
             return None if allowed_s is None else self._stream.late(allowed_s)
@@ -244,7 +245,7 @@ class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
         return None
 
     def _end_with(self, problem: GatewayError | None) -> None:
-        """Take no more requests; a problem, if there is one, is the last reply."""
+        """Take no more requests; send the problem, if there is one, as the last reply."""
         if problem is not None:
             self._backlog.add(Arrived(problem, time.perf_counter()))
         self._state = State.ENDING
@@ -255,7 +256,7 @@ class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
         return self._session.in_flight < most and not self._write_paused
 
     def _submit(self, arrived: Arrived) -> None:
-        """Hand what has arrived to the session, which replies to it."""
+        """Pass what has arrived to the session, which replies to it."""
         incoming = self._checked(arrived.event)
         if isinstance(incoming, FramingError | AccessError):
             self._state = State.ENDING
@@ -270,7 +271,7 @@ class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
                 self._session.refuse(pending, incoming)
 
     def _checked(self, event: Event | GatewayError) -> Request | Reply | GatewayError:
-        """Return what the gate makes of an event; log that a client came to the wrong port."""
+        """Return what the token gate makes of an event; log a client at the wrong port."""
         if isinstance(event, ForeignError):
             told = f"{self.address} came to the wrong port: {event}"
             if self._shared.strangers.is_due(told):
@@ -282,7 +283,7 @@ class TcpConnection(ServedConnection, asyncio.BufferedProtocol):
         return admitted
 
     def _turn_taken(self) -> None:
-        """Finish when all is answered; before the end, read while, and only while, there is room for more."""
+        """Finish when all is answered; until then, read only while there is room for more."""
         if self._state is State.ENDING and not self._backlog and not self._session.in_flight:
             self._state = State.FINISHED
             self._closing.close(read_paused=self._reading.is_paused)

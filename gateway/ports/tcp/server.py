@@ -1,4 +1,4 @@
-"""Port 5556: who may connect, how many, and for how long; `connection` is one of them."""
+"""Port 5556: who may connect, how many, and for how long; `connection` is one connection."""
 
 import functools
 import logging
@@ -46,7 +46,7 @@ class TcpServer(ConnectionServer[TcpConnection]):
         self.metrics.refused(refusal.reason)
         logger.info("a connection from %s is refused: %s", address, refusal.sentence)
         if self._tls is not None:
-            # Nobody is told before TLS stands.
+            # Before the TLS handshake there is no way to say why.
             return None
         if len(self._refused) >= MAX_REFUSED:
             end_by_reset(accepted, wanted=True)

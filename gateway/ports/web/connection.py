@@ -1,4 +1,4 @@
-"""One TCP connection of the web port: HTTP until it becomes a WebSocket, with the times of both."""
+"""One TCP connection of the web port: HTTP until it becomes a WebSocket, and the time limits of both."""
 
 import asyncio
 import logging
@@ -20,16 +20,19 @@ logger = logging.getLogger(__name__)
 
 
 class WebConnection(ServedConnection, asyncio.Protocol):
-    """Hands everything on to `handler`, which speaks HTTP and WebSocket, and looks at the clock.
+    """Passes everything on to a handler, and checks the time limits.
 
     Args:
+        handler: speaks HTTP and WebSocket.
+        settings: the gateway's.
+        metrics: the port's.
         address: the client's.
         port: the client's.
-        refusal: why it may not use the gateway, which its first request is told.
-        on_closed: told of its end.
+        refusal: why the client may not use the gateway; the answer to its first request.
+        on_closed: called at its end.
 
     Attributes:
-        player: who plays over it, once it is a WebSocket.
+        player: the client that plays over it, once it is a WebSocket.
     """
 
     def __init__(
@@ -54,12 +57,12 @@ class WebConnection(ServedConnection, asyncio.Protocol):
         self._settings = settings
         self._metrics = metrics
         self._on_closed = on_closed
-        # Since when a whole request is waited for; None while one is answered.
+        # Since when it waits for a complete request; None while it answers one.
         self._waits_since: float | None = time.perf_counter()
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a client to talk to: its handshake is over, and it has not gone."""
+        """Whether the client's handshake is over and it has not left."""
         return self._is_open
 
     @property
@@ -76,7 +79,7 @@ class WebConnection(ServedConnection, asyncio.Protocol):
         self.handler.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Note that a request or message arrives, and hand its bytes on."""
+        """Note that a request or message arrives, and pass its bytes on."""
         self.arrival.received(len(data))
         if self.player is None and self.held_bytes > MAX_REQUEST_BYTES:
             self._metrics.refused("framing")
@@ -85,7 +88,7 @@ class WebConnection(ServedConnection, asyncio.Protocol):
         self.handler.data_received(data)
 
     def eof_received(self) -> bool | None:
-        """Hand on that the client sends no more."""
+        """Pass on that the client sends no more."""
         return self.handler.eof_received()
 
     def pause_writing(self) -> None:
@@ -95,13 +98,13 @@ class WebConnection(ServedConnection, asyncio.Protocol):
             self.player.pause(wanted=True)
 
     def resume_writing(self) -> None:
-        """Go on: the client reads again."""
+        """Go on, because the client reads again."""
         self.handler.resume_writing()
         if self.player is not None:
             self.player.pause(wanted=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Drop the client's requests: nobody waits for them."""
+        """Drop the client's requests: nobody waits for their replies."""
         self._is_open = False
         self.handler.connection_lost(exc)
         if self.player is not None:
@@ -110,7 +113,7 @@ class WebConnection(ServedConnection, asyncio.Protocol):
         self.closed.set()
 
     def request_came(self) -> None:
-        """Note that a whole HTTP request has come, which is answered now."""
+        """Note that a complete HTTP request has come, which is answered now."""
         self._waits_since = None
         self.arrival.whole()
 
@@ -131,15 +134,15 @@ class WebConnection(ServedConnection, asyncio.Protocol):
             self.player.abandon()
 
     def cut(self) -> None:
-        """End the connection, whose unfinished message holds most of the memory."""
-        logger.warning("%s is cut: unfinished messages take too much memory", self.address)
+        """End the connection, because its unfinished message holds most of the memory."""
+        logger.warning("%s is disconnected: unfinished messages take too much memory", self.address)
         self._metrics.refused("memory")
         self.transport.abort()
 
     def check_times(self, now: float) -> None:
-        """End a connection that is too slow, silent for too long, or does not take what it asked for."""
+        """End a connection that is too slow, was silent too long, or does not read its replies."""
         if self.times.is_stuck(self.transport.get_write_buffer_size(), now):
-            logger.info("%s:%d does not take its replies: dropped", self.address, self.port)
+            logger.info("%s:%d does not read its replies: disconnected", self.address, self.port)
             self._metrics.refused("slow_reader")
             self.transport.abort()
         elif self.player is not None:

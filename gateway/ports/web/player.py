@@ -1,4 +1,4 @@
-"""One WebSocket: its messages to its session's requests, each reply as one message."""
+"""One WebSocket: each message becomes a request of its session, each reply a message."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ from gateway.settings import GatewaySettings
 
 logger = logging.getLogger(__name__)
 
-# Messages that are taken in one turn, so that a read full of tiny ones leaves the event loop to others.
+# Messages per turn, so that a read full of tiny ones leaves the event loop to others.
 _AT_ONCE = 8
 _CLOSE_WITHIN_S = 2.0
 # The room in a close frame.
@@ -38,7 +38,7 @@ class Messages(Protocol):
     max_bytes: int
 
     def opening(self) -> Incoming | None:
-        """Return what the server says first, if it does."""
+        """Return the server's first message, if it has one."""
 
     def receive(self, data: bytes, *, is_text: bool) -> list[Incoming]:
         """Return what a message means."""
@@ -102,13 +102,13 @@ class Player:
         self._session.abandon(_STOPPING)
 
     def lost(self) -> None:
-        """Drop the client's requests: it has gone."""
+        """Drop the requests of a client that has left."""
         self._is_gone = True
         self._session.close()
         self._room.set()
 
     def check_times(self, now: float) -> None:
-        """End a connection whose message does not arrive, or that asks nothing for too long."""
+        """End a connection whose message takes too long, or that sent no request for too long."""
         if self._is_ending or not self._has_room():
             return
         allowed_s = self._times.allowed_s(now, inside_header=False)
@@ -149,7 +149,7 @@ class Player:
                 self._arrival.control(len(message.data))
             case WSMsgType.ERROR:
                 self._metrics.refused("framing")
-                logger.info("%s is cut: %s", self._session.client, message.data)
+                logger.info("%s is disconnected: %s", self._session.client, message.data)
                 return False
             case WSMsgType.CLOSE | WSMsgType.CLOSING | WSMsgType.CLOSED:
                 return False

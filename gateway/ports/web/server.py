@@ -43,7 +43,7 @@ class WebServer(ConnectionServer[WebConnection]):
         self.metrics.count_clients_by(lambda: sum(one.player is not None for one in self._connections))
 
     async def start(self, listener: socket.socket) -> None:
-        """Begin to serve who connects to a socket that listens, in the running event loop."""
+        """Begin to serve a listening socket's connections, in the running event loop."""
         self._http = web.Server(self._handle, access_log=None, logger=AIOHTTP_LOGGER, lingering_time=0)
         await super().start(listener)
 
@@ -86,7 +86,7 @@ class WebServer(ConnectionServer[WebConnection]):
         except (ConnectionError, web.HTTPException):
             raise
         except Exception:
-            logger.exception("a request failed in a way that was not foreseen")
+            logger.exception("a request failed unexpectedly")
             return _told(http.HTTPStatus.INTERNAL_SERVER_ERROR, "internal error: the gateway's log has more")
         finally:
             connection.request_answered()
@@ -130,7 +130,7 @@ class WebServer(ConnectionServer[WebConnection]):
             connection.player = None
 
     def _objection(self, request: web.BaseRequest, *, is_websocket: bool) -> web.Response | None:
-        """Return the answer to who may not have what it asks for, None for others."""
+        """Return the response to a request that is not allowed, None if it is."""
         host = request.headers.get(hdrs.HOST, "")
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is not None:
@@ -157,7 +157,7 @@ class WebServer(ConnectionServer[WebConnection]):
         scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         candidates = [given.strip()] if scheme.lower() in _SCHEMES else []
         for one in request.query.getall("token", []):
-            # A plus sign that was typed as it is stands for a blank in a URL.
+            # In a URL, a plus sign means a blank, but somebody may have typed it as it is.
             candidates += [one, one.replace(" ", "+")]
         return any(is_token(one, self._token) for one in candidates)
 

@@ -1,4 +1,4 @@
-"""The clients behind one connection of port 5555, one or those of a broker: messages go to their sessions."""
+"""The clients behind one connection of port 5555, one or a broker's: their messages go to their sessions."""
 
 import functools
 import logging
@@ -17,16 +17,16 @@ from gateway.telemetry.rarely import Rarely
 
 logger = logging.getLogger(__name__)
 
-# Messages above this size are read beside the event loop; a frame of 256x256 is well below.
+# Larger messages are decoded in a thread; a frame of 256x256 is well below.
 _LARGE_BYTES = 2**18
-# How many refusals may wait for their turn, in multiples of the requests that a client may have in flight.
+# How many refusals may wait for their turn, in multiples of a client's limit in flight.
 _WAITING_REFUSALS = 4
 
 STOPPING = StoppingError("the gateway is stopping: send the request again in a moment")
 
-# Who a client is: its key, or its address where it has none, and its identity.
+# A client's CURVE key, or its address if it has none, and its identity.
 ClientKey = tuple[str, bytes]
-# The names that brokers gave a client, the outermost first; none for one that came by itself.
+# The names that brokers gave a client, the outermost first; empty without a broker.
 Sender = tuple[bytes, ...]
 
 
@@ -35,8 +35,8 @@ class Registry:
     """The values that the clients of all connections share.
 
     Attributes:
-        contexts: their frames.
-        names: those that open connections have.
+        contexts: their frame contexts.
+        names: those of open connections.
     """
 
     settings: GatewaySettings
@@ -47,15 +47,16 @@ class Registry:
 
 
 class Clients:
-    """Hands a connection's messages to its clients' sessions; only those with requests in flight have one.
+    """Passes a connection's messages to its clients' sessions; only clients with requests in flight have one.
 
     Args:
+        registry: the port's.
         address: the connection's.
         peer: the connection's address with its port.
-        send: sends a reply behind its envelope, unless the connection has ended.
+        send: sends a reply with its envelope, unless the connection has ended.
 
     Attributes:
-        waiting: requests of all of them that wait for a reply.
+        waiting: the requests of all of them that wait for a reply.
     """
 
     def __init__(
@@ -65,14 +66,14 @@ class Clients:
         self.waiting = 0
         self._registry = registry
         self._settings = settings = registry.settings
-        # Requests of one client, refusals among them, that may wait for their reply; and of one connection,
-        # above one client's own only behind a broker, which has many.
+        # Limits of requests, refusals included, that wait for their reply: of one client, and of one
+        # connection, which has more than one client only behind a broker.
         self._max_waiting = (1 + _WAITING_REFUSALS) * settings.max_in_flight_per_client
         self._max_waiting_of_peer = self._max_waiting + settings.max_in_flight // 2
         self._address = address
         self._peer = peer
         self._send = send
-        # A client without a name cannot come back, and its port is its own as long as it is here.
+        # A client without a name cannot come back, and nobody else has its port while it is connected.
         self._key: ClientKey = (peer, b"")
         self._has_name = False
         self._is_stopping = False
@@ -80,7 +81,7 @@ class Clients:
         self._is_req = False
 
     def introduce(self, mechanism: Mechanism) -> None:
-        """Take in a peer that has shaken hands; a name that no open connection has is its own from now on."""
+        """Admit a peer after its handshake; it keeps its name, unless an open connection has that name."""
         self._identity = mechanism.peer.identity
         self._is_req = mechanism.peer.socket_type == b"REQ"
         if not self._identity:
@@ -91,10 +92,10 @@ class Clients:
             self._key = key
             self._has_name = True
         elif self._registry.rarely.is_due(self._address):
-            logger.info("%s has a name that an open connection has: it gets frames of its own", self._peer)
+            logger.info("%s has the name of an open connection: it gets its own frame context", self._peer)
 
     def take(self, message: Message) -> None:
-        """Hand a message to the session of the client that its envelope names."""
+        """Pass a message to the session of the client that its envelope names."""
         if message.is_whole and is_probe(message.parts):
             return
         envelope = read_envelope(message.parts, is_whole=message.is_whole, is_from_req=self._is_req)
@@ -117,7 +118,7 @@ class Clients:
             session.decode(pending, decoder, beside=size > _LARGE_BYTES)
 
     def stop(self) -> None:
-        """Answer whatever comes from now on with an error: the gateway stops."""
+        """Answer later requests with an error, because the gateway is stopping."""
         self._is_stopping = True
 
     async def drain(self) -> None:
@@ -131,7 +132,7 @@ class Clients:
             session.abandon(STOPPING)
 
     def close(self) -> None:
-        """Forget the clients of a connection that has ended, and what they still wait for."""
+        """Forget the clients of a connection that has ended, and their requests."""
         for session in self.sessions.values():
             session.close()
         registry = self._registry
@@ -140,7 +141,7 @@ class Clients:
         if self._has_name:
             registry.names.discard(self._key)
         for sender in registry.contexts.paths(self._key):
-            # Whoever chose a name may come back.
+            # A client that chose a name may come back.
             if not self._has_name or any(map(is_nameless, sender)):
                 registry.contexts.drop(self._key, sender)
 
@@ -171,16 +172,16 @@ class Clients:
         self._send([*back, reply])
 
     def _objection(self, message: Message, envelope: Envelope, admitted: int) -> GatewayError | None:
-        """Return why a message is not decoded, None for one that is."""
+        """Return why a message may not be decoded, or None."""
         settings = self._settings
         if self._is_stopping:
             return STOPPING
         if admitted >= settings.max_in_flight_per_client:
-            return BusyError(f"{admitted} of your requests are in flight, the most: wait for replies first")
+            return BusyError(f"{admitted} of your requests are in flight, the limit: wait for replies first")
         if admitted and self.waiting > self._max_waiting:
             return BusyError(
-                f"{self.waiting} requests by your broker wait for their replies, and one of yours is "
-                "among them: wait for it first"
+                f"{self.waiting} requests from your broker wait for their replies, one of yours among them: "
+                "wait for it first"
             )
         if message.size > settings.max_message_bytes:
             return RequestError(

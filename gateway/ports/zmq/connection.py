@@ -18,7 +18,7 @@ from gateway.protocol.zmq.zmtp.stream import ZmtpStream
 
 logger = logging.getLogger(__name__)
 
-# Handshakes and small requests are received here; the rest of a large one in its own place.
+# It receives handshakes and small requests; the rest of a large one goes to its own buffer.
 _SCRATCH_BYTES = 16 * 2**10
 _KEEPALIVE = ((socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
 _MAX_MILLISECONDS = 2**31 - 1
@@ -29,12 +29,12 @@ class Shared:
     """The values that all connections of the port share.
 
     Attributes:
-        registry: its clients.
-        on_refused: told of each that the gateway has ended: its address, the metrics' word for why, and a
-            text for the log.
-        on_closed: told of each that has ended.
-        scratch: one for all, because the event loop hands each read on before it begins the next.
-        turns: when those that sent more than is read at once go on.
+        registry: the port's clients.
+        on_refused: called for each that the gateway has ended, with its address, the metrics' word for the
+            reason, and a text for the log.
+        on_closed: called for each that has ended.
+        scratch: one buffer for all, because the event loop finishes one read before the next.
+        turns: shared by connections that sent more than is read at once.
     """
 
     registry: Registry
@@ -48,19 +48,21 @@ class State(enum.IntEnum):
     """How far a connection is; it never goes back to an earlier state."""
 
     OPENING = enum.auto()  # its socket is being handed over
-    GREETING = enum.auto()  # ZMTP shakes hands
-    SILENT = enum.auto()  # it has asked nothing yet
+    GREETING = enum.auto()  # in the ZMTP handshake
+    SILENT = enum.auto()  # it has sent no request yet
     ASKING = enum.auto()
-    ENDING = enum.auto()  # nothing is taken any more, and replies may be on their way
+    ENDING = enum.auto()  # takes no more requests; replies may be pending
     CLOSED = enum.auto()
 
 
 class ZmqConnection(asyncio.BufferedProtocol):
-    """One connection. A large part's bytes are received straight into the buffer that its request then holds.
+    """One connection. It receives a large part's bytes straight into the request's buffer.
 
     Args:
+        shared: the port's.
         address: the client's.
         peer: the client's address with its port.
+        stream: its parser.
     """
 
     transport: asyncio.Transport
@@ -91,7 +93,7 @@ class ZmqConnection(asyncio.BufferedProtocol):
         connected = transport.get_extra_info("socket")
         set_up(connected)
         self._reading = Reading(self.transport, self._times)
-        # Who takes no bytes is dropped.
+        # `check_times` ends a client that reads nothing.
         for option, value in _KEEPALIVE:
             connected.setsockopt(socket.IPPROTO_TCP, option, value)
         take_ms = min(max(1, round(1000 * self._settings.take_timeout_s)), _MAX_MILLISECONDS)
@@ -100,18 +102,18 @@ class ZmqConnection(asyncio.BufferedProtocol):
         self._send_own()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Drop the client's requests: nobody waits for them."""
+        """Drop the client's requests: nobody waits for their replies."""
         if self._refusal is not None:
             self._shared.on_refused(self.address, *self._refusal)
         elif self._state is State.GREETING:
-            # A load balancer's check, or a client that saw first that the keys do not fit: not worth a line.
+            # A load balancer's check, or a client that noticed the wrong keys itself: do not log it.
             self._shared.registry.service.metrics.refused("handshake")
         self._state = State.CLOSED
         self._shared.on_closed(self)
         self.closed.set()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where the next bytes go: into the part that is arriving, else into the shared scratch."""
+        """Return the buffer for the next bytes: the arriving part's, else the shared scratch."""
         body = None if self._state >= State.ENDING else self.stream.body_buffer()
         self._into_body = body is not None
         return self._shared.scratch if body is None else body
@@ -128,7 +130,7 @@ class ZmqConnection(asyncio.BufferedProtocol):
             self._pump()
 
     def eof_received(self) -> bool:
-        """Close: a ZeroMQ socket that has sent all it will takes no replies either."""
+        """Close, because a ZeroMQ socket that sends no more reads no replies either."""
         return False
 
     def pause_writing(self) -> None:
@@ -136,17 +138,17 @@ class ZmqConnection(asyncio.BufferedProtocol):
         self._write_paused = True
 
     def resume_writing(self) -> None:
-        """Go on: the client reads again."""
+        """Go on, because the client reads again."""
         self._write_paused = False
         self._pump_later()
 
     def refuse(self, reason: str, why: str) -> None:
-        """End the connection; `reason` is the metrics' word, `why` stands in the log."""
+        """End the connection; `reason` is the metrics' word, `why` is for the log."""
         self._refuse(reason, why)
         self.transport.abort()
 
     def _refuse(self, reason: str, why: str) -> None:
-        # Counted when the connection has ended, which may be a moment later.
+        # It is counted when the connection has ended, maybe a moment later.
         if self._state < State.ENDING:
             self._state = State.ENDING
             self._refusal = (reason, why)
@@ -157,8 +159,8 @@ class ZmqConnection(asyncio.BufferedProtocol):
         return self.stream.held_bytes
 
     def cut(self) -> None:
-        """End the connection, whose unfinished message holds most of the memory."""
-        logger.warning("%s is cut: unfinished messages take too much memory", self.peer)
+        """End the connection, because its unfinished message holds most of the memory."""
+        logger.warning("%s is disconnected: unfinished messages take too much memory", self.peer)
         self.refuse("memory", f"it holds {self.held_bytes} bytes of a message")
 
     def close(self) -> None:
@@ -167,10 +169,10 @@ class ZmqConnection(asyncio.BufferedProtocol):
         self.transport.close()
 
     def check_times(self, now: float) -> None:
-        """End a connection that is too slow, silent for too long, or does not take its replies."""
+        """End a connection that is too slow, was silent too long, or does not read its replies."""
         settings, times = self._settings, self._times
         if times.is_stuck(self.transport.get_write_buffer_size(), now):
-            self.refuse("slow_reader", "it does not take its replies")
+            self.refuse("slow_reader", "it does not read its replies")
         elif self._state in (State.GREETING, State.ENDING):
             if now - times.opened > settings.header_timeout_s:
                 self.refuse("handshake", f"it did not shake hands within {settings.header_timeout_s:g} s")
@@ -183,10 +185,10 @@ class ZmqConnection(asyncio.BufferedProtocol):
         elif now - times.active > settings.idle_timeout_s:
             self.refuse("idle", f"it was silent for {settings.idle_timeout_s:g} s")
         elif self._state is State.SILENT and now - times.opened > settings.first_request_timeout_s:
-            self.refuse("idle", f"it asked nothing in its first {settings.first_request_timeout_s:g} s")
+            self.refuse("idle", f"it sent no request in its first {settings.first_request_timeout_s:g} s")
 
     def _pump(self) -> None:
-        """Take one message of those that have come."""
+        """Take one of the messages that have come."""
         if self._state >= State.ENDING:
             return
         try:
@@ -205,14 +207,14 @@ class ZmqConnection(asyncio.BufferedProtocol):
             self._times.began = None
             self.clients.take(message)
         self._note_message()
-        # The messages that came with it take turns with those of others.
+        # The others take turns with those of other connections.
         busy = self._write_paused or not self.stream.is_starved
         self._reading.pause(wanted=busy)
         if busy:
             self._pump_later()
 
     def _note_message(self) -> None:
-        """Note whether a message has begun: from then on its time runs."""
+        """Note whether a message has begun, which starts its time limit."""
         if not self.stream.inside_message:
             self._times.began = None
         elif self._times.began is None:

@@ -1,11 +1,11 @@
-"""The folder of CURVE keys: the gateway's own pair, and a public key for each client that may come in.
+"""The folder of CURVE keys: the gateway's own pair, and a public key for each client that may connect.
 
 `nitrogen-gateway keys` makes it; the files are pyzmq's certificates:
 
     server.key           the gateway's public key; its clients need it
     server.key_secret    the gateway's secret key
-    clients/NAME.key     a client's public key: whoever has its secret half may come in
-    secrets/NAME.key_secret    a client's secret key, to be moved to the client's machine
+    clients/NAME.key     a client's public key: whoever has its secret half may connect
+    secrets/NAME.key_secret    a client's secret key: move it to the client's machine
 """
 
 import logging
@@ -29,15 +29,16 @@ SECRETS = "secrets"
 PUBLIC_SUFFIX = ".key"
 SECRET_SUFFIX = ".key_secret"  # noqa: S105 - the end of a file's name
 
-# Clients' keys are read again when one knocks, but not more often, so that knocking costs little.
+# A handshake reads the clients' keys again, but not more often than this, so that handshakes stay cheap.
 _FRESH_S = 1.0
 _KEY_CHARACTERS = 40
 
 
 class CurveKeys:
-    """The keys of a folder. Clients' keys that are added or removed count without a restart.
+    """The keys in a folder. Clients' keys can be added and removed without a restart.
 
     Args:
+        folder: made by `nitrogen-gateway keys`.
         clock: monotonic seconds.
 
     Raises:
@@ -67,21 +68,21 @@ class CurveKeys:
             )
 
     def mechanism(self) -> Mechanism:
-        """Return what shakes hands with one client by these keys."""
+        """Return a handshake with one client by these keys."""
         return self._curve(self._secret, self.knows)
 
     def knows(self, key: bytes) -> bool:
-        """Return whether the client that has this public key, 32 bytes, may come in."""
+        """Return whether the client with this public key, 32 bytes, may connect."""
         try:
             if self._clock() - self._read_at >= _FRESH_S or self._clients.stat().st_mtime_ns != self._changed:
                 self._read()
         except OSError as error:
-            logger.error("the clients' keys cannot be read, so none comes in: %s", error)
+            logger.error("the clients' keys cannot be read, so no client may connect: %s", error)
             return False
         return key in self._known
 
     def _read(self) -> None:
-        # The time is taken first: a key that is added meanwhile makes the folder newer than it.
+        # Read the time first, so that a key added meanwhile makes the folder newer.
         self._changed = self._clients.stat().st_mtime_ns
         self._read_at = self._clock()
         known = set()
@@ -91,7 +92,7 @@ class CurveKeys:
                     public, secret = load_certificate(path)
                     _check_key(public)
                 except (OSError, ValueError) as error:
-                    logger.warning("the client's key %s is left out: %s", path, error)
+                    logger.warning("the client's key %s is ignored: %s", path, error)
                     continue
                 if secret is not None:
                     logger.warning("%s holds a secret key, which belongs on its client's machine", path)
@@ -115,7 +116,7 @@ def _server_secret(folder: Path) -> bytes:
 
 
 def _closed_to_us(folder: Path) -> Path | None:
-    """Return what keeps this user from the gateway's keys, a folder or the file; None when nothing does."""
+    """Return the folder or file that this user may not read on the way to the gateway's keys, or None."""
     secret = folder / f"{SERVER}{SECRET_SUFFIX}"
     for inner in (*reversed(secret.parents), folder / CLIENTS, secret):
         if not inner.exists():

@@ -1,7 +1,7 @@
-"""Port 5555: ZeroMQ clients that send msgpack or pickles; `connection` is one of them.
+"""Port 5555: ZeroMQ clients that send msgpack or pickles; `connection` is one connection.
 
-A reply goes to the connection by which its request came. An identity that a client chose names its frame
-context, and nothing else.
+A reply goes to the connection that its request came from. The identity that a client chose only names its
+frame context.
 """
 
 import asyncio
@@ -24,17 +24,17 @@ from gateway.telemetry.rarely import Rarely
 
 logger = logging.getLogger(__name__)
 
-# How much unfinished messages may take of memory, in messages of the largest size.
+# The memory for unfinished messages, in messages of the largest size.
 _UNFINISHED_MESSAGES = 8
 
-# How long clients are told that the gateway stops, before their connections are closed, and how long the
-# last replies may still travel then.
+# How long clients are told that the gateway is stopping before their connections are closed, and how long the
+# last replies may then take.
 _LAST_WORDS_S = 1.0
 _LINGER_S = 0.3
 
 
 class ZmqServer:
-    """Serves ZeroMQ clients; each has its own session and frame context, also behind a broker.
+    """Serves ZeroMQ clients; each has its own session and frame context, even behind a broker.
 
     Raises:
         StartError: the folder of CURVE keys cannot be used.
@@ -60,7 +60,7 @@ class ZmqServer:
         self.metrics.count_clients_by(lambda: len(self._connections))
 
     async def start(self, listener: socket.socket) -> None:
-        """Begin to serve who connects to a socket that listens, in the running event loop."""
+        """Begin to serve a listening socket's connections, in the running event loop."""
         settings = self.settings
         self._loop = asyncio.get_running_loop()
         self._acceptor = Acceptor(listener, self._enter, self._not_opened)
@@ -79,8 +79,8 @@ class ZmqServer:
             await asyncio.wait(draining, timeout=grace_s)
         for clients in waiting:
             clients.abandon()
-        # A request that meets a closed connection gets no reply, and a REQ client waits for it forever. So
-        # those that play are told first.
+        # A REQ client waits forever for the reply to a request that meets a closed connection, so tell active
+        # clients before closing.
         await asyncio.sleep(told_long_enough - self._loop.time())
         self._watch.cancel()
         await asyncio.gather(self._watch, return_exceptions=True)
@@ -92,7 +92,7 @@ class ZmqServer:
             connection.transport.abort()
 
     def _refused(self, address: str, reason: str, why: str = "") -> None:
-        """Count and log a connection that is not taken, or is ended; whoever comes again is logged seldom."""
+        """Count and log a connection that is refused or ended; log the same address only now and then."""
         self.metrics.refused(reason)
         level = logging.INFO if self._rarely.is_due(f"{address} {reason}") else logging.DEBUG
         what = f"{reason}, {why}" if why else reason

@@ -1,10 +1,10 @@
-"""The turns of port 5555's connections that have sent more than is read of one at once."""
+"""Turns for connections of port 5555 that have sent more than is read at once."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 
-# However many flood, a round of the event loop goes on with this many; the rest of it is for players.
+# Calls per round of the event loop, so that a flood leaves time for players.
 _IN_A_ROUND = 8
 
 
@@ -16,7 +16,7 @@ class Turns:
         self._is_due = False
 
     def wait(self, go_on: Callable[[], None]) -> None:
-        """Make a call once those that wait already have had their turn."""
+        """Make a call after all that already wait."""
         self._waiting.append(go_on)
         self._expect_round()
 

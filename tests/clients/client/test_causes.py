@@ -29,6 +29,7 @@ def triton_says(code: grpc.StatusCode, details: str) -> str:
         ("the gateway is stopping: send the request again", "ServerStoppingError"),
         (triton_says(UNAVAILABLE, "Exceeds maximum queue size"), "ServerBusyError"),
         ("16 of your requests are in flight, the most: wait for replies first", "ServerBusyError"),
+        ("16 of your requests are in flight, the limit: wait for replies first", "ServerBusyError"),
         (triton_says(UNAVAILABLE, "Request timeout expired"), "ModelTooSlowError"),
         (triton_says(grpc.StatusCode.DEADLINE_EXCEEDED, "late"), "ModelTooSlowError"),
         (triton_says(UNAVAILABLE, "Request for unknown model: gone"), "ModelUnavailableError"),

@@ -95,7 +95,7 @@ async def test_one_onlooker_too_many_is_told_so_and_places_come_back(start_gatew
         async with session.get(url) as refused:
             assert (refused.status, await refused.text()) == (
                 503,
-                "8 look already: close another page, or wait for them\n",
+                "8 pages are open already: close one, or try again later\n",
             )
         kept[0].close()
         async with asyncio.timeout(WITHIN_S):
