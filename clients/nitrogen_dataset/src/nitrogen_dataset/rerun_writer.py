@@ -3,9 +3,13 @@
 `episodes.jsonl` beside them has a line for each: its file, recording, length, and where the next one begins.
 """
 
+import contextlib
+import errno
 import io
 import json
+import os
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,7 @@ _INDEX = "episodes.jsonl"
 _JPEG_QUALITY = 90
 _ROWS_AT_ONCE = 512
 _MAX_EPISODE_S = 500
+_MIN_FREE_BYTES = 16 * 2**20
 _HUMAN = "human"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -77,6 +82,9 @@ class RerunWriter:
         Raises:
             OSError: it cannot be written.
         """
+        # Where the disk is full already, the SDK waits forever.
+        if shutil.disk_usage(self._folder).free < _MIN_FREE_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._folder))
         name = f"{self._count:06d}_{_UNSAFE.sub('-', recording)[-100:]}.rrd"
         self._path = self._folder / name
         self._recording, self._ticks_per_s = recording, ticks_per_s
@@ -153,7 +161,8 @@ class RerunWriter:
             return
         self._actions, self._hands = [], []
         self._last = None
-        self._close_stream()
+        with contextlib.suppress(OSError):
+            self._close_stream()
         self._part.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -185,9 +194,13 @@ class RerunWriter:
         self._actions, self._hands = [], []
 
     def _close_stream(self) -> None:
-        self._stream.flush()
-        self._stream.disconnect()
-        self._stream = None
+        stream, self._stream = self._stream, None
+        try:
+            stream.flush()
+            stream.disconnect()
+        except RuntimeError as error:
+            self._part.unlink(missing_ok=True)
+            raise OSError(str(error)) from error
 
     def _read_index(self) -> None:
         """Read what earlier runs have written.
