@@ -1,4 +1,4 @@
-"""How a check gets into a port that wants a token, or speaks TLS."""
+"""How a check gets into a port that needs a token or TLS."""
 
 import argparse
 import ssl
@@ -11,26 +11,26 @@ from gateway.commands.probing import PORT_NAMES, FlagError, ProbeError
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Access:
-    """How a client gets in: the token, if there is one, and the TLS settings, if the port speaks it."""
+    """The port's token, if it has one, and its TLS settings, if it uses TLS."""
 
     token: str | None = None
     tls: ssl.SSLContext | None = None
 
 
 def add_access_flags(port: str, parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say how the clients of the port with this name get in."""
+    """Add the flags for the token and the TLS of the port with this name."""
     name = PORT_NAMES[port]
     parser.add_argument(f"--{port}-token-file", type=local_path, help=f"file with the {name} port's token")
     parser.add_argument(
-        f"--{port}-tls-ca", type=local_path, help=f"PEM file with the {name} port's authority: speak TLS"
+        f"--{port}-tls-ca", type=local_path, help=f"PEM file with the {name} port's authority: use TLS"
     )
 
 
 def read_access(port: str, arguments: argparse.Namespace) -> Access:
-    """Return what those flags say.
+    """Return those flags' values.
 
     Raises:
-        FlagError: a file does not hold what its flag says.
+        FlagError: a flag's file has the wrong content.
     """
     token_file: Path | None = getattr(arguments, f"{port}_token_file")
     authority: Path | None = getattr(arguments, f"{port}_tls_ca")
@@ -51,8 +51,8 @@ def read_access(port: str, arguments: argparse.Namespace) -> Access:
 
 
 def untrusted(port: str, why: object) -> ProbeError:
-    """Return the error for a port whose certificate those flags do not let in."""
+    """Return the error for a port whose certificate is not trusted."""
     return ProbeError(
-        f"its certificate is not trusted ({why}): check --{port}-tls-ca, and that the certificate is for the "
-        "host's name as it is given here"
+        f"its certificate is not trusted ({why}): check --{port}-tls-ca, and that the certificate names the "
+        "host as you gave it"
     )

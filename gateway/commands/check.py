@@ -1,4 +1,4 @@
-"""`nitrogen-gateway check HOST`: speaks to a running gateway as each kind of client, and says what works."""
+"""`nitrogen-gateway check HOST`: talks to a running gateway as each kind of client, and says what works."""
 
 import argparse
 import sys
@@ -28,15 +28,15 @@ from gateway.errors import StartError
 from gateway.settings import OFF, GatewaySettings
 from gateway.triton.key import read_key
 
-# Each port's checks together may take as many timeouts, after which they are given up.
+# All checks of a port together may take this many timeouts.
 _PATIENCE = 30
 
 
 class PortCheck(Protocol):
-    """The interface of a module that checks one kind of port."""
+    """A module that checks one kind of port."""
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
-        """Add the flags that say how its clients get in."""
+        """Add the flags that its clients need to get in."""
 
     def prepare(self, arguments: argparse.Namespace) -> Callable[[Place], Iterator[Finding]]:
         """Return the check itself.
@@ -51,7 +51,7 @@ CHECKS: dict[str, PortCheck] = {"zmq": check_zmq, "tcp": check_tcp, "web": check
 
 
 def main(words: Sequence[str]) -> int:
-    """Run the command; return 0 when all works, 1 when something does not, 2 for a wrong flag."""
+    """Run the command; return 0 if everything works, 1 if something does not, 2 for a wrong flag."""
     parser = _parser()
     arguments = parser.parse_args(words)
     try:
@@ -72,14 +72,14 @@ def main(words: Sequence[str]) -> int:
     for wanted, other in combinations(PORT_NAMES, 2):
         if (speaks.get(wanted), speaks.get(other)) == (other, wanted):
             sys.stdout.write(f"--{wanted}-port and --{other}-port are swapped\n")
-    sys.stdout.write("all works\n" if works else "not all works: see FAIL above\n")
+    sys.stdout.write("everything works\n" if works else "something does not work: see FAIL above\n")
     return 0 if works else 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nitrogen-gateway check",
-        description="Speak to a running gateway on every port as each kind of client, and to Triton.",
+        description="Talk to a running gateway on every port as each kind of client, and to Triton.",
     )
     parser.add_argument("host", help="name or address of the gateway")
     for name in CHECKS:
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         help="Triton's gRPC port (port 8001 of the gateway's host)",
     )
     parser.add_argument("--triton-key-file", type=local_path, help="file with the key that Triton asks for")
-    parser.add_argument("--model", default="nitrogen", help="model that Triton is asked for (%(default)s)")
+    parser.add_argument("--model", default="nitrogen", help="model that Triton should serve (%(default)s)")
     parser.add_argument("--timeout", type=_seconds, default=10.0, help="seconds for each reply (%(default)s)")
     for check in CHECKS.values():
         check.add_flags(parser)
@@ -127,14 +127,14 @@ def _checks(arguments: argparse.Namespace) -> list[tuple[str, Callable[[], Itera
 
 
 def _patiently(name: str, check: Callable[[], Iterator[Finding]], limit_s: float) -> list[Finding]:
-    """Return a check's findings; each wait in it is bounded, and so is their sum."""
+    """Return a check's findings; each wait in it is bounded, and so are all together."""
     findings: list[Finding] = []
     done = threading.Event()
 
     def run() -> None:
         try:
             for one in check():
-                findings.append(one)  # noqa: PERF402 - one by one, so that those before a halt are there
+                findings.append(one)  # noqa: PERF402 - one by one, to keep those before a hang
         except ProbeError as problem:
             speaks = problem.speaks if isinstance(problem, ForeignError) else ""
             findings.append(Finding(name, "connection", "FAIL", str(problem), speaks))
@@ -145,7 +145,7 @@ def _patiently(name: str, check: Callable[[], Iterator[Finding]], limit_s: float
     thread.join(limit_s)
     found = list(findings)
     if thread.is_alive():
-        found.append(Finding(name, "all", "FAIL", f"not done within {limit_s:g} s: given up"))
+        found.append(Finding(name, "all", "FAIL", f"not finished within {limit_s:g} s: gave up"))
     elif not done.is_set():
         found.append(Finding(name, "all", "FAIL", "the check itself failed: see above, and report it"))
     return found

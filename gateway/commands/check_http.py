@@ -28,7 +28,7 @@ _PREFIX = "nitrogen_gateway_"
 
 
 def add_flags(_: argparse.ArgumentParser) -> None:
-    """Add nothing: whoever reaches the port may read its pages."""
+    """Add nothing: everyone who reaches the port may read its pages."""
 
 
 def prepare(arguments: argparse.Namespace) -> Callable[[Place], Iterator[Finding]]:
@@ -42,8 +42,7 @@ def _check(place: Place, *, is_named: bool) -> Iterator[Finding]:
 
     Args:
         place: the gateway's HTTP port.
-        is_named: whether the caller has named the port; else it is fine that another machine's cannot be
-            reached.
+        is_named: whether the caller named the port; else another machine's need not be reachable.
 
     Raises:
         ProbeError: there is no connection, or another program listens there.
@@ -54,7 +53,7 @@ def _check(place: Place, *, is_named: bool) -> Iterator[Finding]:
     except ProbeError:
         if is_named or _is_this_machine(place.host):
             raise
-        hint = f"not reached at {place}, which often only its own machine can; --http-port PORT names another"
+        hint = f"not reachable at {place}, as is usual from another machine; --http-port PORT names another"
         yield Finding(where, "connection", "note", hint)
         return
     yield finding(where, "/healthz", lambda: _plain_page(place, "/healthz"))
@@ -63,7 +62,7 @@ def _check(place: Place, *, is_named: bool) -> Iterator[Finding]:
 
 
 def _is_this_machine(host: str) -> bool:
-    """Return whether a name stands for this machine's loopback addresses, or for nothing."""
+    """Return whether a name has this machine's loopback addresses, or none."""
     try:
         found = socket.getaddrinfo(host, None)
     except (OSError, UnicodeError):
@@ -95,7 +94,7 @@ def _plain_page(place: Place, path: str) -> str:
     if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
         raise ProbeError(f"503: {shown(text.strip())}")
     if status != http.HTTPStatus.OK:
-        raise ForeignError(f"status {status}: is another program's HTTP server on {place}?")
+        raise ForeignError(f"status {status}: does another program's HTTP server listen on {place}?")
     return shown(text.strip())
 
 

@@ -27,12 +27,12 @@ from gateway.commands.probing import (
 
 _MAX_REPLY_BYTES = 2**20
 _MAX_DIGITS = 9
-# Who speaks first does so at once; twice the round trip of a slow network.
+# A port that speaks first does so at once: this is twice the round trip of a slow network.
 _SILENCE_S = 0.4
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say how TCP clients get in."""
+    """Add the flags that TCP clients need to get in."""
     add_access_flags("tcp", parser)
 
 
@@ -40,7 +40,7 @@ def prepare(arguments: argparse.Namespace) -> Callable[[Place], Iterator[Finding
     """Return the check of a TCP port.
 
     Raises:
-        FlagError: a file does not hold what its flag says.
+        FlagError: a flag's file has the wrong content.
     """
     return partial(_check, access=read_access("tcp", arguments))
 
@@ -64,7 +64,7 @@ def _check(place: Place, access: Access) -> Iterator[Finding]:
 
 
 def _check_silence(place: Place) -> None:
-    """Look whether the port speaks first, as ZeroMQ's do and a gateway's TCP port does not."""
+    """Check that the port does not speak first, as ZeroMQ ports do."""
     with connect(place) as connection:
         connection.settimeout(min(_SILENCE_S, place.timeout_s))
         try:
@@ -131,7 +131,7 @@ class _Line:
         return line
 
     def _greet(self, token: str) -> None:
-        """Give the token; whatever comes back, no part of the token is shown."""
+        """Send the token; whatever comes back, never show a part of the token."""
         hello = json.dumps({"type": "hello", "token": token}).encode()
         try:
             reply = self.ask(self._framed(hello))
@@ -159,7 +159,7 @@ class _Line:
             ) from None
 
     def _receive(self) -> None:
-        """Take what comes next; there is a deadline, so that a trickle does not count as an answer."""
+        """Receive more bytes before the deadline, so that a trickle does not count as an answer."""
         remaining_s = self._deadline - time.monotonic()
         if remaining_s <= 0:
             raise late(self._place)
@@ -173,11 +173,11 @@ class _Line:
         if not part:
             raise ProbeError(
                 "the connection was closed without a reply: another program listens there, or the gateway "
-                "wants TLS (--tcp-tls-ca)"
+                "needs TLS (--tcp-tls-ca)"
             )
         self._received += part
         if self._received[:1] == b"\x15":
-            raise ProbeError("the port speaks TLS: give --tcp-tls-ca with the authority's certificate")
+            raise ProbeError("the port uses TLS: give --tcp-tls-ca with the authority's certificate")
         if len(self._received) > _MAX_REPLY_BYTES:
             raise self._foreign()
 
@@ -205,7 +205,7 @@ class _Framed(_Line):
     def _reply(self) -> bytes:
         while b" " not in self._received[: _MAX_DIGITS + 1]:
             if self._received[:1] == b"{":
-                # A gateway that takes the length for a line of JSON.
+                # The gateway took the length for a line of JSON.
                 return super()._reply()
             if len(self._received) > _MAX_DIGITS:
                 raise self._foreign()

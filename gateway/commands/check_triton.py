@@ -1,4 +1,4 @@
-"""Checking Triton itself, as the gateway speaks to it."""
+"""Checking Triton itself, as the gateway uses it."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,13 +14,13 @@ from gateway.triton.key import refused_key
 def check_triton(
     place: Place, model: str, key: TritonKey | None = None, *, is_named: bool
 ) -> Iterator[Finding]:
-    """Yield whether Triton's gRPC port answers, whether it serves the model, and whether it takes the key.
+    """Yield whether Triton's gRPC port answers, serves the model, and accepts the key.
 
     Args:
         place: Triton's gRPC port.
         model: name of the model that it should serve.
         key: for its restricted protocols.
-        is_named: whether the caller has named the port; else it is fine that it cannot be reached.
+        is_named: whether the caller named the port; else it need not be reachable.
 
     Raises:
         ProbeError: there is no connection, or no Triton.
@@ -31,7 +31,7 @@ def check_triton(
     except ProbeError:
         if is_named:
             raise
-        hint = f"not reached at {place}, which only the gateway has to; --triton HOST:PORT names another"
+        hint = f"not reachable at {place}: only the gateway needs it; --triton HOST:PORT names another"
         yield Finding(where, "connection", "note", hint)
         return
     with grpc.insecure_channel(str(place), options=(("grpc.enable_http_proxy", 0),)) as channel:
@@ -43,7 +43,7 @@ def check_triton(
 
 
 class _Triton:
-    """The questions to one Triton, each of which shows the key, if there is one."""
+    """Calls to one Triton, with the key if there is one."""
 
     def __init__(
         self, stub: service_pb2_grpc.GRPCInferenceServiceStub, place: Place, key: TritonKey | None
@@ -68,10 +68,10 @@ class _Triton:
         try:
             self._call(self._stub.ModelConfig, service_pb2.ModelConfigRequest(name=model))
         except grpc.RpcError as error:
-            # Triton looks at the key first, and then for the model.
+            # Triton checks the key first, then the model.
             if error.code() is not grpc.StatusCode.NOT_FOUND:
                 raise self._problem(error) from None
-        return "taken, or not asked for"
+        return "accepted, or not needed"
 
     def _ask(self, method: Callable[..., Any], request: object) -> Any:  # noqa: ANN401 - the stub is untyped
         try:
@@ -87,7 +87,7 @@ class _Triton:
         code, place = error.code(), self._place
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return ForeignError(
-                f"no answer within {place.timeout_s:g} s, but a connection: is it Triton's gRPC port?"
+                f"connected, but no answer within {place.timeout_s:g} s: is it Triton's gRPC port?"
             )
         details = (error.details() or "no details").rpartition("last error: ")[2]
         refusal = refused_key(details, self._key)

@@ -33,7 +33,7 @@ _TLS_ENDS_S = 0.1
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say how the web port's clients get in."""
+    """Add the flags that the web port's clients need to get in."""
     add_access_flags("web", parser)
 
 
@@ -41,7 +41,7 @@ def prepare(arguments: argparse.Namespace) -> Callable[[Place], Iterator[Finding
     """Return the check of a web port.
 
     Raises:
-        FlagError: a file does not hold what its flag says.
+        FlagError: a flag's file has the wrong content.
     """
     return partial(_check, access=read_access("web", arguments))
 
@@ -65,7 +65,7 @@ def _page(place: Place, access: Access) -> str:
         with _Client(place, access) as client:
             status, kind, text = client.get("/")
     except ProbeError as problem:
-        # Nothing else is worth trying.
+        # Everything else would fail, too.
         raise ForeignError(str(problem)) from None
     if status != http.HTTPStatus.OK or not kind.startswith("text/html"):
         raise ForeignError(
@@ -98,7 +98,7 @@ def _policy(place: Place, access: Access) -> str:
         client.open("/")
         if not isinstance(_unpacked(client.receive()), dict):
             raise ProbeError(
-                "the server says nothing about its model first: does another program listen there?"
+                "the server does not begin with its model's facts: does another program listen there?"
             )
         return median_of_predicts(lambda: _as_reply(client.ask(observation)))
 
@@ -125,7 +125,7 @@ def _unpacked(data: str | bytes) -> object:
 
 
 def _as_reply(data: str | bytes) -> Mapping[str, Any]:
-    """Return a policy's reply as the other ports have it, arrays by their shapes."""
+    """Return a policy's reply in the other ports' form, with arrays checked by their shapes."""
     fields = _unpacked(data)
     if not isinstance(fields, dict):
         raise ProbeError("the reply is not a policy's: does another program listen there?")
@@ -196,21 +196,21 @@ class _Client:
 
     async def _end(self) -> None:
         await self._session.close()
-        # aiohttp does not say when connections are gone whose TLS has to end first.
+        # aiohttp does not say when TLS connections are closed.
         await asyncio.sleep(_TLS_ENDS_S if self._tls is not None else 0)
 
     async def _new_session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for something, and tell what went wrong in a sentence."""
+        """Run something; if it fails, raise one sentence that says why."""
         try:
             return self._runner.run(asyncio.wait_for(work, self._place.timeout_s))
         except TimeoutError:
             raise late(self._place) from None
         except aiohttp.WSServerHandshakeError as error:
             if error.status == http.HTTPStatus.UNAUTHORIZED:
-                raise ProbeError("the port wants a token, or another one: give --web-token-file") from None
+                raise ProbeError("the token is missing or wrong: give --web-token-file") from None
             raise ProbeError(
                 f"no WebSocket, but status {error.status}: is {self._place} the gateway's HTTP port, or "
                 f"another program's? name the web port with {self._place.flag}"
@@ -218,9 +218,7 @@ class _Client:
         except aiohttp.ClientConnectorCertificateError as error:
             raise untrusted("web", error.certificate_error) from None
         except (aiohttp.ClientError, OSError) as error:
-            hint = (
-                "give --web-tls-ca if the port speaks TLS" if self._tls is None else "leave --web-tls-ca out"
-            )
+            hint = "give --web-tls-ca if the port uses TLS" if self._tls is None else "leave --web-tls-ca out"
             raise ProbeError(
                 f"the connection broke ({shown(str(error) or type(error).__name__)}): does another program "
                 f"listen on {self._place}? Or {hint}"

@@ -34,20 +34,20 @@ from gateway.commands.probing import (
     test_frame,
 )
 
-# A ZMTP 3 greeting: signature, version, mechanism (20 bytes), as-server, filler. libzmq tells its mechanism
-# to whoever has sent a signature and a version, and cuts off one that has sent another mechanism. A gateway
-# waits for the whole greeting.
+# A ZMTP 3 greeting: signature, version, mechanism (20 bytes), as-server, filler. libzmq sends its mechanism
+# after a signature and a version, and disconnects a client that sends another mechanism. A gateway waits for
+# the whole greeting.
 _SIGNATURE = b"\xff\0\0\0\0\0\0\0\1\x7f"
 _OPENING = _SIGNATURE + b"\3"
 _GREETING_BYTES = 64
 _MECHANISM = slice(12, 32)
-# How long libzmq's mechanism is waited for before the rest is sent.
+# How long to wait for libzmq's mechanism before sending the rest.
 _TOLD_WITHIN_S = 0.4
 _MAX_REPLY_BYTES = 16 * 2**20
 _FAILURES = {
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "this client is not let in: its key or its address is not allowed",
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the keys do not fit: check --server-key and --client-key",
-    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "the keys do not fit: check --server-key and --client-key",
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "this client may not connect: its key or its address is not allowed",
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the keys do not match: check --server-key and --client-key",
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "the keys do not match: check --server-key and --client-key",
 }
 
 
@@ -61,7 +61,7 @@ class CurveClient:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say how ZeroMQ clients get in."""
+    """Add the flags that ZeroMQ clients need to get in."""
     parser.add_argument("--no-pickle", action="store_true", help="the gateway runs with --no-pickle")
     parser.add_argument("--client-key", type=local_path, help="CURVE: file NAME.key_secret of this client")
     parser.add_argument("--server-key", type=local_path, help="CURVE: file server.key of the gateway")
@@ -71,7 +71,7 @@ def prepare(arguments: argparse.Namespace) -> Callable[[Place], Iterator[Finding
     """Return the check of a ZeroMQ port.
 
     Raises:
-        FlagError: there is no pair of keys in the files, or only one of the two flags was given.
+        FlagError: the files are not a pair of keys, or only one of the two flags was given.
     """
     keys = _curve(arguments.client_key, arguments.server_key)
     return partial(_check, keys=keys, takes_pickle=not arguments.no_pickle)
@@ -102,7 +102,7 @@ def _curve(client: Path | None, server: Path | None) -> CurveClient | None:
     if client is None and server is None:
         return None
     if client is None or server is None:
-        raise FlagError("--client-key and --server-key mean nothing without each other: give both")
+        raise FlagError("--client-key and --server-key need each other: give both")
     public, secret = _certificate("--client-key", client)
     if secret is None:
         raise FlagError(
@@ -120,7 +120,7 @@ def _certificate(flag: str, path: Path) -> tuple[bytes, bytes | None]:
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """How requests are written and replies read."""
+    """How to write requests and read replies."""
 
     pack: Callable[[dict[str, object]], bytes]
     unpack: Callable[[bytes], object]
@@ -137,7 +137,7 @@ def _predicts(place: Place, keys: CurveClient | None, image: object, form: _Form
 
 
 def _mechanism(place: Place) -> str:
-    """Return how the port wants clients to show who they are: "NULL" (not at all) or "CURVE"."""
+    """Return how clients of the port identify themselves: "NULL" (not at all) or "CURVE"."""
     received = b""
     for mechanism in (b"NULL", b"CURVE"):
         received = _greeting(place, mechanism)
@@ -154,7 +154,7 @@ def _mechanism(place: Place) -> str:
 
 
 def _greeting(place: Place, mechanism: bytes) -> bytes:
-    """Return what the port answers to a client's greeting, up to a whole greeting of its own."""
+    """Return the port's answer to a client's greeting, up to a whole greeting."""
     received = b""
     whole = (_OPENING + b"\0" + mechanism).ljust(_GREETING_BYTES, b"\0")
     with connect(place) as connection:
@@ -165,12 +165,12 @@ def _greeting(place: Place, mechanism: bytes) -> bytes:
                 connection.sendall(whole[len(_OPENING) :])
                 received = _received(connection, received, place.timeout_s)
         except OSError:
-            pass  # what was received, or that nothing was, tells enough
+            pass  # what was received tells enough, even if it is nothing
     return received
 
 
 def _received(connection: socket.socket, before: bytes, within_s: float) -> bytes:
-    """Return what was received before and what comes within some seconds, up to a whole greeting."""
+    """Return what was received before, and what comes within some seconds, up to a whole greeting."""
     received = before
     deadline = time.monotonic() + within_s
     with contextlib.suppress(TimeoutError):
@@ -189,15 +189,15 @@ def _is_zmtp(received: bytes) -> bool:
 
 def _check_mechanism(mechanism: str, keys: CurveClient | None) -> None:
     if mechanism == "CURVE" and keys is None:
-        raise ProbeError("the gateway asks for keys (CURVE): give --client-key and --server-key")
+        raise ProbeError("the gateway needs keys (CURVE): give --client-key and --server-key")
     if mechanism == "NULL" and keys is not None:
-        raise ProbeError("the gateway asks for no keys: leave them out, or start it with --curve-keys")
+        raise ProbeError("the gateway uses no keys: leave them out, or start it with --curve-keys")
     if mechanism not in ("NULL", "CURVE"):
-        raise ProbeError(f"another program's ZeroMQ listens there: it wants {shown(mechanism)!r}")
+        raise ProbeError(f"another program's ZeroMQ listens there: its mechanism is {shown(mechanism)!r}")
 
 
 class _Client:
-    """A REQ socket as the deployed clients have it, that also notices why it gets no reply."""
+    """A REQ socket like the deployed clients', which also notices why it gets no reply."""
 
     def __init__(self, place: Place, keys: CurveClient | None) -> None:
         self._place = place
@@ -237,15 +237,15 @@ class _Client:
                     raise ProbeError(_FAILURES[event])
         raise ProbeError(
             f"no reply within {self._place.timeout_s:g} s: the gateway is stuck, its model is slower than "
-            "--timeout, it is a broker without a gateway behind it, or another program's ZeroMQ"
+            "--timeout, or it is a broker without a gateway, or another program's ZeroMQ"
         )
 
 
 class _ReplyReader(pickle.Unpickler):
-    """Reads a reply, in which nothing but arrays of float32 is called by its name."""
+    """Reads a reply, which may only name arrays of float32."""
 
     def find_class(self, module: str, name: str) -> object:
-        """Return what builds an array, or the bytes below it."""
+        """Return a function that builds an array, or its bytes."""
         if (module, name) == ("numpy", "ndarray"):
             return _array
         if (module, name) == ("builtins", "bytearray"):
@@ -268,7 +268,7 @@ def _buffer(content: object) -> object:
 def _unpickle(reply: bytes) -> object:
     try:
         return _ReplyReader(io.BytesIO(reply)).load()
-    except Exception as error:  # whatever a pickle can do wrong
+    except Exception as error:  # a pickle can do anything
         raise ProbeError(
             f"the reply is not a gateway's pickle ({shown(str(error))}): is it another program?"
         ) from None

@@ -1,4 +1,4 @@
-"""The flags of commands that read recordings, and which of a folder's recordings they read."""
+"""The flags of commands that read recordings, and the recordings that they choose."""
 
 import argparse
 from collections.abc import Callable
@@ -14,11 +14,11 @@ class NoRecordingsError(Exception):
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the folder, and the flag that chooses a client."""
+    """Add the folder argument, and the flag that chooses a client."""
     parser.add_argument("folder", type=local_path, help="the folder that was given to --record")
     parser.add_argument(
         "--client",
-        help="only this client's predicts: as its name stands in the files' names, or its beginning",
+        help="only this client's predicts: its name, or the beginning of it, as in the files' names",
     )
 
 
@@ -38,7 +38,7 @@ def chosen_recordings(folder: Path, client: str | None) -> list[Path]:
 
     Args:
         folder: the one that --record names.
-        client: only of clients whose name begins so; None for all.
+        client: only those of clients whose names begin with this; None for all.
 
     Raises:
         NoRecordingsError: the folder is missing, or has no such recordings.
@@ -55,5 +55,5 @@ def chosen_recordings(folder: Path, client: str | None) -> list[Path]:
         chosen = [name for name in names if client_of(name).startswith(safe_name(client))]
     if not chosen:
         clients = listed(sorted({client_of(name) for name in names}))
-        raise NoRecordingsError(f"no recording is of a client {client!r}; there are: {clients}")
+        raise NoRecordingsError(f"there are no recordings of a client {client!r}, only of: {clients}")
     return [folder / name for name in chosen]

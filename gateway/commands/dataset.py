@@ -44,7 +44,7 @@ def main(words: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nitrogen-gateway dataset",
-        description="Make a data set of what --record has written, to train with or to look at.",
+        description="Turn what --record has written into a data set, to train with or to look at.",
     )
     add_flags(parser)
     parser.add_argument(
@@ -52,12 +52,12 @@ def _parser() -> argparse.ArgumentParser:
         type=whole_number(240),
         default=60,
         metavar="N",
-        help="ticks in a second of the games (60)",
+        help="the games' ticks per second (60)",
     )
     parser.add_argument(
         "--rows",
         type=whole_number(1000),
         metavar="N",
-        help="rows of each chunk that count as pressed, where the client does not tell (all)",
+        help="rows of each chunk that count as pressed, if the client does not say what was (all)",
     )
     return parser

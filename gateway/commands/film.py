@@ -1,4 +1,4 @@
-"""A recording as a film: each predict's frame, and beside it the pad of each of its steps in turn."""
+"""A recording as a film: each predict's frame, and beside it the pad of each step in turn."""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -24,7 +24,7 @@ FILM_SIZE = (
 # The place of the recorded frame in a picture of the film: left, top, right, bottom.
 FRAME_BOX = (_MARGIN, _MARGIN, _MARGIN + _FRAME_SIDE, _MARGIN + _FRAME_SIDE)
 PAD_ORIGIN = (2 * _MARGIN + _FRAME_SIDE, _MARGIN)
-# A predict without actions stays for as many pictures, long enough to be seen.
+# A predict without actions is shown for this many pictures, long enough to be seen.
 ERROR_PICTURES = 15
 _TEXT = (196, 201, 214)
 _WARNING = (255, 99, 88)
@@ -32,7 +32,7 @@ _MAX_CHARACTERS = 90
 
 
 def pictures(predict: RecordedPredict) -> Iterator[PIL.Image.Image]:
-    """Yield a predict's pictures, `FILM_SIZE` RGB: one for each step, or those that show its error."""
+    """Yield a predict's pictures, `FILM_SIZE` RGB: one for each step, or some that show its error."""
     background = _background(predict)
     chunk = predict.chunk
     if chunk is None:
@@ -61,7 +61,7 @@ def write_film(output: Path, all_pictures: Iterable[PIL.Image.Image], fps: int) 
         ImportError: PyAV is not installed.
         OSError: the file cannot be written.
     """
-    import av  # noqa: PLC0415 - an extra: the command says so where it is missing
+    import av  # noqa: PLC0415 - an extra: the command reports it if it is missing
 
     count = 0
     try:

@@ -1,4 +1,4 @@
-"""A page by HTTP over a plain socket: `ready` starts too often to import an HTTP library each time."""
+"""HTTP GET over a plain socket: `ready` starts too often to import an HTTP library each time."""
 
 import socket
 import time
@@ -9,13 +9,13 @@ _HTTP = b"HTTP/1."
 def get(
     connection: socket.socket, path: str, host: str, deadline: float, max_bytes: int
 ) -> tuple[int | None, bytes]:
-    """Return a page's status and text; None, and what came, where that is not HTTP.
+    """Return a page's status and text, or None and the bytes that came if they are not HTTP.
 
     Args:
         connection: an open connection.
         path: the page's.
         host: for the request's Host header.
-        deadline: a time of `time.monotonic`, so that a trickle is not a page.
+        deadline: on the clock of `time.monotonic`.
         max_bytes: the largest page.
 
     Raises:

@@ -23,7 +23,7 @@ class _KeysError(Exception):
 
 
 def main(words: list[str]) -> int:
-    """Make the gateway's pair, if there is none, and a client's pair, if one is asked for.
+    """Make the gateway's pair, if there is none, and a client's pair, if asked to.
 
     Returns 0, 1 when the files cannot be made; wrong arguments end in argparse's own way, with 2.
     """
@@ -32,9 +32,9 @@ def main(words: list[str]) -> int:
         description="Make CURVE keys for --curve-keys. No file is overwritten, and no secret is printed.",
     )
     parser.add_argument(
-        "folder", type=local_path, metavar="DIR", help="folder of the keys; made if it is missing"
+        "folder", type=local_path, metavar="DIR", help="folder for the keys; made if it is missing"
     )
-    parser.add_argument("--client", metavar="NAME", help="make a pair of keys for a client, too")
+    parser.add_argument("--client", metavar="NAME", help="also make a pair of keys for this client")
     arguments = parser.parse_args(words)
     try:
         lines = _make(arguments.folder, arguments.client)
@@ -62,11 +62,11 @@ def _make(folder: Path, client: str | None) -> list[str]:
     elif not (public.exists() and secret.exists()):
         missing = public if secret.exists() else secret
         raise _KeysError(
-            f"{missing} is missing beside its other half: put it back, or move the other half away as well "
+            f"{missing} is missing, but its other half exists: put it back, or move the other away, too, "
             "and give all clients the new server.key"
         )
     else:
-        lines += [f"The gateway's keys are there already, in {folder}"]
+        lines += [f"The gateway's keys already exist in {folder}"]
     if client is not None:
         lines += _make_client(folder, client, public)
     return lines
@@ -77,10 +77,10 @@ def _make_client(folder: Path, name: str, server: Path) -> list[str]:
     secret = folder / SECRETS / f"{name}{SECRET_SUFFIX}"
     for path in (public, secret):
         if path.exists():
-            raise _KeysError(f"{path} is there already, and nothing is overwritten: choose another name")
+            raise _KeysError(f"{path} already exists and is not overwritten: choose another name")
     _make_pair(name, public, secret)
     return [
-        f"{name} may come in, by its public key {public}; remove that file to keep it out.",
+        f"{name} may now connect, by its public key {public}; remove that file to lock it out.",
         f"Move these two files to {name}'s machine; only {name} should have the first:",
         f"  {secret}",
         f"  {server}",
@@ -92,7 +92,7 @@ def _make_client(folder: Path, name: str, server: Path) -> list[str]:
 
 
 def _make_pair(name: str, public: Path, secret: Path) -> None:
-    """Make a pair of keys, the secret one for its owner only; both files appear whole or not at all."""
+    """Make a pair of keys, the secret one for its owner only; each file appears whole or not at all."""
     with tempfile.TemporaryDirectory(dir=secret.parent, prefix=".new-") as temporary:
         made_public, made_secret = (Path(path) for path in create_certificates(temporary, name))
         for made, mode in ((made_secret, 0o600), (made_public, 0o644)):
@@ -100,16 +100,16 @@ def _make_pair(name: str, public: Path, secret: Path) -> None:
                 made.chmod(mode)
         if made_secret.stat().st_mode & 0o077:
             raise _KeysError(
-                f"{secret.parent} is on a file system that keeps no permissions, as exFAT, FAT and most CIFS "
-                "mounts, and there every user of this machine could read the secret keys: choose another "
-                "folder, or mount it for one user (the option umask=077; file_mode=0600 for CIFS)"
+                f"{secret.parent} is on a file system without permissions, such as exFAT, FAT and most CIFS "
+                "mounts, so every user of this machine could read the secret keys: choose another folder, or "
+                "mount it for one user (the option umask=077; file_mode=0600 for CIFS)"
             )
         _place(made_secret, secret)
         _place(made_public, public)
 
 
 def _place(made: Path, target: Path) -> None:
-    """Give a file its place, in which no other one is replaced."""
+    """Move a file to its place, without replacing another one."""
     try:
         os.link(made, target)  # unlike a move
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The common parts of a running gateway's checks: findings, connections with a reason, measured requests."""
+"""The common parts of the checks: findings, connections that say why they fail, measured requests."""
 
 import errno
 import io
@@ -23,7 +23,7 @@ REQUESTS = 5
 _MAX_CHARACTERS = 300
 
 PORT_NAMES = {"zmq": "ZeroMQ", "tcp": "TCP", "web": "web", "http": "HTTP"}
-# How the answers of a gateway's ports begin, whatever they were asked.
+# How the answers of a gateway's ports begin, whatever the request.
 _ANSWERS = (
     (re.compile(rb"\xff.{8}\x7f", re.DOTALL), "zmq", "in ZeroMQ"),
     (re.compile(rb'(?:[0-9]+ )?\{"status":'), "tcp", "as the TCP port does"),
@@ -32,11 +32,11 @@ _ANSWERS = (
 
 
 class FlagError(Exception):
-    """A file that a flag names cannot be used; the message never shows what is in it."""
+    """A file that a flag names cannot be used; the message never shows its content."""
 
 
 class ProbeError(Exception):
-    """Something does not work; the message says why, as far as it can be seen, and what to do."""
+    """Something does not work; the message says the likely reason, and what to do."""
 
 
 class ForeignError(ProbeError):
@@ -88,7 +88,7 @@ class Place:
 
 
 def finding(where: str, what: str, probe: Callable[[], str]) -> Finding:
-    """Return what came of a probe, which returns the detail of its success or raises a ProbeError.
+    """Return the result of a probe, which returns its detail or raises a ProbeError.
 
     Raises:
         ForeignError: nothing else is worth trying on this port.
@@ -105,7 +105,7 @@ def connect(place: Place) -> socket.socket:
     """Return a connection to a port.
 
     Raises:
-        ProbeError: there is none; the message tells the causes apart.
+        ProbeError: there is none; the message says why.
     """
     try:
         return socket.create_connection((place.host, place.port), place.timeout_s)
@@ -122,7 +122,7 @@ def connect(place: Place) -> socket.socket:
     except socket.gaierror as error:
         problem = f"the name {place.host!r} cannot be resolved ({error.strerror}): check it"
     except UnicodeError:
-        problem = f"{place.host!r} cannot be the name of a machine: check it"
+        problem = f"{place.host!r} is not a valid host name: check it"
     except OSError as error:
         hint = "check the address and the network" if error.errno != errno.EMFILE else "close some programs"
         problem = f"no connection to {place} ({error.strerror or error}): {hint}"
@@ -130,7 +130,7 @@ def connect(place: Place) -> socket.socket:
 
 
 def foreign(place: Place, received: bytes, wanted: str) -> ForeignError:
-    """Return the error for a port that answers with something else than `wanted`."""
+    """Return the error for a port that does not answer as the `wanted` one does."""
     for begins, name, speaks in _ANSWERS:
         if begins.match(received) and name != wanted:
             return ForeignError(
@@ -145,18 +145,18 @@ def foreign(place: Place, received: bytes, wanted: str) -> ForeignError:
 
 
 def late(place: Place) -> ProbeError:
-    """Return the error for a port that takes a connection and a request, and says nothing."""
+    """Return the error for a port that accepts a connection and a request, and does not answer."""
     return ProbeError(
-        f"no reply within {place.timeout_s:g} s, but a connection: the gateway is stuck, or another program "
+        f"connected, but no reply within {place.timeout_s:g} s: the gateway is stuck, or another program "
         "listens there"
     )
 
 
 def median_of_predicts(ask: Callable[[], Mapping[str, Any]]) -> str:
-    """Return the detail of working predicts: the median latency, and how many steps came.
+    """Return the detail of working predicts: the median latency and the number of steps.
 
     Raises:
-        ProbeError: a reply was not what a predict gets.
+        ProbeError: a reply was not a chunk.
     """
     seconds = []
     steps = 0
@@ -183,7 +183,7 @@ def steps_of(reply: Mapping[str, Any]) -> int:
             raise ValueError
     except (LookupError, TypeError, ValueError):
         raise ProbeError(
-            "the reply says ok, but has no two sticks and 21 buttons: is that a NitroGen gateway?"
+            "the reply says ok, but lacks two sticks and 21 buttons: is that a NitroGen gateway?"
         ) from None
     return int(steps)
 
@@ -192,7 +192,7 @@ def require_ok(reply: object) -> Mapping[str, Any]:
     """Return a reply that says ok.
 
     Raises:
-        ProbeError: it is an error reply, whose text is told, or no reply of a gateway.
+        ProbeError: it is an error reply, whose text the message has, or not a gateway's.
     """
     if not isinstance(reply, Mapping) or reply.get("status") not in ("ok", "error"):
         raise ProbeError(f"the reply is not a gateway's ({shown(repr(reply))}): is it another program?")
@@ -202,14 +202,14 @@ def require_ok(reply: object) -> Mapping[str, Any]:
 
 
 def model_in(reply: object) -> str:
-    """Return, in a few words, which model an info reply tells of.
+    """Return, in a few words, the model in an info reply.
 
     Raises:
         ProbeError: it is not an info reply.
     """
     info = require_ok(reply).get("info")
     if not isinstance(info, Mapping):
-        raise ProbeError("the reply says ok, but has no info: is that a NitroGen gateway?")
+        raise ProbeError("the reply says ok, but lacks the info: is that a NitroGen gateway?")
     parts = [f"checkpoint {info.get('ckpt_path')}"]
     parts += [f"{name} {info[name]}" for name in ("model", "version") if info.get(name) is not None]
     parts += ["takes previous chunks"] if info.get("conditioning") is True else []
@@ -217,7 +217,7 @@ def model_in(reply: object) -> str:
 
 
 def shown(text: str) -> str:
-    """Return a text from elsewhere as one short line that is safe to print."""
+    """Return a stranger's text as one short line that is safe to print."""
     return shortened(one_line(text), _MAX_CHARACTERS)
 
 
@@ -240,5 +240,5 @@ def test_png(height: int, width: int) -> bytes:
 
 
 def report(findings: Sequence[Finding]) -> str:
-    """Return findings as lines of a table, whose columns are the same for all ports."""
+    """Return findings as lines of a table, with the same columns for all ports."""
     return "".join(f"{one.state:<4}  {one.where:<12}  {one.what:<20}  {one.detail}\n" for one in findings)

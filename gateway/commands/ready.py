@@ -1,6 +1,6 @@
 """`nitrogen-gateway ready [HOST:PORT]`: whether a gateway is ready; for a container's health check.
 
-It is started every few seconds, so it imports next to nothing: no HTTP library, no parser of arguments.
+It starts every few seconds, so it imports next to nothing: no HTTP library, no argument parser.
 """
 
 import os
@@ -20,12 +20,12 @@ _USAGE = (
     "Exits with 0 when the gateway's /readyz says ready within 3 s, else with 1 and the reason on stdout.\n"
     "Without HOST:PORT it asks the gateway on this machine, as NITROGEN_HOST and NITROGEN_HTTP_PORT say."
 )
-# Who listens on all addresses is asked on the loopback one.
+# A gateway that listens on all addresses answers on the loopback one.
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound to it
 
 
 def main(words: Sequence[str]) -> int:
-    """Ask, and say on stdout what came; return 0 for ready, 1 for all else, 2 for wrong arguments."""
+    """Ask, and print the answer; return 0 for ready, 1 for everything else, 2 for wrong arguments."""
     if len(words) > 1 or (words and words[0].startswith("-")):
         is_help = list(words) in (["-h"], ["--help"])
         (sys.stdout if is_help else sys.stderr).write(f"{_USAGE}\n")
@@ -48,7 +48,7 @@ def _default() -> str:
 
 
 def _ask(endpoint: str) -> tuple[bool, str]:
-    """Return whether the gateway is ready, and what it says, or why it says nothing."""
+    """Return whether the gateway is ready, and its answer or why there is none."""
     try:
         place = parse_endpoint(endpoint)
     except ValueError as error:

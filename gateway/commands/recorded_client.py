@@ -28,11 +28,11 @@ class RecordedClient:
     """The recordings of one client.
 
     Attributes:
-        name: as it stands in the files' names.
+        name: as in the files' names.
         paths: its recordings, the oldest first.
-        ticks_per_s: ticks in a second of its game, which no recording tells.
-        task: the game's name, None for what the predicts say.
-        rows: how many rows of each chunk count as pressed where the client does not tell; None for all.
+        ticks_per_s: its game's ticks per second, which no recording has.
+        task: the game's name, None for the one in the predicts.
+        rows: how many rows of each chunk count as pressed if the client does not say; None for all.
     """
 
     name: str
@@ -42,7 +42,7 @@ class RecordedClient:
     rows: int | None
 
     def frames(self, after: str, problems: Problems) -> Iterator[Frame]:
-        """Yield its frames in their order, from the first picture on whose place is behind `after`."""
+        """Yield its frames in order, from the first picture after the place `after`."""
         stretch = _Stretch(self, tells=False)
         for path in self.paths:
             if path.name <= after:
@@ -54,7 +54,7 @@ class RecordedClient:
                     stretch = _Stretch(self, tells=stretch.tells)
                 yield from stretch.add(found, path.name)
             except (recording_format.RecordingError, LookupError, OSError, TypeError, ValueError) as error:
-                # A file that is gone: the gateway may just have deleted it to stay below its limit.
+                # The file may be gone: the gateway deletes old ones to stay below its limit.
                 problem = str(error) if path.name in str(error) else f"{path.name} cannot be read ({error})"
                 problems.leave_out(RecordingError(problem))
                 yield from stretch.end(problems)
@@ -76,7 +76,7 @@ class _Stretch:
         self._undecided: deque[tuple[RecordedPredict, str]] = deque()
         self._without_tick: list[tuple[RecordedPredict, str]] = []
         self._last: RecordedPredict | RecordedPlayed | None = None
-        # The ticks behind the last row that is known, and of the last picture.
+        # The tick after the last known row, and the last picture's tick.
         self._next_tick = self._picture_tick = 0
 
     def is_over(self, found: RecordedPredict | RecordedPlayed) -> bool:
@@ -94,7 +94,7 @@ class _Stretch:
         return self._is_reset(found) or (not self.tells and pause_s > _PAUSE_S)
 
     def add(self, found: RecordedPredict | RecordedPlayed, place: str) -> Iterator[Frame]:
-        """Add the next recording; yield the frames that are known with it."""
+        """Add the next recording; yield the frames that it completes."""
         begins = self._is_reset(found)
         self._last = found
         if isinstance(found, RecordedPlayed):
@@ -121,7 +121,7 @@ class _Stretch:
         return last is not None and found.fields.get("episode", 0) != last.fields.get("episode", 0)
 
     def _decide(self) -> None:
-        """Note that the client tells what was pressed: its pictures wait for that."""
+        """Note that the client says what was pressed: its pictures wait for that."""
         self.tells = True
         while self._undecided:
             self._show(*self._undecided.popleft())
@@ -131,7 +131,7 @@ class _Stretch:
         if tick is not None:
             self._show_at(int(tick), predict, place, begins=begins)
         elif predict.fields.get("port") == "zmq":
-            # nitrogen-play's way: it tells behind each picture but the first what was pressed before it.
+            # nitrogen-play sends, after each picture but the first, what was pressed before it.
             self._without_tick.append((predict, place))
             del self._without_tick[1:-1]
         else:
@@ -158,7 +158,7 @@ class _Stretch:
             tick += 1
 
     def _hold_answered(self, predict: RecordedPredict, place: str) -> Iterator[Frame]:
-        """Take a chunk's rows as pressed, one a tick, from its picture's tick on."""
+        """Take a chunk's rows as pressed, one per tick, from its picture's tick on."""
         if predict.frame is None or predict.chunk is None:
             self._next_tick += 1  # nobody knows what was pressed then
             return

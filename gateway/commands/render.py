@@ -1,4 +1,4 @@
-"""`nitrogen-gateway render`: a recording as an MP4 film, the pad beside the frame."""
+"""`nitrogen-gateway render`: a recording as an MP4 film, with the pad beside the frame."""
 
 import argparse
 import sys
@@ -18,7 +18,7 @@ class RenderError(Exception):
 
 
 def main(words: Sequence[str]) -> int:
-    """Run the command; return 0, or 1 with a sentence on stderr when there is no film."""
+    """Run the command; return 0, or 1 and a sentence on stderr if there is no film."""
     arguments = _parser().parse_args(words)
     try:
         return _render(arguments.folder, arguments.client, arguments.output, arguments.fps)
@@ -29,7 +29,7 @@ def main(words: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="nitrogen-gateway render", description="Make a film of what --record has written."
+        prog="nitrogen-gateway render", description="Turn what --record has written into a film."
     )
     add_flags(parser)
     parser.add_argument(
@@ -71,12 +71,12 @@ def _render(folder: Path, client: str | None, output: Path, fps: int) -> int:
 
 
 def _all_pictures(paths: Sequence[Path], shown: list[Path], skipped: list[str]) -> Iterator[PIL.Image.Image]:
-    """Yield all predicts' pictures; those are noted in `shown`, what cannot be read in `skipped`."""
+    """Yield all predicts' pictures; list the predicts in `shown`, those that cannot be read in `skipped`."""
     for path in paths:
         try:
             found = read_recording(path)
         except (RecordingError, OSError) as error:
-            # The gateway may just have deleted it to stay below its limit.
+            # The gateway may have deleted it to stay below its limit.
             skipped.append(str(error))
             continue
         if isinstance(found, RecordedPlayed):

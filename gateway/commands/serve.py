@@ -50,12 +50,12 @@ async def _run_until_signal(settings: GatewaySettings) -> None:
 
 
 def _announce(gateway: Gateway | Workers) -> None:
-    """Say on stdout that the ports are open, in the words of the server that this one replaces."""
+    """Print that the ports are open, in the words of the server that this one replaces."""
     sys.stdout.write(announcement(gateway.port_numbers))
     sys.stdout.flush()
 
 
 def announcement(numbers: Mapping[str, int]) -> str:
-    """Return the lines that say which ports are open; `numbers` are by the ports' names, 0 for off."""
+    """Return the lines that say which ports are open; `numbers` are by port name, 0 for off."""
     opened = [(port.announcement, numbers[port.name]) for port in PORTS]
     return "".join(f"{text.format(number)}\n" for text, number in opened if number)

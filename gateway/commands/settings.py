@@ -1,6 +1,6 @@
 """`nitrogen-gateway settings [FLAGS]`: whether a gateway could start with these flags and variables.
 
-It reads the files that they name, opens no port and writes nothing.
+It reads the files that they name, but opens no port and writes nothing.
 """
 
 import sys
@@ -12,10 +12,10 @@ from gateway.server import Gateway
 
 
 def main(words: Sequence[str]) -> int:
-    """Return 0 when they are right, 2 after one sentence on stderr when they are not."""
+    """Return 0 if they are right, else 2 after one sentence on stderr."""
     try:
         settings = parse_settings(words)
-        # The recorder alone would write.
+        # Only the recorder would write.
         Gateway(settings.model_copy(update={"record": None}))
     except StartError as error:
         sys.stderr.write(f"nitrogen-gateway: {error}\n")

@@ -1,1 +1,1 @@
-"""The way of clients' requests, for every port: admission, order, deadlines, one reply to each."""
+"""Clients' requests on their way, for every port: admission, order, deadlines, one reply to each."""

@@ -1,4 +1,4 @@
-"""How many requests, and how many bytes of them, are worked on at once, over all clients of the gateway."""
+"""Limits on the requests in flight, and on their bytes, for all clients of the gateway together."""
 
 from collections import Counter
 
@@ -7,12 +7,11 @@ _MAX_BYTES = 2**30
 
 
 class Admission:
-    """Counts with limits, shared by all sessions.
+    """Counts requests in flight; all sessions share it.
 
     Args:
-        most: requests worked on at once. Once half of them are taken, a client that has one in flight gets no
-            second one in: the other half is for clients that have none, so that no flood keeps a player out.
-            No address gets more than half.
+        most: the limit. Its second half is for clients that have no request in flight, so that no flood keeps
+            a player out. No address gets more than half.
     """
 
     def __init__(self, most: int) -> None:
@@ -22,11 +21,11 @@ class Admission:
         self.bytes = 0
 
     def admits(self, address: str, own: int, size: int) -> bool:
-        """Return whether a client may have one more request, which then counts.
+        """Return whether a client may have another request; if so, count it.
 
         Args:
             address: the client's.
-            own: its requests that are admitted.
+            own: its admitted requests.
             size: the request's bytes.
         """
         half = max(1, self._most // 2)

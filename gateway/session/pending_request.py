@@ -1,4 +1,4 @@
-"""One request on its way through a session: its times, what its inference sees, and its reply."""
+"""One request on its way through a session: its times, its inference's inputs, and its reply."""
 
 import asyncio
 import itertools
@@ -13,24 +13,24 @@ from gateway.protocol.messages import Frame, Reply, Request, Timing
 from gateway.telemetry.port_metrics import Stages
 from gateway.telemetry.recording_format import Exchange
 
-# Tells the requests of this process from those of another, or of an earlier one, in logs kept together.
+# Distinguishes this process's requests from other processes' in common logs.
 _PROCESS = secrets.token_hex(3)
 _numbers = itertools.count(1)
 
 
 @dataclass(slots=True, eq=False)
 class PendingRequest:
-    """One request on its way; times are of `time.perf_counter`, finer than the event loop's clock.
+    """One request on its way; times are from `time.perf_counter`, finer than the event loop's clock.
 
-    The session fills in the attributes that are not named here.
+    The session sets the attributes that are not named here.
 
     Attributes:
         send: called once, with the bytes of its reply.
-        encode: makes them, in the request's own format.
+        encode: makes these bytes, in the request's own format.
         arrival: when its last byte came, now by default.
         receive_s: how long it took to come.
         size: its bytes.
-        id: stands for it in logs, recordings, traces and Triton's own log.
+        id: its name in logs, recordings, traces and Triton's own log.
     """
 
     send: Callable[[bytes], None]
@@ -47,7 +47,7 @@ class PendingRequest:
     request: Request | None = field(init=False, default=None)
     frame: Frame | None = field(init=False, default=None)
     seen: Seen = field(init=False, default=NOTHING)
-    # The task that gets its answer, the answer, and the bytes of that.
+    # The task that gets its answer, the answer, and the answer's bytes.
     task: asyncio.Task[None] | None = field(init=False, default=None)
     answer: Reply = field(init=False, default=Reply())
     outcome: str = field(init=False, default="ok")
@@ -58,18 +58,18 @@ class PendingRequest:
     encoded: float = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin all stages with the arrival: those that are left out take no time."""
+        """Start all stages at the arrival, so that skipped ones take no time."""
         self.accepted = self.dispatched = self.answered = self.encoded = self.arrival
 
     def accept(self, request: Request, frame: Frame | None, seen: Seen) -> None:
-        """Note that the request has acted on its client's context; `seen` is what its inference sees."""
+        """Note that the request is applied to its client's context; `seen` are its inference's inputs."""
         self.request = request
         self.frame = frame
         self.seen = seen
         self.accepted = time.perf_counter()
 
     def settle(self, reply: Reply, outcome: str) -> None:
-        """Take the answer, and make the reply's bytes; raises whatever encoding raises."""
+        """Take the answer, and make the reply's bytes; raise whatever encoding raises."""
         self.answered = time.perf_counter()
         if self.request is not None and self.request.timing:
             reply = replace(reply, timing=self._timing())
@@ -95,7 +95,7 @@ class PendingRequest:
         return "control" if self.outcome == "ok" else "unknown"
 
     def stages(self, sent: float) -> Stages:
-        """Return where the time went of a predict that got its actions."""
+        """Return where the time of an answered predict went."""
         return Stages(
             receive_s=self.receive_s,
             decode_s=self.accepted - self.arrival,
@@ -107,7 +107,7 @@ class PendingRequest:
         )
 
     def longest_wait(self) -> Literal["decode", "queue", "infer"]:
-        """Return the stage that took most of the time so far of a request that has no answer."""
+        """Return the stage that has taken most of an unanswered request's time so far."""
         now = time.perf_counter()
         is_decoding = self.preparation is not None and not self.preparation.done()
         accepted = now if is_decoding else self.accepted

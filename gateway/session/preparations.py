@@ -1,4 +1,4 @@
-"""The order of one client's frames: requests act on its context as they arrived, however long they decode."""
+"""The order of one client's frames: requests reach its context as they arrived, however long they decode."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,23 +13,23 @@ Decoder = Callable[[], Request]
 
 
 class Preparations:
-    """Brings one client's requests to their frames; `on_done` is called after each that took a task."""
+    """Decodes one client's requests and applies them to its context; a task calls `on_done` at its end."""
 
     def __init__(self, plane: DataPlane, context: Context, on_done: Callable[[], None]) -> None:
         self._plane = plane
         self._context = context
         self._on_done = on_done
-        # The newest request that is still being decoded; it acts on the context after all earlier ones.
+        # The newest request that is still being decoded; earlier ones reach the context before it.
         self._newest: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        # One at a time, so that a client's images take turns with the others' at the decoders.
+        # One at a time, so that a client's images take turns with other clients'.
         self._decoder = asyncio.Semaphore(1)
 
     def __len__(self) -> int:
         return len(self._tasks)
 
     def begin(self, pending: PendingRequest, incoming: Request | Decoder) -> None:
-        """Let a request act on the context: at once, or by a task where it, or an earlier one, is decoded."""
+        """Apply a request to the context: at once, or in a task if it, or an earlier one, must be decoded."""
         if self._newest is None and isinstance(incoming, Request):
             image = incoming.image
             if image is None or is_frame(image):
@@ -41,7 +41,7 @@ class Preparations:
         task.add_done_callback(self._done)
 
     def cancel(self) -> None:
-        """Stop all of them: the client has gone."""
+        """Stop all of them, because the client has left."""
         for task in self._tasks:
             task.cancel()
 
@@ -51,7 +51,7 @@ class Preparations:
     async def _prepare(
         self, pending: PendingRequest, incoming: Request | Decoder, earlier: asyncio.Task[None] | None
     ) -> None:
-        """Decode beside the event loop, then act on the context when all earlier requests have."""
+        """Decode in a thread, then apply the request to the context after all earlier ones."""
         frame = None
         try:
             async with self._decoder:
@@ -63,7 +63,7 @@ class Preparations:
                 if request.image is not None:
                     frame = await self._plane.frame(request.image)
         except Exception as problem:
-            # The session, at the request's edge, raises it again.
+            # The session raises it again.
             pending.problem = problem
         if earlier is not None:
             await asyncio.wait((earlier,))

@@ -1,7 +1,7 @@
 """One client's requests: frames in order of arrival, inference at once, replies in order of the requests.
 
-A session is the same for a TCP connection and a ZeroMQ identity. Whatever a request holds, it gets exactly
-one reply: this is the edge where every exception becomes one.
+TCP connections, WebSockets and ZeroMQ identities have the same sessions. Whatever a request holds, it gets
+exactly one reply: every exception becomes one here.
 """
 
 import asyncio
@@ -26,24 +26,24 @@ from gateway.telemetry.recording_format import Exchange
 logger = logging.getLogger(__name__)
 
 _LATE_CAUSES = {
-    "decode": "the gateway's image decoders were busy: send smaller pictures, or 256x256 RGB as it is",
+    "decode": "the gateway's image decoders were busy: send smaller images, or raw 256x256 RGB",
     "queue": "earlier requests of this client were still at Triton: wait for a reply before the next one",
     "infer": "Triton is slow or overloaded",
 }
-# Replies sent in one go, so that a long queue of refusals leaves the event loop to others.
+# Replies per turn, so that a long queue of refusals leaves the event loop to others.
 _REPLIES_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class PortService:
-    """The service that one port gives to its clients, which its sessions share.
+    """The parts that the sessions of one port share.
 
     Attributes:
         admission: the limit of all clients together.
-        deadline_s: seconds from a request's arrival to its reply, at the latest.
-        at_triton: requests of one client that are at Triton at once.
-        record: takes what a recording holds of each predict and `played`.
-        live: what the live page shows, None without one.
+        deadline_s: most seconds from a request's arrival to its reply.
+        at_triton: most requests of one client at Triton at once.
+        record: takes each predict and `played` for a recording.
+        live: what the live page shows, None without the page.
     """
 
     plane: DataPlane
@@ -56,16 +56,18 @@ class PortService:
 
 
 class Session:
-    """The requests of one client; each is taken by one of `submit`, `decode`, `answer` and `refuse`.
+    """The requests of one client; each enters by `submit`, `decode`, `answer` or `refuse`.
 
     Args:
+        service: the port's.
+        context: the client's.
         address: the client's machine.
         client: its name in logs and recordings.
         on_progress: called after replies were sent, and when the session may have become idle.
 
     Attributes:
         metrics: where its requests count.
-        admitted: its requests that are worked on; refusals that wait for their turn are not among them.
+        admitted: its requests in flight, without refusals that wait for their turn.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class Session:
 
     @property
     def in_flight(self) -> int:
-        """Requests that wait for their reply; decoding that outlives its deadline counts as well."""
+        """Requests that wait for their reply, or are still being decoded after their deadline."""
         return max(len(self._queue), len(self._preparations))
 
     def submit(self, pending: PendingRequest, request: Request) -> None:
@@ -102,12 +104,12 @@ class Session:
             self._begin(pending, request)
 
     def decode(self, pending: PendingRequest, decoder: Decoder, *, beside: bool = False) -> None:
-        """Take the client's next request, which `decoder` reads once it is admitted.
+        """Take the client's next request, and decode it once it is admitted.
 
         Args:
             pending: the request's own record.
             decoder: returns the request.
-            beside: whether that takes long enough to run beside the event loop.
+            beside: whether decoding takes so long that it needs a thread.
         """
         self._enqueue(pending)
         if self._admit(pending):
@@ -119,13 +121,13 @@ class Session:
                 self._begin(pending, incoming)
 
     def answer(self, pending: PendingRequest, reply: Reply) -> None:
-        """Take a request whose reply is known already, and waits only for its turn."""
+        """Take a request whose reply is known, and only waits for its turn."""
         self._enqueue(pending)
         self._settle(pending, reply, "ok")
         self._flush()
 
     def refuse(self, pending: PendingRequest, problem: GatewayError) -> None:
-        """Take a request whose reply is what was wrong with it, and waits only for its turn."""
+        """Take a request whose reply is an error, and only waits for its turn."""
         self._enqueue(pending)
         self._fail(pending, problem)
 
@@ -146,7 +148,7 @@ class Session:
             self._flush()
 
     def close(self) -> None:
-        """Drop everything: the client has gone."""
+        """Drop everything, because the client has left."""
         for pending in self._queue:
             if pending.task is not None:
                 pending.task.cancel()
@@ -162,7 +164,7 @@ class Session:
         self.metrics.begun()
 
     def _admit(self, pending: PendingRequest) -> bool:
-        """Return whether there is room for one more request, which then counts; else it fails."""
+        """Return whether there is room for a request; if so, count it, else fail it."""
         pending.is_admitted = self._service.admission.admits(self._address, self.admitted, pending.size)
         if pending.is_admitted:
             self.admitted += 1
@@ -180,7 +182,7 @@ class Session:
             self._on_progress()
 
     async def _serve(self, pending: PendingRequest) -> None:
-        """Bring a request to its reply; here every exception becomes one."""
+        """Bring a request to its reply; every exception becomes one here."""
         left_s = self._service.deadline_s - (time.perf_counter() - pending.arrival)
         deadline = self._loop.time() + left_s
         # asyncio.timeout would cost each request twice as much.
@@ -191,7 +193,7 @@ class Session:
         except (TimeoutError, DeadlineError) as problem:
             reply, outcome = self._failure(pending, self._late(pending, problem))
         except asyncio.CancelledError as cancelled:
-            # Late is its timer's doing, unless somebody else has cancelled it as well.
+            # Its timer cancelled it, unless somebody else did, too.
             if not pending.is_late or (pending.task is not None and pending.task.uncancel()):
                 raise
             reply, outcome = self._failure(pending, self._late(pending, cancelled))
@@ -203,9 +205,9 @@ class Session:
         self._flush()
 
     async def _reply(self, pending: PendingRequest, deadline: float) -> Reply:
-        """Return the reply of a request once it is decoded, and its turn at Triton has come."""
+        """Return a request's reply, once it is decoded and its turn at Triton has come."""
         if pending.preparation is not None:
-            # Waited for, never cancelled: a valid frame counts even when its reply comes too late.
+            # Never cancelled: a valid frame counts even if its reply comes too late.
             await asyncio.wait((pending.preparation,))
         if pending.problem is not None:
             raise pending.problem
@@ -216,13 +218,13 @@ class Session:
             return await self._plane.answer(pending.request, pending.seen, deadline, request_id=pending.id)
 
     def _cancel_late(self, pending: PendingRequest) -> None:
-        """End the work for a request whose time is over."""
+        """Stop work on a request whose time is over."""
         if pending.task is not None:
             pending.is_late = True
             pending.task.cancel()
 
     def _late(self, pending: PendingRequest, problem: BaseException) -> DeadlineError:
-        """Return the error of a request whose time is over, with what took most of it."""
+        """Return the error for a request whose time is over, with the stage that took most of it."""
         cause = _LATE_CAUSES[pending.longest_wait()]
         if isinstance(problem, DeadlineError) and cause == _LATE_CAUSES["infer"]:
             return problem
@@ -233,7 +235,7 @@ class Session:
         self._flush()
 
     def _settle(self, pending: PendingRequest, reply: Reply, outcome: str) -> None:
-        """Encode a request's reply; from now on nothing else is sent for it."""
+        """Encode a request's reply; from now on it can get no other."""
         try:
             pending.settle(reply, outcome)
         except Exception as problem:
@@ -241,7 +243,7 @@ class Session:
         self._release(pending)
 
     def _release(self, pending: PendingRequest) -> None:
-        """Count a request as no longer worked on, once its decoding is over as well."""
+        """Count a request as done, once its decoding is over, too."""
         if pending.preparation is not None and not pending.preparation.done():
             pending.preparation.add_done_callback(lambda _: self._release(pending))
         elif pending.is_admitted:
@@ -250,7 +252,7 @@ class Session:
             self._service.admission.release(self._address, pending.size)
 
     def _flush(self) -> None:
-        """Send the replies whose turn it is."""
+        """Send the replies that are next in order."""
         for _ in range(_REPLIES_AT_ONCE):
             if not self._queue or self._queue[0].reply is None:
                 break
@@ -281,7 +283,7 @@ class Session:
             logger.debug("%s: %s", kind, outcome, extra=pending.tags(self.client))
 
     def _show(self, live: Live, pending: PendingRequest, request: Request, now: float) -> None:
-        """Show somebody who looks on what became of a request."""
+        """Show a request's result to onlookers."""
         if request.played is not None:
             live.played(self.metrics.port, self.client, request.played.rows)
         elif request.type == "predict":
@@ -300,16 +302,16 @@ class Session:
             self._service.live.failed(cause, sentence, self.client)
 
     def _failure(self, pending: PendingRequest, problem: Exception) -> tuple[Reply, str]:
-        """Return the reply for a request that failed, and the metrics' outcome; log what was wrong."""
+        """Return a failed request's reply and the metrics' outcome, and log the problem."""
         tags = pending.tags(self.client)
         if isinstance(problem, GatewayError):
-            # Whoever came to the wrong port comes again at once, and is told of elsewhere, once a minute.
+            # A client at the wrong port comes back at once, and is logged elsewhere, once a minute.
             level = logging.DEBUG if isinstance(problem, ForeignError) else logging.INFO
             logger.log(level, "%s gets an error: %s", self.client, problem, extra=tags)
             self._show_error(problem.cause, str(problem))
             return _error_reply(problem), problem.outcome
-        logger.error("a request failed in a way that was not foreseen", exc_info=problem, extra=tags)
-        text = f"internal error; the gateway's log has more of request {pending.id}"
+        logger.error("a request failed unexpectedly", exc_info=problem, extra=tags)
+        text = f"internal error; the gateway's log has more about request {pending.id}"
         self._show_error("internal", text)
         return Reply(error=text, cause="internal"), "internal"
 

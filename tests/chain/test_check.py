@@ -66,7 +66,7 @@ def stack_words(stack: Stack) -> list[str]:
 def test_all_works_on_a_running_stack(tiny_stack: Stack, check: Callable[..., Checked]) -> None:
     code, findings, said = check(*stack_words(tiny_stack))
     assert code == 0, said
-    assert said.endswith("all works\n")
+    assert said.endswith("everything works\n")
     assert [line.split()[0] for line in findings] == ["ok"] * 17
     predicts = [line.split("  ") for line in findings if line.endswith(" ms, 16 steps")]
     assert [[part for part in words if part][2].strip() for words in predicts] == KINDS
@@ -280,11 +280,11 @@ def test_a_replys_pickle_is_not_run(tmp_path: Path, check: Callable[..., Checked
 
 
 def test_an_error_replys_text_is_told_on_one_line(check: Callable[..., Checked]) -> None:
-    reply = {"status": "error", "message": "busy\nok    all works\x1b[2J" + 1000 * "x"}
+    reply = {"status": "error", "message": "busy\nok    everything works\x1b[2J" + 1000 * "x"}
     with replying(pickle.dumps(reply)) as port:
         code, findings, _ = check(*on_port(port, only="zmq"))
     assert code == 1
-    assert r"error reply: busy\nok    all works\x1b[2J" in findings[0]
+    assert r"error reply: busy\nok    everything works\x1b[2J" in findings[0]
     assert all(len(line) < 500 for line in findings)
 
 

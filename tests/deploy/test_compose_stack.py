@@ -109,8 +109,8 @@ def test_another_machine_need_not_reach_the_ports_that_are_not_for_it(stack: Com
         *(f"--zmq-port={stack.zmq_port}", f"--tcp-port={stack.tcp_port}"),
         f"--web-port={stack.web_port}",
     )
-    assert f"not reached at {host}:8080" in said
-    assert said.endswith("all works\n")
+    assert f"not reachable at {host}:8080" in said
+    assert said.endswith("everything works\n")
 
 
 def test_keys_are_made_with_docker_alone_and_those_of_others_are_told(stack: ComposeStack) -> None:

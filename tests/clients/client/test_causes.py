@@ -39,6 +39,7 @@ def triton_says(code: grpc.StatusCode, details: str) -> str:
         (triton_says(grpc.StatusCode.CANCELLED, "cancelled"), "ModelUnavailableError"),
         (triton_says(grpc.StatusCode.INTERNAL, "Traceback\nValueError: no"), "ModelUnavailableError"),
         ("internal error; the gateway's log has more of request 3fa9c1-2b", "ServerError"),
+        ("internal error; the gateway's log has more about request 3fa9c1-2b", "ServerError"),
     ],
 )
 def test_a_gateways_text_has_its_class(message: str, cause: str, is_gateway: bool) -> None:

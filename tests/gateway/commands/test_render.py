@@ -161,7 +161,7 @@ def test_a_client_that_was_not_there_is_an_error_that_names_those_that_were(
     record(tmp_path, 1, "one:1")
     assert main([str(tmp_path), "--client", "three"]) == 1
     assert capsys.readouterr().err == (
-        "nitrogen-gateway render: no recording is of a client 'three'; there are: one-1\n"
+        "nitrogen-gateway render: there are no recordings of a client 'three', only of: one-1\n"
     )
 
 

@@ -118,10 +118,10 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert keys(folder, "--client", "alice") == 0
     made = contents(folder)
     assert keys(folder, "--client", "alice") == 1
-    assert "there already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     (folder / "clients" / "alice.key").unlink()
     assert keys(folder, "--client", "alice") == 1
-    assert "alice.key_secret is there already" in capsys.readouterr().err
+    assert "alice.key_secret already exists" in capsys.readouterr().err
     del made["clients/alice.key"]
     assert contents(folder) == made
 
@@ -182,7 +182,7 @@ def test_a_file_system_that_shows_secrets_to_everybody_is_refused(
         assert keys(mount / "keys", "--client", "alice") == 1
         assert contents(mount) == {}
     told = capsys.readouterr().err
-    assert f"{tmp_path}/mount/keys is on a file system that keeps no permissions, as exFAT, FAT" in told
+    assert f"{tmp_path}/mount/keys is on a file system without permissions, such as exFAT, FAT" in told
     assert "choose another folder, or mount it for one user (the option umask=077" in told
 
 
