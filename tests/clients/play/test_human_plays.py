@@ -127,6 +127,18 @@ def test_tab_in_the_terminal_takes_over_and_the_server_is_told(tiny_stack: Stack
     os.close(terminal)
 
 
+def test_a_terminal_that_is_closed_ends_the_game(tiny_stack: Stack, tmp_path: Path) -> None:
+    keys, terminal = pty.openpty()
+    address = ("--retro", GAME, "--ip", "127.0.0.1", "--port", str(tiny_stack.zmq_port))
+    with running_play(tmp_path, *address, "--async", "--takeover", "keys", terminal=terminal) as run:
+        wait_until(lambda: len(run.lines()) > 20, "steps of the model's")
+        os.close(keys)
+        code, said, errors = run.end()
+    assert (code, errors) == (0, "")
+    assert "played" in said
+    os.close(terminal)
+
+
 def test_keys_need_a_terminal(tiny_stack: Stack, tmp_path: Path) -> None:
     address = ("--retro", GAME, "--ip", "127.0.0.1", "--port", str(tiny_stack.zmq_port))
     with running_play(tmp_path, *address, "--takeover", "keys") as run:

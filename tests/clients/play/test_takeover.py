@@ -48,9 +48,9 @@ def test_tab_takes_over_and_gives_back_once_each_time_it_is_pressed() -> None:
 
 
 def test_a_terminals_keys_have_their_names() -> None:
-    data = b"\x1b[AwW \t\r\x7f\x1bOC\x1b[15~\xc3\xa9"
+    data = b"\x1b[AwW \t\r\x7f\x1bOC\x1b[15~\xc3\xa9\x1b[1;5D\x1b[Zs"
     names = list(pressed_keys(data))
-    assert names[:8] == ["Up", "w", "w", "space", "Tab", "Return", "BackSpace", "Right"]
+    assert names == ["Up", "w", "w", "space", "Tab", "Return", "BackSpace", "Right", "Left", "s"]
 
 
 @given(st.binary(max_size=50))

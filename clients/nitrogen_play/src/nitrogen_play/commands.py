@@ -113,9 +113,9 @@ def _play(arguments: argparse.Namespace, console: rich.console.Console) -> None:
         recorder = _recorder(stack, arguments, checkpoint, game, say)
         game.wake()
         _count_down(arguments, say)
+        stop = stack.enter_context(_stopped_by_signals())
         if arguments.takeover == "keys":
             human = open_keyboard(stack, game, say)
-        stop = stack.enter_context(_stopped_by_signals())
         meter = Meter()
         stack.enter_context(summary_file(arguments.summary, meter))
         stack.enter_context(live_line(console, meter))

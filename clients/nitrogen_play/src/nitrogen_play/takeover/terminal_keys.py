@@ -5,23 +5,26 @@ import re
 import select
 import time
 from collections.abc import Callable, Iterator, Set
+from contextlib import suppress
+from functools import partial
 
 from nitrogen_play.errors import DeviceError
 
 _HELD_S = 0.25
 _MAX_BYTES = 1024
-_PRESS = re.compile(rb"\x1b[\[O]([A-D])|([\x20-\x7e\t\r\n\x08\x7f])")
+# A control sequence, such as an arrow's with or without Ctrl, or a character.
+_PRESS = re.compile(rb"\x1b(?:\[[0-9;]*|O)([A-Za-z~])|([\x20-\x7e\t\r\n\x08\x7f])")
 _ARROWS = {b"A": "Up", b"B": "Down", b"C": "Right", b"D": "Left"}
 _NAMES = {"\t": "Tab", " ": "space", "\r": "Return", "\n": "Return", "\x7f": "BackSpace", "\x08": "BackSpace"}
 
 
 def pressed_keys(data: bytes) -> Iterator[str]:
-    """Yield the names of the keys that a terminal tells of; what it tells besides is left out."""
+    """Yield the names of the keys in what a terminal sends; leave out keys that have none here."""
     for found in _PRESS.finditer(data):
-        arrow, character = found.groups()
-        if arrow:
-            yield _ARROWS[arrow]
-        else:
+        final, character = found.groups()
+        if final in _ARROWS:
+            yield _ARROWS[final]
+        elif character:
             text = character.decode("ascii")
             yield _NAMES.get(text, text.lower())
 
@@ -51,24 +54,25 @@ class TerminalKeys:
         self._file = file
         self._clock = clock
         self._until: dict[str, float] = {}
-        self._set_attributes = termios.tcsetattr
-        self._when = termios.TCSADRAIN
-        self._attributes = termios.tcgetattr(file)
+        self._restore = partial(termios.tcsetattr, file, termios.TCSADRAIN, termios.tcgetattr(file))
+        self._gone = (OSError, termios.error)
         tty.setcbreak(file)
 
     def held(self) -> Set[str]:
-        """Return the names of the keys that are held now."""
+        """Return the names of the keys that are held now; none once the terminal has been closed."""
         now = self._clock()
-        if select.select([self._file], [], [], 0)[0]:
-            for key in pressed_keys(os.read(self._file, _MAX_BYTES)):
-                self._until[key] = now + _HELD_S
+        with suppress(*self._gone):
+            if select.select([self._file], [], [], 0)[0]:
+                for key in pressed_keys(os.read(self._file, _MAX_BYTES)):
+                    self._until[key] = now + _HELD_S
         if self._until:
             self._until = {key: until for key, until in self._until.items() if until > now}
         return self._until.keys()
 
     def close(self) -> None:
-        """Give the terminal back as it was."""
-        self._set_attributes(self._file, self._when, self._attributes)
+        """Give the terminal back as it was, if it is still there."""
+        with suppress(*self._gone):
+            self._restore()
 
 
 def _is_ours(file: int) -> bool:
