@@ -22,7 +22,7 @@ from tests.patience import WITHIN_S
 TICKS = 240
 
 
-def convert_until(actions: Path, folder: Path, frames: int) -> None:
+def convert_until(actions: Path, folder: Path, frames: int) -> Counts:
     """Convert a recording into files of a second each, and stop at a frame."""
     stop = threading.Event()
 
@@ -32,7 +32,7 @@ def convert_until(actions: Path, folder: Path, frames: int) -> None:
 
     game = recorded_game(actions, None, lambda picture: picture)
     writer = LeRobotWriter(folder, max_file_s=1)
-    convert([game], writer, Problems(print, is_strict=True), stop, count)
+    return convert([game], writer, Problems(print, is_strict=True), stop, count)
 
 
 def assert_whole(made: DataSet, ticks: int) -> None:
@@ -56,6 +56,12 @@ def test_an_interrupted_conversion_goes_on_without_a_gap_or_a_double(tmp_path: P
     made = read(tmp_path / "set")
     assert_whole(made, TICKS)
     assert len(made.pictures) >= TICKS / 60
+
+
+def test_an_episode_that_is_dropped_does_not_count(tmp_path: Path) -> None:
+    played = Played(ticks=TICKS, human=frozenset(range(50, 100)))
+    counts = convert_until(record(tmp_path / "out", played), tmp_path / "set", 90)
+    assert (counts.episodes, counts.frames, counts.by_human) == (1, 60, 10)
 
 
 def program(*words: object) -> list[str]:

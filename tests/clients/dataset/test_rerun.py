@@ -31,6 +31,12 @@ def columns(path: Path) -> dict[str, dict[str, list[Any]]]:
     return found
 
 
+def listed(folder: Path) -> list[str]:
+    """Return the recordings that the index has a line for."""
+    lines = (folder / "episodes.jsonl").read_text().splitlines()
+    return [json.loads(line)["recording"] for line in lines]
+
+
 def test_each_episode_is_a_file_with_its_pictures_actions_and_hands(tmp_path: Path) -> None:
     played = Played(
         ticks=700, human=frozenset(range(5, 9)), began_again=frozenset({19}), not_filmed=frozenset({3})
@@ -58,6 +64,17 @@ def test_the_same_command_adds_only_what_is_new(tmp_path: Path) -> None:
         record(tmp_path / "out", Played(ticks=5))
         assert run(words) == 0
     assert run(words) == 0
-    index = (tmp_path / "files" / "episodes.jsonl").read_text().splitlines()
-    assert [json.loads(line)["recording"] for line in index] == ["demo/0001", "demo/0002"]
+    assert listed(tmp_path / "files") == ["demo/0001", "demo/0002"]
+    assert len(list((tmp_path / "files").glob("*.rrd"))) == 2
+
+
+def test_an_episode_whose_line_was_cut_short_is_written_again(tmp_path: Path) -> None:
+    words = ["dataset", str(tmp_path / "out" / "demo"), str(tmp_path / "files"), "--format", "rerun"]
+    for _ in range(2):
+        record(tmp_path / "out", Played(ticks=5))
+    assert run(words) == 0
+    index = tmp_path / "files" / "episodes.jsonl"
+    index.write_bytes(index.read_bytes()[:-20])
+    assert run(words) == 0
+    assert listed(tmp_path / "files") == ["demo/0001", "demo/0002"]
     assert len(list((tmp_path / "files").glob("*.rrd"))) == 2

@@ -131,19 +131,20 @@ def _convert(
     progress: Callable[[Counts], None],
     counts: Counts,
 ) -> None:
-    length = 0
+    length = by_human = 0
 
     def end() -> None:
-        nonlocal length
+        nonlocal length, by_human
         writer.end()
         counts.episodes += length > 0
-        length = 0
+        length = by_human = 0
 
     try:
         for frame in recording.frames(writer.taken.get(recording.name, ""), problems):
             if stop.is_set():
                 writer.drop()
                 counts.frames -= length
+                counts.by_human -= by_human
                 return
             if frame.begins or (writer.wants_end and frame.picture_age == 0):
                 end()
@@ -151,6 +152,7 @@ def _convert(
             writer.add(frame)
             length += 1
             counts.frames += 1
+            by_human += frame.by == "human"
             counts.by_human += frame.by == "human"
             counts.tasks.add(frame.task)
             progress(counts)

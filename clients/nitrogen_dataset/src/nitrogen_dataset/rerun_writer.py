@@ -203,13 +203,15 @@ class RerunWriter:
             raise OSError(str(error)) from error
 
     def _read_index(self) -> None:
-        """Read what earlier runs have written.
+        """Read what earlier runs have written; drop a last line that a full disk or a crash has cut short.
 
         Raises:
             OutputError: it was something else.
         """
         try:
-            lines = (self._folder / _INDEX).read_text(encoding="utf-8").splitlines()
+            text = (self._folder / _INDEX).read_text(encoding="utf-8")
+            whole = text[: text.rfind("\n") + 1]
+            lines = whole.splitlines()
             for line in lines:
                 entry = json.loads(line)
                 self._taken[entry["recording"]] = entry["last_place"]
@@ -218,4 +220,6 @@ class RerunWriter:
                 f"{self._folder} holds something else than Rerun files of this program: "
                 "give an empty folder, or one that is not there yet"
             ) from error
+        if whole != text:
+            (self._folder / _INDEX).write_text(whole, encoding="utf-8")
         self._count = len(lines)
