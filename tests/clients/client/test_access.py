@@ -122,7 +122,7 @@ def test_a_key_file_that_cannot_be_used_is_named(keys: Path, tmp_path: Path) -> 
         ({**good, "client_key": torn}, "torn.key_secret"),
         ({**good, "server_key": empty}, "empty.key"),
         ({**good, "server_key": tmp_path}, tmp_path.name),
-        ({**good, "client_key": keys / "clients" / "alice.key"}, "holds no secret key"),
+        ({**good, "client_key": keys / "clients" / "alice.key"}, "has no secret key"),
     ]
     for arguments, says in cases:
         with pytest.raises(client_package.KeyFileError, match=says) as raised:
@@ -189,7 +189,7 @@ def test_an_argument_that_cannot_be_meant_is_refused(arguments: dict[str, object
 
 
 def test_a_seed_is_noise_by_itself() -> None:
-    with pytest.raises(client_package.ArgumentError, match="seed 3 is noise by itself"):
+    with pytest.raises(client_package.ArgumentError, match="seed 3 already fixes the noise"):
         ModelClient(seed=3, noise={"memory": 1})
     with ModelClient(seed=3) as client, pytest.raises(client_package.ArgumentError, match="or seed=None"):
         client.predict(PIXELS, noise={"tick": 5})

@@ -78,7 +78,7 @@ def test_the_same_command_adds_only_what_is_new(tmp_path: Path, capsys: pytest.C
     before = (tmp_path / "set/data/chunk-000/file-000.parquet").read_bytes()
     record(tmp_path / "out", Played(ticks=60))
     assert convert(tmp_path / "out" / "demo", tmp_path / "set") == 0
-    assert "1 more episodes, 60 frames" in capsys.readouterr().out
+    assert "added 1 episode, 60 frames" in capsys.readouterr().out
     assert convert(tmp_path / "out" / "demo", tmp_path / "set") == 0
     made = read(tmp_path / "set")
     assert [episode["recording"] for episode in made.episodes] == ["demo/0001", "demo/0002"]
@@ -115,12 +115,12 @@ def test_torn_recordings_are_left_out_with_a_sentence_each(
     (folder / "0003_ACTIONS.jsonl").write_text("".join([*lines[:4], "{}\n", *lines[4:]]))
     assert convert(folder, tmp_path / "set") == 0
     said = capsys.readouterr()
-    assert "1 more episodes, 30 frames" in said.out
+    assert "added 1 episode, 30 frames" in said.out
     for sentence in (
         "0001_CLEAN.mp4 beside it",
         "0002_CLEAN.mp4 cannot be read",
         "line 5 of",
-        "3 recordings",
+        "from the damage on: 3",
     ):
         assert sentence in said.err
     assert [episode["recording"] for episode in read(tmp_path / "set").episodes] == ["demo/0004"]
@@ -161,7 +161,7 @@ def test_a_folder_with_something_else_is_not_touched(
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "letter.txt").write_text("dear")
     assert convert(actions, tmp_path / "set", "--format", form) == 1
-    assert "holds something else" in capsys.readouterr().err
+    assert "give an empty folder" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "set").iterdir()] == ["letter.txt"]
 
 

@@ -239,7 +239,7 @@ def test_a_server_that_comes_back_is_played_with_again(
             line = run.next_line()
             while "too slow" in line:  # a busy machine's
                 line = run.next_line()
-            assert "the server is there again" in line
+            assert "the server is back" in line
             run.process.send_signal(signal.SIGINT)
             assert run.end()[0] == 0
     finally:

@@ -144,5 +144,5 @@ def test_keys_need_a_terminal(tiny_stack: Stack, tmp_path: Path) -> None:
     with running_play(tmp_path, *address, "--takeover", "keys") as run:
         code, _, errors = run.end()
     assert code == 1
-    assert "nitrogen-play: --takeover keys reads them from the terminal" in errors
+    assert "nitrogen-play: --takeover keys reads the terminal's keys" in errors
     assert len(errors.splitlines()) == 1

@@ -26,4 +26,4 @@ def test_a_seed_contradicts_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert play_arguments((*RETRO, "--seed", "1", "--noise", "fresh")).seed == 1
     with pytest.raises(SystemExit):
         play_arguments((*RETRO, "--seed", "1", "--noise", "tick"))
-    assert "--seed is noise by itself" in capsys.readouterr().err
+    assert "--seed already fixes the noise" in capsys.readouterr().err

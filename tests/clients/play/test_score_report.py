@@ -84,7 +84,7 @@ def test_any_text_is_a_server_or_is_refused(text: str) -> None:
         ((*GAME, "--server", "gpu:x"), "argument --server: 'x' in 'gpu:x' is not a port (1 to 65535)"),
         ((*GAME, *SERVER, *SERVER), "two players are called 'localhost:5555'"),
         ((*GAME, "--server", "random=gpu"), "two players are called 'random'"),
-        ((*GAME, *SERVER, "--episodes", "0"), "argument --episodes: 0 is not 1 or more"),
+        ((*GAME, *SERVER, "--episodes", "0"), "argument --episodes: 0 is too small: give 1 or more"),
         ((*GAME, *SERVER, "--json", "/nowhere/a.json"), "--json: there is no folder /nowhere"),
         (("--vizdoom", "basic", *SERVER, "--state", "Level1"), "--state is for --retro only"),
         ((*GAME, *SERVER, "--client-key", "a"), "--client-key and --server-key go together"),

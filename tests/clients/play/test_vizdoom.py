@@ -149,8 +149,11 @@ def test_a_scenario_that_is_not_there_is_told_what_is(name: str, said: str) -> N
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("fly me to the moon\n", "mine.cfg has lines that ViZDoom does not take"),
-        ("available_buttons = { SELECT_WEAPON1 }\n", "mine.cfg has no available_buttons that a gamepad has"),
+        ("fly me to the moon\n", "mine.cfg has lines that ViZDoom refuses"),
+        (
+            "available_buttons = { SELECT_WEAPON1 }\n",
+            "mine.cfg lists no available_buttons that a gamepad can",
+        ),
         ("doom_scenario_path = mine.wad\n", "mine.wad"),
     ],
 )

@@ -42,7 +42,7 @@ def read_keys(client_key: KeyFile | None, server_key: KeyFile | None) -> Keys | 
     public, secret = _certificate(client_key)
     server, _ = _certificate(server_key)
     if secret is None:
-        raise KeyFileError(f"{client_key} holds no secret key: client_key is the file NAME.key_secret")
+        raise KeyFileError(f"{client_key} has no secret key: give the file NAME.key_secret as client_key")
     return Keys(public, secret, server)
 
 
@@ -50,7 +50,7 @@ def _certificate(path: KeyFile) -> tuple[bytes, bytes | None]:
     try:
         public, secret = zmq.auth.load_certificate(path)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it holds no public key"
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it has no public key"
         raise KeyFileError(f"the key file {path} cannot be used: {reason}") from None
     for key in (public, secret):
         if key is not None and len(key) != 40:

@@ -175,7 +175,7 @@ class Connection:
         elif event == zmq.EVENT_DISCONNECTED and self._state.was_ready:
             self._state.was_lost = True
         elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-            self._state.refusal = "this client's key, or its address, is not among those that are let in"
+            self._state.refusal = "the server does not admit this client's key or address"
         elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
             self._state.refusal = (
                 "the keys do not fit: check that the server asks for keys, and whether server_key is its own"
@@ -207,7 +207,7 @@ class Connection:
         if self._state.was_ready:
             return ReplyTimeoutError(
                 f"no reply from {self.address} within {timeout_s:g} s: it is overloaded or stuck, or a "
-                "broker without a gateway behind it; send the next request, or give more timeout_s"
+                "broker without a gateway behind it; try again, or give more timeout_s"
             )
         why = self._state.trouble or (
             f"is the server running there, is the name right, and is the port open, and {_A_ZEROMQ_PORT}?"

@@ -86,7 +86,7 @@ def decoded(file: ImageFile) -> Pixels:
         import PIL.Image  # noqa: PLC0415 - optional, and only wanted here
     except ImportError:
         raise UnsupportedError(
-            "this server takes pixels, no image files: install Pillow, or give predict() an array"
+            "this server takes pixels, not image files: install Pillow, or give predict() an array"
         ) from None
     try:
         with PIL.Image.open(io.BytesIO(file.data)) as image:
@@ -117,5 +117,5 @@ def _is_pil(image: object) -> bool:
 
 def _pil_pixels(image: Any) -> NDArray[np.uint8]:  # noqa: ANN401 - Pillow need not be installed
     if image.mode not in _PIL_MODES:
-        raise ImageError(f"a PIL image of mode {image.mode!r} is not taken: send image.convert('RGB')")
+        raise ImageError(f"a PIL image of mode {image.mode!r} cannot be sent: send image.convert('RGB')")
     return _checked(np.asarray(image if image.mode == "RGB" else image.convert("RGB")))

@@ -72,7 +72,9 @@ class Options:
                 f"it is {self.noise!r:.100}"
             )
         if self.seed is not None and self.noise != "fresh":
-            raise ArgumentError(f"seed {self.seed} is noise by itself: give no other noise, or seed=None")
+            raise ArgumentError(
+                f"seed {self.seed} already fixes the noise: give no other noise, or seed=None"
+            )
 
     def replaced(
         self,

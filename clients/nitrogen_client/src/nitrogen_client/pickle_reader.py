@@ -78,7 +78,7 @@ def read_pickle(payload: bytes) -> object:
     try:
         return _finished(_Machine().run(payload))
     except _UnsafeError as error:
-        raise ProtocolError(f"the reply is a pickle that is not read: {error}") from error
+        raise ProtocolError(f"the reply is a pickle that this client refuses: {error}") from error
     except Exception as error:  # pickletools, and a stack without what an opcode needs, raise all kinds
         raise ProtocolError(f"the reply is not a whole pickle ({str(error)[:_MAX_SHOWN]})") from error
 
@@ -225,7 +225,7 @@ def _array(data: object, dtype: object, shape: object, order: object = "C") -> N
 
 def _encode(text: object, encoding: object) -> bytes:
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise _UnsafeError("it encodes something else than bytes")
+        raise _UnsafeError("it encodes something other than bytes")
     return text.encode("latin-1")
 
 

@@ -63,5 +63,5 @@ def _timing(given: object) -> Timing | None:
     except (KeyError, OverflowError, TypeError, ValueError):
         times = []
     if not times or not all(map(math.isfinite, times)):
-        raise ProtocolError("the reply's timing has not the three times that belong there")
+        raise ProtocolError("the reply's timing does not have its three times")
     return Timing(*times)

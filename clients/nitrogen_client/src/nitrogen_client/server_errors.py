@@ -59,7 +59,7 @@ def check_status(fields: dict[str, Any], *, is_gateway: bool) -> None:
     if status == "ok":
         return
     if status != "error":
-        raise ProtocolError(f"the reply has no status that is known, but {status[:60]!r}")
+        raise ProtocolError(f"the reply has an unknown status, {status[:60]!r}")
     message = _shown(fields.get("message", "Unknown error"))
     cause = fields.get("cause")
     if isinstance(cause, str):

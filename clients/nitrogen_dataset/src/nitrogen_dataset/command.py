@@ -1,4 +1,4 @@
-"""The part that both commands share: flags, the progress line, the last words."""
+"""The part that both commands share: flags, the progress line, the summary."""
 
 import argparse
 import signal
@@ -22,7 +22,12 @@ _MAX_LISTED_GAMES = 10
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the output and the flags that every command has."""
-    parser.add_argument("out", type=Path, metavar="OUT", help="the data set's folder; an earlier one goes on")
+    parser.add_argument(
+        "out",
+        type=Path,
+        metavar="OUT",
+        help="the data set's folder; the command adds to a data set that is there",
+    )
     parser.add_argument(
         "--format",
         choices=("lerobot", "rerun"),
@@ -30,17 +35,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="lerobot: a LeRobot data set (v3.0) to train with; rerun: Rerun files to look at (lerobot)",
     )
     parser.add_argument(
-        "--task", metavar="TEXT", help="the game's name, in place of what the recordings tell"
+        "--task", metavar="TEXT", help="the game's name, instead of the one in the recordings"
     )
     parser.add_argument(
         "--lossless",
         action="store_true",
-        help="lerobot: keep each pixel as it was; takes several times the space",
+        help="lerobot: keep each pixel exactly; this takes several times the space",
     )
     parser.add_argument(
         "--strict",
         action="store_true",
-        help="stop at the first recording that cannot be read, instead of going on",
+        help="stop at the first recording that cannot be read, instead of leaving it out",
     )
 
 
@@ -60,7 +65,7 @@ def run(
 
     try:
         if arguments.lossless and arguments.format == "rerun":
-            say("--lossless has no effect on Rerun files")
+            say("--lossless has no effect on Rerun files: leave it out")
             return 1
         problems = Problems(say, is_strict=arguments.strict)
         found = recordings(problems)
@@ -75,16 +80,16 @@ def run(
     except OSError as error:
         say(
             f"{arguments.out} cannot be written: {error}. Make room there, or give another folder; the same "
-            "command then goes on behind the episodes that are whole"
+            "command then goes on after the last whole episode"
         )
         return 1
     if problems.ticks_without_picture:
-        say(f"{problems.ticks_without_picture} ticks were left out: they had no picture")
+        say(f"ticks left out because they have no picture: {problems.ticks_without_picture}")
     if problems.recordings:
-        say(f"{problems.recordings} recordings were left out, or the rest of them")
+        say(f"recordings left out, as a whole or from the damage on: {problems.recordings}")
     sys.stdout.write(f"{arguments.out}: {_summary(counts)}\n")
     if stop.is_set():
-        say("interrupted: what is there can be read, and the same command goes on")
+        say("interrupted: the data set can be used as it is, and the same command goes on")
         return _INTERRUPTED
     return 0 if counts.episodes or writer.taken else _nothing(say)
 
@@ -105,7 +110,13 @@ def _summary(counts: Counts) -> str:
     shown = ", ".join(sorted(counts.tasks)[:_MAX_LISTED_GAMES])
     rest = ", ..." if len(counts.tasks) > _MAX_LISTED_GAMES else ""
     games = f"; games: {shown}{rest}" if counts.tasks else ""
-    return f"{counts.episodes} more episodes, {counts.frames} frames{by_human}{games}"
+    return (
+        f"added {_counted(counts.episodes, 'episode')}, {_counted(counts.frames, 'frame')}{by_human}{games}"
+    )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 _CLEAR = "\r\x1b[K"

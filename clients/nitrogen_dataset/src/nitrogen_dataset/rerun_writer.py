@@ -166,7 +166,7 @@ class RerunWriter:
         self._part.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Nothing waits: each episode is a file."""
+        """Do nothing: each episode is a file already."""
 
     @property
     def _part(self) -> Path:
@@ -217,8 +217,8 @@ class RerunWriter:
                 self._taken[entry["recording"]] = entry["last_place"]
         except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:
             raise OutputError(
-                f"{self._folder} holds something else than Rerun files of this program: "
-                "give an empty folder, or one that is not there yet"
+                f"{self._folder} is not a folder of this program's Rerun files: give an empty folder, or one "
+                "that does not exist yet"
             ) from error
         if whole != text:
             (self._folder / _INDEX).write_text(whole, encoding="utf-8")

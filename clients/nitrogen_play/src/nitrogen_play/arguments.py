@@ -10,8 +10,9 @@ from nitrogen_play.flag_values import at_least, port, positive
 from nitrogen_play.noise import FRESH, Noise, read_noise
 
 _DESCRIPTION = (
-    "Lets NitroGen play a game. Two commands have flags of their own (-h): `nitrogen-play replay FILE ...` "
-    "plays a recording's actions again, and `nitrogen-play score ...` compares servers."
+    "Let NitroGen play a game. Three commands have flags of their own (-h): `nitrogen-play replay` plays a "
+    "recording's actions again, `nitrogen-play score` compares servers and models, and "
+    "`nitrogen-play dataset` makes a data set of recordings."
 )
 
 
@@ -27,25 +28,29 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
         "--client-key", type=Path, metavar="FILE", help="NAME.key_secret, for servers with keys"
     )
     server.add_argument("--server-key", type=Path, metavar="FILE", help="server.key, for servers with keys")
-    server.add_argument("--timeout", type=positive, default=10.0, metavar="S", help="s for a reply (10)")
+    server.add_argument(
+        "--timeout", type=positive, default=10.0, metavar="S", help="wait S seconds for a reply (10)"
+    )
     server.add_argument(
         "--patience",
         type=positive,
         default=120.0,
         metavar="S",
-        help="s without a server until the end (120)",
+        help="end after S seconds without a server (120)",
     )
     model = parser.add_argument_group("model")
-    model.add_argument("--model", help="one of the server's models (its default)")
+    model.add_argument("--model", help="one of the server's models (the server's default)")
     model.add_argument("--game", help="a game of the model's table, by name or id (the server's default)")
-    model.add_argument("--seed", type=at_least(0), help="the same pictures then get the same actions")
+    model.add_argument(
+        "--seed", type=at_least(0), help="fix the noise: the same pictures then get the same actions"
+    )
     model.add_argument(
         "--noise",
         type=_noise,
-        default=FRESH,
+        default="fresh",
         metavar="KIND",
-        help="what chunks begin from: fresh (the default), memory:SHARE (keeps that share, 0 to 1, from "
-        "chunk to chunk), or tick (each tick of the game has its own)",
+        help="the noise: fresh (each chunk has its own), memory:SHARE (each chunk keeps this share of the "
+        "last one's, 0 to 1), or tick (each tick of the game has its own) (fresh)",
     )
     play = parser.add_argument_group("playing")
     play.add_argument("--allow-menu", action="store_true", help="let the model press START, BACK and GUIDE")
@@ -54,44 +59,44 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
         "--async",
         action="store_true",
         dest="is_async",
-        help="ask for the next chunk while the present one is played (the default for Linux windows)",
+        help="ask for the next chunk while this one is played (the default for Linux windows)",
     )
     how.add_argument(
         "--sync",
         action="store_false",
         dest="is_async",
-        help="ask, play the chunk, ask again (the default for all else)",
+        help="ask, play the chunk, ask again (the default for everything else)",
     )
     parser.set_defaults(is_async=None)
     play.add_argument(
         "--actions-per-step",
         type=at_least(1),
         metavar="N",
-        help="ask for another chunk after N steps of each (after all)",
+        help="ask for the next chunk after N steps of each (after all of them)",
     )
-    play.add_argument("--steps", type=at_least(1), metavar="N", help="stop after N played steps (never)")
+    play.add_argument("--steps", type=at_least(1), metavar="N", help="stop after N steps (never)")
     play.add_argument(
         "--no-conditioning",
         action="store_true",
-        help="with --async: let no chunk continue the present plan",
+        help="with --async: do not condition chunks on the one before",
     )
     play.add_argument(
         "--takeover",
         choices=("keys", "pad"),
-        help="let a human play in between: keys (Tab takes over and gives back), or pad (touch a gamepad, "
-        "and let it go)",
+        help="let a human take over: with keys (Tab takes over and gives back), or with a pad (touching a "
+        "gamepad takes over, letting it go gives back)",
     )
     play.add_argument(
-        "--summary", type=Path, metavar="FILE", help="write the figures of the last line as JSON"
+        "--summary", type=Path, metavar="FILE", help="write the figures of the last line to FILE, as JSON"
     )
     _add_recording(parser)
     arguments = _checked(parser, parser.parse_args(words))
     if (arguments.client_key is None) != (arguments.server_key is None):
         parser.error("--client-key and --server-key go together")
     if arguments.seed is not None and arguments.noise is not FRESH:
-        parser.error("--seed is noise by itself: leave out --noise, or the seed")
+        parser.error("--seed already fixes the noise: leave out --noise or --seed")
     if arguments.no_conditioning and not arguments.is_async:
-        parser.error("--no-conditioning has no effect in turns, where no chunk goes on from another")
+        parser.error("--no-conditioning has no effect in turns, where no chunk continues another")
     if arguments.takeover is not None and arguments.gamepad == "none":
         parser.error("--takeover has no effect together with --gamepad none, which presses nothing")
     return arguments
@@ -100,9 +105,11 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
 def replay_arguments(words: Sequence[str]) -> argparse.Namespace:
     """Return the flags of `nitrogen-play replay`; a wrong one ends the program with a sentence."""
     parser = argparse.ArgumentParser(
-        "nitrogen-play replay", description="Plays a recording's actions again, without a server."
+        "nitrogen-play replay", description="Play a recording's actions again, without a server."
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="NNNN_ACTIONS.jsonl, ours or the reference's")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="NNNN_ACTIONS.jsonl, or the reference's NNNN_ACTIONS.json"
+    )
     _add_game(parser)
     _add_recording(parser)
     parser.set_defaults(is_async=False)
@@ -117,9 +124,11 @@ def _add_game(parser: argparse.ArgumentParser) -> None:
     game.add_argument(
         "--vizdoom", metavar="SCENARIO", help="a scenario of Doom, by ViZDoom's name or its .cfg file"
     )
-    game.add_argument("--state", help="with --retro: the saved state to begin with (the game's own first)")
+    game.add_argument("--state", help="with --retro: the saved state to begin with (the game's default)")
     game.add_argument(
-        "--fps", type=positive, help="ticks in a second (60; an emulator's own, and only with --async)"
+        "--fps",
+        type=positive,
+        help="ticks per second (60; emulators and Doom: their own rate, and only with --async)",
     )
     game.add_argument(
         "--no-pause", action="store_true", help="Windows: let the game run on while the model thinks"
@@ -127,16 +136,19 @@ def _add_game(parser: argparse.ArgumentParser) -> None:
     game.add_argument(
         "--gamepad",
         choices=("virtual", "none"),
-        help="of a window: none presses nothing, for looking on (virtual)",
+        help="for a window: none presses nothing, so that you only watch (virtual)",
     )
     game.add_argument(
-        "--countdown", type=at_least(0), metavar="S", help="of a window: s to bring it to the front (3)"
+        "--countdown",
+        type=at_least(0),
+        metavar="S",
+        help="for a window: S seconds to bring it to the front (3)",
     )
 
 
 def _add_recording(parser: argparse.ArgumentParser) -> None:
     record = parser.add_argument_group("recording")
-    record.add_argument("--out", type=Path, metavar="DIR", help="where to (out)")
+    record.add_argument("--out", type=Path, metavar="DIR", help="the folder for recordings (out)")
     record.add_argument("--no-record", action="store_true", help="record nothing")
 
 
@@ -163,7 +175,7 @@ def _checked(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> 
 
 
 def _without_effect(arguments: argparse.Namespace, *, has_window: bool) -> str | None:
-    """Return what is wrong with the first flag that would change nothing, as a sentence; None without one."""
+    """Return a sentence about the first flag that would change nothing; None without one."""
     if arguments.state is not None and arguments.retro is None:
         return "--state is for --retro only"
     if has_window:

@@ -30,7 +30,7 @@ _PASSING = (
 )
 _JOIN_S = 2
 _WITHOUT_CONDITIONING = (
-    "the server's model has changed for one without chunk conditioning: the game goes on without it"
+    "the server has switched to a model without chunk conditioning: the game goes on without it"
 )
 # The client's sentences name its arguments; whoever starts this program gives flags.
 _FLAGS = {"timeout_s": "--timeout", "client_key": "--client-key", "server_key": "--server-key"}

@@ -3,6 +3,8 @@
 import argparse
 from collections.abc import Callable
 
+_LIMIT = 1_000_000
+
 
 def port(text: str) -> int:
     """Return a port's number."""
@@ -13,25 +15,25 @@ def port(text: str) -> int:
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """Return what reads a whole number that is not below another."""
+    """Return a function that reads a whole number of at least `least`."""
 
     def count(text: str) -> int:
         number = _integer(text)
         if number < least:
-            raise argparse.ArgumentTypeError(f"{text} is not {least} or more")
+            raise argparse.ArgumentTypeError(f"{text} is too small: give {least} or more")
         return number
 
     return count
 
 
 def positive(text: str) -> float:
-    """Return a number above 0."""
+    """Return a number above 0 and below 1,000,000."""
     try:
         number = float(text)
     except ValueError:
         number = 0.0
-    if not 0 < number < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    if not 0 < number < _LIMIT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and below {_LIMIT}")
     return number
 
 

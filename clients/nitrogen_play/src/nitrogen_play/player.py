@@ -21,7 +21,7 @@ from nitrogen_play.schedule import ChunkSchedule, DueStep
 _HOLD_S = 0.5
 _BETWEEN_TRIES_S = 0.5
 _TOO_SLOW = (
-    "a chunk came after all of its steps were over, so that only its last one is held: if that goes on, the "
+    "a chunk came too late for all of its steps, so its last one is held: if this keeps happening, the "
     "server is too slow for this game"
 )
 _CAN_WAIT = "; --sync lets the game wait for the model"
@@ -258,7 +258,7 @@ class Player:
 
     def _count(self, answer: Answer) -> None:
         if self._away_since is not None:
-            self._say("the server is there again")
+            self._say("the server is back")
             self._away_since = None
         if answer.note is not None:
             self._say(answer.note)

@@ -47,7 +47,9 @@ def read_existing(folder: Path, *, is_lossless: bool) -> Existing | None:
         other = new_info(fps, height, width, is_lossless=not is_lossless)
         if _settings(info) == _settings(other):
             way = "without" if is_lossless else "with"
-            raise OutputError(f"{folder} was made {way} --lossless: do the same, or give another folder")
+            raise OutputError(
+                f"{folder} was made {way} --lossless: do the same again, or give another folder"
+            )
         raise OutputError(f"{folder} was made by another version of this program: give another folder")
     try:
         existing = _read_episodes(folder, info)
@@ -65,8 +67,8 @@ def _info(folder: Path) -> dict[str, Any]:
         is_ours = False
     if not is_ours:
         raise OutputError(
-            f"{folder} holds something else than a data set of this program: "
-            "give an empty folder, or one that is not there yet"
+            f"{folder} is not a data set of this program: give an empty folder, or one that does not exist "
+            "yet"
         )
     return info
 

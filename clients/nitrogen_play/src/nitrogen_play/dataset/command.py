@@ -30,7 +30,7 @@ def main(words: Sequence[str]) -> int:
         "--model-frames",
         choices=("pad", "crop", "stretch"),
         metavar="MODE",
-        help="256x256 pictures, as the model sees them, by pad, crop or stretch (the film's own size)",
+        help="make pictures 256x256, as the model sees them (keep the film's size)",
     )
     add_flags(parser)
     arguments = parser.parse_args(words)

@@ -140,7 +140,9 @@ def open_vizdoom(scenario: str, pictures_per_s: float | None) -> Game:
         engine = vizdoom.DoomGame()
         stack.callback(engine.close)
         if not engine.load_config(str(path)):
-            raise GameNotFoundError(f"{path} has lines that ViZDoom does not take; it names them above")
+            raise GameNotFoundError(
+                f"{path} has lines that ViZDoom refuses: correct those that it names above"
+            )
         engine.set_mode(vizdoom.Mode.PLAYER)
         engine.set_window_visible(False)
         engine.set_sound_enabled(False)
@@ -153,7 +155,9 @@ def open_vizdoom(scenario: str, pictures_per_s: float | None) -> Game:
             raise GameNotFoundError(f"ViZDoom cannot play {path}: {error}") from error
         game = VizdoomGame(vizdoom, engine, pictures_per_s)
         if game.pad.is_empty:
-            raise GameNotFoundError(f"{path} has no available_buttons that a gamepad has")
+            raise GameNotFoundError(
+                f"{path} lists no available_buttons that a gamepad can press: add some, such as ATTACK"
+            )
         close = stack.pop_all().close
     return Game(
         f"{path.stem}, ViZDoom",
@@ -180,7 +184,7 @@ def _path(vizdoom: Any, scenario: str) -> Path:  # noqa: ANN401 - untyped
         return path.resolve()
     what = f"{scenario} is for several players" if scenario in _FOR_SEVERAL else f"no scenario {scenario!r}"
     listed = ", ".join(sorted(path.stem for path in folder.glob("*.cfg") if _is_playable(path)))
-    raise GameNotFoundError(f"{what}; ViZDoom has: {listed}. A path that ends in .cfg is taken, too")
+    raise GameNotFoundError(f"{what}; ViZDoom has: {listed}. You can also give the path of a .cfg file")
 
 
 def _is_playable(path: Path) -> bool:

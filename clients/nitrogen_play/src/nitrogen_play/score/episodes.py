@@ -42,7 +42,7 @@ def play_episode(
     """
     episodes = game.episodes
     if episodes is None:
-        raise PlayError(f"{game.title} keeps no score")
+        raise PlayError(f"{game.title} keeps no score: choose another game")
     episodes.begin(seed_of(base_seed, episode))
     player.begin()
     ticks = chunk = 0

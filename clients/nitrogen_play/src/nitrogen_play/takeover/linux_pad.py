@@ -1,4 +1,4 @@
-"""A real gamepad on Linux, by evdev; games see it no more while it is read here."""
+"""A real gamepad on Linux, by evdev; games do not see it while this program reads it."""
 
 import select
 from collections.abc import Callable, Iterable
@@ -142,6 +142,6 @@ def open_linux_pad(say: Callable[[str], None]) -> LinuxPad:
             pass  # Another program has it to itself.
         device.close()
     raise DeviceError(
-        "there is no gamepad to take over with, or it may not be read: plug it in, and let yourself read "
-        '/dev/input (sudo usermod -aG input "$USER", then log in again), or take --takeover keys'
+        "there is no gamepad to take over with, or you may not read it: plug it in, and give yourself the "
+        'right to read it (sudo usermod -aG input "$USER", then log in again), or use --takeover keys'
     )

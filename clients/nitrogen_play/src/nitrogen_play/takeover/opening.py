@@ -28,7 +28,7 @@ def open_pad(stack: ExitStack, say: Callable[[str], None]) -> Human:
         return PadHand(open_windows_pad(say).read)
     if sys.platform != "linux":
         raise DeviceError(
-            f"a gamepad can be read on Linux and Windows, not on {sys.platform}; take --takeover keys"
+            f"a gamepad can be read on Linux and Windows, not on {sys.platform}; use --takeover keys"
         )
     pad = open_linux_pad(say)
     stack.callback(pad.close)

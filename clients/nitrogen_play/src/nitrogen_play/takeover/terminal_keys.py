@@ -45,11 +45,13 @@ class TerminalKeys:
             import termios  # noqa: PLC0415 - not on Windows
             import tty  # noqa: PLC0415 - as above
         except ImportError:
-            raise DeviceError("keys of the terminal can be read on Linux and macOS only") from None
+            raise DeviceError(
+                "a terminal's keys can be read on Linux and macOS only: use --takeover pad"
+            ) from None
         if not _is_ours(file):
             raise DeviceError(
-                "--takeover keys reads them from the terminal, and standard input is not one or this runs in "
-                "its background; take --takeover pad"
+                "--takeover keys reads the terminal's keys, but standard input is not a terminal, or this "
+                "program runs in its background: start it in a terminal's foreground, or use --takeover pad"
             )
         self._file = file
         self._clock = clock
@@ -76,7 +78,7 @@ class TerminalKeys:
 
 
 def _is_ours(file: int) -> bool:
-    """Return whether this runs in the terminal's foreground; whoever changes it from elsewhere is stopped."""
+    """Return whether this runs in the terminal's foreground; the system stops others that change it."""
     try:
         return os.tcgetpgrp(file) == os.getpgrp()
     except OSError:

@@ -55,7 +55,7 @@ class XInputPad:
         state = XInputState()
         is_gone = self._get_state(self._number, ctypes.byref(state)) != 0
         if is_gone and not self._is_gone:
-            self._say("the gamepad has been unplugged: the model plays on until it is there again")
+            self._say("the gamepad has been unplugged: the model plays on until you plug it in again")
         self._is_gone = is_gone
         return NEUTRAL if is_gone else pad_state(state)
 
@@ -72,7 +72,7 @@ def open_windows_pad(say: Callable[[str], None]) -> XInputPad:
         if get_state(number, ctypes.byref(XInputState())) == 0:
             say(f"taking over with gamepad {number + 1}")
             return XInputPad(get_state, number, say)
-    raise DeviceError("there is no gamepad to take over with: plug it in, or take --takeover keys")
+    raise DeviceError("there is no gamepad to take over with: plug it in, or use --takeover keys")
 
 
 def _sticks(state: Any) -> tuple[tuple[int, int], tuple[int, int]]:  # noqa: ANN401 - as above
