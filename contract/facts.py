@@ -150,4 +150,4 @@ def _games(parameters: Mapping[str, str], key: str) -> tuple[str | None, ...]:
 
 
 def _malformed(key: str, text: str, needed: str) -> FactsError:
-    return FactsError(f"its parameter {key} is {text[:80]!r}, and {needed} is needed")
+    return FactsError(f"its parameter {key} is {text[:80]!r}, but {needed} is needed")

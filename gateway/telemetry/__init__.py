@@ -1,1 +1,1 @@
-"""The view from outside: logs, metrics, health pages, recordings."""
+"""The operators' view: logs, metrics, the live page, recordings."""

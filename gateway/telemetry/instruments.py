@@ -1,8 +1,8 @@
-"""The instruments behind the metrics, which cost a fraction of a microsecond per event.
+"""The counters behind the metrics, which cost a fraction of a microsecond per event.
 
-`prometheus_client`'s own counters take a lock and check their labels at each event, which for the dozen
-events of a request is as much as reading its pickle. These are counted by one thread, the event loop's, and
-turned into `prometheus_client`'s families only when the metrics are read.
+`prometheus_client`'s own counters take a lock and check their labels at each event; for the dozen events of a
+request that costs as much as reading its pickle. Only the event loop's thread uses these, and they become
+`prometheus_client`'s families when the metrics are read.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
 Labels = tuple[str, ...]
 
-# Clients that asked for actions within these seconds are playing.
+# A client that sent a predict within these seconds is playing.
 PLAYERS_WINDOW_S = 10.0
 # An attacker that makes up a client per request is counted up to here, and remembered no further.
 _MAX_CLIENTS = 10_000
@@ -34,11 +34,11 @@ class Tally:
     _counts: dict[Labels, float] = field(default_factory=dict, init=False)
 
     def add(self, values: Labels, amount: float = 1) -> None:
-        """Count an event, or as many as `amount` says; `values` are the labels' in their order."""
+        """Count `amount` events; `values` are the labels' values in order."""
         self._counts[values] = self._counts.get(values, 0) + amount
 
     def family(self) -> CounterMetricFamily:
-        """Return what was counted so far."""
+        """Return the counts so far."""
         family = CounterMetricFamily(self.name, self.documentation, labels=self.labels)
         for values, count in self._counts.items():
             family.add_metric(values, count)
@@ -46,7 +46,7 @@ class Tally:
 
 
 class Distribution:
-    """How values are spread over buckets; `bounds` are the buckets' upper ends, increasing."""
+    """A histogram; `bounds` are the buckets' upper ends, increasing."""
 
     __slots__ = ("_bounds", "_counts", "_sum")
 
@@ -61,7 +61,7 @@ class Distribution:
         self._sum += value
 
     def add_to(self, family: HistogramMetricFamily, values: Labels) -> None:
-        """Add this distribution to a family of them, under these labels' values."""
+        """Add this distribution to a family, under these labels' values."""
         buckets = []
         running = 0
         for bound, count in zip((*map(repr, self._bounds), "+Inf"), self._counts, strict=True):
@@ -72,7 +72,7 @@ class Distribution:
 
 @dataclass(slots=True)
 class Distributions:
-    """One distribution for each of the labels' values that has been seen."""
+    """One distribution for each combination of labels' values."""
 
     name: str
     documentation: str
@@ -81,7 +81,7 @@ class Distributions:
     _of: dict[Labels, Distribution] = field(default_factory=dict, init=False)
 
     def of(self, *values: str) -> Distribution:
-        """Return the distribution of these labels' values, an empty one at first."""
+        """Return the distribution of these labels' values, which is empty at first."""
         found = self._of.get(values)
         if found is None:
             found = self._of[values] = Distribution(self.bounds)
@@ -100,18 +100,18 @@ class RecentClients:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        # In the order of their last sight, the longest unseen first.
+        # The longest unseen first.
         self._seen: dict[Hashable, float] = {}
 
     def saw(self, client: Hashable) -> None:
-        """Note that a client is there; `client` tells it from the others."""
+        """Note that a client was seen; `client` identifies it."""
         now = self._clock()
         self._seen.pop(client, None)
         self._seen[client] = now
         self._forget(now)
 
     def count(self) -> int:
-        """Return how many clients were seen lately."""
+        """Return how many clients were seen recently."""
         self._forget(self._clock())
         return len(self._seen)
 
@@ -137,7 +137,7 @@ class LoopLag:
         self._set()
 
     def stop(self) -> None:
-        """Measure no more."""
+        """Stop measuring."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

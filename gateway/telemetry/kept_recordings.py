@@ -1,9 +1,8 @@
-"""A folder of recordings, kept below a size: the oldest go first.
+"""A folder of recordings, kept below a size: the oldest are deleted first.
 
-The workers of one gateway write into the same folder. Each looks at the whole folder before it has written
-its share of the headroom, so together they stay below the limit; further gateways may exceed it by as much as
-their headroom. Anything else in the folder is neither counted nor touched, and neither is
-a folder or a link with the name of a recording.
+The workers of one gateway write into the same folder. Each reads the whole folder again before it has used up
+its share of the headroom, so together they stay below the limit; other gateways may exceed it by their
+headroom. Other files, and a folder or link with a recording's name, are neither counted nor touched.
 """
 
 import logging
@@ -18,9 +17,9 @@ from gateway.telemetry.recording_format import Part, is_recording
 
 logger = logging.getLogger(__name__)
 
-# The part of the limit that is kept free for what is written between two looks at the folder.
+# The part of the limit that is kept free for what is written between two readings of the folder.
 _HEADROOM = 1 / 8
-# A file under way that is older than this has lost its writer.
+# An unfinished file that is older than this has lost its writer.
 _ABANDONED_S = 120.0
 _UNDER_WAY = re.compile(r"\.[A-Za-z0-9._-]+\.tar\.part")
 
@@ -37,20 +36,20 @@ class KeptRecordings:
         self._max_bytes = max_bytes
         self._headroom = int(max_bytes * _HEADROOM)
         self._share = max(1, self._headroom // writers)
-        # Unknown until the first look, which the first recording waits for.
+        # Unknown until the folder was read, which the first recording waits for.
         self._kept_bytes: int | None = None
         self._unseen_bytes = 0
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes of recordings in the folder, as far as they have been seen."""
+        """Bytes of recordings in the folder, as far as they are known."""
         return (self._kept_bytes or 0) + self._unseen_bytes
 
     def write(self, name: str, parts: Sequence[Part]) -> int:
         """Write a recording, after making room for it; return its size in bytes.
 
         Raises:
-            OSError: it cannot be written; nothing of it is left.
+            OSError: it cannot be written; then no part of it is left.
         """
         size = sum(len(part) for part in parts)
         if size > self._max_bytes:
@@ -60,17 +59,17 @@ class KeptRecordings:
         try:
             self._write(name, parts, size)
         except FileNotFoundError:
-            # Somebody has deleted the folder.
+            # Somebody deleted the folder.
             self._folder.mkdir(parents=True, exist_ok=True)
             self._write(name, parts, size)
         self._unseen_bytes += size
         return size
 
     def make_room(self, size: int) -> None:
-        """Delete the oldest recordings until `size` more bytes fit, and the headroom is free.
+        """Delete the oldest recordings until `size` more bytes fit and the headroom is free.
 
         Raises:
-            OSError: the folder cannot be read, or recordings that cannot be removed take the space.
+            OSError: the folder cannot be read, or recordings cannot be deleted.
         """
         found, total = self._look()
         most = self._max_bytes - max(self._headroom, size)
@@ -84,7 +83,7 @@ class KeptRecordings:
             raise OSError(f"the recordings there have {total} bytes and cannot be removed")
 
     def _look(self) -> tuple[list[tuple[str, int]], int]:
-        """Return all recordings with their sizes, and these sizes' sum; delete what lost writers left."""
+        """Return all recordings with their sizes, and the sum; delete files without a writer."""
         found: list[tuple[str, int]] = []
         total = 0
         now = time.time()
@@ -112,12 +111,12 @@ class KeptRecordings:
         return found, total
 
     def _write(self, name: str, parts: Sequence[Part], size: int) -> None:
-        """Write a file under another name, and give it its own once it is complete."""
+        """Write a file under another name, and rename it once it is complete."""
         under_way = self._folder / f".{name}.part"
         try:
             handle = os.open(under_way, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
             try:
-                # One call, in which other threads run; a disk that is full takes less than all.
+                # One call, during which other threads run; a full disk takes only a part.
                 written = os.writev(handle, parts)
             finally:
                 os.close(handle)
@@ -130,11 +129,11 @@ class KeptRecordings:
 
 
 def _removed(path: Path) -> bool:
-    """Remove a file, and return whether it is gone; one that stays keeps nobody from recording."""
+    """Remove a file; return whether it is gone. One that stays does not stop the recording."""
     try:
         # Another writer may have been quicker.
         path.unlink(missing_ok=True)
     except OSError as error:
-        logger.warning("an old recording cannot be removed, and goes on taking space: %s", error)
+        logger.warning("an old recording cannot be removed, and still takes space: %s", error)
         return False
     return True

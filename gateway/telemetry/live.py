@@ -1,7 +1,7 @@
 """The live page's data: who plays now, what one of them saw and pressed, and what went wrong.
 
-While nobody looks, nothing is kept but the last errors: a request costs a look at `is_watched`. Whoever looks
-asks for snapshots; two seconds after the last one, all of it is forgotten.
+While nobody watches, only the last errors are kept, and a request costs one look at `is_watched`. Onlookers
+ask for snapshots; two seconds after the last one, everything else is forgotten.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from gateway.telemetry.live_snapshots import MAX_SENTENCES, MAX_SHOWN_PLAYERS, S
 from gateway.telemetry.port_metrics import Stages
 
 _WATCHED_FOR_S = 2.0
-# A player who has asked nothing for this time has left without a word.
+# A player who has sent no request for this time has left without saying so.
 _PLAYS_FOR_S = 10.0
 _KEPT_SECONDS = 5
 _MAX_PLAYERS = 1000
@@ -38,7 +38,7 @@ _FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
 @dataclass(slots=True)
 class _Second:
-    """The predicts that got their actions within one second of the clock, and sums over them."""
+    """The predicts answered within one second of the clock, and sums over them."""
 
     number: int
     predicts: int = 0
@@ -81,12 +81,12 @@ class _Player:
 
 @dataclass(slots=True)
 class _Chosen:
-    """The data of a player whom somebody looks at, until nobody has for a while.
+    """The data of a player whom somebody watches.
 
     Attributes:
         changes: how many there have been.
         pictures: how many have come.
-        played: what was really pressed, told after the picture of that number.
+        played: what was really pressed, and the number of the last picture before it.
     """
 
     until: float
@@ -101,7 +101,7 @@ class _Chosen:
 
 @dataclass(slots=True)
 class _Errors:
-    """How often requests failed for one cause; of the last ones when, whose, and what was told."""
+    """How many requests failed for one cause; the last ones' times, clients and messages."""
 
     count: int = 0
     sentences: deque[tuple[float, str, str]] = field(default_factory=lambda: deque(maxlen=MAX_SENTENCES))
@@ -124,11 +124,11 @@ class Live:
         self._errors: dict[str, _Errors] = {}
         self._end: asyncio.TimerHandle | None = None
         self._is_closed = False
-        # A thread of its own, so that no player waits for a picture.
+        # It has its own thread, so that no player waits for a picture.
         self._encoder = ThreadPoolExecutor(1, "live")
 
     def close(self) -> None:
-        """Forget everything, and end the thread; what is asked afterwards is not known."""
+        """Forget everything, and end the thread; later snapshots are empty."""
         self._is_closed = True
         if self._end is not None:
             self._end.cancel()
@@ -157,7 +157,7 @@ class Live:
         chunk: ActionChunk | None,
         stages: Stages,
     ) -> None:
-        """Note a predict that has got its reply, while somebody looks; `chunk` is None for an error."""
+        """Note an answered predict, while somebody watches; `chunk` is None for an error."""
         player = self._player(port, client)
         player.model = model
         player.game = self._game_of(request)
@@ -173,11 +173,11 @@ class Live:
         if chosen is not None and frame is not None:
             chosen.changes += 1
             chosen.pictures += 1
-            # Copied: a view would keep the message that it is part of.
+            # Copied: a view would keep its whole message in memory.
             chosen.frame, chosen.chunk = bytes(frame), chunk
 
     def played(self, port: str, client: str, rows: tuple[PlayedRow, ...]) -> None:
-        """Note what a player says was really pressed, while somebody looks."""
+        """Note what a player says was really pressed, while somebody watches."""
         chosen = self._chosen.get(self._player(port, client).id)
         if chosen is not None:
             chosen.changes += 1
@@ -188,7 +188,7 @@ class Live:
         self._players.pop((port, client), None)
 
     async def snapshot(self, wanted: Wanted) -> Snapshot:
-        """Return what is known now, as plain values; whoever looks asks again within two seconds."""
+        """Return what is known now, as plain values; onlookers must ask again within two seconds."""
         found: Snapshot = {}
         if self._is_closed:
             return found
@@ -207,7 +207,7 @@ class Live:
         return found
 
     def _watch(self) -> None:
-        """Keep what comes from now on, for some seconds."""
+        """Keep what comes in the next seconds."""
         self.is_watched = True
         if self._end is not None:
             self._end.cancel()
@@ -239,7 +239,7 @@ class Live:
             del self._players[key]
 
     def _choose(self, player: str, now: float) -> _Chosen | None:
-        """Return what is kept of a player who is looked at; None where too many are already."""
+        """Return the data of a player to watch; None if too many are watched already."""
         for other in [one for one, chosen in self._chosen.items() if chosen.until < now]:
             del self._chosen[other]
         chosen = self._chosen.get(player)
@@ -251,11 +251,11 @@ class Live:
         return chosen
 
     async def _shown(self, player: str, chosen: _Chosen) -> Snapshot:
-        """Return what is kept of a player who is looked at."""
+        """Return the data of a player who is watched, as plain values."""
         number, frame, chunk = chosen.pictures, chosen.frame, chosen.chunk
         shown: Snapshot = {"id": player, "change": chosen.changes, "picture": number}
         told_after, rows = chosen.played
-        # A player who tells of it does so for each picture.
+        # A player who says what was pressed does so for each picture.
         if number - told_after <= 1:
             shown["played"] = [asdict(row) for row in rows]
         if chunk is not None:
@@ -294,7 +294,7 @@ def _told(errors: _Errors, now: float) -> dict[str, Any]:
 
 
 def _line(player: _Player, now: float) -> dict[str, Any]:
-    """Return a player's line; delay and stages are the means of the last whole second that had actions."""
+    """Return a player's line; delay and stages are means over the last whole second with actions."""
     first = int(now) - _KEPT_SECONDS + 1
     lately = [one for one in player.seconds if one.number >= first]
     whole = [one for one in lately if one.number < int(now)] or lately

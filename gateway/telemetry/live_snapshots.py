@@ -1,10 +1,10 @@
-"""The live page's questions and answers, and several workers' answers as one."""
+"""The live page's requests and snapshots, and how several workers' snapshots become one."""
 
 from dataclasses import dataclass
 from typing import Any
 
 MAX_SHOWN_PLAYERS = 100
-# The last ones of each cause.
+# The last errors of each cause.
 MAX_SENTENCES = 3
 
 Snapshot = dict[str, Any]
@@ -12,12 +12,12 @@ Snapshot = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The parts that a snapshot is to hold.
+    """The parts that a snapshot should hold.
 
     Attributes:
         chosen: a player's id, "" for none.
-        known_change: the number of that player's last change that the asker has seen.
-        has_players: whether the list of players, and the errors, are wanted, too.
+        known_change: the number of that player's last change that the onlooker has seen.
+        has_players: whether to include the list of players and the errors.
     """
 
     chosen: str = ""

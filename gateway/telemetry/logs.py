@@ -1,7 +1,7 @@
-"""The log: one line per event on stderr, for people or as JSON, whatever texts clients choose.
+"""The log: one line per event on stderr, for people or as JSON, whatever clients send.
 
-Names and messages of clients end up in the log, so control characters are written as escapes: nobody can
-begin a line of their own, or speak to the operator's terminal. Lines that repeat are cut short.
+Clients' names and messages are logged, so control characters are written as escapes: nobody can forge a line
+or control the operator's terminal. Repeated lines are only counted.
 """
 
 import json
@@ -27,12 +27,12 @@ _OF_EVERY_RECORD = {*vars(logging.makeLogRecord({})), "message", "asctime", "tas
 # Lines of one kind that are written within the window; the others are only counted.
 _MAX_REPEATS = 10
 _WINDOW_S = 10.0
-# Kinds of lines that are remembered at once; those beyond are taken for one kind.
+# Kinds of lines that are told apart; all further ones count as one kind.
 _MAX_KINDS = 1000
 
 
 def configure_logging(level: str, form: LogFormat = "human") -> None:
-    """Send the log of the whole process to stderr, from `level` ("debug" to "error") on.
+    """Send the whole process's log to stderr, from `level` on.
 
     Args:
         level: "debug", "info", "warning" or "error".
@@ -51,7 +51,7 @@ def configure_logging(level: str, form: LogFormat = "human") -> None:
 
 
 class HumanFormatter(logging.Formatter):
-    """Time, level, logger and message; then the request's id, and an exception's traceback on the line."""
+    """One line with time, level, logger and message, then the request's id and an exception's traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -85,7 +85,7 @@ class JsonFormatter(logging.Formatter):
 
 @dataclass(slots=True)
 class _Kind:
-    """How often one kind of line came since `since`; `sample` stands for those that were left out."""
+    """How often one kind of line came since `since`; `sample` is one that was left out."""
 
     since: float
     count: int = 0
@@ -96,8 +96,8 @@ class _Kind:
 class LimitedHandler(logging.StreamHandler[TextIO]):
     """Writes at most ten lines of one kind within ten seconds, then one that says how many were left out.
 
-    Lines are of one kind when their template is the same, or, without arguments, their place in the code.
-    Debug lines are all written: who asks for them wants them.
+    Lines are of one kind if they have the same template, or, without arguments, the same place in the code.
+    Debug lines are all written.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
         self._window_s = window_s
         self._most = most
         self._clock = clock
-        # In the order of their windows' beginnings.
+        # The earliest window first.
         self._kinds: dict[object, _Kind] = {}
         self._timer: threading.Timer | None = None
 
@@ -135,14 +135,14 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
             self.release()
 
     def close(self) -> None:
-        """Tell what was left out so far, and close."""
+        """Write how many lines were left out so far, and close."""
         if self._timer is not None:
             self._timer.cancel()
         self.tell(at_end=True)
         super().close()
 
     def _is_left_out(self, record: logging.LogRecord) -> bool:
-        """Count a line of its kind; the handler's lock is held."""
+        """Count a line, and return whether it is one of too many; the caller holds the handler's lock."""
         key = (record.name, record.msg) if record.args else (record.pathname, record.lineno)
         now = self._clock()
         if key not in self._kinds and len(self._kinds) >= _MAX_KINDS:
@@ -162,7 +162,7 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
         return True
 
     def _tell_later(self) -> None:
-        """Have a thread write the summaries when the window is over, for then no line may come to do it."""
+        """Let a thread write the summaries when the window is over, in case no other line comes."""
         if self._timer is None or not self._timer.is_alive():
             self._timer = threading.Timer(self._window_s, self._tell_in_time)
             self._timer.daemon = True
@@ -180,7 +180,7 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
 
 
 def _summary(sample: logging.LogRecord, count: int, window_s: float) -> logging.LogRecord:
-    """Return the record that stands for those that were left out; `sample` is one of them."""
+    """Return the record that sums up lines that were left out; `sample` is one of them."""
     return logging.LogRecord(
         sample.name,
         sample.levelno,
@@ -193,7 +193,7 @@ def _summary(sample: logging.LogRecord, count: int, window_s: float) -> logging.
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Return the record's text, cut to a bounded length, also when its arguments do not fit its template."""
+    """Return the record's text, cut to a bounded length, even if its arguments do not fit its template."""
     try:
         text = record.getMessage()
     except Exception:  # the arguments' own __str__ may raise anything; the line matters more
@@ -204,7 +204,7 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def _traceback(record: logging.LogRecord) -> str | None:
-    """Return an exception's traceback, without its beginning where it is long; None without exception."""
+    """Return an exception's traceback, or the end of a long one; None without an exception."""
     exception = record.exc_info[1] if record.exc_info else None
     if exception is None:
         return None
@@ -213,7 +213,7 @@ def _traceback(record: logging.LogRecord) -> str | None:
 
 
 def _plain(value: object) -> object:
-    """Return a value that every reader of JSON takes."""
+    """Return a value that every JSON parser accepts."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):

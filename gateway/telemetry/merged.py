@@ -1,4 +1,4 @@
-"""One page of metrics for several worker processes: each worker's samples, told apart by a label."""
+"""One page of metrics for several worker processes; a label tells their samples apart."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,10 +11,10 @@ _LABEL = "worker"
 
 
 def merge_expositions(texts: Mapping[str, str]) -> bytes:
-    """Return the pages of several workers as one, in Prometheus' text format.
+    """Return several workers' pages as one, in Prometheus' text format.
 
-    Every sample gets the label `worker` with that name; every metric has its help and type once. A page
-    that cannot be read is left out whole.
+    Every sample gets the label `worker` with the name; every metric has its help and type once. A page that
+    cannot be read is left out completely.
 
     Args:
         texts: each worker's page by the worker's name.
@@ -23,7 +23,7 @@ def merge_expositions(texts: Mapping[str, str]) -> bytes:
 
 
 class _Merged(Collector):
-    """The workers' metrics, as `generate_latest` takes them."""
+    """The workers' metrics for `generate_latest`."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._texts = texts

@@ -1,7 +1,7 @@
-"""The gateway's Prometheus metrics, in a registry of their own.
+"""The gateway's Prometheus metrics, in their own registry.
 
-Everything is counted on the event loop's thread, but for the recorder's bytes; what is cheaper to ask than to
-follow (clients, endpoints, queues) is asked when the metrics are read.
+The event loop's thread counts everything but the recorder's bytes. Clients, endpoints and queues are asked
+when the metrics are read, which is cheaper than to follow them.
 """
 
 import importlib.metadata
@@ -18,16 +18,16 @@ from gateway.telemetry.instruments import PLAYERS_WINDOW_S, Distributions, Label
 from gateway.telemetry.port_metrics import Access, PortMetrics, RequestCounts, version_label
 
 _PREFIX = "nitrogen_gateway_"
-# Requests: the usual largest batches of a model, and multiples of them.
+# In requests: a model's usual largest batches, and multiples of them.
 _BATCHES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0, 128.0)
 
 
 @dataclass(slots=True)
 class RecordingCounts:
-    """Counts of the recordings by their end; each figure is counted by one thread, in the recorder.
+    """Counts of recordings; for each figure, one thread of the recorder does the counting.
 
     `written`, `dropped` (too many at once) and `failed` (the disk) are numbers of predicts, `written_bytes`
-    their size, `kept_bytes` the size of what is in the folder.
+    their size, `kept_bytes` the size of all recordings in the folder.
     """
 
     written: int = 0
@@ -43,9 +43,9 @@ class Metrics(Collector):
     These are called whenever the metrics are read.
 
     Attributes:
-        endpoints_up: whether each address of each endpoint of Triton is up.
-        decoding: how many images wait for a thread.
-        horizons: each served model's steps per chunk, by its name and version, 0 where that is not known.
+        endpoints_up: returns whether each address of each Triton endpoint is up.
+        decoding: returns how many images wait for a thread.
+        horizons: returns each served model's steps per chunk, by name and version, 0 if unknown.
     """
 
     def __init__(self) -> None:
@@ -70,14 +70,14 @@ class Metrics(Collector):
         self.registry.register(self)
 
     def port(self, port: str, access: Access = "anonymous") -> PortMetrics:
-        """Return the metrics of one port's clients that have, or have not, shown who they are."""
+        """Return the metrics of one port's clients, either those with a key or token or the others."""
         found = self._ports.get((port, access))
         if found is None:
             found = self._ports[port, access] = PortMetrics(port, access, self._counts)
         return found
 
     def dispatched(self, model: str, count: int) -> None:
-        """Note that a predict was sent to Triton; `count` of its model are there now, with this one."""
+        """Note that a predict was sent to Triton, where its model now has `count` of them."""
         self._at_triton.of(model).observe(count)
 
     def exposition(self) -> bytes:

@@ -17,16 +17,16 @@ Access = Literal["anonymous", "authorised"]
 
 
 class Stages(NamedTuple):
-    """Where a predict's time went, in seconds.
+    """The stages of a predict, in seconds.
 
     Attributes:
         receive_s: from its first byte to its last.
         decode_s: until its frame was in the client's context.
         queue_s: until it was sent to Triton.
-        infer_s: until Triton's answer was there.
+        infer_s: until Triton answered.
         encode_s: making the reply's bytes.
-        send_s: handing them to the socket.
-        total_s: from its last byte to that.
+        send_s: passing them to the socket.
+        total_s: from the request's last byte to the end of `send_s`.
     """
 
     receive_s: float
@@ -39,7 +39,7 @@ class Stages(NamedTuple):
 
 
 class RequestCounts:
-    """The counters of the requests of all ports; `prefix` begins the metrics' names."""
+    """The counters of all ports' requests; the metrics' names begin with `prefix`."""
 
     def __init__(self, prefix: str) -> None:
         self.requests = Tally(
@@ -73,13 +73,13 @@ class RequestCounts:
         )
 
     def families(self) -> Iterator[Metric]:
-        """Yield what was counted so far."""
+        """Yield the counts so far."""
         for counted in vars(self).values():
             yield counted.family()
 
 
 class PortMetrics:
-    """The metrics of one port's clients; `in_flight`, `players` and `clients` are what `Metrics` reads."""
+    """The metrics of one port's clients; `Metrics` reads `in_flight`, `players` and `clients`."""
 
     def __init__(self, port: str, access: Access, counts: RequestCounts) -> None:
         self.port = port
@@ -91,15 +91,15 @@ class PortMetrics:
         self.in_flight = 0
 
     def count_clients_by(self, count: Callable[[], float]) -> None:
-        """Take the number of clients from `count` whenever the metrics are read."""
+        """Use `count` for the number of clients whenever the metrics are read."""
         self.clients = count
 
     def played(self, client: Hashable) -> None:
-        """Note that a client sent a predict; `client` tells it from the port's others."""
+        """Note that a client sent a predict; `client` identifies it on this port."""
         self.players.saw(client)
 
     def refused(self, reason: str) -> None:
-        """Count a connection or request as refused at the door; `reason` is one of a bounded set."""
+        """Count a refused connection or request; `reason` is one of a bounded set."""
         self._counts.refusals.add((self.port, reason))
 
     def begun(self) -> None:
@@ -107,7 +107,7 @@ class PortMetrics:
         self.in_flight += 1
 
     def dropped(self) -> None:
-        """Count a request as gone with its client, unanswered."""
+        """Count a request whose client left before the reply."""
         self.in_flight -= 1
         self._counts.dropped.add((self.port, self._access))
 
@@ -122,17 +122,17 @@ class PortMetrics:
 
         Args:
             model: one of a bounded set of names.
-            version: that of the model which answered, 0 for none.
+            version: the model's, 0 if none answered.
             outcome: "ok", or the kind of the error.
         """
         self._counts.predicts.add((model, version_label(version), outcome))
 
     def stages(self, stages: Stages) -> None:
-        """Record where the time of a predict that got its actions went."""
+        """Record the stages of an answered predict."""
         for distribution, seconds in zip(self._stages, stages, strict=True):
             distribution.observe(seconds)
 
 
 def version_label(version: int) -> str:
-    """Return a model's version as a label's value; 0 stands for none that is known."""
+    """Return a model's version as a label's value; 0 means unknown."""
     return str(version) if version else ""

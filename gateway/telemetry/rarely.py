@@ -1,10 +1,10 @@
-"""Log lines that are written once a minute, however often their cause happens."""
+"""Log lines that are written at most once a minute."""
 
 import time
 from collections.abc import Callable
 
 _PAUSE_S = 60.0
-# Things said that are remembered; what was said longest ago goes first.
+# Sayings that are remembered; the oldest is forgotten first.
 _MAX_REMEMBERED = 1000
 
 
@@ -20,7 +20,7 @@ class Rarely:
         self._said: dict[str, float] = {}
 
     def is_due(self, saying: str) -> bool:
-        """Return whether something was not said within the last minute; it counts as said now."""
+        """Return whether something was not said within the last minute, and count it as said now."""
         now = self._clock()
         if now - self._said.get(saying, -_PAUSE_S) < _PAUSE_S:
             return False

@@ -1,7 +1,6 @@
-"""Recording requests on disk, beside the event loop: what cannot be written in time is left out.
+"""Recording requests on disk, in a thread: those that cannot be written in time are dropped.
 
-A recording may be missing, never late: handing one over takes microseconds, a disk that is slow or full costs
-recordings and nothing else.
+Handing over a recording takes microseconds. A slow or full disk costs recordings and nothing else.
 """
 
 import logging
@@ -17,16 +16,18 @@ from gateway.telemetry.recording_format import Exchange, pack, recording_name
 
 logger = logging.getLogger(__name__)
 
-# Bytes that may wait for the disk: some seconds of many players.
+# Bytes that may wait for the disk: a few seconds of many players.
 _MAX_WAITING_BYTES = 64 * 2**20
 _MAX_WAITING = 512
 _ROW_BYTES = 1024  # of what was pressed, in memory
 
 
 class Recorder:
-    """Writes exchanges into a folder, of which the oldest go once all have `max_bytes`.
+    """Writes exchanges into a folder, and deletes the oldest ones once all have `max_bytes`.
 
     Args:
+        folder: made if it is missing.
+        max_bytes: of all recordings.
         counts: the metrics' figures.
         writers: how many processes write into the folder.
 
@@ -41,11 +42,11 @@ class Recorder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StartError(f"--record is {str(folder)!r}, and it cannot be made ({error})") from error
+            raise StartError(f"--record is {str(folder)!r}, which cannot be made ({error})") from error
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise StartError(f"--record is {str(folder)!r}, and this user may not write there")
+            raise StartError(f"--record is {str(folder)!r}, where this user may not write")
         self._waiting: queue.SimpleQueue[Exchange | None] = queue.SimpleQueue()
-        # Each grows in one thread only, so that no lock is needed.
+        # Each is counted in one thread, so that no lock is needed.
         self._taken_in = self._taken_in_bytes = 0
         self._done = self._done_bytes = 0
         self._closed = False
@@ -54,7 +55,7 @@ class Recorder:
         self._thread.start()
 
     def record(self, exchange: Exchange) -> None:
-        """Take an exchange to write; never waits, drops it when too much waits already. For one thread."""
+        """Take an exchange to write, or drop it if too much waits already; never wait. For one thread."""
         size = _size(exchange)
         waiting_bytes = self._taken_in_bytes - self._done_bytes
         if (
@@ -72,7 +73,7 @@ class Recorder:
         self._waiting.put(exchange)
 
     def close(self, timeout_s: float = 3.0) -> None:
-        """Write what waits, for at most `timeout_s` seconds; call it beside the event loop."""
+        """Write what waits, for at most `timeout_s` seconds; call it from a thread."""
         if self._closed:
             return
         self._closed = True
@@ -88,7 +89,7 @@ class Recorder:
             self._counts.dropped += self._taken_in - self._done
 
     def _write_all(self) -> None:
-        """Write what comes, until the recorder is closed."""
+        """Write exchanges until the recorder is closed."""
         self._first_look()
         while (exchange := self._waiting.get()) is not None and not self._abandoned:
             self._write(exchange)
@@ -99,7 +100,7 @@ class Recorder:
         try:
             self._kept.make_room(0)
         except OSError as error:
-            logger.warning("the recordings in %s cannot be looked at: %s", self._folder, error)
+            logger.warning("the recordings in %s cannot be listed: %s", self._folder, error)
         self._counts.kept_bytes = self._kept.kept_bytes
 
     def _write(self, exchange: Exchange) -> None:
@@ -111,7 +112,7 @@ class Recorder:
             logger.warning("a request could not be recorded in %s: %s", self._folder, error)
         except Exception:
             counts.failed += 1
-            logger.exception("a request could not be recorded, in a way that was not foreseen")
+            logger.exception("a recording failed unexpectedly")
         else:
             counts.written += 1
             counts.written_bytes += size
@@ -119,7 +120,7 @@ class Recorder:
 
 
 def _size(exchange: Exchange) -> int:
-    """Return about how many bytes an exchange holds in memory."""
+    """Return roughly how many bytes of memory an exchange takes."""
     image, played = exchange.request.image, exchange.request.played
     held = 4096 if exchange.frame is None else 4096 + len(exchange.frame)
     if played is not None:

@@ -1,14 +1,14 @@
 """A recorded predict as a file: a tar of the received image, the frame that the model saw, and a JSON text.
 
-A report of what was really pressed is a file like it, with a JSON text alone (played.json).
+A report of what was really pressed is a file of the same kind, with only a JSON text (played.json).
 
     20261122T142734.123456Z_tcp_192.168.1.20-51123_3fa9c1-2b.tar
         predict.json    who, when, parameters, reply
-        image.png       the image file as it came (image.ppm: pixels; none when they were the frame itself)
+        image.png       the image file as it came (image.ppm for pixels; none if they were the frame itself)
         frame.ppm       256x256 RGB
 
-Names sort by time. Pictures are uncompressed PPM, which viewers know: compressing them would take more of the
-processor than all the rest of the gateway.
+Names sort by time. Pictures are uncompressed PPM, which viewers know: compression would take more CPU time
+than the rest of the gateway.
 """
 
 import io
@@ -53,14 +53,14 @@ class RecordingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One predict, or one `played`: what came in, what the model saw, what went out.
+    """One predict or `played`: what came in, what the model saw, what went out.
 
     Attributes:
         began: seconds since the epoch, when its last byte came.
         port: its name.
         client: the address or identity, safe to print.
-        request_id: the one in logs and at Triton.
-        frame: (256, 256, 3) uint8 bytes, None when the image could not be used or there is none.
+        request_id: as in logs and at Triton.
+        frame: (256, 256, 3) uint8 bytes, None if there is no usable image.
         total_s: seconds from its last byte to its reply.
         episode: how often the client was reset before.
     """
@@ -82,9 +82,9 @@ class RecordedPredict:
 
     Attributes:
         began: when its last byte came.
-        frame: (256, 256, 3) uint8 RGB, None when the image could not be used.
-        chunk: the actions, None when there was an `error` instead.
-        fields: all that predict.json holds.
+        frame: (256, 256, 3) uint8 RGB, None if the image was not usable.
+        chunk: the actions, None if there was an `error` instead.
+        fields: everything in predict.json.
     """
 
     began: datetime
@@ -101,7 +101,7 @@ class RecordedPlayed:
 
     Attributes:
         began: when its last byte came.
-        fields: all that played.json holds, `tick` and `rows` among it.
+        fields: everything in played.json, with `tick` and `rows`.
     """
 
     began: datetime
@@ -110,7 +110,7 @@ class RecordedPlayed:
 
 
 def recording_name(exchange: Exchange) -> str:
-    """Return the file's name, of safe characters whatever the client is called."""
+    """Return the file's name, in safe characters whatever the client's name is."""
     began = datetime.fromtimestamp(exchange.began, UTC)
     return (
         f"{began.strftime(_TIME_FORMAT)}_{exchange.port}_{safe_name(exchange.client)}_"
@@ -119,12 +119,12 @@ def recording_name(exchange: Exchange) -> str:
 
 
 def safe_name(text: str) -> str:
-    """Return a text as it stands in recordings' names: letters, digits, dots and hyphens, at most 64."""
+    """Return a text for recordings' names: at most 64 letters, digits, dots and hyphens."""
     return _UNSAFE.sub("-", text[: 4 * _MAX_CHARACTERS])[:_MAX_CHARACTERS]
 
 
 def is_recording(name: str) -> bool:
-    """Return whether a file's name is one that `recording_name` makes."""
+    """Return whether a file has a name from `recording_name`."""
     return _NAME.fullmatch(name) is not None
 
 
@@ -135,7 +135,7 @@ def client_of(name: str) -> str:
 
 
 def pack(exchange: Exchange) -> list[Part]:
-    """Return the file's bytes in parts, most of which are the exchange's own."""
+    """Return the file's bytes in parts, most of them without copying."""
     members: list[tuple[str, list[Part]]]
     if exchange.request.played is not None:
         members = [("played.json", [_played_json(exchange, exchange.request.played)])]
@@ -159,7 +159,7 @@ def pack(exchange: Exchange) -> list[Part]:
 
 
 def read_recording(path: Path) -> RecordedPredict | RecordedPlayed:
-    """Return the predict, or what was pressed, in a file.
+    """Return the predict or the report in a file.
 
     Raises:
         RecordingError: it is not a recording.
@@ -238,12 +238,12 @@ def _reply_json(reply: Reply) -> bytes:
     if chunk is None:
         return json.dumps({"status": "error", "message": reply.error}).encode()
     pred = {name: np.ascontiguousarray(getattr(chunk, name), np.float32) for name in CHUNK_WIDTHS}
-    # The standard library would hold up the event loop for ten times as long.
+    # The standard library's json would block the event loop ten times as long.
     return b'{"status":"ok","pred":%b}' % orjson.dumps(pred, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _image_member(image: Image | None, frame: bytes | None) -> tuple[str, list[Part]]:
-    """Return the received image's name and bytes; no bytes where the image was the frame itself."""
+    """Return the received image's name and bytes; no bytes if the image was the frame itself."""
     if isinstance(image, ImageFile):
         suffix = next((kind for magic, kind in _MAGICS.items() if image.data.startswith(magic)), None)
         if suffix is None and frame is not None and len(image.data) == FRAME_BYTES:
@@ -263,7 +263,7 @@ def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
     reader = archive.extractfile(entry)
     content = b"" if reader is None else reader.read()
     if len(content) != entry.size:
-        raise ValueError(f"{entry.name} is cut short")
+        raise ValueError(f"{entry.name} is incomplete")
     return content
 
 

@@ -1,1 +1,1 @@
-"""Triton's side: the connection, the models behind it, and the tensors that go there and come back."""
+"""Triton's side: the connection, the models behind it, and their input and output tensors."""

@@ -1,7 +1,7 @@
 """The connection to Triton: one gRPC channel for all models and all Tritons, and its calls.
 
-The channel balances between the Tritons, see `target`. A channel to host names is replaced when their
-addresses have changed; calls on the old channel end there.
+The channel balances between the Tritons, see `target`. When host names get other addresses, a new channel
+replaces it; calls on the old channel end there.
 """
 
 import asyncio
@@ -32,20 +32,25 @@ logger = logging.getLogger(__name__)
 _LOOK_UP_PERIOD_S = 2.0
 _LOOK_UP_PAUSE_S = 0.5
 _LOOK_UP_TIMEOUT_S = 2.0
-# How long a channel that was replaced stays for its calls: beyond the longest deadline.
+# How long a replaced channel stays open for its calls: beyond the longest deadline.
 _REPLACED_S = 30.0
 
 
 class TritonConnection:
     """The calls to one Triton, or to several that serve the same models.
 
-    `endpoints`: those of the gRPC services. `tls`: for TLS. `key_file`: for restricted protocols.
-    `otlp_endpoint`: HOST:PORT of a collector of traces. `shared_slots`: how many requests' frames go through
-    shared memory at a time; 0 for none. `must_share`: whether it is an error where they cannot. `start` and
-    `close` run in the event loop that uses it.
+    `start` and `close` run in the event loop that uses it.
+
+    Args:
+        endpoints: those of the gRPC services.
+        tls: the files for TLS.
+        key_file: for restricted protocols.
+        otlp_endpoint: HOST:PORT of a collector of traces.
+        shared_slots: how many requests' frames may be in shared memory at once; 0 for none.
+        must_share: whether it is an error if there is no shared memory.
 
     Raises:
-        StartError: TLS files, tracing or shared memory cannot be used as they are set.
+        StartError: the settings for TLS, tracing or shared memory cannot be used.
     """
 
     def __init__(
@@ -60,7 +65,7 @@ class TritonConnection:
         self.endpoint = ",".join(map(str, endpoints))
         # Whether another Triton may answer a call that one refused: a single address has no other.
         self.is_balanced = len(endpoints) > 1 or not is_address(endpoints[0])
-        # Grows whenever a connection was lost: what answers from then on may be another Triton.
+        # Grows when a connection is lost: later answers may come from another Triton.
         self.epoch = 0
         self._endpoints = endpoints
         self._credentials = None if tls is None else tls.credentials()
@@ -79,7 +84,7 @@ class TritonConnection:
 
     @classmethod
     def from_settings(cls, settings: GatewaySettings) -> Self:
-        """Return the connection that the settings describe, not yet started; raises StartError as above."""
+        """Return the connection that the settings describe, not yet started; raise StartError as above."""
         files = TlsFiles(settings.triton_tls_ca, settings.triton_tls_cert, settings.triton_tls_key)
         return cls(
             *settings.triton_endpoints,
@@ -91,7 +96,7 @@ class TritonConnection:
         )
 
     async def start(self) -> None:
-        """Open the channel; does not wait for Triton.
+        """Open the channel, without waiting for Triton.
 
         Raises:
             StartError: there is no room for the shared memory.
@@ -125,7 +130,7 @@ class TritonConnection:
         await self._channel.close()
 
     def endpoints_up(self) -> dict[tuple[str, str], bool]:
-        """Return whether each address of each endpoint lives, as it was seen within the last few seconds."""
+        """Return whether each address of each endpoint answered within the last few seconds."""
         return self._liveness.up()
 
     async def call(
@@ -173,8 +178,8 @@ class TritonConnection:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Not the caller: the channel was replaced or closed under the call.
-            raise TritonUnavailableError("the call to Triton was cut short: send the request again") from None
+            # The caller did not cancel it: the channel was replaced or closed.
+            raise TritonUnavailableError("the call to Triton was cut off: send the request again") from None
         except grpc.aio.UsageError as error:
             raise StoppingError("the gateway is stopping: send the request again") from error
 
@@ -207,12 +212,12 @@ class TritonConnection:
         return grpc.aio.secure_channel(target, self._credentials, options=options)
 
     def _own_lost(self) -> None:
-        logger.warning("the connection to Triton at %s is lost", self.endpoint)
+        logger.warning("lost the connection to Triton at %s", self.endpoint)
         self._lost.set()
         self._new_epoch()
 
     def _one_lost(self) -> None:
-        """Open a new epoch when one of several is lost; one alone is watched by its own channel."""
+        """Begin a new epoch when one of several Tritons is lost; a single one's channel notices itself."""
         if self._liveness.count > 1:
             self._new_epoch()
 
@@ -222,12 +227,12 @@ class TritonConnection:
             self.shared_frames.lost()
 
     async def _follow_names(self) -> None:
-        """Open a new channel when the names among the endpoints have got other addresses."""
+        """Open a new channel when host names have got other addresses."""
         while True:
             await self._wait_before_looking_up()
             if not await self._names.refresh():
                 continue
-            logger.info("Triton at %s has other addresses: %s", self.endpoint, self._target())
+            logger.info("Triton at %s has new addresses: %s", self.endpoint, self._target())
             self._liveness.follow(self._names.addresses)
             replaced = self._channel
             self._watcher.cancel()
@@ -238,7 +243,7 @@ class TritonConnection:
             closing.add_done_callback(self._closing.discard)
 
     async def _wait_before_looking_up(self) -> None:
-        """Wait for the period, or less when the connection is lost: a Triton may come back somewhere else."""
+        """Wait for the period, or less without a connection: Triton may come back at another address."""
         await asyncio.sleep(_LOOK_UP_PAUSE_S)
         if self._channel.get_state() is grpc.ChannelConnectivity.READY:
             self._lost.clear()

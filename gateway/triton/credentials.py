@@ -14,7 +14,7 @@ class TlsFiles:
     """PEM files for TLS to Triton.
 
     Attributes:
-        authority: what Triton's certificate is checked against, the system's authorities when None.
+        authority: the certificate authority of Triton's certificate; None for the public ones.
         certificate: the gateway's own, for a Triton that asks for one.
         key: the certificate's; both or neither.
     """
@@ -32,7 +32,7 @@ class TlsFiles:
         authority = _read("--triton-tls-ca", self.authority)
         certificate = _read("--triton-tls-cert", self.certificate)
         key = _read("--triton-tls-key", self.key)
-        # gRPC would take anything and fail at each call, so Python's TLS looks at the files first.
+        # gRPC would accept anything and fail at each call, so Python's TLS checks the files first.
         context = ssl.create_default_context()
         if authority is not None:
             try:
@@ -41,13 +41,13 @@ class TlsFiles:
                 raise _unusable("--triton-tls-ca", self.authority, "certificates of authorities") from None
         if self.certificate is not None and self.key is not None:
             try:
-                # An encrypted key would ask for its password on the terminal; gRPC takes none at all.
+                # OpenSSL would ask for an encrypted key's password on the terminal; gRPC takes none.
                 context.load_cert_chain(self.certificate, self.key, password="")
             except (ssl.SSLError, ValueError) as error:
                 if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
                     raise StartError(
-                        f"--triton-tls-key is {str(self.key)!r}, and that is not the key of the "
-                        f"certificate in {str(self.certificate)!r}: give the two that belong together"
+                        f"--triton-tls-key is {str(self.key)!r}, which is not the key of the certificate in "
+                        f"{str(self.certificate)!r}: give the two that belong together"
                     ) from None
                 raise _unusable(
                     "--triton-tls-cert and --triton-tls-key",
@@ -61,7 +61,7 @@ def _read(flag: str, path: Path | None) -> bytes | None:
     try:
         return None if path is None else path.read_bytes()
     except OSError as error:
-        raise StartError(f"{flag} is {str(path)!r}, and it cannot be read: {error.strerror}") from None
+        raise StartError(f"{flag} is {str(path)!r}, which cannot be read: {error.strerror}") from None
 
 
 def _unusable(flag: str, value: object, needed: str) -> StartError:

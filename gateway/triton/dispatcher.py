@@ -1,8 +1,8 @@
-"""Sends predicts to Triton: no more at once than may be there, and again where a version was swapped.
+"""Sends predicts to Triton: up to the limit at once, and again if a version was swapped.
 
-A request names the version that it was made for, so a Triton that has swapped it for another refuses it. Then
-the request is made again for the version that is served now, which it may be, because inference has no effect
-but its answer.
+A request names the version that it was made for, so Triton refuses it if that was swapped. The request is
+then made again for the version that is served now. That is safe, because inference has no other effect than
+its answer.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from gateway.triton.facts import ModelFacts
 from gateway.triton.model import TritonModel
 from gateway.triton.tensors import ModelInputs
 
-# How often a request is made again because another version took the place of the one it was made for.
+# How often a request is made again because its version was swapped.
 _MAX_SWAPS = 5
-# With several Tritons, a rollout gives them a version one after the other. A request for it is then made
-# again for this long, until it reaches one that has it; the pause keeps that from being a storm.
+# In a rollout, several Tritons get a version one after the other. A request for it is then made again for
+# this long, until it reaches one that has it; the pause prevents a storm.
 _REFUSED_FOR_S = 1.0
 _REFUSAL_PAUSE_S = 0.02
 # The minimum of attempts: on a busy machine a single one may use up the whole second.
@@ -29,9 +29,9 @@ class Dispatcher:
     """Sends predicts to Triton's models.
 
     Args:
-        max_at_triton: how many of a model's may be there; the next is refused.
-        on_dispatch: called for each one that is handed to Triton, with its model, and how many of that
-            model's are there now, with it.
+        max_at_triton: the limit per model; further predicts are refused.
+        on_dispatch: called for each predict that goes to Triton, with its model and how many of that model's
+            are there now.
     """
 
     def __init__(
@@ -48,17 +48,17 @@ class Dispatcher:
         deadline: float,
         request_id: str = "",
     ) -> ActionChunk:
-        """Return the chunk of a version that Triton serves by then.
+        """Return a chunk from the version that Triton serves by then.
 
         Args:
             model: the one to ask.
-            inputs_for: returns what the version with these facts is to see, or raises RequestError.
-            deadline: a time of the event loop's clock.
-            request_id: what Triton's log and traces call the request.
+            inputs_for: returns the inputs for the version with these facts, or raises RequestError.
+            deadline: on the event loop's clock.
+            request_id: its name in Triton's log and traces.
 
         Raises:
             RequestError: `inputs_for` raised it for every version.
-            BusyError: as many of the model's requests are at Triton as may be.
+            BusyError: the model's limit of requests at Triton is reached.
             ServerError: Triton could not answer.
         """
         facts: ModelFacts | None = None
@@ -91,7 +91,7 @@ class Dispatcher:
         there = self._at_triton.get(model, 0)
         if there >= self._max_at_triton:
             raise BusyError(
-                f"Triton has {self._max_at_triton} of the gateway's requests, the most: "
+                f"Triton has {self._max_at_triton} of the gateway's requests, the limit: "
                 "send the request again later"
             )
         self._at_triton[model] = there + 1
@@ -107,9 +107,10 @@ class Dispatcher:
 
 
 async def _facts_after(error: Exception, model: TritonModel, facts: ModelFacts | None) -> ModelFacts | None:
-    """Return facts other than those that a request was made for and failed with.
+    """Return facts that differ from those with which a request failed.
 
-    None: the facts are the same, but another Triton may serve them. Raises `error` where there is none.
+    It returns None if they are the same but another Triton may serve them, and raises `error` if there is no
+    other Triton.
     """
     may_be_elsewhere = model.is_balanced and isinstance(error, NotServedError)
     try:

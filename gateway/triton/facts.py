@@ -1,6 +1,6 @@
-"""The facts of the served model that the gateway needs, read from the model's Triton config.
+"""A served model's facts, read from its Triton config.
 
-Triton hands the config out over gRPC, so the gateway needs no file of the checkpoint.
+Triton gives the config over gRPC, so the gateway needs no file of the checkpoint.
 """
 
 from collections.abc import Iterable
@@ -19,10 +19,10 @@ from gateway.safe_text import describe, listed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts(Facts):
-    """The facts of one served checkpoint, and what Triton calls it.
+    """The facts of one served version, and its names in Triton.
 
     Attributes:
-        version: the one version that Triton is to serve, None when the config does not name exactly one.
+        version: the version that Triton should serve, None if the config does not name exactly one.
     """
 
     model: str
@@ -32,7 +32,7 @@ class ModelFacts(Facts):
         """Return the row of the game table for a name, an id or None (0, unconditional).
 
         Raises:
-            RequestError: the model does not have the game; the message lists those it has.
+            RequestError: the model does not have the game; the message lists its games.
         """
         if game is None or (game == 0 and game is not False):
             return 0
@@ -49,7 +49,7 @@ class ModelFacts(Facts):
         raise RequestError(f"the game {describe(game)} is unknown; the games are: {games}")
 
     def conditioning_on(self, previous: Previous | None) -> Conditioning | None:
-        """Return the inputs for the rows that a chunk has to fit, None where there are none.
+        """Return the inputs for the rows that a chunk should fit, None without any.
 
         Raises:
             RequestError: the model does not take them, or not as many.
@@ -63,7 +63,7 @@ class ModelFacts(Facts):
         return conditioning_on(previous, self.horizon, old_layout=self.old_layout)
 
     def info(self, selected_game: str | None) -> dict[str, Any]:
-        """Return the answer to an `info` request; `selected_game` is the name of the default game."""
+        """Return the answer to an `info` request; `selected_game` is the default game's name."""
         return {
             "ckpt_path": self.checkpoint_path,
             "selected_game": selected_game,
@@ -88,14 +88,14 @@ def facts_from_config(config: model_config_pb2.ModelConfig) -> ModelFacts:
     """Return the facts in a model's config, after checking its inputs and outputs against the contract.
 
     Raises:
-        ModelError: the config is not that of an exported NitroGen model; the message names what is off.
+        ModelError: the config is not an exported NitroGen model's; the message says what is wrong.
     """
     try:
         facts = facts_from_parameters({key: value.string_value for key, value in config.parameters.items()})
     except FactsError as error:
-        raise _off(config, str(error)) from None
+        raise _wrong_config(config, str(error)) from None
     if config.max_batch_size < 1:
-        raise _off(config, f"max_batch_size is {config.max_batch_size}, and at least 1 is needed")
+        raise _wrong_config(config, f"max_batch_size is {config.max_batch_size}, but at least 1 is needed")
     inputs = input_tensors(facts.horizon, facts.context_length, conditioning=facts.conditioning)
     _check_tensors(config, "input", config.input, inputs)
     _check_tensors(config, "output", config.output, output_tensors(facts.horizon))
@@ -107,7 +107,7 @@ def facts_from_config(config: model_config_pb2.ModelConfig) -> ModelFacts:
     )
 
 
-def _off(config: model_config_pb2.ModelConfig, what: str) -> ModelError:
+def _wrong_config(config: model_config_pb2.ModelConfig, what: str) -> ModelError:
     return ModelError(
         f"Triton's model {config.name!r} is not an exported NitroGen model: {what}; export it again"
     )
@@ -123,10 +123,10 @@ def _check_tensors(
     found = {tensor.name: f"{_type_name(tensor.data_type)} {list(tensor.dims)}" for tensor in tensors}
     needed = {tensor.name: f"TYPE_{tensor.data_type} {list(tensor.dims)}" for tensor in contract}
     if found.keys() != needed.keys():
-        raise _off(config, f"its {kind}s are {sorted(found)}, and {sorted(needed)} are needed")
+        raise _wrong_config(config, f"its {kind}s are {sorted(found)}, but {sorted(needed)} are needed")
     for name, wanted in needed.items():
         if found[name] != wanted:
-            raise _off(config, f"its {kind} {name} is {found[name]}, and {wanted} is needed")
+            raise _wrong_config(config, f"its {kind} {name} is {found[name]}, but {wanted} is needed")
 
 
 def _type_name(data_type: int) -> str:

@@ -1,4 +1,4 @@
-"""The meaning of a failed call to Triton: gRPC's status and Triton's own words become one of our errors."""
+"""Failed calls to Triton: gRPC's status and Triton's own words become one of our errors."""
 
 import re
 
@@ -16,11 +16,11 @@ from gateway.errors import (
 )
 from gateway.triton.key import refused_key
 
-# How Triton begins its refusal of a model, or a version of one, that it does not serve.
+# The beginning of Triton's words for a model or version that it does not serve.
 _NOT_SERVED = "Request for unknown model"
-# And of a request that comes as it is told to end: another Triton may answer it.
+# For a request that comes while it stops: another Triton may answer it.
 _STOPPING = "Server is stopping, scheduler for model has stopped accepting new inference requests"
-# Triton's words, with the status UNAVAILABLE, for a request that its queue did not take, or kept too long.
+# With the status UNAVAILABLE, for a request that its queue did not take, or kept too long.
 _QUEUE_FULL = "Exceeds maximum queue size"
 _QUEUED_TOO_LONG = "Request timeout expired"
 _NO_REGION = "Unable to find shared memory region"
@@ -28,7 +28,7 @@ _REQUEST_ID = re.compile(r"^\[request id: [^\]]*\] ")
 
 
 class KeyRefusedError(TritonUnavailableError):
-    """Triton is there, and keeps what was asked for to callers with another key than the gateway's."""
+    """Triton refuses the call, because the gateway has no key for it or the wrong one."""
 
 
 class SharedMemoryLostError(ModelError):
@@ -52,7 +52,7 @@ def failure(
         timeout_s: the call's timeout in seconds.
         subject: what it was about.
         key: the gateway's, for Triton's restricted protocols.
-        shows_key: whether the call could show it.
+        shows_key: whether calls of this kind send it.
     """
     detail, code, place = _detail(error), error.code(), f"Triton at {where}"
     late = f"{place} gave no answer within {timeout_s:.1f} s: send the request again"
@@ -60,10 +60,10 @@ def failure(
         return DeadlineError(late)
     refusal = refused_key(detail, key, is_shown=shows_key)
     if refusal is not None:
-        return KeyRefusedError(f"{place} is there, and refuses {subject}: {refusal}")
+        return KeyRefusedError(f"{place} refuses {subject}: {refusal}")
     if detail.startswith(_NO_REGION):
         return SharedMemoryLostError(f"{place} does not know the gateway's shared memory ({detail})")
-    # A version that was swapped for another is UNAVAILABLE, as is a Triton that has gone.
+    # The status UNAVAILABLE also stands for a version that was swapped.
     if code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED) or (
         code is grpc.StatusCode.UNAVAILABLE and detail.startswith((_NOT_SERVED, _STOPPING))
     ):

@@ -1,4 +1,4 @@
-"""The file with the key that a Triton with restricted protocols asks for, and what its refusal means."""
+"""The file with the key for a Triton with restricted protocols, and what Triton's refusal means."""
 
 import logging
 from pathlib import Path
@@ -15,7 +15,7 @@ def read_key(path: Path) -> TritonKey:
     """Return the key in the file of --triton-key-file.
 
     Raises:
-        StartError: the file cannot be read, or holds no key; the message never shows what is in it.
+        StartError: the file cannot be read, or holds no key; the message never shows its content.
     """
     try:
         return read_triton_key(path)
@@ -27,10 +27,10 @@ def read_key(path: Path) -> TritonKey:
 
 
 class KeyFile:
-    """The file's key. The file is read again when Triton refuses the key, for it may have been changed.
+    """The file's key. When Triton refuses it, the file is read again, because it may have changed.
 
     Raises:
-        StartError: as `read_key`.
+        StartError: as for `read_key`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,7 +38,7 @@ class KeyFile:
         self._problem = ""
 
     def read_again(self) -> None:
-        """Take the key that the file holds by now; what cannot be used leaves the old one."""
+        """Take the key that the file holds now; keep the old one if it cannot be used."""
         path = self.key.path
         try:
             found = read_key(path)
@@ -50,16 +50,16 @@ class KeyFile:
         self._problem = ""
         if found != self.key:
             self.key = found
-            logger.info("--triton-key-file %s holds another key by now: it is used from now on", path)
+            logger.info("--triton-key-file %s has a new key, which is used from now on", path)
 
 
 def refused_key(detail: str, key: TritonKey | None, *, is_shown: bool = True) -> str | None:
-    """Return what to do about a call that Triton refused for its key; None when that was not the cause.
+    """Return what to do about a call that Triton refused for its key; None if it had another reason.
 
     Args:
         detail: Triton's own words.
-        key: what there is to show.
-        is_shown: whether such calls show it.
+        key: the gateway's.
+        is_shown: whether calls of this kind send it.
     """
     name = wanted_key(detail)
     if name is None:
@@ -68,11 +68,11 @@ def refused_key(detail: str, key: TritonKey | None, *, is_shown: bool = True) ->
         return "it restricts inference, for which no key is sent: take that out of --grpc-restricted-protocol"
     if name != name.lower():
         return (
-            f"it wants a key named {name!r}, and no client can show a name with capitals: give it a "
+            f"it wants a key named {name!r}, but no client can send a name with capitals: give it a "
             "lower-case name in --grpc-restricted-protocol"
         )
     if key is None:
-        return f"it wants a key named {name!r}, and there is none: name the file with it as --triton-key-file"
+        return f"it wants a key named {name!r}, but there is none: name the file with it as --triton-key-file"
     if key.name != name:
-        return f"it wants a key named {name!r}, and the one in --triton-key-file is named {key.name!r}"
+        return f"it wants a key named {name!r}, but the one in --triton-key-file is named {key.name!r}"
     return f"the key {name!r} in --triton-key-file is not the one that it wants: put that into the file"

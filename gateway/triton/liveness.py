@@ -1,6 +1,6 @@
-"""Whether each Triton lives: asked every few seconds, over connections of its own, for the metrics.
+"""Whether each Triton is alive: asked every few seconds, over separate connections, for the metrics.
 
-Nothing in a request's way waits for it; gRPC sends requests where it is connected.
+No request waits for it; gRPC sends requests to the Tritons that it is connected to.
 """
 
 import asyncio
@@ -20,17 +20,18 @@ _PERIOD_S = 2.0
 _TIMEOUT_S = 1.0
 
 OpenChannel = Callable[[str, Options], grpc.aio.Channel]
-# An endpoint as the setting names it, and one of its addresses.
+# An endpoint as in the setting, and one of its addresses.
 Place = tuple[str, str]
 
 
 class Liveness:
-    """The life of each address of each endpoint; `on_lost` is called whenever one's connection was lost.
+    """Whether each address of each endpoint is alive.
 
     Args:
-        options: those of each address's.
+        options: those of each address's channel.
         open_channel: opens a channel to a target with options.
-        metadata: returns that of the next call.
+        metadata: returns the next call's metadata.
+        on_lost: called when an address's connection is lost.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Liveness:
         self._lived: set[Place] = set()
 
     def follow(self, addresses: Addresses) -> None:
-        """Ask at these addresses from now on; a name without any is asked for by itself."""
+        """Ask at these addresses from now on; for a name without addresses, gRPC looks it up."""
         places = {
             (str(endpoint), str(address))
             for endpoint, found in addresses.items()
@@ -78,10 +79,10 @@ class Liveness:
         return len(self._watched)
 
     def up(self) -> dict[Place, bool]:
-        """Return whether each address answered when it was last asked; False until it was.
+        """Return whether each address answered when it was last asked; False before that.
 
-        An address that has never answered is left out where another one of its endpoint has: names often have
-        an IPv6 address, at which Triton does not listen, or that of a container that is still loading.
+        An address that has never answered is left out if another of its endpoint has: names often have an
+        IPv6 address, on which Triton does not listen, or that of a container that is still loading.
         """
         lived = {endpoint for endpoint, _ in self._lived}
         return {
@@ -110,12 +111,12 @@ class Liveness:
             except grpc.aio.AioRpcError:
                 live = False
             if live is not self._up[place] and len(self._watched) > 1:
-                # One Triton alone is reported on by the registry, which says also why not.
+                # For a single Triton the registry logs this, and the reason, too.
                 logger.log(
                     logging.INFO if live else logging.WARNING,
                     "Triton at %s %s",
                     place[1],
-                    "lives" if live else "does not answer",
+                    "answers" if live else "does not answer",
                 )
             self._up[place] = live
             if live:
@@ -124,11 +125,11 @@ class Liveness:
 
 
 async def watch(channel: grpc.aio.Channel, on_lost: Callable[[], None]) -> None:
-    """Keep a channel connecting, and call `on_lost` whenever it leaves READY; runs until cancelled."""
+    """Keep a channel connecting, and call `on_lost` whenever it leaves READY; run until cancelled."""
     while True:
         state = channel.get_state(try_to_connect=True)
         await channel.wait_for_state_change(state)
-        # Every return is a change, even when the channel is READY again by now.
+        # Every return is a change, even if the channel is READY again.
         if state is grpc.ChannelConnectivity.READY:
             on_lost()
 

@@ -1,4 +1,4 @@
-"""The addresses of Triton's endpoints, which for host names may change while the gateway runs."""
+"""The addresses of Triton's endpoints; those of host names may change while the gateway runs."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class LookUp:
-    """Looks up endpoints. One that cannot be looked up (any more) keeps what it had."""
+    """Looks up endpoints. One that cannot be looked up keeps its old addresses."""
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         self._addresses: dict[Endpoint, tuple[Endpoint, ...]] = dict.fromkeys(endpoints, ())
@@ -20,18 +20,18 @@ class LookUp:
 
     @property
     def addresses(self) -> Addresses:
-        """The addresses of each endpoint, in a fixed order; none for a name that is not known yet."""
+        """The addresses of each endpoint, in a fixed order; none for a name that is still unknown."""
         return dict(self._addresses)
 
     async def refresh(self) -> bool:
-        """Look all endpoints up; return whether there are other addresses than before."""
+        """Look up all endpoints; return whether addresses have changed."""
         before = self.addresses
         for endpoint in before:
             try:
                 self._addresses[endpoint] = await _addresses_of(endpoint)
                 self._problems.pop(endpoint, None)
             except (OSError, UnicodeError) as error:
-                # Said once, and not at each look-up.
+                # Log it once, not at each look-up.
                 if self._problems.get(endpoint) != str(error):
                     logger.warning("%s of --triton cannot be looked up: %s", endpoint, error)
                 self._problems[endpoint] = str(error)

@@ -1,8 +1,8 @@
 """One model in Triton: its facts, read from its config, and its inference.
 
-Facts are stale whenever the connection was lost or a call has failed, for what answers next may be another
-checkpoint; whoever needs fresh facts reads them first. A request names the version that its facts describe,
-so a Triton that has swapped it for another meanwhile refuses the request instead of misreading it.
+Facts are stale when the connection was lost or a call has failed, because another checkpoint may answer next.
+A request names the version that its facts describe, so a Triton that has swapped it refuses the request
+instead of misreading it.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _FACTS_TIMEOUT_S = 2.0
 class TritonModel:
     """One model of the Triton behind a connection.
 
-    `on_new_facts` is called with facts that are read for the first time, or differ from those before.
+    `on_new_facts` is called with facts that are new or have changed.
     """
 
     def __init__(self, connection: TritonConnection, name: str) -> None:
@@ -39,8 +39,8 @@ class TritonModel:
         self._facts: ModelFacts | None = None
         # The template and the reader for the last request's facts.
         self._messages: tuple[RequestTemplate, ResponseReader] | None = None
-        # Facts are fresh in the connection's epoch of their reading, until a call fails. Then only a reading
-        # that begins later will do, so they are numbered.
+        # Facts are fresh in the connection's epoch in which they were read, until a call fails. Then only a
+        # later reading will do, so readings are numbered.
         self._facts_epoch = -1
         self._facts_number = 0
         self._least_number = 1
@@ -48,32 +48,32 @@ class TritonModel:
         self._reading: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        """Cancel the reading of facts, if there is one."""
+        """Stop reading facts."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
 
     @property
     def is_balanced(self) -> bool:
-        """Whether another Triton may answer a request that one has refused."""
+        """Whether another Triton may answer a request that one refused."""
         return self._connection.is_balanced
 
     @property
     def known_facts(self) -> ModelFacts | None:
-        """The last known facts, perhaps of a Triton that has gone; None when they were never read."""
+        """The last known facts, maybe of a Triton that has gone; None if they were never read."""
         return self._facts
 
     async def fresh_facts(self) -> ModelFacts:
-        """Return the facts of the Triton that answers now; they are read again when they are stale.
+        """Return the facts of the Triton that answers now; read them again if they are stale.
 
         Raises:
-            TritonUnavailableError, DeadlineError: Triton did not tell them.
+            TritonUnavailableError, DeadlineError: Triton did not give them.
             ModelError: the model is not an exported NitroGen model.
         """
         return await self._facts_since(self._least_number)
 
     async def read_facts(self) -> ModelFacts:
-        """Return the facts as Triton tells them after this call, and raise what `fresh_facts` does."""
+        """Read the facts again and return them; raise the errors of `fresh_facts`."""
         return await self._facts_since(self._begun + 1)
 
     async def infer(
@@ -88,23 +88,23 @@ class TritonModel:
         Cancelling the caller cancels the call in Triton, too.
 
         Args:
-            facts: what `fresh_facts` returned just now, for which the inputs were made.
+            facts: those from `fresh_facts` that the inputs were made for.
             inputs: frames, noise and the rest.
             timeout_s: seconds for the answer.
-            request_id: what Triton's log calls the request.
+            request_id: its name in Triton's log.
 
         Raises:
             TritonUnavailableError: Triton cannot be reached.
-            NotServedError: Triton does not serve the model, or no longer the one of these facts.
+            NotServedError: Triton does not serve the model, or no longer the facts' version.
             DeadlineError: no answer within `timeout_s` seconds.
             BusyError: Triton has too many requests waiting.
-            ModelError: the model failed, or gave an output that is unusable.
+            ModelError: the model failed, or its output is unusable.
         """
         epoch = self._connection.epoch
         if self._messages is None or self._messages[0].facts is not facts:
             self._messages = RequestTemplate(facts), ResponseReader(facts)
         template, reader = self._messages
-        # Should Triton never hear of a cancellation, it still drops the request in time.
+        # If Triton does not hear of a cancellation, it still drops the request in time.
         timeout_us = max(1, int(timeout_s * 1e6))
         shared = self._connection.shared_frames
         slot = None if shared is None else shared.take(template.stacked(inputs.frames))
@@ -115,7 +115,7 @@ class TritonModel:
                     message = template.message(inputs, request_id, timeout_us, slot)
                     response = await self._call(message, timeout_s, request_id)
             if response is None:
-                # Triton knows of no slot.
+                # Triton has forgotten the region.
                 message = template.message(inputs, request_id, timeout_us)
                 response = await self._call(message, timeout_s, request_id)
             chunk = reader.chunk(response)
@@ -125,7 +125,7 @@ class TritonModel:
             self._least_number = self._begun + 1
             raise
         if epoch != self._connection.epoch and await self.fresh_facts() != facts:
-            raise NotServedError("Triton came back with another model meanwhile: send the request again")
+            raise NotServedError("Triton came back with another model: send the request again")
         return chunk
 
     def _call(
@@ -136,7 +136,7 @@ class TritonModel:
         )
 
     async def ready(self) -> str | None:
-        """Return None when Triton's model answers and its facts are usable, else the reason why not."""
+        """Return None if Triton's model answers and its facts are usable, else the reason why not."""
         request = service_pb2.ModelReadyRequest(name=self.name)
         try:
             response = await self._connection.call(
@@ -157,7 +157,7 @@ class TritonModel:
             if self._reading is None:
                 self._begun += 1
                 self._reading = asyncio.create_task(self._read(self._begun))
-                # Also when nobody waits for it any more, its error counts as seen.
+                # Mark its error as seen, even if nobody waits for it any more.
                 self._reading.add_done_callback(lambda task: task.cancelled() or task.exception())
             # Shielded: others wait for the same reading, so one client's deadline must not cancel it.
             await asyncio.shield(self._reading)
@@ -174,7 +174,7 @@ class TritonModel:
         finally:
             self._reading = None
         if facts == self._facts:
-            facts = self._facts  # the same object: what was made of it stays good
+            facts = self._facts  # the same object: whatever was made from it stays valid
         else:
             logger.info(
                 "Triton at %s serves %s (version %s): checkpoint %s, horizon %d, context of %d, %d games",

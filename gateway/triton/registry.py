@@ -1,7 +1,7 @@
 """The models that clients can choose from: all exported NitroGen models that Triton serves.
 
-Triton's list of loaded models and their configs are read every two seconds, and at once for a name that is
-not known yet. Whatever clients send, that is at most twice a second, and only names of Triton's are kept.
+The registry reads Triton's list of loaded models and their configs every two seconds, and at once for an
+unknown name. Whatever clients send, it does so at most twice a second, and keeps only Triton's own names.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 _PERIOD_S = 2.0
 _MIN_PAUSE_S = 0.5
 _LIST_TIMEOUT_S = 2.0
-# How long a model of somebody else's is left alone, unless a client names it.
+# How long a model that is not a NitroGen model is not read again, unless a client names it.
 _FOREIGN_S = 60.0
 
 
@@ -30,8 +30,9 @@ class ModelRegistry:
     """All models of the Triton behind a connection that the gateway serves.
 
     Args:
-        default_name: the model of the requests that name none. It can be asked for from the start, whether
-            Triton serves it or not.
+        connection: the one to Triton.
+        default_name: the model for requests that name none. It is known from the start, whether Triton serves
+            it or not.
     """
 
     def __init__(self, connection: TritonConnection, default_name: str) -> None:
@@ -39,13 +40,13 @@ class ModelRegistry:
         self._connection = connection
         self._models = {default_name: self.default}
         self._served: tuple[str, ...] = ()
-        # Names of other models in Triton, with the time when their configs were last looked at.
+        # Names of other models in Triton, and when their configs were last read.
         self._foreign: dict[str, float] = {}
         self._is_list_refused = False
         self._wanted = asyncio.Event()
 
     async def start(self) -> None:
-        """Begin to keep the models up to date; does not wait for Triton."""
+        """Begin to keep the models up to date, without waiting for Triton."""
         self._loop = asyncio.get_running_loop()
         # The next reading's result: why Triton could not be read, or None.
         self._next_reading: asyncio.Future[ServerError | None] = self._loop.create_future()
@@ -61,24 +62,24 @@ class ModelRegistry:
 
     @property
     def served(self) -> tuple[str, ...]:
-        """Names of the models that Triton served when it was last read, sorted."""
+        """Names of the models that Triton served at the last reading, sorted."""
         return self._served
 
     def horizons(self) -> dict[tuple[str, int], int]:
-        """Return the steps per chunk of each model that is served, by its name and version (0 if unknown)."""
+        """Return each served model's steps per chunk, by its name and version (0 if unknown)."""
         known = {name: model.known_facts for name in self._served if (model := self._models.get(name))}
         return {(name, facts.version or 0): facts.horizon for name, facts in known.items() if facts}
 
     def known(self, name: str | None) -> TritonModel | None:
-        """Return the model of a name, None for one that is not known; the name None is the default's."""
+        """Return the model of a name, None if it is unknown; the name None means the default model."""
         return self.default if name is None else self._models.get(name)
 
     async def find(self, name: str | None) -> TritonModel:
-        """Return the model of a name as `known` does, after a look at Triton when it is not known.
+        """Return the model of a name as `known` does; read Triton's list first if it is unknown.
 
         Raises:
-            RequestError: Triton serves no NitroGen model of this name; the message lists those there are.
-            ServerError: the name is not known, and Triton does not tell.
+            RequestError: Triton serves no NitroGen model of this name; the message lists its models.
+            ServerError: the name is unknown, and Triton does not answer.
         """
         model = self.known(name)
         if model is None and name is not None:
@@ -97,7 +98,7 @@ class ModelRegistry:
         return model
 
     async def _keep_up_to_date(self) -> None:
-        """Read the models again and again; tell in the log when that begins to fail, and when it ends."""
+        """Read the models regularly; log when that begins to fail, and when it works again."""
         reported = ""
         while True:
             reading, self._next_reading = self._next_reading, self._loop.create_future()
@@ -109,7 +110,7 @@ class ModelRegistry:
                 problem = error
                 reading.set_result(error)
             finally:
-                reading.cancel()  # without effect on one that has its result
+                reading.cancel()  # has no effect on one with a result
             if problem is None and reported:
                 logger.info("Triton at %s is back", self._connection.endpoint)
             elif problem is not None and str(problem) != reported:
@@ -122,7 +123,7 @@ class ModelRegistry:
                         await self._wanted.wait()
 
     async def _read(self) -> ServerError | None:
-        """Read the list and all configs; return what is wrong with the default model, which others outlive.
+        """Read the list and all configs; return what is wrong with the default model, if anything.
 
         Raises:
             ServerError: Triton does not answer.
@@ -158,11 +159,11 @@ class ModelRegistry:
                 REPOSITORY_INDEX, request, _LIST_TIMEOUT_S, "a list of its models"
             )
         except TritonUnavailableError as error:
-            # Triton has gone, which this tells, or keeps the list to itself (--grpc-restricted-protocol).
+            # Triton has gone, and this raises; or it restricts the list (--grpc-restricted-protocol).
             await self.default.read_facts()
             if not self._is_list_refused:
                 self._is_list_refused = True
-                logger.warning("only %s is served, for Triton lists no models: %s", self.default.name, error)
+                logger.warning("only %s is served: Triton lists no models (%s)", self.default.name, error)
             return set()
         self._is_list_refused = False
         return {model.name for model in response.models}

@@ -21,7 +21,7 @@ class Rpc(Generic[RequestT, ResponseT]):
     """One call of the service: `serialize` writes its request, `parse` reads its response.
 
     Attributes:
-        shows_key: whether the gateway shows its key for Triton's restricted protocols.
+        shows_key: whether the gateway sends its key for Triton's restricted protocols.
     """
 
     name: str
@@ -39,8 +39,8 @@ def _rpc(request: type[MessageT], response: type[OtherMessageT]) -> Rpc[MessageT
     return Rpc(name, request.SerializeToString, response.FromString)
 
 
-# Its requests are bytes already: protobuf would copy each frame twice more. Nobody restricts inference, for
-# which showing the key would cost each request 6 to 25 us.
+# Its requests are bytes already: protobuf would copy each frame two more times. Nobody restricts inference,
+# and sending the key would cost each request 6 to 25 us.
 MODEL_INFER: Rpc[bytes, pb.ModelInferResponse] = Rpc(
     "ModelInfer", None, pb.ModelInferResponse.FromString, shows_key=False
 )

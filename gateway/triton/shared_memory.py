@@ -1,17 +1,17 @@
-"""Frames handed to a Triton on the same host through system shared memory, instead of the connection.
+"""Frames go to a Triton on the same host through system shared memory instead of the connection.
 
-One region for each gateway process, registered with Triton whenever that has (re)started. A request takes a
-free slot of it; where there is none, or the region is not registered yet, its frames go over the connection.
+Each gateway process has one region, and registers it whenever Triton has (re)started. A request takes a free
+slot of it; if there is none, or the region is not registered yet, its frames go over the connection.
 
-Where nobody asked for it, the region is made once a Triton on this host answers, if it leaves as much room as
-it takes, and is removed when Triton refuses it, such as one in a container, which sees another /dev/shm.
+Unless a setting asks for it, the region is made once a Triton on this host answers, if it leaves as much room
+as it takes, and is removed if Triton refuses it: a Triton in a container, for example, sees another /dev/shm.
 
 A slot is free again once Triton has answered. After a request that was cancelled or timed out, Triton may
-still read the slot: it is left alone until the connection is lost or `_QUARANTINE_S` have passed, which no
-request outlives in Triton's queue.
+still read the slot, so nobody uses it until the connection is lost or `_QUARANTINE_S` have passed; no request
+stays in Triton's queue for that time.
 
-A gateway that is killed leaves its region behind. Each holds a lock on its own as long as it lives, so the
-next one that starts can tell, removes the file, and has Triton forget it.
+A killed gateway leaves its region behind. Each gateway locks its own as long as it lives, so the next one
+that starts recognises old regions, removes their files, and unregisters them.
 """
 
 import asyncio
@@ -55,23 +55,23 @@ FOLDER = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory is on Linux
 PREFIX = "nitrogen_gateway_frames_"
 # Frames that fit into a slot; a request with a longer context goes over the connection.
 SLOT_FRAMES = 4
-# 24 MiB in all, for Docker gives a container 64 MiB. More requests than this wait in Triton's queue anyway.
+# 24 MiB in all: Docker gives a container 64 MiB. More requests than this wait in Triton's queue anyway.
 MAX_SLOTS = 32
 _SLOT_BYTES = SLOT_FRAMES * FRAME_BYTES
 _QUARANTINE_S = 60.0
 _CALL_TIMEOUT_S = 2.0
 _RETRY_S = 0.5
-# Refusals in a row after which a region that nobody asked for is given up until there is another Triton. One
-# alone may be over a killed gateway's region that a request still uses.
+# Refusals in a row after which a region that no setting asks for is given up until there is another Triton. A
+# single one may be due to a killed gateway's region that a request still uses.
 _REFUSALS = 5
 _POLL_S = 0.05
 _SUBJECT = "shared memory"
-# After these Triton has answered a request, so that it no longer reads its slot.
+# These mean that Triton has answered a request, and no longer reads its slot.
 _ANSWERS = (ModelError, NotServedError, BusyError)
 
 
 class Slot:
-    """A request's place in the region, given back when its `with` ends, by an error or without one."""
+    """A request's place in the region, given back at the end of its `with`."""
 
     __slots__ = ("_frames", "number", "offset", "region")
 
@@ -94,7 +94,7 @@ class Slot:
 
 
 class Call(Protocol):
-    """How Triton is called; raises a ServerError where that goes wrong."""
+    """Calls Triton, and raises a ServerError if that fails."""
 
     async def __call__(
         self, rpc: Rpc[RequestT, ResponseT], request: RequestT, timeout_s: float, subject: str
@@ -108,7 +108,7 @@ class SharedFrames:
     Args:
         call: calls its Triton.
         wanted: how many requests there may be at once; the region has no more than `MAX_SLOTS` slots.
-        is_required: whether it was asked for; else it gives way to whatever is in its way.
+        is_required: whether a setting asks for it; else any obstacle makes the gateway do without.
     """
 
     def __init__(self, call: Call, wanted: int, *, is_required: bool = True) -> None:
@@ -120,7 +120,7 @@ class SharedFrames:
         self._memory: mmap.mmap | None = None
         self._free = deque(range(slots))
         self._left: deque[tuple[float, int]] = deque()
-        # How often Triton may have forgotten the region, and how often it had when it was last told of it.
+        # How often Triton may have forgotten the region, and the same at the last registration.
         self._losses = 1
         self._losses_when_told = 0
         self._unregistered = asyncio.Event()
@@ -144,7 +144,7 @@ class SharedFrames:
         remove_left_overs()
         self._file, self.name = _locked_file()
         try:
-            # Reserved now: a write to memory that is not there would end the process.
+            # Reserve it now: a write to missing memory would kill the process.
             os.posix_fallocate(self._file, 0, self._size)
             self._memory = mmap.mmap(self._file, self._size)
         except OSError:
@@ -153,7 +153,7 @@ class SharedFrames:
             raise
 
     async def close(self) -> None:
-        """Have Triton forget the region, and remove it."""
+        """Unregister the region, and remove it."""
         if self._memory is not None:
             (FOLDER / self.name).unlink(missing_ok=True)
             if self._is_registered:
@@ -168,7 +168,7 @@ class SharedFrames:
             os.close(self._file)
 
     def take(self, frames: Sequence[Frame]) -> Slot | None:
-        """Return a slot that holds the frames one after the other; None when they must go another way."""
+        """Return a slot that holds the frames in order; None if they must go over the connection."""
         memory = self._memory
         if memory is None or not self._is_registered:
             return None
@@ -192,7 +192,7 @@ class SharedFrames:
         self._left.append((time.monotonic(), number))
 
     def lost(self) -> None:
-        """Have the region registered again: Triton may not know it."""
+        """Register the region again, because Triton may not know it."""
         self._losses += 1
         self._unregistered.set()
 
@@ -201,7 +201,7 @@ class SharedFrames:
         return self._losses_when_told == self._losses
 
     async def keep_registered(self) -> None:
-        """Tell Triton of the region, again whenever it does not know it; runs until cancelled."""
+        """Register the region whenever Triton does not know it; run until cancelled."""
         reported, refusals = "", 0
         while True:
             await self._unregistered.wait()
@@ -227,7 +227,7 @@ class SharedFrames:
             logger.info("frames go to Triton through the shared memory %s", self.name)
             reported, refusals = "", 0
             self._losses_when_told = losses
-            # Nothing of the connection's former life reads them any more.
+            # Requests of the lost connection no longer read them.
             while self._left:
                 self._free.append(self._left.popleft()[1])
 
@@ -244,7 +244,7 @@ class SharedFrames:
         if self._memory is None:
             free = _free_bytes()
             if free < 2 * self._size:
-                raise OSError(f"{FOLDER} has {free} bytes free, and {2 * self._size} would be needed")
+                raise OSError(f"{FOLDER} has {free} bytes free, but {2 * self._size} would be needed")
             self._make()
         if self.name not in status.regions:
             request = service_pb2.SystemSharedMemoryRegisterRequest(
@@ -253,7 +253,7 @@ class SharedFrames:
             await self._call(SHARED_MEMORY_REGISTER, request, _CALL_TIMEOUT_S, _SUBJECT)
 
     async def _forget(self) -> None:
-        """Unregister the region; Triton refuses while a request that ended just now is not quite done."""
+        """Unregister the region; Triton refuses for a moment after a request has ended."""
         give_up = time.monotonic() + _CALL_TIMEOUT_S
         while True:
             try:
@@ -270,7 +270,7 @@ class SharedFrames:
 
 
 def _is_refusal(error: ServerError | OSError) -> bool:
-    """Return whether Triton, or the system, said no; else Triton could not be asked."""
+    """Return whether Triton or the system refused; else Triton could not be reached."""
     if isinstance(error, KeyRefusedError | NotServedError):
         return True
     return not isinstance(error, DeadlineError | TritonUnavailableError)
@@ -287,12 +287,12 @@ def remove_left_overs() -> None:
         try:
             file = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         except OSError:
-            continue  # another user's, or gone by now
+            continue  # another user's, or already gone
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink(missing_ok=True)
         except OSError:
-            continue  # its gateway lives
+            continue  # its gateway is alive
         finally:
             os.close(file)
 
@@ -303,7 +303,7 @@ def _locked_file() -> tuple[int, str]:
         name = f"{PREFIX}{os.getpid()}_{secrets.token_hex(4)}"
         file = os.open(FOLDER / name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         fcntl.flock(file, fcntl.LOCK_EX)
-        # Another gateway that started at this moment may have taken it for a left-over.
+        # Another gateway that started at this moment may have removed it as a left-over.
         if os.fstat(file).st_nlink:
             return file, name
         os.close(file)

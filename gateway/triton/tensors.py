@@ -1,7 +1,7 @@
 """Triton's inference messages: frames and noise in, an action chunk out.
 
-A request is written in protobuf's wire format: what is the same for all requests of a model once, by protobuf
-itself; then the frames' bytes go in as they are, in one copy.
+A request is in protobuf's wire format. Protobuf itself writes the part that is the same for all requests of a
+model, once; then the frames' bytes are added, in one copy.
 """
 
 import math
@@ -30,7 +30,7 @@ _RAW_INPUT = b"\x3a"
 
 @dataclass(frozen=True, slots=True)
 class ModelInputs:
-    """A model's inputs of one predict.
+    """A model's inputs for one predict.
 
     Attributes:
         frames: 1 to K frames of (256, 256, 3) uint8, newest last.
@@ -50,12 +50,12 @@ class RequestTemplate:
 
     def __init__(self, facts: ModelFacts) -> None:
         self.facts = facts
-        # Triton then answers with the very version that the facts describe, or refuses.
+        # Triton then answers with exactly the facts' version, or refuses.
         version = "" if facts.version is None else str(facts.version)
         head = service_pb2.ModelInferRequest(model_name=facts.model, model_version=version)
         for name in OUTPUT_NAMES:
             head.outputs.add(name=name)
-        # Fields may come in any order, but inputs and their raw contents in the same: frames first.
+        # Fields may come in any order, but inputs and their raw contents need the same one: frames first.
         self._frames, *others = input_tensors(
             facts.horizon, facts.context_length, conditioning=facts.conditioning
         )
@@ -83,10 +83,9 @@ class RequestTemplate:
 
         Args:
             inputs: frames, noise and the rest.
-            request_id: what Triton's log calls it.
-            timeout_us: microseconds for which it may wait in Triton's queue, 0 for as long as the model's
-                config says.
-            slot: shared memory that holds what `stacked` returns; the message then only refers to it.
+            request_id: its name in Triton's log.
+            timeout_us: microseconds for which it may wait in Triton's queue, 0 for the model's default.
+            slot: shared memory with the result of `stacked`; the message then only refers to it.
         """
         parts: list[Frame] = [self._head]
         if request_id:
@@ -109,7 +108,7 @@ class RequestTemplate:
         return b"".join(parts)
 
     def stacked(self, frames: Sequence[Frame]) -> list[Frame]:
-        """Return the K slots that the model sees for 1 to K frames: zeros fill the older ones before them."""
+        """Return K slots for 1 to K frames, newest last; zeros fill the older ones."""
         return [_UNUSED_SLOT] * (self.facts.context_length - len(frames)) + list(frames)
 
     def _given(self, conditioning: Conditioning) -> bytes:
@@ -132,7 +131,7 @@ class RequestTemplate:
 
 
 def _input(tensor: Tensor) -> service_pb2.ModelInferRequest.InferInputTensor:
-    """Return how a batch of one describes an input."""
+    """Return the description of an input in a batch of one."""
     return service_pb2.ModelInferRequest.InferInputTensor(
         name=tensor.name, datatype=tensor.data_type, shape=(1, *tensor.dims)
     )
@@ -152,31 +151,31 @@ def _field(tag: bytes, content: bytes) -> bytes:
 
 
 def _timeout(timeout_us: int) -> bytes:
-    """Return the parameter "timeout" as protobuf writes an entry of the map `parameters`."""
+    """Return the parameter "timeout" as an entry of protobuf's map `parameters`."""
     value = b"\x10" + _varint(timeout_us)
     return _field(b"\x22", b"\x0a\x07timeout" + _field(b"\x12", value))
 
 
 class ResponseReader:
-    """Reads one model's responses; what is the same in all of them is checked once."""
+    """Reads one model's responses; parts that are the same in all of them are checked once."""
 
     def __init__(self, facts: ModelFacts) -> None:
         self._horizon = facts.horizon
         # The shapes of the chunk's arrays, which are the first of the outputs.
         self._shapes = [(facts.horizon, width) for width in CHUNK_WIDTHS.values()]
-        # How the last response that fitted describes its outputs, the sizes of their values, and which of
-        # them is each of `OUTPUT_NAMES`.
+        # The last valid response's description of its outputs, the sizes of their values, and the positions
+        # of `OUTPUT_NAMES` among them.
         self._described: object = None
         self._sizes: list[int] = []
         self._places: list[int] = []
 
     def chunk(self, response: service_pb2.ModelInferResponse) -> ActionChunk:
-        """Return the chunk in a response, after checking each output's shape and that all values are finite.
+        """Return the chunk in a response, after checking the outputs' shapes and that all values are finite.
 
         Raises:
             ModelError: an output is missing, has another type or shape, or holds NaN or infinity.
         """
-        # Each look at them makes copies of protobuf's.
+        # Protobuf copies them at each access.
         raw = list(response.raw_output_contents)
         if response.outputs != self._described or [*map(len, raw)] != self._sizes:
             self._check(response)
@@ -194,7 +193,7 @@ class ResponseReader:
         return ModelError(f"Triton's output {wrong} holds values that are not finite; check the checkpoint")
 
     def _check(self, response: service_pb2.ModelInferResponse) -> None:
-        """Take a response's description as that of the next ones, too, or raise ModelError."""
+        """Keep a response's description for the next ones, or raise ModelError."""
         self._described = None
         shapes: dict[str, tuple[int, ...]] = {}
         places: dict[str, int] = {}
@@ -208,18 +207,18 @@ class ResponseReader:
             if shapes.get(name) != needed:
                 found = shapes.get(name, "missing or not FP32")
                 raise ModelError(
-                    f"Triton's output {name} is {found}, and {needed} is needed; export the model again"
+                    f"Triton's output {name} is {found}, but {needed} is needed; export the model again"
                 )
         self._places = [places[name] for name in OUTPUT_NAMES]
         self._sizes = sizes
-        # A copy: the response itself holds its values.
+        # A copy, because the response itself would keep its values.
         self._described = service_pb2.ModelInferResponse(outputs=response.outputs).outputs
 
 
 def _are_finite(values: bytes) -> bool:
     """Return whether little-endian float32 values are all finite."""
-    # A value below 2**127 ends with neither byte, so that numpy, whose check costs more than all that is done
-    # with a response otherwise, is asked about larger ones only.
+    # No value below 2**127 ends with these bytes, so numpy only checks larger ones: its check costs more than
+    # everything else about a response.
     ends = values[3::4]
     if b"\x7f" not in ends and b"\xff" not in ends:
         return True

@@ -9,7 +9,7 @@ from gateway.errors import StartError
 
 
 def may_share(endpoints: Sequence[Endpoint]) -> bool:
-    """Return whether there is one endpoint, and its address is this host's; names are not looked up."""
+    """Return whether there is one endpoint, with an address of this host; names are not looked up."""
     if len(endpoints) != 1:
         return False
     host = "127.0.0.1" if endpoints[0].host == "localhost" else endpoints[0].host
@@ -23,7 +23,7 @@ def require_local(endpoints: Sequence[Endpoint]) -> None:
     """Raise StartError unless there is one endpoint, and it is on this host."""
     if len(endpoints) != 1:
         raise StartError(
-            f"--triton-shared-memory needs one Triton, and --triton names {len(endpoints)}: leave one of the "
+            f"--triton-shared-memory needs one Triton, but --triton names {len(endpoints)}: leave one of the "
             "two settings out"
         )
     try:
@@ -32,7 +32,7 @@ def require_local(endpoints: Sequence[Endpoint]) -> None:
         addresses = set()
     if not addresses or not all(_is_local(str(address[0])) for address in addresses):
         raise StartError(
-            f"--triton-shared-memory needs a Triton on this host, and --triton is {str(endpoints[0])!r}: "
+            f"--triton-shared-memory needs a Triton on this host, but --triton is {str(endpoints[0])!r}: "
             "name it by an address of this host, such as 127.0.0.1:8001, or leave the setting out"
         )
 
@@ -43,7 +43,7 @@ def _is_local(address: str) -> bool:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            probe.bind((address, 0))  # works for addresses of this host only
+            probe.bind((address, 0))  # only works for addresses of this host
         except OSError:
             return False
     return True

@@ -1,8 +1,8 @@
 """OpenTelemetry traces of the calls to Triton: one span each, sent to a collector in batches.
 
-By hand, because the instrumentation of gRPC's asyncio client would wrap every channel of the process, and
-knows neither the model nor the request. Triton continues the trace: it finds `traceparent` in the metadata.
-The libraries are imported only when a collector is set.
+OpenTelemetry's own instrumentation of gRPC would wrap every channel of the process, and knows neither the
+model nor the request. Triton continues the trace: it finds `traceparent` in the metadata. The libraries are
+imported only if a collector is set.
 """
 
 import importlib
@@ -56,7 +56,7 @@ class Tracer:
 
     @contextmanager
     def span(self, method: str, model: str, request_id: str) -> Iterator[Metadata]:
-        """Make the span of one call; what is yielded belongs into the call's metadata."""
+        """Make the span of one call; yield what the call's metadata needs."""
         attributes = {
             "rpc.system": "grpc",
             "rpc.service": SERVICE,
@@ -83,11 +83,11 @@ class Tracer:
                 raise
             except BaseException:
                 code = grpc.StatusCode.CANCELLED
-                span.set_status(self._trace.StatusCode.ERROR, "the caller has gone, or its deadline passed")
+                span.set_status(self._trace.StatusCode.ERROR, "the caller has left, or its deadline passed")
                 raise
             finally:
                 span.set_attribute("rpc.grpc.status_code", code.value[0])
 
     def close(self) -> None:
-        """Send what is left; takes up to a few seconds without a collector."""
+        """Send the rest; without a collector this takes up to a few seconds."""
         self._provider.shutdown()

@@ -42,13 +42,13 @@ def read(parameters: dict[str, str]) -> Facts | str:
 @given(FACTS, st.sampled_from(["action_horizon", "games", "old_layout", "cfg_scale"]), st.text())
 def test_any_text_is_read_or_named(facts: Facts, key: str, text: str) -> None:
     found = read(facts.to_parameters() | {key: text})
-    assert isinstance(found, Facts) or f"its parameter {key} is {text[:80]!r}, and " in found
+    assert isinstance(found, Facts) or f"its parameter {key} is {text[:80]!r}, but " in found
 
 
 @pytest.mark.parametrize("text", ["", "much", "nan", "-inf"])
 @given(FACTS)
 def test_guidance_that_is_not_a_finite_number_is_named(text: str, facts: Facts) -> None:
-    assert f"its parameter cfg_scale is {text!r}, and " in str(
+    assert f"its parameter cfg_scale is {text!r}, but " in str(
         read(facts.to_parameters() | {"cfg_scale": text})
     )
 

@@ -121,15 +121,15 @@ async def test_the_key_goes_with_traces_and_through_tls(
                 await until_ready(models)
                 await until(lambda: all(connection.endpoints_up().values()), "Triton lives")
                 await predict(models.default)
-    assert "is there, and refuses" not in caplog.text
+    assert "refuses the model" not in caplog.text
     assert SECRET not in caplog.text
 
 
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        (None, "wants a key named 'nitrogen', and there is none: name the file with it as --triton-key-file"),
-        ("other=x", "wants a key named 'nitrogen', and the one in --triton-key-file is named 'other'"),
+        (None, "wants a key named 'nitrogen', but there is none: name the file with it as --triton-key-file"),
+        ("other=x", "wants a key named 'nitrogen', but the one in --triton-key-file is named 'other'"),
         (
             WRONG,
             "the key 'nitrogen' in --triton-key-file is not the one that it wants: put that into the file",
@@ -137,7 +137,7 @@ async def test_the_key_goes_with_traces_and_through_tls(
     ],
     ids=["none", "named otherwise", "wrong"],
 )
-async def test_without_the_right_key_it_is_said_which_setting_to_mend(
+async def test_without_the_right_key_it_is_said_which_setting_to_fix(
     triton: TimedTriton, tmp_path: Path, caplog: pytest.LogCaptureFixture, key: str | None, words: str
 ) -> None:
     async with registry(triton.endpoint, None if key is None else written(tmp_path / "key", key)) as (
@@ -148,7 +148,7 @@ async def test_without_the_right_key_it_is_said_which_setting_to_mend(
             await models.default.fresh_facts()
         assert words in str(caught.value)
         # Not as if it were dead.
-        assert "is there" in str(caught.value)
+        assert "refuses" in str(caught.value)
         assert "is unavailable" not in str(caught.value)
         assert await models.default.ready() == str(caught.value)
         await until(lambda: words in caplog.text, "it is logged")
@@ -183,7 +183,7 @@ async def test_a_triton_whose_key_has_capitals_refuses_everybody(key_file: Path,
         running_triton(TimedTriton(tmp_path / "files", instances=1, flags=flags)) as triton,
         registry(triton.endpoint, KeyFile(key_file)) as (models, _),
     ):
-        with pytest.raises(KeyRefusedError, match=r"'Nitrogen', and no client can show a name with capitals"):
+        with pytest.raises(KeyRefusedError, match=r"'Nitrogen', but no client can send a name with capitals"):
             await models.default.fresh_facts()
 
 
@@ -277,7 +277,7 @@ def test_the_key_is_seen_nowhere_be_it_wrong_or_right(triton: TimedTriton, tmp_p
             secrets = [text.partition("=")[2] for text in (WRONG, KEY)]
             assert [text for text in seen for secret in secrets if secret in text] == []
     assert "is not the one that it wants" in seen[-1]
-    assert "holds another key by now" in seen[-1]
+    assert "has a new key" in seen[-1]
 
 
 # The command that checks

@@ -167,9 +167,9 @@ def test_outputs_come_in_any_order_and_change_it(names: tuple[str, ...]) -> None
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (response(shapes(18, "j_left", "j_right", "buttons"), 0), "actions is missing or not FP32, and"),
-        (response(shapes(17), 0), r"j_left is \(1, 17, 2\), and \(1, 18, 2\) is needed"),
-        (response(shapes(18) | {"buttons": (18, 21)}, 0), r"buttons is \(18, 21\), and \(1, 18, 21\)"),
+        (response(shapes(18, "j_left", "j_right", "buttons"), 0), "actions is missing or not FP32, but"),
+        (response(shapes(17), 0), r"j_left is \(1, 17, 2\), but \(1, 18, 2\) is needed"),
+        (response(shapes(18) | {"buttons": (18, 21)}, 0), r"buttons is \(18, 21\), but \(1, 18, 21\)"),
         (response(shapes(18), 0, datatype="FP16"), "j_left is missing or not FP32"),
         (service_pb2.ModelInferResponse(), "j_left is missing"),
         (
