@@ -4,7 +4,7 @@
 set -eu
 key=/keys/triton
 if [ ! -s "$key" ]; then
-    # Whole or not at all, should this be killed here.
+    # Written whole or not at all, even if this is killed here.
     (umask 077 && printf 'nitrogen=%s\n' "$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" >"$key.new")
     mv "$key.new" "$key"
 fi
@@ -31,6 +31,6 @@ if [ ! -r "$token" ]; then
 fi
 if [ -n "${HF_TOKEN_VARIABLE:-}" ] && [ ! -s "$token" ]; then
     echo "nitrogen-export: HF_TOKEN is not used, because docker inspect would show it: write the token to a file," \
-        "and name that one as HF_TOKEN_FILE in .env" >&2
+        "and name it as HF_TOKEN_FILE in .env" >&2
 fi
 exec nitrogen-export "$@"

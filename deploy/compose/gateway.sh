@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the gateway with the settings that the service `gateway-settings` has found right. When there are others it ends
-# as at SIGTERM, and Docker starts it again with those.
+# Runs the gateway with the settings that the service `gateway-settings` has approved. When they change it ends as on
+# SIGTERM, and Docker starts it again with the new ones.
 set -eu
 settings=/gateway-settings/gateway.env
 used=/tmp/gateway.env

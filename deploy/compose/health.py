@@ -1,9 +1,9 @@
 """A container's health check that also ends a server that hangs: `health.py PORT LIVE_PATH READY_PATH`.
 
-Docker starts again what has ended, but not what stands still. So a server whose LIVE_PATH goes unanswered for
-six checks in a row is killed, and Docker starts it again. Any status is an answer. One that has not answered
-yet is loading, and has 360 checks. Docker starts each check from outside, so it runs even when everything in
-the container has been stopped.
+Docker restarts a server that has ended, but not one that hangs. So this check kills a server that does not
+answer LIVE_PATH six times in a row, and Docker restarts it. Any status is an answer. A server that has never
+answered is loading, and gets 360 checks. Docker starts each check from outside, so it runs even when
+everything in the container has been stopped.
 """
 
 import http.client
@@ -20,14 +20,14 @@ _LEFT = Path("/tmp/checks-left")  # noqa: S108 - the container's own
 
 
 def main() -> int:
-    """Return 0 when READY_PATH is answered by 200, else 1; either way with what came on stdout."""
+    """Print the server's answer, and return 0 when READY_PATH gives 200, else 1."""
     port, live, ready = sys.argv[1:]
     try:
         _page(int(port), live)
     except (OSError, http.client.HTTPException) as error:
         sys.stdout.write(f"no answer on port {port}: {error}\n")
         if _checks_left() <= 0:
-            _end(f"port {port} has not been answered for too long, so this server hangs; it is started again")
+            _end(f"port {port} has not answered for too long: the server hangs, and Docker restarts it")
         return 1
     _LEFT.write_text(str(CHECKS_ONCE_LIVE))
     try:
@@ -63,7 +63,7 @@ def _checks_left() -> int:
 
 
 def _end(why: str) -> None:
-    """Kill all that runs here but the container's first process, which ends when the others have."""
+    """Kill everything here but the container's first process, which then ends by itself."""
     with Path("/proc/1/fd/2").open("w") as log:
         log.write(f"health: {why}\n")
     os.kill(1, signal.SIGCONT)

@@ -1,10 +1,10 @@
-"""The sentences of the stack's `preflight`, in the first second, before a download and a conversion.
+"""Checks the stack's settings and ports in the first second, before a download and a conversion.
 
     preflight.py EXAMPLE FOLDER SERVICE,VARIABLE,ADDRESS:PORT...
 
-EXAMPLE is the file of all settings; those to look at are in the environment. FOLDER/running names the
-services that run, whose ports are their own. One sentence for each thing that is wrong goes to stderr and
-into FOLDER/problems, for the export; the exit code is then 1.
+EXAMPLE is the file of all settings; those to check are in the environment. FOLDER/running names the services
+that already run and use their own ports. Each problem is one sentence, on stderr and, for the export, in
+FOLDER/problems; the exit code is then 1.
 """
 
 import difflib
@@ -24,7 +24,7 @@ _PAUSE_S = 0.2
 
 
 def main(example: str, folder: str, *ports: str) -> int:
-    """Look at everything; return the exit code."""
+    """Check everything; return the exit code."""
     problems = [
         *unknown_names(os.environ, Path(example).read_text()),
         *senseless_format(os.environ),
@@ -52,17 +52,17 @@ def unknown_names(environment: Mapping[str, str], example: str) -> Iterator[str]
 
 
 def senseless_format(environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence for each setting of the model's form that nobody would ask for."""
+    """Yield a sentence when the format alone would leave players without their model."""
     if environment.get("NITROGEN_FORMAT") == "onnx":
         model = environment.get("NITROGEN_MODEL") or "nitrogen"
         yield (
             f"NITROGEN_FORMAT is 'onnx', which is published as {model}-onnx, but players who name no model "
-            f"get {model}: take both, and have players name the model {model}-onnx"
+            f"get {model}: set it to both, and have players name the model {model}-onnx"
         )
 
 
 def ports_in_use(ports: Sequence[str], running: Sequence[str]) -> Iterator[str]:
-    """Yield a sentence for each port that a service does not get."""
+    """Yield a sentence for each port that another program uses."""
     deadline = time.monotonic() + _WITHIN_S
     for port in ports:
         service, variable, place = port.split(",")

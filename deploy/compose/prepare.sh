@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs as root, with no capability but CHOWN, before everything else: it lays out the configuration of the images that
-# are not built here, and gives the folders that export and gateway write to their user. If it cannot give one away,
-# it goes on: whoever cannot write there says so.
+# Runs as root, with no capability but CHOWN, before everything else: it copies the configuration of the images that are
+# not built here, and gives the user of export and gateway the folders that they write to. If it cannot give one away,
+# it continues: the program that cannot write there says so.
 set -eu
 user="${NITROGEN_UID:-1000}"
 owner="$user:${NITROGEN_GID:-1000}"
@@ -11,10 +11,10 @@ if ! diff -rq /usr/local/share/nitrogen /configuration >/dev/null; then
     cp -R /usr/local/share/nitrogen/. /configuration/
 fi
 
-# The settings of an earlier start are nobody's any more; the service `settings` lays its own there.
+# The settings of an earlier start are stale; the service `settings` writes new ones.
 chown 0:0 /settings
 rm -f /settings/*
-# For `preflight`: the ports of these are in use, and rightly so.
+# For `preflight`: these services may have their ports in use.
 for service in gateway triton; do
     if getent hosts "$service" >/dev/null; then echo "$service"; fi
 done >/settings/running
@@ -28,13 +28,13 @@ for volume in /repository /keys /settings /gateway-settings /recordings; do
     # shellcheck disable=SC2086
     find "$volume" -depth ! -name lost+found $foreign -exec chown -h "$owner" {} + 2>/dev/null || true
     if [ "$(stat -c %u "$volume")" != "$user" ]; then
-        echo "prepare: $volume cannot be given to user $user: it stays user $(stat -c %u "$volume")'s" >&2
+        echo "prepare: cannot give $volume to user $user: it still belongs to user $(stat -c %u "$volume")" >&2
     fi
 done
 
 # The operator's folders: only ones that nobody has used yet, as Docker makes them when they are missing.
 for folder in /models /secrets; do
     if [ "$(stat -c %u:%g "$folder")" = 0:0 ] && [ -z "$(ls -A "$folder")" ] && ! chown "$owner" "$folder" 2>/dev/null; then
-        echo "prepare: the folder of $folder cannot be given to user $user, who may not be able to write there" >&2
+        echo "prepare: cannot give the folder of $folder to user $user, who may be unable to write there" >&2
     fi
 done

@@ -1,3 +1,3 @@
 #!/bin/sh
-# Stands where the NGC container has its server, and takes the same flags.
+# Takes the place of the NGC container's server, with the same flags.
 exec python -m standalone.triton_container "$@"
