@@ -1,7 +1,7 @@
 """The command line `python -m export`, also installed as `nitrogen-export`.
 
 `nitrogen-export [CHECKPOINT] --repository DIR` publishes (`commands.export`); `list`, `activate` and
-`rollback` look after what is published.
+`rollback` manage the published versions.
 """
 
 import importlib

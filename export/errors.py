@@ -9,7 +9,7 @@ ExportError
 ├── ActivationError      a running Triton cannot be made to serve a version
 │   ├── TritonNotRunningError  no Triton answers at all
 │   └── TritonEndedError       one has ended while it loaded a version
-└── VerificationError    the network's answers, or the saved graph, are not what they have to be
+└── VerificationError    the network's answers, or the saved graph, are wrong
 """
 
 from collections.abc import Sequence
@@ -54,14 +54,14 @@ class TritonNotRunningError(ActivationError):
 
     def __init__(self, addresses: str) -> None:
         super().__init__(
-            f"no Triton answers at {addresses}: give its gRPC address with --triton, or change only what its "
-            "next start loads with --triton none"
+            f"no Triton answers at {addresses}: give its gRPC address with --triton, or change only what it "
+            "loads at its next start with --triton none"
         )
         self.addresses = addresses
 
 
 class TritonEndedError(ActivationError):
-    """A Triton that was there has gone while it loaded a version; whoever keeps it starts it again."""
+    """A Triton ended while it loaded a version; whatever keeps it running starts it again."""
 
 
 class VerificationError(ExportError):
@@ -75,6 +75,6 @@ def shown(text: object, most: int = 200) -> str:
 
 
 def first_few(texts: Sequence[str], separator: str = ", ", conjunction: str = " and") -> str:
-    """As many texts as one message names, and how many more there are."""
+    """Return the first few texts for a message, and how many more there are."""
     more = f"{conjunction} {len(texts) - NAMED} more" if len(texts) > NAMED else ""
     return separator.join(texts[:NAMED]) + more

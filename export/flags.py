@@ -26,7 +26,7 @@ _OWN_NAMES = {"--name": f"{PREFIX}MODEL"}  # as the gateway calls it
 
 @dataclass(frozen=True)
 class _Variable:
-    """A variable's text in place of a flag's value, until it is known that the flag was not given."""
+    """A variable's text as a flag's default, parsed only if the flag is not given."""
 
     name: str
     text: str
@@ -59,7 +59,7 @@ class Given:
 
     Attributes:
         values: by name.
-        variables: those that counted, with their texts.
+        variables: those that stood in for flags, with their texts.
     """
 
     values: dict[str, Any]
@@ -72,7 +72,7 @@ class Given:
 def taken_from_environment(
     flags: Iterable[argparse.Action], environment: Mapping[str, str] = os.environ
 ) -> None:
-    """Have flags, and positionals that may be left out, take their variable's value when not given."""
+    """Let flags, and optional positionals, default to their variable's value."""
     for flag in flags:
         name = variable_of(flag)
         flag.help = f"{flag.help} [{name}]"
@@ -102,7 +102,7 @@ def parse(parser: argparse.ArgumentParser, words: list[str] | None) -> Given:
 
 
 def words_of(flags: Iterable[argparse.Action], values: Mapping[str, Any]) -> list[str]:
-    """Return the flags that have a value, for the command line of another program that has them."""
+    """Return the flags that have a value as words for another program's command line."""
     return [
         f"{flag.option_strings[0]}={values[flag.dest]}" for flag in flags if values.get(flag.dest) is not None
     ]
@@ -122,7 +122,10 @@ def add_models_dir(parser: argparse.ArgumentParser) -> argparse.Action:
 def add_triton_key_file(parser: argparse.ArgumentParser) -> argparse.Action:
     """Add `--triton-key-file`."""
     return parser.add_argument(
-        "--triton-key-file", metavar="FILE", type=local_path, help="key of Triton's restricted protocols"
+        "--triton-key-file",
+        metavar="FILE",
+        type=local_path,
+        help="file with Triton's restricted-protocol key",
     )
 
 
@@ -130,13 +133,13 @@ def opened_by_torch(path: Path) -> Path:
     """Return a path that C++ libraries, which take UTF-8, open as Python does.
 
     Raises:
-        PathError: when it means another file to them, or none.
+        PathError: when those libraries would open another file, or none.
     """
     if os.fsencode(path) == str(path).encode("utf-8", "replace"):
         return path
     encoding = sys.getfilesystemencoding()
     todo = "rename it" if encoding == "utf-8" else f"file names are {encoding} here; set PYTHONUTF8=1"
-    raise PathError(f"{str(path)!r} is not UTF-8, and PyTorch opens no other names: {todo}")
+    raise PathError(f"{str(path)!r} is not UTF-8, and PyTorch cannot open it: {todo}")
 
 
 def model_path(text: str) -> Path:
@@ -149,7 +152,7 @@ def model_path(text: str) -> Path:
 
 
 def add_repository(parser: argparse.ArgumentParser, default: Path | None = None) -> None:
-    """Add `--repository`, which has to be given where it has no default."""
+    """Add `--repository`, which is required unless it has a default."""
     parser.add_argument(
         "--repository",
         metavar="DIR",
@@ -167,7 +170,7 @@ def checkpoint_name(text: str) -> str:
         PathError: when it is a path that is not of this machine.
     """
     if text.startswith(("http://", "https://")):
-        return text  # which is refused with a sentence of its own
+        return text  # `find_checkpoint` refuses it
     path = local_path(text)
     return text if opened_by_torch(path) == Path(text) else str(path)  # "./demo" is not the word "demo"
 

@@ -40,11 +40,11 @@ def lock_folder(folder: Path, *, wait: bool) -> int:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[Pulse]:
-    """Hold a folder's lock, against other machines, too; it is not to be taken again inside.
+    """Hold a folder's lock, also against other machines; do not take it again inside.
 
     Yields:
-        The lock's pulse. It is not whole any more when this process was halted for so long that another
-        machine took the lock.
+        The lock's pulse. It is no longer whole when this process was halted so long that another machine took
+        the lock.
     """
     descriptor = lock_folder(folder, wait=True)
     try:
@@ -55,12 +55,12 @@ def locked(folder: Path) -> Iterator[Pulse]:
 
 
 def one_machine(path: Path) -> closing[Pulse]:
-    """Keep other machines from what `path` stands for, once a `flock` keeps this one's processes from it."""
+    """Keep other machines away from what `path` stands for; a `flock` must already keep this one's away."""
     return closing(_taken(path))
 
 
 def _taken(path: Path) -> Pulse:
-    """Return this process's pulse at `path`, once there is no other one, or its process has ended."""
+    """Return this process's pulse at `path`, once no other process has one there."""
     tell_at = time.monotonic() + _TELL_S
     while True:
         try:

@@ -1,4 +1,4 @@
-"""This machine's units for products, which decide what form of a model is fastest. Free of torch."""
+"""This machine's bfloat16 units and GPU, which decide which format is fastest. Free of torch."""
 
 import ctypes
 import importlib.util

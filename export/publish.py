@@ -1,4 +1,4 @@
-"""The whole way of a checkpoint into a repository: find, read, build, save, check, publish."""
+"""From a checkpoint to a published version: find, read, build, save, check, publish."""
 
 import logging
 from dataclasses import asdict, dataclass, replace
@@ -42,7 +42,7 @@ _SOFTWARE = ("nitrogen-triton", "torch", "numpy", "onnx", "onnxruntime", "onnxru
 
 @dataclass(frozen=True)
 class Material:
-    """The common parts of every format of one export.
+    """The parts that all formats of one export share.
 
     Attributes:
         reference: the float32 network's own answers.
@@ -60,14 +60,14 @@ def export_checkpoint(options: ExportOptions) -> list[Version]:
     """Publish a checkpoint as a version of a Triton model, one for each format.
 
     Raises:
-        ExportError: one of its subclasses; nothing of the format that failed is published then.
+        ExportError: one of its subclasses; the format that failed is not published.
     """
     with opened_checkpoint(str(options.checkpoint), options.models_dir) as source:
         return export_source(options, source)
 
 
 def export_source(options: ExportOptions, source: KeptFile) -> list[Version]:
-    """Export a checkpoint that is found already; `options.checkpoint` is not looked at.
+    """Export a checkpoint that was already found; `options.checkpoint` is ignored.
 
     Raises:
         ExportError: as `export_checkpoint`.
@@ -166,14 +166,14 @@ def _precisions(settings: ModelSettings, form: Format) -> tuple[Precision, ...]:
 
 
 def _gpu_has_bf16_units() -> bool:
-    """Return whether this machine's GPU has bfloat16 units; assumed of one that is elsewhere."""
+    """Return whether this machine's GPU has bfloat16 units; assume so of one elsewhere."""
     return not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _write_graph(
     path: Path, form: Format, settings: ModelSettings, material: Material
 ) -> tuple[Precision, Accuracy]:
-    """Save the first precision whose graph is accurate enough; which one, and how accurate it is."""
+    """Save the first precision whose graph is accurate enough; return it and its accuracy."""
     *others, last = _precisions(settings, form)
     writer = form.writer()
     for precision in others:
@@ -193,7 +193,7 @@ def _write_and_check(path: Path, writer: Writer, precision: Precision, material:
     graph = writer.load(path)
     accuracy = check_graph(graph, material.reference, precision)
     logger.info(
-        "checked against the float32 network: x(1) differs by at most %.1e, by %.1e in the mean, "
+        "checked against the float32 network: x(1) differs by at most %.1e, by %.1e on average, "
         "and %.2f %% of the buttons differ",
         accuracy.max_difference,
         accuracy.mean_difference,
@@ -201,7 +201,7 @@ def _write_and_check(path: Path, writer: Writer, precision: Precision, material:
     )
     memory = run_largest_batch(graph, material.reference, material.largest_batch)
     took = "" if memory is None else f", and takes {size(memory)} of this machine's memory beside the weights"
-    logger.info("the largest batch, of %d, runs%s", material.largest_batch, took)
+    logger.info("the largest batch (%d) runs%s", material.largest_batch, took)
     return accuracy
 
 

@@ -1,8 +1,8 @@
-"""Pulses: files whose content changes while their process lives, so that other machines see that it does.
+"""Pulses: files whose content changes while their process lives, which other machines can see.
 
-A `flock` tells so at once, however a process ends, but within one mount only: machines that share a network
-volume do not see each other's. Whoever watches a pulse compares it with what it was, so that no two clocks
-have to agree.
+A `flock` ends at once with its process, but is visible within one mount only: machines that share a network
+volume do not see each other's. Whoever watches a pulse compares it with its earlier content, so clocks need
+not agree.
 """
 
 import os
@@ -60,7 +60,7 @@ class Pulse:
         self.path = self.path.replace(path)
 
     def close(self) -> None:
-        """Stop, and remove the file unless it is another's by now; a second time does nothing."""
+        """Stop, and remove the file unless another process has taken it; a second call does nothing."""
         if self._closing.is_set():
             return
         self._closing.set()
@@ -71,11 +71,11 @@ class Pulse:
 
     def _keep_beating(self) -> None:
         while not self._closing.wait(BEAT_S):
-            with suppress(OSError):  # what its process writes meets the same trouble, and tells of it
+            with suppress(OSError):  # its process meets the same trouble where it writes, and reports it
                 self._beat()
 
     def _beat(self) -> None:
-        """Write through the descriptor: a file that has taken the path is left alone."""
+        """Write through the descriptor, so that a file that has taken the path is left alone."""
         self._beats += 1
         os.pwrite(self._descriptor, f"{self._token} {self._place} {self._beats:010}\n".encode(), 0)
         os.fsync(self._descriptor)
@@ -106,7 +106,7 @@ def _read(path: Path) -> bytes | None:
 
 
 def _place(folder: Path) -> str:
-    """Return this kernel and the mount of a folder; empty where the kernel has no such number."""
+    """Return this kernel and the mount of a folder; empty if the kernel has no boot id."""
     try:
         boot = _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:

@@ -22,15 +22,15 @@ DEFAULT_NAME = "nitrogen"
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Which model is made from a checkpoint, and how Triton is to run it.
+    """Which model to make from a checkpoint, and how Triton should run it.
 
     Attributes:
-        formats: each is published as a model of its own.
+        formats: each is published as a separate model.
         steps: sampler steps, None for the checkpoint's own.
         context_length: frames seen at once, None for the checkpoint's own.
         cfg_scale: classifier-free guidance, 1 for none.
         max_batch_size: None for 16 on GPUs and 8 on CPUs.
-        max_queue_size: requests that Triton keeps waiting, 0 for no bound of Triton's.
+        max_queue_size: requests that Triton queues before it refuses more, 0 for no bound.
         triton_instances: copies of the model that Triton runs on each device.
         weights: key of the checkpoint's table of weights, None for the usual one.
         adapter: folder of a LoRA adapter.
@@ -54,12 +54,12 @@ SETTINGS = tuple(setting.name for setting in fields(ModelSettings))
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """The model to publish, and where to.
+    """The model to publish, and where.
 
     Attributes:
         checkpoint: a file, a folder or a Hugging Face id, kept in `models_dir`.
         name: of the Triton model.
-        plain_name: whether its one format is published under just that name, without the format's suffix.
+        plain_name: whether its one format is published without the format's suffix.
         version: None for the one after the newest.
         keep: versions that stay, 0 for all.
         force: whether `version` may be replaced.
@@ -77,10 +77,10 @@ class ExportOptions:
 
 
 def export_options(values: Mapping[str, Any], *, is_demo: bool) -> tuple[ExportOptions, str]:
-    """Return the options in a parsed command line, whose values have the names of the fields.
+    """Return the options of a parsed command line, whose values have the fields' names.
 
     Returns:
-        Them, and why "auto" is the format that it is here; "" where the command line names one.
+        The options, and why "auto" chose its format; "" when the command line names one.
     """
     formats, why = (values["format"],), ""
     if values["format"] == "both":
@@ -111,16 +111,16 @@ def fastest_format(
     if precision in {"bf16", "fp16"}:
         return "torchscript", f"because --precision is {precision}, and ONNX on CPUs is fp32"
     if precision == "fp32":
-        return "onnx", "the faster one in fp32 on CPUs"
+        return "onnx", "because it is the faster one in fp32 on CPUs"
     if is_demo:
-        return "onnx", "because the demo is too small for bf16 to pay on CPUs"
+        return "onnx", "because bf16 does not pay off on CPUs for a model as small as the demo"
     if machine.bf16_units:
-        return "torchscript", f"because this CPU multiplies bf16 ({', '.join(machine.bf16_units)})"
+        return "torchscript", f"because this CPU has bf16 units ({', '.join(machine.bf16_units)})"
     return "onnx", f"because this CPU has no bf16 units ({' or '.join(BF16_UNITS)})"
 
 
 def add_model_flags(parser: argparse.ArgumentParser, *, for_serving: bool = False) -> list[argparse.Action]:
-    """Add the flags that say which model is made.
+    """Add the flags that say which model to make.
 
     Args:
         parser: gets the flags.
@@ -133,16 +133,16 @@ def add_model_flags(parser: argparse.ArgumentParser, *, for_serving: bool = Fals
             "--format",
             choices=["auto", *get_args(FormatName), *([] if for_serving else ["both"])],
             default="auto" if for_serving else "torchscript",
-            help="onnx is published as NAME-onnx; auto: as NAME, what is fastest here: torchscript on NVIDIA "
-            "GPUs and on CPUs with bf16 units, else onnx",
+            help="onnx is published as NAME-onnx; auto publishes the fastest on this machine as NAME: "
+            "torchscript on NVIDIA GPUs and on CPUs with bf16 units, else onnx",
         ),
         parser.add_argument(
             "--precision",
             choices=["auto", *get_args(Precision)],
             default=None if for_serving else "auto",
-            help="of weights and matrix products; auto: bf16 where the device multiplies it and the "
-            "self-check passes; else, and for onnx, fp32"
-            f"{'; None: what is published' if for_serving else ''}",
+            help="precision of weights and matrix products; auto: fp32 for onnx, else bf16 if the device has "
+            "units for it and the self-check passes, else fp32"
+            f"{'; None: whichever is published' if for_serving else ''}",
         ),
         parser.add_argument("--steps", type=positive, metavar="N", help=f"sampler steps; None: {own}"),
         parser.add_argument(
@@ -150,7 +150,7 @@ def add_model_flags(parser: argparse.ArgumentParser, *, for_serving: bool = Fals
             type=positive,
             metavar="K",
             dest="context_length",
-            help=f"frames seen at once; None: {own}",
+            help=f"frames that the model sees at once; None: {own}",
         ),
         parser.add_argument(
             "--cfg-scale", type=finite, default=1.0, metavar="S", help="classifier-free guidance; 1.0 is off"
@@ -172,7 +172,7 @@ def add_model_flags(parser: argparse.ArgumentParser, *, for_serving: bool = Fals
 
 
 def add_triton_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    """Add what says how Triton is to run the model."""
+    """Add the flags that say how Triton runs the model."""
     return [
         parser.add_argument(
             "--max-batch-size", type=positive, metavar="N", help="largest batch; None: 16 on GPUs, else 8"
@@ -182,8 +182,8 @@ def add_triton_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
             type=whole,
             default=0,
             metavar="N",
-            help="requests that Triton keeps waiting before it refuses more; 0: no bound but the gateway's, "
-            "for Triton's own makes players wait longer",
+            help="requests that Triton queues before it refuses more; 0: only the gateway limits them, as a "
+            "limit in Triton makes players wait longer",
         ),
         add_triton_instances(parser),
         parser.add_argument(
@@ -196,12 +196,12 @@ def add_triton_flags(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 
 def add_triton_instances(parser: argparse.ArgumentParser) -> argparse.Action:
-    """Add how many copies of the model Triton runs on each device."""
+    """Add `--triton-instances`."""
     return parser.add_argument(
         "--triton-instances",
         type=triton_instances,
         default=1,
         metavar="N",
         help=f"copies of the model that Triton runs on each GPU, or on the CPU, up to {MAX_INSTANCES}; each "
-        "takes its own memory and runs batches of its own",
+        "has its own memory and batches",
     )

@@ -1,4 +1,4 @@
-"""Whether a folder can be written, and what to say of one that cannot be written or read. Free of torch."""
+"""Whether a folder can be written, and messages for one that cannot be written or read. Free of torch."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def require_writable(folder: Path) -> None:
-    """Find out before long work whether a folder, or the one in which it is going to be made, can be written.
+    """Check before long work that a folder, or the one that it will be made in, can be written.
 
     Raises:
         OSError: when it cannot.
@@ -34,7 +34,7 @@ def _existing(path: Path) -> Path:
 
 
 def _is_write_protected(path: Path) -> bool:
-    """Return whether a path is this user's own, who only has to allow writing."""
+    """Return whether a path belongs to this user, but is not writable."""
     with suppress(OSError):
         status = path.stat()
         return status.st_uid == os.geteuid() and not status.st_mode & stat.S_IWUSR
@@ -47,8 +47,8 @@ def unreadable(error: OSError, path: str | Path) -> str:
     if error.errno not in (errno.EACCES, errno.EPERM):
         return sentence
     return (
-        f"{sentence}; this process is user {os.geteuid()}: let it read there (chmod -R o+rX, "
-        "of a mounted folder on the host)"
+        f"{sentence}; this process runs as user {os.geteuid()}: let it read there (chmod -R o+rX, "
+        "for a mounted folder on the host)"
     )
 
 
@@ -62,8 +62,8 @@ def advice(error: OSError, other: str) -> str:
             if path is not None and _is_write_protected(path):
                 return f"it is write-protected: chmod -R u+w {path}, or {other}"
             return (
-                f"this process is user {user}: let it write there (chown -R {user}:{group}{where}, of a "
-                f"mounted folder on the host), or {other}"
+                f"this process runs as user {user}: let it write there (chown -R {user}:{group}{where}, "
+                f"for a mounted folder on the host), or {other}"
             )
         case errno.EROFS:
             return f"it is mounted read-only: mount it writable, or {other}"

@@ -63,7 +63,7 @@ async def _serve_until_signal(options: ServeOptions) -> None:
     stopping = asyncio.Event()
 
     def stop() -> None:
-        # Once only: a second signal must not interrupt the cleaning up.
+        # Only once: a second signal must not interrupt the cleanup.
         if not stopping.is_set():
             stopping.set()
             serving.cancel()
@@ -78,7 +78,7 @@ async def _serve_until_signal(options: ServeOptions) -> None:
 
 
 def _announce(settings: GatewaySettings, gateway: Told) -> None:
-    """Say on stdout that all is up, also in the words of the server that this one replaces."""
+    """Say on stdout that all is up, also in the words of NitroGen's own server."""
     pages = ""
     if gateway.ports["web"]:
         scheme = "http" if settings.web_tls_cert is None else "https"
@@ -113,7 +113,7 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
         metavar="NAME",
         action="append",
         default=[],
-        help='another model of the repository to serve beside it, "*" for all; can be given again',
+        help='another model of the repository to serve beside it, "*" for all; repeatable',
     )
     gateway_flags = [
         parser.add_argument(flag, help=f"the gateway's {flag}", default=argparse.SUPPRESS)
@@ -121,7 +121,7 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
     ]
     for name, port in (("http", 8000), ("grpc", 8001), ("metrics", 8002)):
         parser.add_argument(
-            f"--triton-{name}-port", type=int, default=port, metavar="PORT", help="on 127.0.0.1"
+            f"--triton-{name}-port", type=int, default=port, metavar="PORT", help="Triton's, on 127.0.0.1"
         )
     model_flags = [*add_model_flags(parser, for_serving=True), add_triton_instances(parser)]
     taken_from_environment([checkpoint, add_models_dir(parser), *model_flags])
@@ -129,7 +129,7 @@ def _parse(arguments: list[str] | None) -> ServeOptions:
     values = given.values
     if values["demo"] and values["checkpoint"] and variable_of(checkpoint) not in given.variables:
         parser.error("give either a CHECKPOINT or --demo")
-    # A published version may have any value of a setting that no flag gives.
+    # For a setting without a flag, a published version may have any value.
     compared = {flag.dest for flag in model_flags} - ({"precision"} if values["precision"] is None else set())
     return ServeOptions(
         wanted=Wanted(

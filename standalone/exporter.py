@@ -1,7 +1,7 @@
 """`python -m standalone.exporter LEVEL FORMAT WORDS...`: an export whose log is the standalone's.
 
 Started by `published` only. LEVEL and FORMAT are those of the gateway's log, WORDS the arguments of
-`nitrogen-export`. Its standard output is that command's own; when it fails, the sentence that says why.
+`nitrogen-export`. Its standard output is that command's, or when it fails, the sentence that says why.
 """
 
 import signal
@@ -17,7 +17,7 @@ def main() -> int:
     print_every_text()
     level, log_format, *words = sys.argv[1:]
     configure_logging(level, "json" if log_format == "json" else "human")
-    # Only here, because it takes a while, in which an interrupt would be a traceback.
+    # Only here, because it takes a while, and an interrupt meanwhile would print a traceback.
     from export.commands.ending import run_to_its_end  # noqa: PLC0415
     from export.commands.export import run  # noqa: PLC0415
 

@@ -1,11 +1,10 @@
 """Keeps one Triton server: `keeper.py SHM_PREFIX SCRATCH GRACE_S COMMAND...`, started by `triton_server`.
 
-A process of its own, because Triton's Python stubs can outlive both a killed Triton and a killed parent: it
-starts the command in a process group of its own and, as soon as the command ends or standard input closes
-(the parent stops, or was killed), ends the whole group and removes the shared memory that it left. A stub
-that dies ends the command too: Triton would never start it again, and fail every request. When the parent has
-gone, the folder SCRATCH goes as well. Exits with the command's exit code. Only the standard library, so that
-it starts at once.
+Triton's Python stubs can outlive both a killed Triton and a killed parent. So this process starts the command
+in its own process group and, as soon as the command ends or standard input closes (the parent stops, or was
+killed), ends the whole group and removes the shared memory that it left. When a stub dies, it also ends the
+command: Triton would never restart the stub, and fail every request. When the parent has gone, it deletes the
+folder SCRATCH as well. Exits with the command's exit code. Uses only the standard library, to start at once.
 """
 
 import contextlib
@@ -55,7 +54,7 @@ def remove_shared_memory(prefix: str) -> None:
 
 
 def _wait_for_end(server: subprocess.Popen[bytes]) -> bool:
-    """Wait until the server or one of its stubs has ended, or the parent has closed standard input: True."""
+    """Wait until the server or a stub ends, or the parent closes standard input; True for the latter."""
     server_end = os.pidfd_open(server.pid)
     try:
         lost = 0
@@ -72,7 +71,7 @@ def _wait_for_end(server: subprocess.Popen[bytes]) -> bool:
 
 
 def _has_lost_a_stub(server: int) -> bool:
-    """Return whether a child of the server is a zombie: Triton never restarts a stub, and then only fails."""
+    """Return whether a child of the server is a zombie: Triton never restarts a stub."""
     for children in Path(f"/proc/{server}/task").glob("*/children"):
         try:
             for child in children.read_text().split():

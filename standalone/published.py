@@ -1,6 +1,6 @@
-"""From what an operator wants to a published version: `standalone.exporter` finds or makes it.
+"""From the wanted model to a published version: `standalone.exporter` finds or makes it.
 
-That is a process of its own: it needs torch and the weights in memory, the serving process neither.
+It runs in a separate process, because it needs torch and the weights in memory, and serving needs neither.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ def _tell_what_is_missing(wanted: Wanted) -> None:
     kept = wanted.models_dir / wanted.checkpoint / CHECKPOINT_NAME
     if wanted.checkpoint == DEFAULT_CHECKPOINT and not kept.exists() and not Path(wanted.checkpoint).exists():
         logger.info(
-            "%s is wanted, 2 GB from the Hugging Face hub, and %s is not there yet; --demo serves an "
+            "%s needs a download of 2 GB from the Hugging Face hub, because %s is missing; --demo serves an "
             "untrained model, and needs no network",
             wanted.checkpoint,
             kept,
@@ -96,11 +96,11 @@ def published_models(repository: Path, first: str, others: Sequence[str]) -> lis
 
 
 async def _run(*words: str) -> tuple[int, str]:
-    """Run the exporter to its end, and end it with this process; its exit code, and what it said at last."""
+    """Run the exporter to its end, and end it with this process; return its exit code and output."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "standalone.exporter", *words),
         stdout=asyncio.subprocess.PIPE,
-        # Its arguments say it all: a variable that has no flag here must not change what is exported.
+        # Only its arguments count: a variable that has no flag here must not change the export.
         env={name: text for name, text in os.environ.items() if not name.startswith(PREFIX)},
         preexec_fn=die_with_parent,
     )

@@ -45,7 +45,7 @@ async def serve(options: ServeOptions, on_ready: Callable[[Told], None]) -> None
     """
     if options.gateway.workers > 1:
         raise StandaloneError(
-            "NITROGEN_WORKERS is for a gateway of its own: leave it out, or start python -m gateway --workers"
+            "NITROGEN_WORKERS needs a gateway started by itself: unset it, or run python -m gateway --workers"
         )
     find_triton_wheel()
     ports = _free_ports(options)
@@ -76,7 +76,7 @@ async def serve(options: ServeOptions, on_ready: Callable[[Told], None]) -> None
 
 
 async def _first_to_end(*running: Coroutine[None, None, None]) -> None:
-    """Run all until one ends, as it then does, or all are cancelled."""
+    """Run all until one ends or all are cancelled; end the same way."""
     tasks = [asyncio.create_task(one) for one in running]
     try:
         await asyncio.gather(*tasks)

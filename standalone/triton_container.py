@@ -1,9 +1,8 @@
 """Triton as a container's program: `python -m standalone.triton_container FLAGS...`.
 
-The flags are tritonserver's own. It is the wheel's, whose backends are added here, in the temporary folder,
-which must allow programs to run; or an image's own, with its backends where they are, if the variable
-NITROGEN_TRITONSERVER names it. It runs under the keeper, which ends it when one of its stubs has died, so
-that the container is started again.
+The flags are tritonserver's own. It runs the wheel's server, with backends in the temporary folder, which
+must allow programs to run; or, if NITROGEN_TRITONSERVER names one, an image's own server with its own
+backends. The keeper ends it when one of its stubs has died, so that the container restarts.
 """
 
 import os

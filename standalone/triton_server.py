@@ -66,14 +66,14 @@ def server_command(
 
 
 class TritonServer:
-    """One Triton under a keeper process, started again whenever it dies until `stop` is called.
+    """One Triton under a keeper process, restarted whenever it dies until `stop` is called.
 
     Args:
         command: the program to run.
         environment: the program's variables.
-        log: the file that its output is added to.
+        log: the file that its output is appended to.
         shm_prefix: that of `command`.
-        scratch: a folder that goes when it stops, also when this process was killed.
+        scratch: a folder that is deleted when it stops, even if this process was killed.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class TritonServer:
         """Start Triton and wait until it serves.
 
         Raises:
-            StandaloneError: when it ends before; the message holds its own last error.
+            StandaloneError: when it ends before that; the message has its last error.
         """
         process = await self._spawn()
         async with aiohttp.ClientSession() as session:
@@ -192,7 +192,7 @@ def local_triton(
     wheel = find_triton_wheel()
     backends = folder / "backends"
     assemble_backends(wheel, backends)
-    # Tells this Triton's shared memory from all others', so that left-overs can be removed.
+    # Marks this Triton's shared memory, so that left-overs can be removed.
     prefix = f"nitrogen_{os.getpid()}_{next(_counter)}_"
     command = server_command(wheel, backends, repository, models, ports, prefix)
     log, scratch = folder / "triton.log", folder if owns_folder else None

@@ -124,7 +124,7 @@ def assemble_backends(wheel: TritonWheel, folder: Path, others: Path | None = No
 
 
 def _link_or_copy(source: str, target: str) -> None:
-    """Give a file a second name where that can be: C++ backends have gigabytes."""
+    """Link a file if possible, else copy it: C++ backends have gigabytes."""
     try:
         os.link(source, target)
     except OSError:

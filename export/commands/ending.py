@@ -1,4 +1,4 @@
-"""How a command of the export's ends: its exit code, and the sentence that says why it failed."""
+"""How an export command ends: its exit code, and the sentence that says why it failed."""
 
 import signal
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def run_to_its_end(run: Callable[[list[str]], None], words: list[str]) -> tuple[
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt once: what then removes the unfinished version must not be interrupted.
+    """Raise KeyboardInterrupt once: a second one must not interrupt the removal of the unfinished version.
 
     Under `nitrogen-serve` a Ctrl-C arrives twice: from the terminal and from the parent process.
     """

@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(words: list[str]) -> None:
-    """Publish a checkpoint, or find it published; then have a running Triton serve it, if that is wanted.
+    """Publish a checkpoint, or find it published; then have a running Triton serve it, if asked to.
 
     Raises:
         ExportError: one sentence on what went wrong.
@@ -94,7 +94,7 @@ def _run(given: Given) -> None:
             if reuse:
                 logger.info("exporting %s into %s", public_path(source), options.repository)
             with required_packages("export"):
-                # Only here, because torch takes seconds to import and all else does without it.
+                # Only here, because torch takes seconds to import and nothing else needs it.
                 from export.publish import export_source  # noqa: PLC0415
 
             wanted = replace(options, settings=replace(options.settings, formats=missing))
@@ -104,7 +104,7 @@ def _run(given: Given) -> None:
         sys.stdout.write(f"{'published' if name in missing else 'reused'} {version.folder}\n")
         sys.stdout.flush()
         if name in missing:
-            _say_if_closed(options.repository, version)
+            _warn_if_unreadable(options.repository, version)
         if triton is not None:
             activate(
                 options.repository,
@@ -119,33 +119,33 @@ def _run(given: Given) -> None:
 
 
 def _refuse_contradictions(given: Given) -> None:
-    """Refuse flags that say nothing beside, or without, others.
+    """Refuse flags that contradict others, or have no effect without them.
 
     Raises:
         OptionError: naming them.
     """
     values = given.values
     if values["reuse"] and (values["force"] or values["version"] is not None):
-        raise OptionError("--reuse takes a version that is there: leave --version and --force out")
+        raise OptionError("--reuse takes an existing version: leave out --version and --force")
     if values["any"] and not values["reuse"]:
-        raise OptionError("--any says nothing without --reuse: give it, too")
+        raise OptionError("--any has no effect without --reuse: give both")
     for flag, name in (
         ("--if-triton-runs", "if_triton_runs"),
         ("--triton-start-timeout", "triton_start_timeout"),
     ):
         if values[name] and values["triton"] is None:
-            raise OptionError(f"{flag} says nothing without --triton HOST:PORT: give it, too")
+            raise OptionError(f"{flag} has no effect without --triton HOST:PORT: give both")
 
 
-def _say_if_closed(repository: Path, version: Version) -> None:
-    """Warn of what a Triton that runs as another user could not read, as after `umask 077`."""
+def _warn_if_unreadable(repository: Path, version: Version) -> None:
+    """Warn when a Triton that runs as another user cannot read a version, as after `umask 077`."""
     model = version.folder.parent
     needed = (repository, model, model / CONFIG_NAME, version.folder, *version.folder.iterdir())
     modes = [path.stat().st_mode for path in needed]
     if any(not mode & stat.S_IROTH or (stat.S_ISDIR(mode) and not mode & stat.S_IXOTH) for mode in modes):
         logger.warning(
-            "only this user can read all of %s: a Triton of another user, as in a container, cannot load it "
-            "before chmod -R go+rX %s",
+            "only this user can read all of %s, so a Triton of another user, as in a container, cannot load "
+            "it: run chmod -R go+rX %s",
             version.folder,
             repository,
         )
@@ -170,7 +170,7 @@ def _published(
             if not version.facts.conditioning:
                 logger.info(
                     "that version was exported before chunk conditioning, so it refuses requests with "
-                    "'previous': an export without --reuse makes one that takes them"
+                    "'previous': to serve them, export again without --reuse"
                 )
             found[name] = version
     return found
@@ -202,8 +202,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--reuse",
         action="store_true",
-        help="export nothing when a version of this model was made from the same checkpoint with the same "
-        "settings: serve that one",
+        help="instead of exporting again, serve a version of this model that was made from the same "
+        "checkpoint with the same settings, if there is one",
     )
     parser.add_argument(
         "--any",
@@ -211,19 +211,19 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         choices=DIFFERENCES,
-        help=f"with --reuse: do not compare SETTING, one of {', '.join(DIFFERENCES)}; can be given again",
+        help=f"with --reuse: do not compare SETTING, one of {', '.join(DIFFERENCES)}; repeatable",
     )
     parser.add_argument(
         "--triton",
         metavar="HOST:PORT",
         type=endpoint,
-        help="also make the Triton that runs there serve the version; all of them, when the name has several "
+        help="also make the Triton at this address serve the version; all of them, if HOST has several "
         "addresses",
     )
     parser.add_argument(
         "--if-triton-runs",
         action="store_true",
-        help="no error when no Triton answers: its next start loads it",
+        help="succeed even if no Triton answers: it loads the version at its next start",
     )
     return parser
 
@@ -237,14 +237,14 @@ def _checkpoint_and_name(parser: argparse.ArgumentParser) -> list[argparse.Actio
             default=DEFAULT_CHECKPOINT,
             metavar="CHECKPOINT",
             help="a file or a folder with an ng.pt, here or in --models-dir, a Hugging Face id "
-            "OWNER/NAME[@REVISION], or the word demo: an untrained model",
+            "OWNER/NAME[@REVISION], or the word demo for an untrained model",
         ),
         parser.add_argument("--name", type=model_name, default=DEFAULT_NAME, help="name of the Triton model"),
     ]
 
 
 def _flags_beside(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    """Add what the environment may say beside the model: what stays, and how Triton is reached."""
+    """Add the other flags that have variables: how many versions stay, and how to reach Triton."""
     return [
         parser.add_argument(
             "--keep", type=whole, default=2, metavar="N", help="versions that stay in the repository; 0: all"
@@ -255,7 +255,7 @@ def _flags_beside(parser: argparse.ArgumentParser) -> list[argparse.Action]:
             type=whole,
             default=0,
             metavar="SECONDS",
-            help="how long to wait for a Triton at --triton that takes no connections yet: it may be loading "
-            "its models",
+            help="how long to wait while the Triton at --triton takes no connections, as while it loads its "
+            "models",
         ),
     ]

@@ -13,7 +13,7 @@ from export.repository.versions import Version, all_versions
 
 
 def run(words: list[str]) -> None:
-    """Print them.
+    """Print the models and versions.
 
     Raises:
         RepositoryError: when the repository cannot be read.
@@ -22,7 +22,7 @@ def run(words: list[str]) -> None:
         prog="nitrogen-export list", description="Show the models and versions of a repository."
     )
     add_repository(parser)
-    parser.add_argument("--json", action="store_true", help="all facts, for other programs")
+    parser.add_argument("--json", action="store_true", help="print all facts as JSON")
     options = parser.parse_args(words)
     sys.stdout.write(describe_versions(options.repository, as_json=options.json))
 

@@ -1,4 +1,4 @@
-"""`nitrogen-export rollback NAME`: have the version served that was served before."""
+"""`nitrogen-export rollback NAME`: serve the previous version again."""
 
 from export.commands.running_triton import key_of, serving_parser, tell_served
 from export.flags import parse
@@ -11,7 +11,7 @@ def run(words: list[str]) -> None:
     Raises:
         ExportError: as `rollback`.
     """
-    parser = serving_parser("rollback", "Serve the version that was served before.")
+    parser = serving_parser("rollback", "Serve the previous version again.")
     values = parse(parser, words).values
     name, triton = values["name"], values["triton"]
     number = rollback(values["repository"], name, triton, key=key_of(values["triton_key_file"]))

@@ -12,7 +12,7 @@ DEFAULT_TRITON = "127.0.0.1:8001"
 
 
 def serving_parser(command: str, description: str) -> argparse.ArgumentParser:
-    """Return a command's parser: the model's name, its repository, where Triton is, and what opens it."""
+    """Return a command's parser: the model's name, its repository, Triton's address and key."""
     parser = argparse.ArgumentParser(prog=f"nitrogen-export {command}", description=description)
     parser.add_argument("name", metavar="NAME", help="name of the Triton model")
     add_repository(parser)
@@ -21,8 +21,8 @@ def serving_parser(command: str, description: str) -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         type=endpoint,
         default=DEFAULT_TRITON,
-        help="Triton's gRPC address; all Tritons of a name with several addresses; none: change only what "
-        f"the next start loads ({DEFAULT_TRITON})",
+        help="Triton's gRPC address, or all of them if HOST has several; none: change only what Triton loads "
+        f"at its next start ({DEFAULT_TRITON})",
     )
     taken_from_environment([add_triton_key_file(parser)])
     return parser
@@ -43,7 +43,7 @@ def key_of(path: Path | None) -> TritonKey | None:
         ) from error
     except KeyFileError as error:
         raise OptionError(
-            f"the key file {path} does not hold one line NAME=VALUE, as Triton's flag has it "
+            f"the key file {path} does not hold one line NAME=VALUE, as in Triton's flag "
             f"(--grpc-restricted-protocol=PROTOCOLS:NAME=VALUE): {error}"
         ) from error
 

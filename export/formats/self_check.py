@@ -65,7 +65,7 @@ def check_graph(graph: Graph, reference: Reference, precision: Precision) -> Acc
     """Compare a saved graph with the reference.
 
     Raises:
-        VerificationError: when it is off by more than the precision's bound, or decodes otherwise.
+        VerificationError: when it differs by more than the precision's bound, or decodes differently.
     """
     differences, flips, decodes_alike = [], [], True
     for inputs, wanted in reference.batches:
@@ -84,11 +84,11 @@ def check_graph(graph: Graph, reference: Reference, precision: Precision) -> Acc
         found, allowed = getattr(accuracy, name), getattr(bound, name)
         if not found <= allowed:  # also true of NaN
             raise VerificationError(
-                f"the saved {precision} graph is off by more than it may be from the float32 network: "
+                f"the saved {precision} graph differs too much from the float32 network: "
                 f"{name} {found:.3g}, above {allowed:g}"
             )
     if not decodes_alike:
-        raise VerificationError("the saved graph decodes its actions otherwise than the network")
+        raise VerificationError("the saved graph decodes its actions differently from the network")
     return accuracy
 
 

@@ -1,9 +1,9 @@
 """Switching running Tritons from one published version of a model to another, without a pause.
 
 Triton (with explicit model control) loads the new version beside the old one and moves requests over when
-it is ready; a version that does not load leaves the old one serving. Where it ends Triton itself, the next
-start finds the old version in the model's config. Several Tritons that read the same
-repository move one after the other, and all go back when one of them cannot.
+it is ready; a version that does not load leaves the old one serving. If it ends Triton itself, Triton's next
+start finds the old version in the model's config. Several Tritons that read the same repository move one by
+one, and all go back when one of them cannot.
 """
 
 import logging
@@ -41,16 +41,15 @@ def activate(
         number: the version to serve.
         endpoint: HOST:PORT of Triton's gRPC service; None to change only what the next start loads.
         key: of its restricted protocols.
-        if_running: whether it is enough that the next start loads the version when no Triton answers.
+        if_running: whether it is enough, when no Triton answers, that its next start loads the version.
         start_timeout_s: how long to wait for Tritons whose addresses refuse connections, as while they load.
-        reload: whether a Triton that serves this number has to load it again: its files were replaced.
+        reload: whether a Triton that serves this number loads it again, because its files were replaced.
 
     Raises:
         RepositoryError: when there is no such version, or the repository cannot be written.
-        TritonNotRunningError: when no Triton answers, and then nothing is changed.
-        ActivationError: when one does not load the version, and then the one that they ran before is what
-            all run, and load next, too.
-        TritonEndedError: when one has ended over it, with what came of waiting for its return.
+        TritonNotRunningError: when no Triton answers; nothing has changed.
+        ActivationError: when one does not load the version; all run the previous one, and load it next.
+        TritonEndedError: when one ended while loading it; the message says whether it came back.
     """
     version = find_version(repository, name, number)
     if endpoint is None:
@@ -62,7 +61,7 @@ def activate(
             if next_number == number and all(triton.serves(version) for triton in tritons):
                 _tell_serving(tritons, version)
                 return
-            # Also while the Tritons load: each reads what the model's config says then.
+            # Held while the Tritons load, because each reads the model's config then.
             with changing(repository, name) as serve:
                 running = [triton.running_version(name) for triton in tritons]
                 ready = [other for other in running if other is not None]
@@ -138,7 +137,7 @@ def _move(
     *,
     reload: bool = False,
 ) -> None:
-    """Have each Triton serve a version, one after the other; those that do already are left alone.
+    """Have each Triton serve a version, one after the other; leave alone those that already do.
 
     Args:
         tritons: in the order in which they move.
@@ -171,7 +170,7 @@ def _move(
 
 
 def _moved_back(moved: list[Triton], repository: Path, name: str, number: int) -> str:
-    """Have Tritons load the version that the model's config names again; what came of it, for a message."""
+    """Have Tritons load the version that the model's config names again; return the outcome for a message."""
     outcomes = []
     for triton in moved:
         try:
@@ -191,10 +190,8 @@ def _tell_serving(tritons: Iterable[Triton], version: Version) -> None:
 
 
 def _returned(triton: Triton, repository: Path, name: str, number: int) -> str:
-    """Wait until a Triton that has ended serves the version that the model's config names; for a message."""
-    logger.warning(
-        "Triton at %s ended: waiting until it is started again, at most %g s", triton.address, _RETURN_S
-    )
+    """Wait until a Triton that has ended serves the version in the model's config; return the outcome."""
+    logger.warning("Triton at %s ended: waiting for its restart, at most %g s", triton.address, _RETURN_S)
     found = triton.wait_for_return(name, _RETURN_S)
     if found is None:
         return (

@@ -16,11 +16,10 @@ from export.settings import SETTINGS, ModelSettings
 
 MANIFEST_NAME = "manifest.json"
 
-# The settings of which the file tells both what was asked for and what came of it; of the others both are the
-# same.
+# The settings whose requested and resulting values the file has; for the others these are equal.
 _RESOLVED = ("steps", "context_length", "cfg_scale", "precision", "max_batch_size")
 _ALWAYS_TOLD = (*_RESOLVED, "device_kind")
-_BEFORE_QUEUES = 256  # the bound of all versions whose manifest does not tell one
+_BEFORE_QUEUES = 256  # the bound of versions whose manifest has none
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,9 @@ class Manifest:
     files: dict[str, GraphFile]
 
     def content(self) -> dict[str, Any]:
-        """Return what the file says, in its order; `made` stands beside `requested`."""
+        """Return the file's content, in its order."""
         requested, made = asdict(self.requested), asdict(self.made)
-        del made["formats"], made["adapter"]  # which stand there as `format` and as a source
+        del made["formats"], made["adapter"]  # the file has them as `format` and as a source
         return {
             "created": self.created,
             "format": self.made.formats[0],
@@ -101,7 +100,7 @@ def _parts(content: Any) -> dict[str, Any]:  # noqa: ANN401 - anything that is J
         or not told <= content.keys()
         or not isinstance(content["requested"], dict)
     ):
-        raise ValueError("it lacks what every manifest has")
+        raise ValueError("it lacks entries that every manifest has")
     adapter = content["adapter"]
     made = {
         "max_queue_size": _BEFORE_QUEUES,
@@ -109,7 +108,7 @@ def _parts(content: Any) -> dict[str, Any]:  # noqa: ANN401 - anything that is J
         "formats": (content["format"],),
         "adapter": adapter.get("origin") if isinstance(adapter, dict) else None,
     }
-    # The largest batch that was asked for has not always been noted.
+    # Older manifests do not have the requested largest batch.
     requested = {**made, "max_batch_size": None, **content["requested"]}
     return {**content, "made": made, "requested": requested}
 

@@ -23,7 +23,7 @@ from export.writable import advice
 logger = logging.getLogger(__name__)
 
 PULSE_NAME = ".pulse"
-# On another machine: a process that was halted for as long loses what it was writing.
+# A process on another machine that was halted for this long loses what it was writing.
 ABANDONED_S = 900.0
 
 _PARTIAL = re.compile(r"\.(\d+)\.[0-9a-f]+\.partial")
@@ -35,7 +35,7 @@ class NewVersion:
     """A version that is being written: `folder` takes its graph, config and manifest.
 
     Attributes:
-        number: may become a later one at the end.
+        number: may still change to a later one.
         pulse: beats until then.
     """
 
@@ -55,7 +55,7 @@ def version_numbers(model_folder: Path) -> list[int]:
 
 @contextmanager
 def reserved(model_folder: Path, wanted: int | None, *, force: bool) -> Iterator[NewVersion]:
-    """Yield a folder with a unique name that nobody removes; it is deleted if it was not renamed.
+    """Yield a folder with a unique name that nobody else removes; it is deleted unless it was renamed.
 
     Raises:
         RepositoryError: when the number is taken, or the folder is gone before its time.
@@ -112,7 +112,7 @@ def discard(folder: Path) -> None:
 
 
 def _tidy_up(model_folder: Path, lock: Pulse) -> None:
-    """Undo what exports that were killed have left, and try again to remove what could not be."""
+    """Undo what killed exports have left, and retry failed removals."""
     for folder in _abandoned(model_folder, lock):
         discard(folder)
     for folder in model_folder.iterdir():
@@ -123,7 +123,7 @@ def _tidy_up(model_folder: Path, lock: Pulse) -> None:
 
 
 def _abandoned(model_folder: Path, lock: Pulse) -> list[Path]:
-    """Return folders of exports that have ended; what other machines made is watched, which takes a while."""
+    """Return folders of exports that have ended; those of other machines are watched, which takes a while."""
     ended, to_watch = [], {}
     for folder in model_folder.glob(".*.partial"):
         pulse = folder / PULSE_NAME

@@ -1,4 +1,4 @@
-"""Finding a published version that is what is wanted, so that it need not be exported again.
+"""Finding a published version that has the wanted settings, so that it need not be exported again.
 
 Free of torch.
 """
@@ -13,7 +13,7 @@ from export.repository.served import serve_version, served_number
 from export.repository.versions import Version, all_versions
 from export.settings import DEFAULT_NAME, SETTINGS, ExportOptions, ModelSettings
 
-# The settings in which a version may differ from the wanted ones; its name is the model's.
+# The settings in which a version may differ from the wanted ones; `name` is its model's.
 DIFFERENCES = ("name", *(name for name in SETTINGS if name not in {"formats", "adapter"}))
 
 
@@ -29,10 +29,10 @@ def find_published(
 
     Args:
         options: what is wanted, and in which repository.
-        form: the one of its formats that is looked for.
+        form: the format to look for.
         checkpoint_sha256: of the checkpoint's file.
         adapter_sha256: of the LoRA adapter, "" without one.
-        but_for: those of `DIFFERENCES` that do not matter; without the name, the usual one comes first.
+        but_for: those of `DIFFERENCES` that do not matter; if the name does not, the usual one comes first.
     """
     usual_name = form.model_name(replace(options, name=DEFAULT_NAME))
     fitting = [
@@ -55,7 +55,7 @@ def find_published(
 def _is_met_by(settings: ModelSettings, manifest: Manifest, but_for: Collection[str]) -> bool:
     """Return whether a version was made with each of these settings, or was asked for with them.
 
-    An "auto" that came to fp32 is not made again for fp32, nor for "auto".
+    An "auto" that became fp32 meets both fp32 and "auto".
     """
     wanted = replace(
         settings,

@@ -1,4 +1,4 @@
-"""Which version of a model Triton loads next, and which it was told to serve before: config and history."""
+"""Which version of a model Triton loads next, and which ones it served before: config and history."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +35,7 @@ def serve_version(repository: Path, name: str, number: int, *, after: Sequence[i
 
 @contextmanager
 def changing(repository: Path, name: str) -> Iterator[Callable[[int, Sequence[int] | None], None]]:
-    """Keep every other process from publishing, serving and removing versions of a model meanwhile.
+    """Keep other processes from publishing, serving and removing versions of a model meanwhile.
 
     Yields:
         A function that makes a version the one that Triton loads next, with `number` and `after` as
@@ -99,7 +99,7 @@ def serve(repository: Path, name: str, number: int, lock: Pulse, after: Sequence
         staged.write_bytes(content)
         if not lock.is_whole:
             raise RepositoryError(
-                f"another machine took its turn while this process was halted in {model_folder}: "
-                "see nitrogen-export list, and start again"
+                f"another machine took over {model_folder} while this process was halted: see "
+                "nitrogen-export list, and start again"
             )
         staged.replace(model_folder / file)

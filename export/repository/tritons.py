@@ -39,7 +39,7 @@ class Triton:
     """A connection to a running Triton.
 
     Attributes:
-        address: its own, also when a name stands for several.
+        address: this Triton's own, even if it was found by a name with several addresses.
     """
 
     address: str
@@ -58,7 +58,7 @@ class Triton:
         return max(numbers, default=None)
 
     def serves(self, version: Version) -> bool:
-        """Return whether it serves exactly this version: its number, and made from the same.
+        """Return whether it serves exactly this version, by number and facts.
 
         Raises:
             ActivationError: when it does not answer.
@@ -70,11 +70,11 @@ class Triton:
         return _identity(config) == _identity(read_config(version.folder / CONFIG_NAME))
 
     def load(self, name: str, number: int, repository: Path) -> None:
-        """Have it read the model's config, and wait until it serves the version that this is to name.
+        """Have it read the model's config, which must name this version, and wait until it serves it.
 
         Raises:
-            ActivationError: when it does not load it; what it served before goes on.
-            TritonEndedError: when it has ended meanwhile.
+            ActivationError: when it does not load the version; it goes on serving the previous one.
+            TritonEndedError: when it ended meanwhile.
         """
         what = f"could not load version {number} of {name}"
         load = service_pb2.RepositoryModelLoadRequest(model_name=name)
@@ -83,7 +83,7 @@ class Triton:
             self._call(self.stub.RepositoryModelLoad, load, what, _LOAD_S)
             is_ready = self._call(self.stub.ModelReady, request, what, _ASK_S).ready
         except ActivationError as error:
-            # Triton has other codes for a version that it cannot load: this one is of a lost connection.
+            # This code means a lost connection; Triton has others for a version that it cannot load.
             cause = error.__cause__
             if isinstance(cause, grpc.RpcError) and cause.code() is grpc.StatusCode.UNAVAILABLE:
                 raise TritonEndedError(
@@ -98,7 +98,7 @@ class Triton:
             )
 
     def wait_for_return(self, name: str, timeout_s: float) -> int | None:
-        """Wait until a Triton that has ended serves a model again; the version, None when time is over."""
+        """Wait until a Triton that has ended serves a model again; return the version, None on timeout."""
         give_up = time.monotonic() + timeout_s
         while time.monotonic() < give_up:
             with suppress(ActivationError):
@@ -127,15 +127,15 @@ class Triton:
 def connected_tritons(
     endpoint: str, key: TritonKey | None, start_timeout_s: float = 0.0
 ) -> Iterator[list[Triton]]:
-    """Yield connections to all Tritons that answer at the addresses of an endpoint, in the addresses' order.
+    """Yield connections to all Tritons that answer at an endpoint's addresses, in their order; at least one.
 
-    There is at least one; those that do not answer are logged.
+    Those that do not answer are logged.
 
     Args:
         endpoint: HOST:PORT, or several with commas between; a host may have several addresses.
         key: of their restricted protocols.
-        start_timeout_s: how long addresses that refuse connections are waited for: a Triton opens its port
-            after it has loaded its models. One that goes from its host is not waited for any more.
+        start_timeout_s: how long to wait for addresses that refuse connections, because a Triton opens its
+            port after it has loaded its models. An address that its host no longer has is not waited for.
 
     Raises:
         TritonNotRunningError: when nothing answers.
@@ -168,7 +168,7 @@ def connected_tritons(
         if not tritons:
             raise TritonNotRunningError(", ".join(silent))
         for each in silent:
-            logger.warning("no Triton answers at %s: it is left out, its next start loads the version", each)
+            logger.warning("no Triton answers at %s: left out, it loads the version at its next start", each)
         yield tritons
 
 
@@ -180,7 +180,7 @@ def _addresses(endpoints: Iterable[Endpoint]) -> tuple[list[Endpoint], list[str]
         try:
             known = socket.getaddrinfo(*endpoint, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "no host's name"
+            reason = error.strerror if isinstance(error, OSError) else "not a host name"
             unknown.append(f"{endpoint} ({reason})")
             continue
         addresses |= {Endpoint(str(sockaddr[0]), int(sockaddr[1])): None for *_, sockaddr in known}
@@ -188,14 +188,14 @@ def _addresses(endpoints: Iterable[Endpoint]) -> tuple[list[Endpoint], list[str]
 
 
 def _wait_for_starting(endpoints: Sequence[Endpoint], timeout_s: float) -> None:
-    """Return when no address of some endpoints refuses connections any more, or when the time is over."""
+    """Wait until no address of some endpoints refuses connections, or until the timeout."""
     give_up = time.monotonic() + timeout_s
     told = False
     while (left_s := give_up - time.monotonic()) > 0 and (starting := _refusing(endpoints)):
         if not told:
             logger.info(
-                "no connection yet to Triton at %s, which may be loading its models: waiting for it, at most "
-                "%g s (--triton-start-timeout)",
+                "Triton at %s takes no connections yet and may be loading its models: waiting at most %g s "
+                "(--triton-start-timeout)",
                 ", ".join(starting),
                 timeout_s,
             )
@@ -204,13 +204,13 @@ def _wait_for_starting(endpoints: Sequence[Endpoint], timeout_s: float) -> None:
 
 
 def _refusing(endpoints: Iterable[Endpoint]) -> list[str]:
-    """Return the addresses, as they are known now, where a machine answers, but no program listens."""
+    """Return the current addresses where a machine answers, but no program listens."""
     addresses, _ = _addresses(endpoints)
     return [str(one) for one in addresses if isinstance(_connection_error(one), ConnectionRefusedError)]
 
 
 def _connection_error(address: Endpoint) -> OSError | None:
-    """Return why an address takes no connection, which gRPC does not tell soon; None when it takes one."""
+    """Return why an address takes no connection, sooner than gRPC would; None when it takes one."""
     try:
         socket.create_connection(address, timeout=_CONNECT_S).close()
     except OSError as error:
@@ -219,5 +219,5 @@ def _connection_error(address: Endpoint) -> OSError | None:
 
 
 def _identity(config: model_config_pb2.ModelConfig) -> tuple[dict[str, str], int]:
-    """Return what tells a version from another one with the same number."""
+    """Return what distinguishes a version from another one with the same number."""
     return {key: value.string_value for key, value in config.parameters.items()}, config.max_batch_size

@@ -1,10 +1,10 @@
 """A Triton model repository on disk: which versions it holds, and how a new one gets in.
 
-    DIR/<name>/config.pbtxt              what Triton reads: the config of the version it is to serve
+    DIR/<name>/config.pbtxt              read by Triton: the config of the version to serve
     DIR/<name>/manifest.json             that version's manifest
     DIR/<name>/history.json              numbers of the versions to serve so far, the current one last
     DIR/<name>/<version>/model.pt        the graph (model.onnx for ONNX)
-    DIR/<name>/<version>/config.pbtxt    the version's own config, so that serving it again is a copy
+    DIR/<name>/<version>/config.pbtxt    the version's own config, copied up to serve it again
     DIR/<name>/<version>/manifest.json   what it was made from (`manifest`)
 
 A version folder is written under a name that nobody else has, compared with its manifest, and renamed when
@@ -61,7 +61,7 @@ class Version:
 
 
 def require_writable_model(repository: Path, name: str) -> None:
-    """Find out before long work whether a version of a model could be published.
+    """Check before long work that a version of a model can be published.
 
     Raises:
         RepositoryError: when the repository cannot be written.
@@ -73,7 +73,7 @@ def require_writable_model(repository: Path, name: str) -> None:
 
 
 def versions(repository: Path, name: str) -> list[Version]:
-    """Complete versions of a model that this export has published, oldest first; others are left alone."""
+    """Return the complete versions of a model that this export published, oldest first."""
     found = []
     for number in version_numbers(repository / name):
         folder = repository / name / str(number)
@@ -97,14 +97,13 @@ def find_version(repository: Path, name: str, number: int) -> Version:
     """Return one published version.
 
     Raises:
-        RepositoryError: when there is none of this number, or only a part of it; the message lists which
-            there are.
+        RepositoryError: when there is none with this number, or only a part of it; the message lists them.
     """
     present = versions(repository, name)
     for version in present:
         if version.number == number:
             if not version.is_whole:
-                raise RepositoryError(f"{version.folder} is not whole: its files do not fit its manifest")
+                raise RepositoryError(f"{version.folder} is incomplete: its files do not match its manifest")
             return version
     numbers = ", ".join(str(version.number) for version in present) or "none"
     raise RepositoryError(f"{repository} has no version {number} of {name}; its versions: {numbers}")
@@ -124,9 +123,9 @@ def new_version(
         keep: how many versions stay: the one to serve, the one before it, then the newest; 0 for all.
 
     Raises:
-        OptionError: when the name is none for a folder.
-        RepositoryError: when the version exists, the model is another's, or the repository cannot be written.
-            The new version is not published then.
+        OptionError: when the name cannot be a folder's.
+        RepositoryError: when the version exists, another program published the model, or the repository
+            cannot be written. The new version is then not published.
     """
     if not is_model_name(name):
         raise OptionError(f"--name {name!r} is not a model name: use letters, digits, '.', '_' and '-'")
@@ -163,7 +162,7 @@ def _require_as_noted(folder: Path) -> None:
     """Compare the files of a version with its manifest.
 
     Raises:
-        RepositoryError: naming the one that is not what the manifest says.
+        RepositoryError: naming the file that differs.
     """
     for name, noted in read_manifest(folder / MANIFEST_NAME).files.items():
         if not _has_size(folder / name, noted.bytes) or file_sha256(folder / name) != noted.sha256:
@@ -221,7 +220,7 @@ def _name(model_folder: Path, new: NewVersion, *, renumber: bool) -> None:
 
 
 def _remove_oldest(repository: Path, name: str, keep: int) -> None:
-    """Delete what this export has published beyond `keep` versions; what cannot be deleted stays."""
+    """Delete the versions that this export published beyond `keep`; those that cannot be deleted stay."""
     kept = {*history(repository, name)[-min(keep, 2) :], served_number(repository, name)} - {None}
     present = versions(repository, name)
     for version in reversed(present):
@@ -233,7 +232,7 @@ def _remove_oldest(repository: Path, name: str, keep: int) -> None:
 
 
 def _remove(version: Version) -> None:
-    """Delete a version under another name, so that nobody finds half of it; a protected one is left alone."""
+    """Rename a version and delete it, so that nobody finds half of it; leave a protected one alone."""
     removed = aside(version.folder.parent, version.number, "removed")
     try:
         require_writable(version.folder)

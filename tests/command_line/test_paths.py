@@ -92,7 +92,7 @@ def test_a_checkpoint_may_be_a_path_an_id_or_a_word(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_name_that_pytorch_cannot_open_is_refused() -> None:
-    with pytest.raises(PathError, match=r"'models\\udce8' is not UTF-8, and PyTorch opens no other names"):
+    with pytest.raises(PathError, match=r"'models\\udce8' is not UTF-8, and PyTorch cannot open it"):
         model_path("models\udce8")
 
 

@@ -53,8 +53,8 @@ def test_a_strict_umask_is_told_for_a_triton_of_another_user(tmp_path: Path) -> 
 
     assert done.returncode == 0
     assert done.stderr.splitlines()[-1] == (
-        "only this user can read all of repository/nitrogen/1: a Triton of another user, as in a container, "
-        "cannot load it before chmod -R go+rX repository"
+        "only this user can read all of repository/nitrogen/1, so a Triton of another user, as in a "
+        "container, cannot load it: run chmod -R go+rX repository"
     )
 
 
@@ -119,8 +119,8 @@ def test_a_folder_that_may_not_be_written_is_told_before_anything_is_downloaded(
 def test_a_folder_whose_mode_is_not_the_reason_is_told_with_chown(tmp_path: Path) -> None:
     user, group = os.geteuid(), os.getegid()
     assert advice(PermissionError(errno.EACCES, "Permission denied", str(tmp_path)), "choose another") == (
-        f"this process is user {user}: let it write there (chown -R {user}:{group} {tmp_path}, of a mounted "
-        "folder on the host), or choose another"
+        f"this process runs as user {user}: let it write there (chown -R {user}:{group} {tmp_path}, "
+        "for a mounted folder on the host), or choose another"
     )
 
 
@@ -137,7 +137,7 @@ def test_a_models_folder_that_cannot_be_read(tmp_path: Path, checkpoint: str) ->
     assert done.returncode == 1
     said = done.stderr.splitlines()[-1]
     assert said.startswith(f"nitrogen-export: {models}")
-    assert f"cannot be read: Permission denied; this process is user {os.geteuid()}" in said
+    assert f"cannot be read: Permission denied; this process runs as user {os.geteuid()}" in said
 
 
 def test_a_repository_that_cannot_be_read(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_repository_that_cannot_be_read(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(
-        "nitrogen-export: r cannot be read: Permission denied; this process is user"
+        "nitrogen-export: r cannot be read: Permission denied; this process runs as user"
     )
 
 

@@ -40,10 +40,10 @@ def test_this_machine_is_the_one_that_pytorch_sees() -> None:
 @pytest.mark.parametrize(
     ("precision", "device_kind", "machine", "name", "why"),
     [
-        ("auto", "auto", WITH_UNITS, "torchscript", "because this CPU multiplies bf16 (avx512_bf16)"),
+        ("auto", "auto", WITH_UNITS, "torchscript", "because this CPU has bf16 units (avx512_bf16)"),
         ("auto", "auto", PLAIN, "onnx", "because this CPU has no bf16 units (amx_bf16 or avx512_bf16)"),
-        ("fp32", "auto", WITH_UNITS, "onnx", "the faster one in fp32 on CPUs"),
-        ("fp32", "auto", PLAIN, "onnx", "the faster one in fp32 on CPUs"),
+        ("fp32", "auto", WITH_UNITS, "onnx", "because it is the faster one in fp32 on CPUs"),
+        ("fp32", "auto", PLAIN, "onnx", "because it is the faster one in fp32 on CPUs"),
         (
             "bf16",
             "auto",
@@ -54,7 +54,7 @@ def test_this_machine_is_the_one_that_pytorch_sees() -> None:
         ("fp16", "cpu", PLAIN, "torchscript", "because --precision is fp16, and ONNX on CPUs is fp32"),
         ("auto", "auto", WITH_GPU, "torchscript", "because this machine has an NVIDIA GPU"),
         ("fp32", "auto", WITH_GPU, "torchscript", "because this machine has an NVIDIA GPU"),
-        ("fp32", "cpu", WITH_GPU, "onnx", "the faster one in fp32 on CPUs"),
+        ("fp32", "cpu", WITH_GPU, "onnx", "because it is the faster one in fp32 on CPUs"),
         ("auto", "gpu", PLAIN, "torchscript", "because it is for a GPU"),
     ],
 )

@@ -168,7 +168,7 @@ def test_a_format_that_auto_chose_is_published_under_the_plain_name(
     ]
     assert (made / "model.onnx").is_file()
     assert served_number(repository, "nitrogen") == 2
-    assert caplog.text.count("--format auto: onnx, the faster one in fp32 on CPUs\n") == 3
+    assert caplog.text.count("--format auto: onnx, because it is the faster one in fp32 on CPUs\n") == 3
 
 
 def test_a_version_whose_graph_is_not_whole_is_not_reused(repository: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_version_from_before_chunk_conditioning_is_served_and_the_log_says_wha
     run(repository)
 
     assert [version.number for version in versions(repository, "nitrogen")] == [1]
-    assert "exported before chunk conditioning, so it refuses requests with 'previous': an" in caplog.text
+    assert "exported before chunk conditioning, so it refuses requests with 'previous': to" in caplog.text
 
 
 def forget(repository: Path, *keys: str) -> None:
@@ -232,11 +232,11 @@ def test_a_version_from_before_instances_were_noted_has_one(repository: Path) ->
 
 def test_reuse_and_a_version_of_ones_own_are_a_contradiction(repository: Path) -> None:
     for words in (["--version=3"], ["--force"]):
-        with pytest.raises(OptionError, match="leave --version and --force out"):
+        with pytest.raises(OptionError, match="leave out --version and --force"):
             run(repository, *words)
-    with pytest.raises(OptionError, match="--if-triton-runs says nothing without --triton"):
+    with pytest.raises(OptionError, match="--if-triton-runs has no effect without --triton"):
         run(repository, "--if-triton-runs")
-    with pytest.raises(OptionError, match="--any says nothing without --reuse"):
+    with pytest.raises(OptionError, match="--any has no effect without --reuse"):
         run_export([str(CHECKPOINT), f"--repository={repository}", "--any=name"])
 
 

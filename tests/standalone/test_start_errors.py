@@ -242,9 +242,7 @@ def test_without_a_network_the_first_line_says_what_is_wanted_and_that_the_demo_
     try:
         assert starting.stderr is not None
         first = starting.stderr.readline()
-        assert (
-            "nvidia/NitroGen is wanted, 2 GB from the Hugging Face hub, and models/nvidia/NitroGen/" in first
-        )
+        assert "needs a download of 2 GB from the Hugging Face hub, because models/nvidia/NitroGen/" in first
         assert "--demo serves an untrained model, and needs no network" in first
     finally:
         starting.kill()

@@ -63,7 +63,7 @@ class TritonPythonModel:
         try:
             outputs = self.session.run(self.output_names, inputs)
         except (EPFail, Fail, InvalidArgument, RuntimeException) as error:
-            # A response of its own for each: a shared one loses its message after the first.
+            # One response each: a shared one loses its message after the first.
             return [pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error))) for _ in requests]
         split = [np.split(output, ends[:-1]) for output in outputs]
         return [
@@ -78,10 +78,10 @@ class TritonPythonModel:
 
 
 def _lent(array: NDArray[Any]) -> object:
-    """Return an array as a DLPack capsule, which Triton takes and ends by itself.
+    """Return an array as a DLPack capsule without numpy's destructor; Triton frees what it takes.
 
-    Triton gives the capsule a name that numpy does not know as that of one taken, so numpy's own end of it
-    would write an error to the log for every tensor.
+    Triton renames the capsule in a way that numpy does not recognise, so numpy's destructor would write an
+    error to the log for every tensor.
     """
     capsule: object = array.__dlpack__()
     ctypes.pythonapi.PyCapsule_SetDestructor(ctypes.py_object(capsule), None)

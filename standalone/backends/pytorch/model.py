@@ -58,7 +58,7 @@ class TritonPythonModel:
         recorder = _recorder(device)
         if recorder is not None and not _has_fixed_shapes(config):
             pb_utils.Logger.log_warn(
-                f"{args['model_name']} is served without CUDA graphs, which take batches of fixed dims only"
+                f"{args['model_name']} is served without CUDA graphs, which need fixed dims"
             )
             recorder = None
         self.engine: Engine
@@ -69,7 +69,7 @@ class TritonPythonModel:
             self.engine = self._graph_engine(model, device, recorder, config, args)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer a dynamic batch: run the model once, split what it gave.
+        """Answer a dynamic batch: run the model once, and split its outputs.
 
         Like the C++ backend: if the model raises, every request of the batch gets the error.
         """
@@ -88,7 +88,7 @@ class TritonPythonModel:
         except RuntimeError as error:
             if is_lost(self.device, error):
                 _end(f"{self.name} ends, because {self.device} fails every call from now on: {error}")
-            # A response of its own for each: a shared one loses its message after the first.
+            # One response each: a shared one loses its message after the first.
             return [pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error))) for _ in requests]
         if self.metrics is not None:
             self.metrics.count(run)
@@ -111,7 +111,7 @@ class TritonPythonModel:
         config: dict[str, Any],
         args: dict[str, str],
     ) -> "GraphEngine":
-        """Record the graphs, and say what came of it."""
+        """Record the graphs, and log the outcome."""
         sample = {
             tensor["name"]: torch.from_numpy(
                 np.zeros((1, *map(int, tensor["dims"])), pb_utils.triton_string_to_numpy(tensor["data_type"]))

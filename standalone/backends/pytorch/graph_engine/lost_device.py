@@ -4,9 +4,9 @@ import torch
 
 
 def is_lost(device: torch.device, error: RuntimeError) -> bool:
-    """Return whether a device will answer no further call of this process, after one that failed.
+    """Return whether a device will fail all further calls of this process, after one that failed.
 
-    A GPU is asked. A CPU is lost for the stand-in's tests alone, when the error calls itself one of CUDA.
+    A GPU is asked. A CPU counts as lost for the stand-in's tests alone, if the error says that it is CUDA's.
     """
     if device.type == "cuda":  # pragma: no cover - needs a GPU
         try:
