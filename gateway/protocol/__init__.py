@@ -1,1 +1,1 @@
-"""The ports' formats: bytes to requests and replies to bytes, without sockets and without asyncio."""
+"""The ports' formats: bytes to requests and replies to bytes, without sockets or asyncio."""

@@ -1,12 +1,11 @@
-"""Bytes whose number is announced before they come: their buffer grows with what has arrived."""
+"""Bytes whose number is announced first: their buffer grows as they arrive."""
 
-# Python fills a bytearray with zeros, so that one of the announced length would take that much memory for the
-# price of a header.
+# Python fills a bytearray with zeros: at the announced length, a header alone would take that much memory.
 _FIRST_BUFFER_BYTES = 2**18
 
 
 class ArrivingBytes:
-    """`length` bytes on their way into `data`, of which `received` have come."""
+    """`length` bytes that go into `data`; `received` of them have come."""
 
     __slots__ = ("data", "length", "received")
 
@@ -21,7 +20,7 @@ class ArrivingBytes:
         return self.received == self.length
 
     def take(self, chunk: bytes | memoryview | bytearray) -> int:
-        """Copy what belongs here from a chunk's beginning; returns how many bytes that were."""
+        """Copy the bytes that belong here from a chunk's beginning; return how many there were."""
         taken = 0
         while taken < len(chunk) and not self.complete:
             with self.buffer() as free:
@@ -32,7 +31,7 @@ class ArrivingBytes:
         return taken
 
     def buffer(self) -> memoryview:
-        """Return where the next bytes belong: at least one, not always all that are missing."""
+        """Return the buffer for the next bytes: at least one, not always all that are missing."""
         if self.received == len(self.data):
             self.data.extend(bytes(min(len(self.data), self.length - len(self.data))))
         return memoryview(self.data)[self.received :]

@@ -22,12 +22,12 @@ _BITFIELDS = frozenset({3, 6})
 def bmp_size(head: bytes | bytearray | memoryview) -> int | None:
     """Return the size in bytes of the BMP file that starts with `head`.
 
-    Only uncompressed 24-bit and 32-bit files are known, bottom-up or top-down, with any pixel offset. Fields
-    of the header have to agree with one another.
+    It knows uncompressed 24-bit and 32-bit files, bottom-up or top-down, with any pixel offset. The header's
+    fields must agree with one another.
 
     Returns:
-        The file's size; None when this is another kind of file; NEED_MORE_BYTES (0) while `head` is too short
-        to tell. 34 bytes are always enough, and no BMP file is shorter.
+        The file's size; None for another kind of file; NEED_MORE_BYTES (0) while `head` is too short to tell.
+        34 bytes are always enough, and no BMP file is shorter.
     """
     if bytes(head[:2]) != b"BM"[: len(head)]:
         return None

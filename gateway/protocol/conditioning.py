@@ -1,4 +1,4 @@
-"""Chunk conditioning: the rows that a chunk has to fit, as the model takes them (docs/reference/model.md)."""
+"""Chunk conditioning: the rows that a chunk should fit, as the model takes them (docs/reference/model.md)."""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Conditioning:
 
     Attributes:
         previous: (H, 25) float32, as x(1), in the checkpoint's own columns.
-        weight: (H,) float32, how much of each row is kept, from 0 to 1; rows of weight 0 are not looked at.
+        weight: (H,) float32, how much of each row is kept, from 0 to 1; rows of weight 0 are ignored.
     """
 
     previous: NDArray[np.float32]
@@ -28,7 +28,7 @@ class Conditioning:
 
 
 def conditioning_on(previous: Previous, horizon: int, *, old_layout: bool) -> Conditioning:
-    """Return what a model of some horizon and layout takes for the rows that its chunk has to fit.
+    """Return a model's inputs for the rows that its chunk should fit.
 
     Raises:
         RequestError: there are more rows than the horizon.
@@ -36,7 +36,7 @@ def conditioning_on(previous: Previous, horizon: int, *, old_layout: bool) -> Co
     count = len(previous.buttons)
     if count > horizon:
         raise RequestError(
-            f"previous has {count} rows, and the model's chunks have {horizon}: send the rows that are still "
+            f"previous has {count} rows, but the model's chunks have {horizon}: send the rows that are still "
             "to be pressed, and none of another model"
         )
     sticks = [(stick + 1) / 2 for stick in (previous.j_left, previous.j_right)]

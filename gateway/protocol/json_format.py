@@ -1,4 +1,4 @@
-"""Port 5556's JSON: clients' objects, of bounded nesting, and replies, short enough for the Lua agent."""
+"""Port 5556's JSON: clients' objects, with bounded nesting, and replies short enough for the Lua agent."""
 
 import json
 import re
@@ -17,15 +17,15 @@ MAX_ERROR_BYTES = 1399  # with a newline, one Ethernet segment
 _SHOWN_CHARACTERS = 20
 _DECODER = json.JSONDecoder()
 
-# A whole string, so that brackets within it do not count, or one bracket.
+# A whole string, so that brackets in it do not count, or one bracket.
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def parse_object(text: bytes, max_depth: int) -> dict[str, object]:
-    """Return the fields of a JSON object; of a name that occurs twice the last value counts.
+    """Return the fields of a JSON object; if a name occurs twice, its last value counts.
 
     Raises:
-        RequestError: the text is not UTF-8, no JSON, nested deeper than `max_depth`, or no object.
+        RequestError: the text is not UTF-8, not JSON, nested deeper than `max_depth`, or not an object.
     """
     try:
         decoded = text.decode()
@@ -36,17 +36,17 @@ def parse_object(text: bytes, max_depth: int) -> dict[str, object]:
     except json.JSONDecodeError as error:
         rest = error.doc[error.pos : error.pos + _SHOWN_CHARACTERS]
         found = describe(rest) if rest else "its end"
-        hint = "; texts stand in double quotes" if rest.startswith("'") else ""
+        hint = "; texts need double quotes" if rest.startswith("'") else ""
         raise RequestError(f"it is not JSON, at character {error.pos}: {found}{hint}") from error
     except (ValueError, RecursionError) as error:
-        raise RequestError("it holds a number of too many digits") from error
+        raise RequestError("it has a number with too many digits") from error
     if not isinstance(fields, dict):
         raise RequestError(f"it must be a JSON object, not {describe(fields)}")
     return fields
 
 
 def goes_on_after_object(text: bytes, max_depth: int) -> bool:
-    """Return whether a text begins with a whole JSON object, and something else stands behind it."""
+    """Return whether a text begins with a whole JSON object and goes on after it."""
     decoded = text.decode(errors="replace").lstrip()
     try:
         _check_depth(decoded, max_depth)
@@ -71,7 +71,7 @@ def _check_depth(text: str, max_depth: int) -> None:
 
 
 def reply_line(reply: Reply) -> bytes:
-    """Return the reply as one line of JSON, ended by a newline: at most 71 + 76 x T bytes for a chunk."""
+    """Return the reply as one line of JSON with its newline: at most 71 + 76 x T bytes for a chunk."""
     return reply_json(reply) + b"\n"
 
 
@@ -123,5 +123,5 @@ def _error(message: str) -> bytes:
         text = b'{"status":"error","message":%b}' % json.dumps(message).encode()
         if len(text) <= MAX_ERROR_BYTES:
             return text
-        # Escapes make a character up to 12 bytes long, so the cut is found by trying.
+        # An escaped character has up to 12 bytes, so find the cut by trying.
         message = message[: min(len(message) * 3 // 4, MAX_ERROR_BYTES)].removesuffix("...") + "..."

@@ -1,7 +1,7 @@
 """The messages of all ports, apart from their bytes: one request type, one reply type.
 
 The formats (`formats`, `tcp`, `web`) turn bytes into a `Request` and a `Reply` into bytes; the data plane
-knows nothing but these two.
+only knows these two.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gateway.errors import RequestError
 
-# Exactly FRAME_BYTES bytes: (256, 256, 3) uint8, row-major RGB. Never changed once it was handed on.
+# Exactly FRAME_BYTES bytes: (256, 256, 3) uint8, row-major RGB. Nobody changes them once they were passed on.
 Frame = bytes | bytearray | memoryview
 
 RequestType = Literal["predict", "reset", "info", "played"]
@@ -23,7 +23,7 @@ RESIZE_MODES = frozenset({"pad", "crop", "stretch"})
 
 
 class Unset:
-    """The type of `UNSET`: a field that the client did not send, as against one sent as null."""
+    """The type of `UNSET`: a field that the client did not send, unlike one sent as null."""
 
 
 UNSET = Unset()
@@ -49,7 +49,7 @@ class RawFrame:
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An image file (PNG, JPEG, BMP or WebP), or a raw frame when it does not decode as one.
+    """An image file (PNG, JPEG, BMP or WebP), or a raw frame if it does not decode as one.
 
     Attributes:
         may_be_raw: whether bytes that do not decode, but are `FRAME_BYTES` long, are a raw RGB frame.
@@ -83,7 +83,7 @@ class Played:
 
 @dataclass(frozen=True, slots=True)
 class FreshNoise:
-    """Noise that is drawn for one request alone."""
+    """Noise that is drawn for one request only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class MemoryNoise:
 
 @dataclass(frozen=True, slots=True)
 class TickNoise:
-    """Noise whose rows belong to ticks: row j is that of the tick `tick` + j, the same in every chunk."""
+    """Noise whose rows belong to ticks: row j belongs to the tick `tick` + j, the same in every chunk."""
 
     tick: int
 
@@ -106,13 +106,13 @@ FRESH = FreshNoise()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Previous:
-    """Rows that are still to be pressed, which a chunk has to fit; the first is that of its picture's tick.
+    """Rows that are still to be pressed, which a chunk should fit; the first belongs to its picture's tick.
 
     Attributes:
         buttons: (n, 21) float32 in [0, 1], n >= 1.
         j_left: (n, 2) float32 in [-1, 1].
         j_right: (n, 2) float32 in [-1, 1].
-        delay: how many of the rows, at most n, will have been pressed when the chunk is there.
+        delay: how many of the rows, at most n, will have been pressed when the chunk arrives.
     """
 
     buttons: NDArray[np.float32]
@@ -130,12 +130,12 @@ class Request:
     Attributes:
         seed: any int >= 0, or None for fresh noise.
         game: a name, an id, None (unconditional) or `UNSET` (the gateway's default game).
-        timing: whether the reply carries `Timing`.
+        timing: whether the reply has a `Timing`.
         model: the name of a model in Triton, or None for the gateway's default model.
-        prompt: a text that stands for the game where it is a game's name and `game` is not set.
-        noise: what a predict's chunk begins from; `FRESH` beside a seed.
+        prompt: a text that chooses the game if it is a game's name and `game` is not set.
+        noise: what a predict's chunk begins from; `FRESH` with a seed.
         tick: the picture's tick in the game, if the client counts them.
-        previous: the rows that a predict's chunk has to fit, if any.
+        previous: the rows that a predict's chunk should fit, if any.
     """
 
     type: RequestType
@@ -187,7 +187,7 @@ class Reply:
     """One reply: an error message, or ok with a chunk (predict), facts (info) or nothing (reset, played).
 
     Attributes:
-        cause: of an error, a word for programs where the message is for people.
+        cause: an error's word for programs; the message is for people.
     """
 
     error: str | None = None
@@ -197,5 +197,5 @@ class Reply:
     timing: Timing | None = None
 
 
-# A TCP stream makes these of its bytes; a `Reply` is the one to a command that it has carried out itself.
+# The events of a TCP stream; a `Reply` answers a command that the stream carried out itself.
 Event = Request | RequestError | Hello | Reply

@@ -1,6 +1,6 @@
-"""The fields of a request that all ports share: its type, and what may be sent beside it.
+"""The fields of a request that all ports share: its type and its options.
 
-That is for every request its seed, game, timing and model; for a predict its noise, tick, previous and delay.
+Every request may have seed, game, timing and model; a predict also noise, tick, previous and delay.
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ MAX_GAME_CHARACTERS = 1000  # of the longest known, 40 or so; recordings hold it
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The optional fields' values, as `Request` holds them."""
+    """The optional fields' values, as in a `Request`."""
 
     seed: int | None = None
     game: str | int | Unset | None = UNSET
@@ -51,7 +51,7 @@ class Options:
     def request(
         self, type_: RequestType, image: Image | None = None, played: Played | None = None
     ) -> Request:
-        """Return the request of this type that has these options."""
+        """Return a request of this type with these options."""
         return Request(
             type_,
             image,
@@ -83,12 +83,12 @@ def read_options(
     type_: RequestType = "predict",
     read_array: ArrayReader = lambda _, value: value,
 ) -> Options:
-    """Return the optional fields of a request's `fields`; fields that are absent keep their defaults.
+    """Return the options in a request's `fields`; absent ones keep their defaults.
 
     Args:
         fields: the request's.
-        type_: the request's; only a predict has all fields.
-        read_array: makes an array of what the format has for one.
+        type_: the request's; only a predict has all options.
+        read_array: makes an array from the format's form of one.
 
     Raises:
         RequestError: a field's value is invalid; the message shows it, bounded.
@@ -103,7 +103,7 @@ def read_options(
         return Options(seed, game, timing, model)
     noise = FRESH if fields.get("noise") is None else read_noise(fields["noise"])
     if seed is not None and noise is not FRESH:
-        raise RequestError(f"seed is {describe(seed)}, which is noise by itself: send no other noise with it")
+        raise RequestError(f"seed is {describe(seed)}, which fixes the noise: send no other noise with it")
     tick = _tick(fields.get("tick"), noise)
     return Options(seed, game, timing, model, noise, tick, read_previous(fields, read_array))
 

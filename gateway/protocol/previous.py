@@ -1,4 +1,4 @@
-"""The fields `previous` and `delay` of a predict: the rows that its chunk has to fit, in every format."""
+"""The fields `previous` and `delay` of a predict: the rows that its chunk should fit, in every format."""
 
 from collections.abc import Callable, Mapping
 from math import prod
@@ -14,7 +14,7 @@ from gateway.safe_text import describe
 
 MAX_ROWS = 256  # more than any horizon; a model's own is known only with its facts
 
-# Makes an array of what a format has for one, and leaves anything else as it is; the name is for its error.
+# Makes an array from a format's form of one, and returns anything else as it is; the name is for its error.
 ArrayReader = Callable[[str, object], object]
 
 _WANTED = 'previous is {"buttons": (n, 21), "j_left": (n, 2), "j_right": (n, 2)}, as in a reply'
@@ -37,7 +37,7 @@ def read_previous(
     previous, delay = fields.get("previous"), fields.get("delay")
     if previous is None:
         if delay is not None:
-            raise RequestError(f"delay is {describe(delay)}, and there is no previous: send both; {_WANTED}")
+            raise RequestError(f"delay is {describe(delay)}, but there is no previous: send both; {_WANTED}")
         return None
     if not isinstance(previous, Mapping):
         raise RequestError(f"previous is {describe(previous)}; {_WANTED}")
@@ -54,16 +54,16 @@ def read_previous(
 
 
 def array_of(name: str, shape: object, dtype: object, data: object) -> NDArray[np.generic]:
-    """Return the array that a shape, a dtype's name and little-endian bytes make.
+    """Return the array of a shape, a dtype's name and little-endian bytes.
 
     Raises:
-        RequestError: they make none, or one that is not taken; the message names it `name`.
+        RequestError: they do not fit, or the array is not accepted; the message calls it `name`.
     """
     if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise RequestError(f"{name} has dtype {describe(dtype)}; send float32")
     if not isinstance(data, bytes):
         raise RequestError(f"the data of {name} is {describe(data)}; send bytes")
-    # Looked at one by one: the product of many large sizes would take too long.
+    # One by one: the product of many large sizes would take too long.
     if not isinstance(shape, list) or len(shape) > 2 or not all(_is_size(size) for size in shape):
         raise RequestError(f"the shape of {name} must be a list of its two sizes, not {describe(shape)}")
     needed = prod(shape) * np.dtype(dtype).itemsize
@@ -77,7 +77,7 @@ def _is_size(value: object) -> bool:
 
 
 def _part(name: str, given: object, read_array: ArrayReader) -> NDArray[np.float32]:
-    """Return one part of the rows, an array of its own."""
+    """Return one part of the rows as a new array."""
     width, shown = CHUNK_WIDTHS[name], f"previous's {name}"
     value = read_array(shown, given)
     wrong = f"{shown} must be at most {MAX_ROWS} rows of {width} numbers, not"
@@ -103,7 +103,7 @@ def _part(name: str, given: object, read_array: ArrayReader) -> NDArray[np.float
 
 
 def _check_lists(wrong: str, rows: list[object] | tuple[object, ...], width: int) -> None:
-    """Raise the error of rows that are not lists of numbers: a pickle's lists may hold each other."""
+    """Raise the error of rows that are not lists of numbers: a pickle's lists may contain each other."""
     if len(rows) > MAX_ROWS:
         raise RequestError(f"{wrong} {len(rows)} of them")
     for number, row in enumerate(rows):

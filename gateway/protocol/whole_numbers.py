@@ -1,4 +1,4 @@
-"""Whole numbers as clients write them, some of whose languages know one kind of number."""
+"""Whole numbers from clients; some of their languages know only one kind of number."""
 
 from numbers import Integral
 

@@ -61,5 +61,5 @@ def test_a_chunk_begins_with_the_rows_that_will_have_been_pressed(
 
 def test_more_rows_than_a_chunk_has_are_an_error(client: ModelClient) -> None:
     rows = {"buttons": np.zeros((17, 21)), "j_left": np.zeros((17, 2)), "j_right": np.zeros((17, 2))}
-    with pytest.raises(BadRequestError, match="previous has 17 rows, and the model's chunks have 16"):
+    with pytest.raises(BadRequestError, match="previous has 17 rows, but the model's chunks have 16"):
         client.predict(picture(1), previous=rows)

@@ -1,1 +1,1 @@
-"""The formats of a message of port 5555."""
+"""The formats of port 5555's messages."""

@@ -1,4 +1,4 @@
-"""Reading msgpack that anybody may have sent: plain values alone, and a bounded number of them."""
+"""Reading msgpack from strangers: plain values only, and a bounded number of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,10 +36,10 @@ def read_msgpack(
         limits: what it may hold.
         what: the message's name, for the error.
         wanted: what to send instead, for the error.
-        of_map: makes a value of each map, the inner ones first.
+        of_map: converts each map, the inner ones first.
 
     Raises:
-        RequestError: the message is torn or malformed, or holds more than it may, or an extension type.
+        RequestError: the message is torn or malformed, has an extension type, or more than it may.
     """
     containers = 0
 

@@ -1,7 +1,7 @@
-"""Messages that differ in nothing but a frame's bytes from one that was read before.
+"""Messages that only differ in the frame's bytes from one that was read before.
 
-A player's messages are the same around one frame after the other. A format takes a frame's bytes as they are,
-whatever they hold, so with the same bytes before and behind them a message is the same request.
+A player's messages are the same but for the frame. A format takes a frame's bytes as they are, so a message
+with the same bytes before and after them is the same request.
 """
 
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 from contract.tensors import FRAME_BYTES
 from gateway.protocol.messages import Image, Request
 
-# Clients of one kind write the same. The first half are those that came again: messages that come once, as
-# with a seed of each one's own, push out the second half only.
+# Clients of one kind write the same. The first half of these forms came more than once; messages that come
+# once, such as those with a seed each, only push out the second half.
 _MAX_FORMS = 8
 _PROVEN_FORMS = 4
-# Around the frame; a client's own messages have some 200.
+# Bytes around the frame; clients' messages have some 200.
 MAX_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """The bytes before a frame and behind it, and the request that a message with them is."""
+    """The bytes before and after a frame, and the request that they make."""
 
     before: bytes
     behind: bytes
@@ -31,7 +31,7 @@ class KnownMessages:
     """Remembers a few forms of messages.
 
     Args:
-        image_of: makes the image of a frame's bytes, as reading a message does.
+        image_of: makes an image from a frame's bytes, as reading a message does.
     """
 
     def __init__(self, image_of: Callable[[memoryview], Image]) -> None:
@@ -39,7 +39,7 @@ class KnownMessages:
         self._forms: tuple[_Form, ...] = ()
 
     def request(self, message: bytes | bytearray | memoryview) -> Request | None:
-        """Return the request of a message of a known form, its image a view of `message`; None for others."""
+        """Return the request in a message of a known form, its image a view of `message`; else None."""
         around = len(message) - FRAME_BYTES
         for number, form in enumerate(self._forms):
             begin = len(form.before)
@@ -55,7 +55,7 @@ class KnownMessages:
         return None
 
     def learn(self, message: bytes | bytearray | memoryview, frame_at: int, request: Request) -> None:
-        """Remember the form of a message that was read; `frame_at` is where its image begins, as it is."""
+        """Remember the form of a message that was read; `frame_at` is where its frame's bytes begin."""
         if not 0 <= frame_at <= len(message) - FRAME_BYTES <= MAX_BYTES:
             return
         before, behind = bytes(message[:frame_at]), bytes(message[frame_at + FRAME_BYTES :])

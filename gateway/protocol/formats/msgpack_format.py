@@ -27,7 +27,7 @@ _WANTED = (
     'or a file as {"file": bytes}'
 )
 
-# Before the bytes of a frame: msgpack's "bin 32" and their number, the one way to write that many.
+# Before a frame's bytes: msgpack's "bin 32" and their number, the only way to write that many.
 _FRAME_HEADER = b"\xc6" + FRAME_BYTES.to_bytes(4, "big")
 _known = KnownMessages(RawFrame)
 
@@ -35,10 +35,10 @@ _known = KnownMessages(RawFrame)
 def decode_request(data: bytes | memoryview) -> Request:
     """Return the request in one msgpack message.
 
-    An image becomes the raw frame that it is, `Pixels` over the message's bytes, or an `ImageFile`.
+    An image becomes a raw frame, `Pixels` over the message's bytes, or an `ImageFile`.
 
     Raises:
-        ImageError: the image has a dtype, shape, size or resize mode that is not taken.
+        ImageError: the image's dtype, shape, size or resize mode is not accepted.
         RequestError: the message is torn, malformed, beyond a limit, or is not a request.
     """
     request = _known.request(data)
@@ -51,7 +51,7 @@ def decode_request(data: bytes | memoryview) -> Request:
 
 
 def _frame_at(data: bytes | memoryview) -> int:
-    """Return where the only bytes of a frame's length begin in a message; -1 where that is not clear."""
+    """Return where the only bytes of a frame's length begin in a message; -1 if that is not clear."""
     beginning = bytes(data[: MAX_BYTES + len(_FRAME_HEADER)])
     return beginning.find(_FRAME_HEADER) + len(_FRAME_HEADER) if beginning.count(_FRAME_HEADER) == 1 else -1
 

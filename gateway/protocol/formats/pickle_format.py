@@ -22,7 +22,7 @@ from gateway.safe_text import describe
 REPLY_PROTOCOL = 4
 
 _CHANNELS = {"RGB": 3, "RGBA": 4, "L": 1, "P": 1}
-# Modes that only PIL knows how to turn into RGB.
+# Modes that only PIL can convert to RGB.
 _CONVERTED = {"LA": 2, "PA": 2, "RGBX": 4, "RGBa": 4, "CMYK": 4, "YCbCr": 3, "HSV": 3}
 # Mode "1" has eight pixels in a byte.
 _MAX_BITS = 2**25
@@ -38,7 +38,7 @@ def decode_request(data: bytes | memoryview) -> Request:
 
     Raises:
         UnsafePickleError: the pickle needs something outside the allow-list.
-        ImageError: the image has a dtype, shape, mode or size that is not taken.
+        ImageError: the image's dtype, shape, mode or size is not accepted.
         RequestError: the pickle is torn or malformed, or is not a request.
     """
     request = _known.request(data)
@@ -47,7 +47,7 @@ def decode_request(data: bytes | memoryview) -> Request:
         request = request_of(read_pickle(message), _pixels)
         image = request.image
         if isinstance(image, Pixels) and image.rgb.shape == FRAME_SHAPE and image.rgb.flags.c_contiguous:
-            # Outside of the message where the pickle holds the pixels in another form.
+            # They are outside the message if the pickle holds the pixels in another form.
             frame_at = _address(image.rgb) - _address(np.frombuffer(message, np.uint8))
             _known.learn(message, frame_at, request)
     return request
@@ -69,7 +69,7 @@ def encode_reply(reply: Reply) -> bytes:
 
 @cache
 def _around_arrays(horizon: int) -> list[bytes]:
-    """Return the bytes around the arrays' in every pickled reply with a chunk of `steps` steps."""
+    """Return the bytes around the arrays' bytes in every pickled reply with a chunk of this horizon."""
     left, right, buttons = (
         np.full((horizon, width), number, np.float32) for number, width in enumerate(CHUNK_WIDTHS.values(), 1)
     )
@@ -98,7 +98,7 @@ def _bytes_of_array(array: NDArray[np.float32]) -> bytes:
 class _ReplyPickler(pickle.Pickler):
     """Writes arrays as calls of the public `numpy.ndarray`.
 
-    numpy's own way names `numpy._core.multiarray` when it is 2.x, which numpy 1.x cannot load.
+    numpy 2.x itself would name `numpy._core.multiarray`, which numpy 1.x cannot load.
     """
 
     def reducer_override(self, value: object) -> Any:  # noqa: ANN401 # the base class's signature
@@ -146,7 +146,7 @@ def _bytes_of(mode: str, width: int, height: int) -> int:
     channels = _CHANNELS.get(mode) or _CONVERTED.get(mode)
     if channels is None:
         raise ImageError(
-            f"a PIL image of mode {describe(mode)} is not taken; bring its values to 0 to 255 and send "
+            f"a PIL image of mode {describe(mode)} is not accepted; bring its values to 0 to 255 and send "
             "image.convert('RGB')"
         )
     return width * height * channels
@@ -161,7 +161,7 @@ def _converted(image: PickledImage) -> NDArray[np.uint8]:
 
 
 def _of_bits(image: PickledImage) -> NDArray[np.uint8]:
-    """Return the pixels of mode "1", whose rows end with a byte: (H, W) uint8, 0 or 255."""
+    """Return the pixels of mode "1", whose rows fill whole bytes: (H, W) uint8, 0 or 255."""
     width, height = image.size
     if width * height > _MAX_BITS:
         raise ImageError(

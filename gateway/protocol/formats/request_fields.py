@@ -1,4 +1,4 @@
-"""Requests and replies as dicts of plain values, which is what pickles and msgpack both carry."""
+"""Requests and replies as dicts of plain values, which pickles and msgpack both carry."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -25,10 +25,13 @@ def request_of(
 ) -> Request:
     """Return the request that a message's value describes.
 
-    `read_image` makes an image of its field "image", `read_array` an array of what the format has for one.
+    Args:
+        fields: the message's value.
+        read_image: makes an image from the field "image".
+        read_array: makes an array from the format's form of one.
 
     Raises:
-        ImageError: there is no image, or `read_image` did not take it.
+        ImageError: there is no image, or `read_image` refused it.
         RequestError: the value is not a request, or an option is wrong.
     """
     if not isinstance(fields, dict):
@@ -45,7 +48,7 @@ def request_of(
 def pixels_of(array: NDArray[np.generic]) -> Pixels:
     """Return an array's pixels as (H, W, 3) uint8: grey is repeated over the channels, alpha is dropped.
 
-    Nothing is copied: the pixels may be a read-only or strided view.
+    The pixels are not copied; they may be a read-only or strided view.
 
     Raises:
         ImageError: the array has another dtype or shape, or no pixels.
@@ -68,7 +71,7 @@ def pixels_of(array: NDArray[np.generic]) -> Pixels:
 
 
 def fields_of(reply: Reply, write_array: Callable[[NDArray[np.float32]], object]) -> dict[str, Any]:
-    """Return the dict that carries a reply; `write_array` makes of an array what the format has for it."""
+    """Return a reply as a dict; `write_array` brings an array into the format's form."""
     if reply.error is not None:
         fields: dict[str, Any] = {"status": "error", "message": reply.error}
         if reply.cause is not None:

@@ -1,7 +1,7 @@
-"""Port 5556's second format without sockets: what EmuHawk speaks by itself (`comm.socketServer...`).
+"""Port 5556's second format, without sockets: EmuHawk's own (`comm.socketServer...`).
 
-Both directions carry frames: the payload's length in decimal digits, a blank, the payload. A payload is a
-screenshot, which is a predict with the connection's options, or a JSON object, which is a command.
+In both directions a frame is the payload's length in decimal digits, a blank, and the payload. That is either
+a screenshot, which is a predict with the connection's options, or a JSON object, which is a command.
 """
 
 import re
@@ -31,7 +31,7 @@ _SETTABLE = ("resize_mode", *OPTION_NAMES)
 
 
 class BizHawkStream(FramedStream):
-    """One connection's parser, and the options that hold for the connection's requests."""
+    """One connection's parser, with the options for its requests."""
 
     def __init__(self, **limits: int) -> None:
         super().__init__(**limits)
@@ -42,7 +42,7 @@ class BizHawkStream(FramedStream):
 
     @property
     def inside_image(self) -> bool:
-        """Whether the frame on its way is an image; a short one tells by its first byte."""
+        """Whether the arriving frame is an image; the first byte of a short one tells."""
         body = self._body
         if body is None or not super().inside_image:
             return False
@@ -114,7 +114,7 @@ class BizHawkStream(FramedStream):
                 )
 
     def _set_options(self, fields: dict[str, object]) -> Reply:
-        """Let the options of this command, and only these, hold from now on."""
+        """Use the options of this command, and only these, from now on."""
         for name in fields:
             if name != "type" and name not in _SETTABLE:
                 raise RequestError(f"unknown option {describe(name)}; the options are {', '.join(_SETTABLE)}")
@@ -124,7 +124,7 @@ class BizHawkStream(FramedStream):
         options = read_options(fields)
         if isinstance(options.noise, TickNoise):
             raise RequestError(
-                'noise by tick needs the tick of each picture, which a screenshot lacks: send {"memory": 1}'
+                'noise by tick needs each picture\'s tick, which a screenshot lacks: send {"memory": 1}'
             )
         self._options = options
         self._fields = {name: fields[name] for name in OPTION_NAMES if name in fields}

@@ -1,10 +1,10 @@
-"""Clients at the wrong port: their first bytes tell them, and where they belong."""
+"""Clients at the wrong port: their first bytes tell what they are, and where they belong."""
 
 import re
 from typing import Literal
 
 HEAD_BYTES = 10
-"""How many bytes are always enough to tell; libzmq sends no more before it is answered."""
+"""This many bytes are always enough; libzmq sends no more before an answer."""
 
 Port = Literal["TCP", "ZeroMQ"]
 
@@ -18,10 +18,10 @@ _TO_WEB = (
 _TO_TRITON = "belongs to Triton's gRPC port (usually 8001)"
 _NEEDS_ZMQ = "has to come by a ZeroMQ library"
 _NEEDS_HEADER = 'needs its header before it: a line such as {"type": "predict", "len": 1234}'
-_NEEDS_CERTIFICATE = "is understood where the gateway has --tcp-tls-cert: connect without TLS"
+_NEEDS_CERTIFICATE = "needs a gateway with --tcp-tls-cert: connect without TLS"
 _NEEDS_CURVE = "is not understood here: ZeroMQ encrypts by CURVE keys (--curve-keys)"
 
-# How it begins, what it looks like, and what is to be done at the TCP port and at the ZeroMQ port.
+# How it begins, what it looks like, and what to do about it at the TCP port and at the ZeroMQ port.
 _STRANGERS: tuple[tuple[re.Pattern[bytes], str, str | None, str | None], ...] = tuple(
     (re.compile(pattern, re.DOTALL), *rest)
     for pattern, *rest in (
@@ -44,7 +44,7 @@ _STRANGERS: tuple[tuple[re.Pattern[bytes], str, str | None, str | None], ...] = 
 
 
 def stranger(head: bytes, port: Port) -> str | None:
-    """Return what a stream that begins with `head` looks like, and where it belongs; None if unknown."""
+    """Return what a stream beginning with `head` looks like, and where it belongs; None if unknown."""
     for pattern, what, at_tcp, at_zmq in _STRANGERS:
         advice = at_tcp if port == "TCP" else at_zmq
         if advice is not None and pattern.match(head):

@@ -1,7 +1,7 @@
-"""The common part of port 5556's formats: a stream of headers, and of bodies whose length is then known.
+"""The common part of port 5556's formats: a stream of headers, and of bodies whose length a header gives.
 
-A format says how a header is read and what a body means. The transport gives it chunks by `receive`, or lets
-the kernel write the rest of a body straight into its buffer, with `body_buffer` and `body_received`.
+A format reads headers and interprets bodies. The transport gives it chunks by `receive`, or lets the kernel
+write the rest of a body straight into its buffer, with `body_buffer` and `body_received`.
 """
 
 from abc import ABC, abstractmethod
@@ -14,13 +14,13 @@ from gateway.protocol.messages import Event, Reply
 # Wrong requests in a row: each costs an exception, and no client has a reason for that many.
 _MAX_WRONG = 32
 _NOTHING = memoryview(b"")
-# How much of a chunk is looked at in one go.
+# How much of a chunk is read at once.
 _WINDOW_BYTES = 512
 LINE_ENDS = b"\r\n"
 
 
 class Body(ArrivingBytes):
-    """A body of `length` bytes on its way; `finish` makes an event of it, or raises a RequestError."""
+    """A body of `length` bytes that is arriving; `finish` makes an event of it, or raises a RequestError."""
 
     __slots__ = ("finish",)
 
@@ -30,9 +30,9 @@ class Body(ArrivingBytes):
 
 
 class FramedStream(ABC):
-    """One connection's parser: bytes in, events out, in their order.
+    """One connection's parser: bytes in, events out, in order.
 
-    The limits are how long, and how deeply nested, a JSON text may be, and how long an image file.
+    The limits are the length and the nesting of a JSON text, and the length of an image file.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class FramedStream(ABC):
         self.max_header_bytes = max_header_bytes
         self.max_header_depth = max_header_depth
         self.max_image_bytes = max_image_bytes
-        self._rest = _NOTHING  # of the chunk that is being received
+        self._rest = _NOTHING  # of the present chunk
         self._body: Body | None = None
         self._wrong = 0
         self._failed = False
@@ -52,7 +52,7 @@ class FramedStream(ABC):
 
     @abstractmethod
     def _read_header(self) -> Event | Body | None:
-        """Return the event, or the body's beginning, that the next bytes make; None when more are needed.
+        """Return the event, or the begun body, that the next bytes make; None if it needs more bytes.
 
         Raises:
             FramingError: they make neither.
@@ -60,22 +60,22 @@ class FramedStream(ABC):
 
     @abstractmethod
     def _unfinished(self) -> tuple[str, int] | None:
-        """Outside of a body: the name of what has begun, and how many of its bytes are held."""
+        """Outside a body: the name of what has begun, and how many of its bytes are held."""
 
     @property
     def inside_header(self) -> bool:
-        """Whether a header has begun and is not complete."""
+        """Whether a header has begun but is not complete."""
         unfinished = None if self._failed or self._body is not None else self._unfinished()
         return unfinished is not None and unfinished[0] != "an image"
 
     @property
     def inside_request(self) -> bool:
-        """Whether a header or a body has begun and is not complete."""
+        """Whether a header or a body has begun but is not complete."""
         return not self._failed and (self._body is not None or self._unfinished() is not None)
 
     @property
     def inside_image(self) -> bool:
-        """Whether an image has begun and is not complete: what comes can be no command."""
+        """Whether an image has begun but is not complete: the next bytes are not a command."""
         return not self._failed and self._body is not None
 
     @property
@@ -84,10 +84,10 @@ class FramedStream(ABC):
         return 0 if self._body is None else len(self._body.data)
 
     def receive(self, data: bytes | memoryview) -> list[Event]:
-        """Return the events that `data` completes; what has to be kept of it is copied.
+        """Return the events that `data` completes; bytes that must be kept are copied.
 
-        A `FramingError` is the last event of a connection: everything after it is ignored. Any other
-        `RequestError` leaves the stream in step.
+        A `FramingError` is a connection's last event: everything after it is ignored. After any other
+        `RequestError` the stream goes on.
         """
         events: list[Event] = []
         self._rest = memoryview(data)
@@ -103,9 +103,9 @@ class FramedStream(ABC):
         return events
 
     def body_buffer(self) -> memoryview | None:
-        """Return where the next bytes of a body belong, never empty; None outside of a body.
+        """Return a buffer for a body's next bytes, never empty; None outside a body.
 
-        Bytes that do not fit into the view belong into the next one. Let go of the view before calling any
+        Bytes that do not fit into the view belong into the next one. Release the view before calling any
         method other than `body_received`.
         """
         return None if self._body is None else self._body.buffer()
@@ -113,12 +113,12 @@ class FramedStream(ABC):
     def body_received(self, count: int) -> list[Event]:
         """Return the events that `count` bytes, written to the beginning of `body_buffer()`, complete."""
         if self._body is None:
-            raise ValueError(f"{count} bytes were received into the buffer of no body")
+            raise ValueError(f"{count} bytes were received outside a body")
         self._body.received += count
         return self.receive(b"") if self._body.complete else []
 
     def receive_eof(self) -> RequestError | None:
-        """Return the error of a stream that ends inside a request, or None where it may end."""
+        """Return the error of a stream that ends inside a request, or None if it may end here."""
         if not self.inside_request:
             return None
         unfinished = self._unfinished() if self._body is None else ("an image", self._body.received)
@@ -128,17 +128,17 @@ class FramedStream(ABC):
         return FramingError(f"the stream ended inside {where}, after {held} of its bytes; {reason}")
 
     def late(self, allowed_s: float) -> FramingError:
-        """Return the error of a request that has begun and was not complete within `allowed_s` seconds."""
+        """Return the error of a request that was not complete within `allowed_s` seconds."""
         what = "the header" if self.inside_header else "the request"
         reason = self._why_unfinished() or "send it again"
         return FramingError(f"{what} did not arrive completely within {allowed_s:g} s: {reason}")
 
     def _why_unfinished(self) -> str | None:
-        """Return why what has begun will not be complete, where that can be seen."""
+        """Return why the begun request will never be complete, if that can be seen."""
         return None
 
     def _skip(self, blanks: bytes) -> bool:
-        """Use up what comes next of `blanks`; return whether something else has come."""
+        """Skip any of `blanks` that come next; return whether something else has come."""
         while window := self._look(_WINDOW_BYTES):
             rest = window.lstrip(blanks)
             self._take(len(window) - len(rest))
@@ -147,11 +147,11 @@ class FramedStream(ABC):
         return False
 
     def _look(self, count: int) -> bytes:
-        """Up to `count` of the next bytes."""
+        """Return up to `count` of the next bytes."""
         return bytes(self._rest[:count])
 
     def _take(self, count: int) -> bytes:
-        """Up to `count` of the next bytes, which are thereby used up."""
+        """Return up to `count` of the next bytes, and move past them."""
         taken = bytes(self._rest[:count])
         self._rest = self._rest[count:]
         return taken

@@ -19,7 +19,7 @@ from gateway.protocol.tcp.foreign_streams import HEAD_BYTES, stranger
 from gateway.protocol.tcp.framed_stream import LINE_ENDS, Body, FramedStream
 from gateway.safe_text import describe
 
-# How much of a chunk is searched for a newline at once: more than an ordinary line has.
+# How much of a chunk is searched for a newline at once: more than the usual line's length.
 _WINDOW_BYTES = 512
 # Some libraries write it before their first text.
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -27,7 +27,7 @@ _BLANKS = b" \t\r\n"
 # Line ends before a picture: few, since a raw frame may begin with such bytes.
 _MAX_LINE_ENDS = 4
 _FIRST_LINE_ENDS = re.compile(rb"[\r\n]{0,%d}" % _MAX_LINE_ENDS)
-# A BMP file begins with one of these, perhaps, after line ends; a raw frame may as well.
+# A BMP file may begin with one of these after line ends, and so may a raw frame.
 _AMBIGUOUS = b"B" + LINE_ENDS
 # The first bytes of PNG, JPEG, BMP and WebP.
 _PICTURES_BEGIN = b"\x89\xffBR"
@@ -35,15 +35,15 @@ _PICTURES_BEGIN = b"\x89\xffBR"
 _EXAMPLE = 'send one line such as {"type": "predict", "len": 1234}, then the image bytes'
 _WRONG_LENGTH = f"was the last picture longer than its len, or than the {FRAME_BYTES} bytes of a raw frame?"
 _NO_NEWLINE = "it has no newline at its end: send one after each line of JSON"
-_IMAGE_IN_JSON = "a picture is not read from the JSON: send its bytes after the line, and their number as len"
+_IMAGE_IN_JSON = "the JSON cannot hold the picture: send its bytes after the line, and their number as len"
 
 
 @dataclass(frozen=True, slots=True)
 class _Predict:
-    """A predict whose image has still to come.
+    """A predict whose image is still to come.
 
-    `length` is 0 while it is not known whether a raw frame or a BMP file follows. `error` is what was wrong
-    with the options: it is reported once the image is consumed, with the stream in step.
+    `length` is 0 while it is unknown whether a raw frame or a BMP file follows. `error` is what was wrong
+    with the options; it is reported once the image is read, so that the stream can go on.
     """
 
     resize_mode: ResizeMode
@@ -65,10 +65,10 @@ class JsonStream(FramedStream):
         super().__init__(**limits)
         self._line = bytearray()
         self._is_first_line = True
-        # Most clients send the same line before each image: the line with its newline, empty at first.
+        # Most clients send the same line before each image: this is it with its newline, empty at first.
         self._known_line = b""
         self._known = _Predict("pad", Options(), None, 0)
-        # Set while it is not known whether a raw frame or a BMP file follows the line; then its first bytes.
+        # Set while it is unknown whether a raw frame or a BMP file follows the line; then its first bytes.
         self._unsized: _Predict | None = None
         self._head = bytearray()
 
@@ -108,7 +108,7 @@ class JsonStream(FramedStream):
         return _NO_NEWLINE
 
     def _next_line(self) -> bytes | None:
-        """Return the next line that is not blank, without its newline, or None while it is not complete."""
+        """Return the next line that is not blank, without its newline, or None until it is complete."""
         if not self._line and not self._skip(_BLANKS):
             return None
         end = -1
@@ -128,14 +128,14 @@ class JsonStream(FramedStream):
         return line
 
     def _hint(self, line: bytes | bytearray) -> str | None:
-        """Return what is probably wrong with a line that is not JSON, or too long to be it."""
+        """Return what is probably wrong with a line that is not JSON, or too long."""
         text = bytes(line).removeprefix(_BYTE_ORDER_MARK)
         if goes_on_after_object(text, self.max_header_depth):
             return _NO_NEWLINE
         return _IMAGE_IN_JSON if b'"image"' in text else None
 
     def _check_beginning(self, *, is_complete: bool) -> None:
-        """Raise the error of a line that cannot become one of JSON, as soon as its kind can be told."""
+        """Raise the error of a line that cannot become JSON, as soon as that is clear."""
         head = bytes(self._line[: len(_BYTE_ORDER_MARK) + HEAD_BYTES]).removeprefix(_BYTE_ORDER_MARK)
         head = head[:HEAD_BYTES]
         if len(head) < HEAD_BYTES and not is_complete:
@@ -182,7 +182,7 @@ class JsonStream(FramedStream):
 
     def _image_length(self, length: object) -> int:
         if isinstance(length, float) and length.is_integer():
-            # As languages write it that know one kind of number.
+            # Some languages know only one kind of number.
             length = int(length)
         if not isinstance(length, int) or isinstance(length, bool) or length < 1:
             raise FramingError(f"len must be the number of image bytes, not {describe(length)}")
@@ -193,7 +193,7 @@ class JsonStream(FramedStream):
         return length
 
     def _sized_body(self, predict: _Predict) -> Body | None:
-        """Return the body of an image whose first bytes are there: they tell a BMP file from a raw frame."""
+        """Return the body of an image, once its first bytes tell a BMP file from a raw frame."""
         if predict.length:
             # No picture file begins with a line's end; pixels may.
             if not (self._past_line_ends(predict.length) if predict.length != FRAME_BYTES else self._look(1)):
@@ -203,7 +203,7 @@ class JsonStream(FramedStream):
         elif not self._head and (first := self._look(1)) and first not in _AMBIGUOUS:
             body = Body(FRAME_BYTES, predict.raw_frame)
         else:
-            # One byte at a time, never more than tells: a tiny BMP file may end where it is known to be one.
+            # One byte at a time, and no more than necessary: a tiny BMP file may end right here.
             while (size := bmp_size(self._head[self._line_ends() :])) == NEED_MORE_BYTES:
                 byte = self._take(1)
                 if not byte:
@@ -219,9 +219,9 @@ class JsonStream(FramedStream):
         return body
 
     def _past_line_ends(self, length: int) -> bool:
-        """Go past the line ends before a picture file; return whether it is known where its bytes begin.
+        """Skip the line ends before a picture file; return whether it is known where its bytes begin.
 
-        Where no picture follows they are the first of the `length` bytes, in `_head`.
+        If no picture file follows, they are the first of the `length` bytes, in `_head`.
         """
         most = min(_MAX_LINE_ENDS, length)
         while (first := self._look(1)) and first in LINE_ENDS and len(self._head) < most:

@@ -1,4 +1,4 @@
-"""Which format a client of port 5556 speaks: its first byte tells."""
+"""The format of a client of port 5556: its first byte tells."""
 
 from gateway.protocol.tcp.bizhawk_stream import BizHawkStream
 from gateway.protocol.tcp.framed_stream import FramedStream
@@ -6,7 +6,7 @@ from gateway.protocol.tcp.json_stream import JsonStream
 
 
 def stream_for(first_byte: int, **limits: int) -> FramedStream:
-    """Return the parser for a connection by its first byte: BizHawk's for a digit, else the JSON format's."""
+    """Return a connection's parser by its first byte: BizHawk's for a digit, else the JSON format's."""
     if ord("0") <= first_byte <= ord("9"):
         return BizHawkStream(**limits)
     return JsonStream(**limits)

@@ -1,1 +1,1 @@
-"""The web port's WebSocket messages: to requests, and from replies, without a socket."""
+"""The web port's formats: WebSocket messages to requests and replies to messages, without sockets."""

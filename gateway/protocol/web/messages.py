@@ -1,4 +1,4 @@
-"""The common part of the web port's formats: messages, and what each of a client's means."""
+"""The common part of the web port's formats: messages, and their meaning."""
 
 import struct
 from collections.abc import Callable
@@ -20,14 +20,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """The meaning of a client's messages, and how the reply becomes a message."""
+    """The meaning of a client's message, and how its reply becomes a message."""
 
     event: Event
     encode: Callable[[Reply], Message]
 
 
 def frame_of(message: Message) -> bytes:
-    """Return a server's message as one WebSocket frame (RFC 6455, 5.2): final, and without a mask."""
+    """Return a server's message as one WebSocket frame (RFC 6455, 5.2): final, without a mask."""
     first = _FINAL_TEXT if message.is_text else _FINAL_BINARY
     length = len(message.data)
     if length < 126:

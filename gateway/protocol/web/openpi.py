@@ -25,7 +25,7 @@ from gateway.protocol.previous import array_of
 from gateway.protocol.web.messages import Incoming, Message
 from gateway.safe_text import describe, listed
 
-# An observation may hold a robot's arrays and lists of numbers beside its picture; none of them is looked at.
+# An observation may also hold a robot's arrays and lists of numbers, which are ignored.
 MAX_CONTAINERS = 256
 _LIMITS = MsgpackLimits(MAX_CONTAINERS, items=4096, text_bytes=4096)
 
@@ -40,7 +40,7 @@ _CONTROL = "__ctrl__"
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """An array as it came: nothing of it is checked before it is used."""
+    """An array as it came, which is checked when it is used."""
 
     dtype: object
     shape: object
@@ -62,15 +62,15 @@ class PolicyMessages:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        # Milliseconds of the reply before this one, from its observation's last byte on.
+        # The last reply's milliseconds, from its observation's last byte on.
         self._previous_ms: float | None = None
 
     def opening(self) -> Incoming:
-        """Return what the server says first: a map of what `info` tells, and the names of the actions."""
+        """Return the server's first message: a map of the facts from `info`, and the actions' names."""
         return Incoming(Request("info"), _metadata)
 
     def receive(self, data: bytes, *, is_text: bool) -> list[Incoming]:
-        """Return what a message means: always one thing."""
+        """Return what a message means: always one request."""
         try:
             if is_text:
                 raise RequestError("observations come as msgpack in binary messages, not as text")
@@ -111,7 +111,7 @@ class PolicyMessages:
 
 
 def _control(name: object) -> Incoming:
-    """Forget the frames before an episode's beginning; other controls change nothing."""
+    """Forget the frames at the start of an episode; other controls change nothing."""
     known = name in ("episode_start", "episode_end")
     acknowledged = partial(_acknowledged, name if known else "ignored")
     return Incoming(Request("reset") if name == "episode_start" else Reply(), acknowledged)
@@ -126,18 +126,18 @@ def _acknowledged(name: object, reply: Reply) -> Message:
 
 
 def _sentence(reply: Reply) -> Message:
-    """Return an error: openpi's clients take every text for one."""
+    """Return an error message: openpi's clients take every text message for one."""
     return Message((reply.error or "no actions came").encode(errors="backslashreplace"), is_text=True)
 
 
 def _metadata(reply: Reply) -> Message:
-    """Return the known facts of the model: clients expect a map at first, and not an error."""
+    """Return the model's known facts: clients expect a map first, not an error."""
     fields = {**(reply.info or {}), "action_names": ACTION_NAMES}
     return Message(msgpack.packb(fields), is_text=False)
 
 
 def _actions(chunk: ActionChunk) -> NDArray[np.float32]:
-    """Return all that is pressed, (T, 25), in the order of `ACTION_NAMES`."""
+    """Return a chunk's actions, (T, 25), in the order of `ACTION_NAMES`."""
     return np.concatenate([chunk.buttons, chunk.j_left, chunk.j_right], axis=1)
 
 
@@ -146,7 +146,7 @@ def _plain_array(name: str, value: object) -> object:
 
 
 def _parts(previous: Array) -> dict[str, object]:
-    """Return the parts of rows as `actions` has them."""
+    """Return the parts of rows that are in the form of `actions`."""
     rows = array_of("previous", previous.shape, previous.dtype, previous.data)
     if rows.ndim != 2 or rows.shape[1] != ACTION_WIDTH:
         raise RequestError(
@@ -169,7 +169,7 @@ def _read(data: bytes) -> dict[Any, object]:
 
 
 def _value(fields: dict[Any, Any]) -> object:
-    """Return what a map stands for: an array, a numpy scalar, or itself."""
+    """Return a map's value: an array, a numpy scalar, or the map itself."""
     if b"__ndarray__" in fields:
         return Array(fields.get(b"dtype"), fields.get(b"shape"), fields.get(b"data"))
     if b"__npgeneric__" in fields:
@@ -178,7 +178,7 @@ def _value(fields: dict[Any, Any]) -> object:
 
 
 def _image(fields: dict[Any, object]) -> Image:
-    """Return the observation's picture: `image`, else one whose name ends in it, else the only one."""
+    """Return the observation's picture: `image`, else one whose name ends with it, else the only one."""
     if _NAME_OF_PICTURE in fields:
         return _picture(_NAME_OF_PICTURE, fields[_NAME_OF_PICTURE])
     named = dict(_leaves(fields))
@@ -200,7 +200,7 @@ def _image(fields: dict[Any, object]) -> Image:
 
 
 def _leaves(fields: Mapping[Any, object], above: str = "") -> Iterator[tuple[str, object]]:
-    """Yield each value with its name; those of a map in a map have both names, with a slash between."""
+    """Yield each value with its name; a map in a map joins both names with a slash."""
     for key, value in fields.items():
         name = f"{above}{key}" if isinstance(key, str) else f"{above}{key!r}"
         if isinstance(value, dict):

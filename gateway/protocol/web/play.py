@@ -33,7 +33,7 @@ from gateway.protocol.web.messages import Incoming, Message
 from gateway.safe_text import describe
 
 MAX_ID_CHARACTERS = 64
-# Whole numbers beyond it are not the same in JavaScript and elsewhere.
+# JavaScript rounds larger whole numbers.
 _MAX_ID = 2**53
 
 # Halves of surrogate pairs, which are not UTF-8.
@@ -47,7 +47,7 @@ _PICTURE_NEXT = "send its picture as the next message, in binary"
 
 @dataclass(frozen=True, slots=True)
 class _Predict:
-    """A predict whose picture has still to come; `error` is what was wrong with its text message."""
+    """A predict whose picture is still to come; `error` is what was wrong with its text message."""
 
     options: Options
     image: Callable[[bytes], Image]
@@ -56,7 +56,7 @@ class _Predict:
 
 
 class PlayMessages:
-    """One connection's messages to requests. The limits are as of port 5556's JSON format."""
+    """One connection's messages to requests. The limits are those of port 5556's JSON format."""
 
     def __init__(self, *, max_header_bytes: int, max_header_depth: int, max_image_bytes: int) -> None:
         self.max_bytes = max(max_header_bytes, max_image_bytes)
@@ -66,11 +66,11 @@ class PlayMessages:
         self._waiting: _Predict | None = None
 
     def opening(self) -> Incoming | None:
-        """Return what the server says first: nothing."""
+        """Return None: the server has no first message."""
         return None
 
     def receive(self, data: bytes, *, is_text: bool) -> list[Incoming]:
-        """Return what a message means; nothing yet for the first one of a predict."""
+        """Return what a message means; an empty list for a predict's first one."""
         if not is_text:
             return [self._picture(data)]
         found = (
@@ -100,7 +100,7 @@ class PlayMessages:
                 return Incoming(_request(fields), encode)
             return _Predict(read_options(fields), _image_reader(fields), encode, None)
         except RequestError as error:
-            # The picture of a predict is on its way whatever is wrong with the text.
+            # A predict's picture follows, whatever is wrong with the text.
             return _Predict(Options(), RawFrame, encode, error) if is_predict else Incoming(error, encode)
 
     def _picture(self, data: bytes) -> Incoming:
@@ -125,10 +125,10 @@ def _failed(predict: _Predict, why: str) -> Incoming:
 
 
 def _request(fields: dict[str, object]) -> Event:
-    """Return the request that is whole with its text message.
+    """Return a request that needs no other message.
 
     Raises:
-        RequestError: it is none of the known ones, or a field is invalid.
+        RequestError: its type is unknown, or a field is invalid.
     """
     if fields.get("type") == "hello":
         return read_hello(fields)
@@ -138,7 +138,7 @@ def _request(fields: dict[str, object]) -> Event:
 
 
 def _image_reader(fields: dict[str, object]) -> Callable[[bytes], Image]:
-    """Return what makes an image of the picture's bytes, as the request's fields describe them."""
+    """Return a function that makes an image from the picture's bytes, as the request's fields say."""
     format_ = fields.get("format", "file")
     if not isinstance(format_, str) or format_ not in _FORMATS:
         raise RequestError(f"format is {describe(format_)}; send one of {', '.join(_FORMATS)}")

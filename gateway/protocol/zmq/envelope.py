@@ -1,7 +1,7 @@
 """The envelope of a ZeroMQ request: the frames before its empty one, which go back with the reply.
 
 A REQ socket writes the empty frame, and with REQ_CORRELATE a request's number before it. Every broker on the
-way (a ROUTER that hands on by a DEALER) puts the name by which it knows the sender in front.
+way (a ROUTER that passes on to a DEALER) puts its name for the sender in front.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from gateway.errors import RequestError
 
 MAX_FRAMES = 16
 MAX_BYTES = 1024
-# As libzmq writes it: a counter, which begins anywhere.
+# As libzmq writes it: a counter that begins anywhere.
 _NUMBER_BYTES = 4
 
 
@@ -21,8 +21,7 @@ class Envelope:
 
     Attributes:
         back: the frames that go before the reply.
-        sender: the names that brokers gave the sender, the nearest broker's first; empty when there is no
-            broker.
+        sender: the brokers' names for the sender, the nearest broker's first; empty without a broker.
         body: the request's bytes.
         problem: why the message is not a request.
     """
@@ -43,14 +42,14 @@ def wants_more(frames: Sequence[bytes | bytearray]) -> bool:
 def is_probe(frames: Sequence[bytes | bytearray]) -> bool:
     """Return whether a message is the empty one that a socket with ZMQ_PROBE_ROUTER sends first.
 
-    A REQ socket drops its connection when it is answered. Brokers put the names that they gave in front.
+    A REQ socket drops its connection if it gets an answer. Brokers put their names for the sender in front.
     """
     *names, last = frames
     return not last and all(map(is_nameless, names))
 
 
 def is_nameless(name: bytes | bytearray) -> bool:
-    """Return whether libzmq made a broker's name for a client: another client gets it some day."""
+    """Return whether libzmq made up a broker's name for a client: another client gets it some day."""
     return name.startswith(b"\0")
 
 
@@ -59,9 +58,9 @@ def read_envelope(frames: Sequence[bytes | bytearray], *, is_whole: bool, is_fro
 
     Args:
         frames: those of the message so far.
-        is_whole: whether the message has no frames after these.
-        is_from_req: whether the peer is a REQ socket, so that nothing but a request's number can stand before
-            the empty frame.
+        is_whole: whether the message has no more frames.
+        is_from_req: whether the peer is a REQ socket, so that only a request's number can be before the empty
+            frame.
     """
     parts = [memoryview(frame) for frame in frames]
     if b"" in frames[:-1]:
@@ -78,8 +77,7 @@ def read_envelope(frames: Sequence[bytes | bytearray], *, is_whole: bool, is_fro
 
 
 def _sender(names: list[bytes], is_from_req: bool) -> tuple[bytes, ...]:
-    """Return the names of an envelope without the request's number, which is another one each time."""
-    # Behind a broker the first name is the sender's own, however long, and never a number.
+    """Return an envelope's names without the request's number, which differs each time."""
     if names and len(names[-1]) == _NUMBER_BYTES and (is_from_req or len(names) > 1):
         names = names[:-1]
     return tuple(names)

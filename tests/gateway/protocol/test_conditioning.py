@@ -89,5 +89,5 @@ def test_weights_are_shares_that_only_fall(horizon: int, data: st.DataObject) ->
 
 
 def test_more_rows_than_a_chunk_has_are_refused() -> None:
-    with pytest.raises(RequestError, match="previous has 19 rows, and the model's chunks have 18: send the"):
+    with pytest.raises(RequestError, match="previous has 19 rows, but the model's chunks have 18: send the"):
         conditioning_on(rows(19), HORIZON, old_layout=False)

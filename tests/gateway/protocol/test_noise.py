@@ -64,7 +64,7 @@ def test_anything_else_is_refused_in_one_bounded_sentence(given: object, why: st
 
 @pytest.mark.parametrize("given", [{"memory": 0.5}, {"tick": 3}])
 def test_a_seed_is_noise_by_itself(given: object) -> None:
-    with pytest.raises(RequestError, match="seed is 7, which is noise by itself"):
+    with pytest.raises(RequestError, match="seed is 7, which fixes the noise"):
         read_options({"seed": 7, "noise": given})
     assert read_options({"seed": 7, "noise": "fresh"}).seed == 7
 
@@ -117,5 +117,5 @@ def test_screenshots_of_bizhawk_have_no_ticks() -> None:
     told(stream, b'{"type": "options", "noise": {"memory": 0.9}}')
     error = told(stream, b'{"type": "options", "noise": {"tick": 3}}')
     assert isinstance(error, RequestError)
-    assert "needs the tick of each picture" in str(error)
+    assert "needs each picture's tick" in str(error)
     assert told(stream, b"screenshot").noise == MemoryNoise(0.9)  # type: ignore[attr-defined]

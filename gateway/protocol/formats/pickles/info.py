@@ -1,8 +1,8 @@
-"""The content of a PIL image's `info`: anything, because nothing of it is used.
+"""The content of a PIL image's `info`: it may be anything, because the gateway drops it.
 
-While the machine reads an image's state, what is not allowed becomes an `Inert`, and so does whatever the
-pickle makes of one; a container keeps None in its place. The state's end drops the `info`. An `Inert` that
-stands anywhere else, or comes back from the memo later, is the error that it would have been at once.
+While the machine reads an image's state, anything not allowed becomes an `Inert`, and so does whatever the
+pickle makes from one; a container holds None in its place. The state's end drops the `info`. An `Inert` in
+any other place, or one that comes back from the memo, raises the error that it would have been at once.
 """
 
 import pickle  # for the opcodes' names; nothing is loaded with it
@@ -15,17 +15,17 @@ from gateway.protocol.formats.pickles.machine import Machine, Step
 from gateway.protocol.formats.pickles.values import ALLOWED_GLOBALS, IMAGE, Pending, find_global, refused_name
 
 _BUILD = pickle.BUILD[0]
-# An image's state: info, mode, size, palette, data; what follows is of its file.
+# An image's state: info, mode, size, palette, data; the rest is about its file.
 _USED = slice(1, 5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inert:
-    """Something in an image's `info` that is not understood.
+    """Something in an image's `info` that is not allowed.
 
     Attributes:
-        error: makes the error that it is elsewhere; a new one each time, since a raised one holds on to the
-            whole machine.
+        error: makes the error for it in another place; a new one each time, because a raised one keeps the
+            whole machine in memory.
     """
 
     error: Callable[[], RequestError]
@@ -37,7 +37,7 @@ def plain(value: object) -> object:
 
 
 def begin_state(machine: Machine) -> None:
-    """Note that the mark which was just set begins an image's state, when it does."""
+    """Note whether the mark just set begins an image's state."""
     below = machine.stacks[-1]
     if machine.state_level or len(below) < 2 or type(below[-1]) is not list or below[-1]:
         return
@@ -47,10 +47,10 @@ def begin_state(machine: Machine) -> None:
 
 
 def end_state(machine: Machine) -> list[object]:
-    """Return the parts of an image's state, of which the first, `info`, is dropped.
+    """Return the parts of an image's state; the first, `info`, is dropped.
 
     Raises:
-        RequestError: what is not understood stands elsewhere than in `info`, or the state is for no image.
+        RequestError: an `Inert` is outside `info`, or the state is not an image's.
     """
     machine.state_level = 0
     parts = machine.pop_mark()
@@ -63,35 +63,35 @@ def end_state(machine: Machine) -> list[object]:
 
 
 def end_item(machine: Machine) -> None:
-    """Note that an item was put into a dict: when that is `info`, what was not understood in it may be."""
+    """Note that an item was put into a dict: if that is `info`, an `Inert` may be in it."""
     if machine.state_level and machine.state_level == len(machine.stacks) and len(machine.stack) == 1:
         machine.state_problem = None
 
 
 def _inert(machine: Machine, error: Callable[[], RequestError]) -> Inert:
-    """Return what stands for something that is not understood in an image's state."""
+    """Return an `Inert`, in an image's state."""
     is_outermost = machine.state_level == len(machine.stacks)
     parts = machine.stack if is_outermost else machine.stacks[machine.state_level]
-    # Above `info` there is the key of an item of it, or what follows it.
+    # On the stack above `info` is the key of one of its items, or the part after it.
     if len(parts) > 1 and machine.state_problem is None:
         machine.state_problem = error
     return Inert(error)
 
 
 def name_of(machine: Machine, module: object, name: object) -> object:
-    """Return what a name stands for: a `Global`, or in an image's state maybe an `Inert`."""
+    """Return the `Global` of a name, or in an image's state maybe an `Inert`."""
     if machine.state_level and type(module) is str and type(name) is str:
-        # Not by an error that is caught, which would make many names slow.
+        # Catching an error instead would make many names slow.
         found = ALLOWED_GLOBALS.get((module, name))
         return _inert(machine, partial(refused_name, module, name)) if found is None else found
     return find_global(module, name)
 
 
 def or_inert(machine: Machine, problem: RequestError) -> Inert:
-    """Return what stands for something wrong in an image's state.
+    """Return an `Inert` for a problem in an image's state.
 
     Raises:
-        RequestError: `problem`, outside of one.
+        RequestError: `problem`, outside an image's state.
     """
     if not machine.state_level:
         raise problem
@@ -128,4 +128,4 @@ INFO_STEPS: dict[int, Step] = {
     pickle.FROZENSET[0]: _frozen_set,
     pickle.NEWOBJ_EX[0]: _new_object_with_keywords,
 }
-"""The function for an opcode that is refused everywhere but in an image's state, by its byte."""
+"""The functions of opcodes that are only allowed in an image's state, by their bytes."""

@@ -1,4 +1,4 @@
-"""The state of the pickle machine, which the opcodes' steps move on."""
+"""The state of the pickle machine, which the opcodes' steps change."""
 
 import re
 from collections.abc import Callable
@@ -13,8 +13,8 @@ class Machine:
     """The state of one run: a stack, the stacks below its marks, and the memo.
 
     Attributes:
-        state_level: how many marks there were when an image's state began, with its own; 0 outside of one.
-        state_problem: the error of what is not understood there and may not be in `info`.
+        state_level: how many marks there were, its own included, when an image's state began; 0 outside one.
+        state_problem: the error of something in that state that is not allowed and may not be in `info`.
     """
 
     __slots__ = (
@@ -45,7 +45,7 @@ class Machine:
         self.encode_budget = len(raw)
 
     def advance(self, count: int) -> int:
-        """Move over `count` bytes that must be there; returns where they start."""
+        """Move over `count` bytes, which must be there; return where they start."""
         start = self.position
         end = start + count
         if end > self.size:
@@ -66,7 +66,7 @@ class Machine:
         """Return the items above the last mark.
 
         Raises:
-            RequestError: the mark is that of an image's state, which ends in one way only.
+            RequestError: the mark begins an image's state, which must end otherwise.
         """
         if self.state_level and len(self.stacks) == self.state_level:
             raise RequestError("the pickle is malformed: a PIL image's state does not end as PIL writes it")

@@ -1,8 +1,8 @@
 """The pickle machine's opcodes: each moves a `Machine` on by one step.
 
-Those of single values are in `scalars`. Known are the opcodes of the standard library's `pickletools`
-that protocols 0 to 5 write for plain values, numpy arrays and PIL images. A wrong pickle raises a
-`RequestError`, or the LookupError, struct.error or ValueError of the plain Python that met it.
+`scalars` has those of single values. The machine knows the opcodes that protocols 0 to 5 write for plain
+values, numpy arrays and PIL images. A wrong pickle raises a `RequestError`, or a LookupError, struct.error or
+ValueError from plain Python.
 """
 
 import pickle  # for the opcodes' names; nothing is loaded with it
@@ -198,7 +198,7 @@ def _stack_global(machine: Machine) -> None:
 
 
 def _make(machine: Machine, make: Callable[[object, object], object]) -> None:
-    """Let the value on the stack's top make one of that below it."""
+    """Replace the two topmost values by what `make` returns for them."""
     last = machine.stack.pop()
     target = machine.stack[-1]
     if type(target) is Inert:
@@ -213,7 +213,7 @@ def _reduce(machine: Machine) -> None:
     _make(machine, values.call)
     value = machine.stack[-1]
     if type(value) is bytes:
-        # One long text, fetched from the memo and encoded again and again, would fill the memory.
+        # A long text that is fetched from the memo and encoded many times would fill the memory.
         machine.encode_budget -= len(value)
         if machine.encode_budget < 0:
             raise RequestError("the pickle is malformed: it encodes more bytes than it has")
@@ -228,7 +228,7 @@ def _build(machine: Machine) -> None:
 
 
 STEPS: list[Step | None] = [None] * 256
-"""The function for an opcode, by its byte; None where it is not run."""
+"""The functions of opcodes, by their bytes; None for those that are refused."""
 for _opcode, _step in {
     **SCALAR_STEPS,
     pickle.PROTO: _proto,

@@ -1,6 +1,6 @@
 """The names of PIL's picture classes that a pickle may use: exact names, each for the same inert stand-in."""
 
-# EPS, WMF and MPEG files are left out: other programs make pictures of them, or nobody does.
+# Without EPS, WMF and MPEG files: PIL alone cannot decode them.
 _OF_PIL = (
     *("Avif", "Blp", "Bmp", "Cur", "Dcx", "Dds", "Fits", "Fli", "Ftex", "Gbr", "Gif", "Icns", "Ico", "Im"),
     *("Imt", "Iptc", "Jpeg", "Jpeg2K", "McIdas", "Mic", "Mpo", "Msp", "Pcd", "Pcx", "Pixar", "Png", "Ppm"),
@@ -12,7 +12,7 @@ PICTURE_CLASSES = frozenset(
         ("PIL.Image", "Image"),
         *((f"PIL.{name}ImagePlugin", f"{name}ImageFile") for name in _OF_PIL),
         ("PIL.BmpImagePlugin", "DibImageFile"),
-        # Plug-ins that many install.
+        # Common plug-ins.
         ("pillow_avif.AvifImagePlugin", "AvifImageFile"),
         ("pillow_heif.as_plugin", "AvifImageFile"),
         ("pillow_heif.as_plugin", "HeifImageFile"),

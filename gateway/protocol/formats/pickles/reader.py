@@ -1,7 +1,7 @@
 """A pickle machine that builds plain data only and calls nothing.
 
-It is not a subclass of `pickle.Unpickler`: that one, whatever `find_class` refuses, can be made to allocate
-tens of gigabytes (a memo index, a bytearray's length) and to overflow the C stack (hashing nested tuples).
+It is not a subclass of `pickle.Unpickler`: whatever `find_class` refuses, that can be made to allocate tens
+of gigabytes (a memo index, a bytearray's length) and to overflow the C stack (hashing nested tuples).
 """
 
 import pickle  # for the opcodes' names; nothing is loaded with it
@@ -17,7 +17,7 @@ MAX_INT_BITS = 4096
 
 _STOP = pickle.STOP[0]
 
-# Opcodes that exist and that no pickle of plain values, arrays and images by Python 3 contains.
+# Opcodes that Python 3 does not write for plain values, arrays and images.
 _REFUSED = {
     getattr(pickle, name)[0]: name
     for name in (
@@ -39,13 +39,13 @@ def read_pickle(
     can be nested deeply and share or contain one another, so they must not be compared, hashed or printed.
 
     Args:
-        data: The pickle, of protocol 0 to 5.
-        max_opcodes: The longest program that is run.
-        max_int_bits: The largest integer that is taken.
+        data: the pickle, of protocol 0 to 5.
+        max_opcodes: most opcodes that are run.
+        max_int_bits: most bits of an integer.
 
     Raises:
-        UnsafePickleError: The pickle names or does something that is not on the allow-list.
-        RequestError: The pickle is torn, malformed, or beyond a limit.
+        UnsafePickleError: the pickle names or does something that is not on the allow-list.
+        RequestError: the pickle is torn, malformed, or beyond a limit.
     """
     machine = Machine(data if type(data) is bytes else bytes(data), max_int_bits)
     try:
@@ -77,7 +77,7 @@ def _run(machine: Machine, max_opcodes: int) -> object:
 
 
 def _step_in_info(machine: Machine, opcode: int) -> Step:
-    """Return what runs an opcode that only an image's state may hold; raises the refusal elsewhere."""
+    """Return the function of an opcode that only an image's state may hold; raise the refusal elsewhere."""
     step = INFO_STEPS.get(opcode) if machine.state_level else None
     if step is None:
         raise _refusal(opcode)
@@ -85,7 +85,7 @@ def _step_in_info(machine: Machine, opcode: int) -> Step:
 
 
 def _refusal(opcode: int) -> RequestError:
-    """Return the error for an opcode that is not run."""
+    """Return the error for an opcode that is refused."""
     name = _REFUSED.get(opcode)
     if name is None:
         return RequestError(

@@ -1,4 +1,4 @@
-"""The machine's steps for single values: numbers, texts, bytes, truth and None.
+"""The machine's steps for single values: numbers, texts, bytes, booleans and None.
 
 Every length is compared with the bytes that remain before anything is allocated.
 """
@@ -24,7 +24,7 @@ def constant(value: object) -> Step:
 
 
 def counted(take: Callable[[Machine, int], None], form: struct.Struct) -> Step:
-    """Return the step that hands `take` the length or index that comes next, which has this form."""
+    """Return the step that gives `take` the next length or index, which has this form."""
     read, size = form.unpack_from, form.size
 
     def step(machine: Machine) -> None:
@@ -34,7 +34,7 @@ def counted(take: Callable[[Machine, int], None], form: struct.Struct) -> Step:
 
 
 def counted_by_byte(take: Callable[[Machine, int], None]) -> Step:
-    """Return the step that hands `take` the length or index in the next byte, faster than `counted` would."""
+    """Return the step that gives `take` the length or index in the next byte, faster than `counted` does."""
 
     def step(machine: Machine) -> None:
         take(machine, machine.raw[machine.advance(1)])
@@ -43,7 +43,7 @@ def counted_by_byte(take: Callable[[Machine, int], None]) -> Step:
 
 
 def _number(form: struct.Struct) -> Step:
-    """Return the step that puts the number that comes next on the stack."""
+    """Return the step that puts the next number on the stack."""
     read, size = form.unpack_from, form.size
 
     def step(machine: Machine) -> None:
@@ -67,7 +67,7 @@ def _long(machine: Machine, length: int) -> None:
 
 
 def _text_int(machine: Machine, digits: bytes) -> None:
-    # A decimal digit carries more than 3 bits, so the text is bounded before it is converted.
+    # A decimal digit has more than 3 bits, so check the text's length before converting it.
     is_integer = INTEGER.fullmatch(digits) and len(digits) * 3 <= machine.max_int_bits
     value = int(digits) if is_integer else None
     if value is None or value.bit_length() > machine.max_int_bits:

@@ -1,8 +1,7 @@
 """The names that a pickle from port 5555 may use, and the plain values that they build.
 
-A name resolves to a `Global`, which is inert: it is never called as the Python object that it
-stands for. `call`, `new` and `build` know by themselves what numpy, PIL and `_codecs` would have built, and
-build it from checked parts.
+A name resolves to a `Global`, which is inert: the Python object of that name is never called. `call`, `new`
+and `build` make what numpy, PIL and `_codecs` would have made, from checked parts.
 """
 
 from dataclasses import dataclass
@@ -73,7 +72,7 @@ class PickledImage:
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """A value between its creation and its BUILD; `value` is what BUILD made of it, once."""
+    """A value between its creation and its BUILD; then `value` is what BUILD made."""
 
     kind: Global
     dtype_name: str = ""
@@ -106,11 +105,11 @@ def refused_name(module: str, name: str) -> UnsafePickleError:
 
 
 def call(function: object, arguments: object) -> object:
-    """Return what `function(*arguments)` would have built (the REDUCE opcode).
+    """Return what `function(*arguments)` would have returned (the REDUCE opcode).
 
     Raises:
         UnsafePickleError: `function` is not allowed.
-        RequestError: the arguments are not what numpy or pickle would have written.
+        RequestError: the arguments are not what numpy or pickle write.
     """
     if type(arguments) is not tuple:
         raise RequestError("the pickle is malformed: REDUCE without a tuple of arguments")
@@ -134,10 +133,10 @@ def call(function: object, arguments: object) -> object:
 
 
 def new(class_: object, arguments: object) -> Pending:
-    """Return what `class_.__new__(class_, *arguments)` would have built (the NEWOBJ opcode): only PIL images.
+    """Return what `class_.__new__(class_, *arguments)` would have made (the NEWOBJ opcode): only PIL images.
 
     Raises:
-        UnsafePickleError: any other class, or arguments, which PIL's images do not have.
+        UnsafePickleError: it is another class, or has arguments, which PIL's images do not.
     """
     if class_ is not IMAGE or type(arguments) is not tuple or len(arguments) > 0:
         raise UnsafePickleError("the pickle makes an object that is neither a numpy array nor a PIL image")
@@ -148,8 +147,8 @@ def build(target: object, state: object) -> object:
     """Return the finished value of a pending array, dtype or image (the BUILD opcode).
 
     Raises:
-        UnsafePickleError: `target` is anything else, or is already built.
-        RequestError: the state is not what numpy or PIL would have written, or does not fit its data.
+        UnsafePickleError: `target` is anything else, or is already finished.
+        RequestError: the state is not what numpy or PIL write, or does not fit its data.
     """
     if type(target) is not Pending or target.value is not None:
         raise UnsafePickleError(
@@ -169,7 +168,7 @@ def build(target: object, state: object) -> object:
 
 
 def _encode(arguments: tuple[object, ...]) -> bytes:
-    """Return bytes as protocols 0 to 2 write them: text whose characters are the bytes."""
+    """Return bytes that protocols 0 to 2 wrote as text, one character for each byte."""
     text, encoding = arguments if len(arguments) == 2 else (None, None)
     if type(text) is not str or type(encoding) is not str:
         raise UnsafePickleError("the pickle calls _codecs.encode with something other than two texts")
@@ -188,7 +187,7 @@ def _dtype(name: str, state: tuple[object, ...]) -> np.dtype[np.generic]:
         raise RequestError("the array's dtype is structured or carries metadata; send a plain uint8 array")
     dtype = _DTYPES.get((name, order))
     if dtype is None:
-        raise RequestError(f"arrays of dtype {name[:20]!a} are not taken; send a uint8 array")
+        raise RequestError(f"arrays of dtype {name[:20]!a} are not accepted; send a uint8 array")
     return dtype
 
 
@@ -203,7 +202,7 @@ def _array_from_state(state: tuple[object, ...]) -> NDArray[np.generic]:
 def _array_from_buffer(arguments: tuple[object, ...]) -> NDArray[np.generic]:
     """Return an array from protocol 5's `(data, dtype, shape, order)`.
 
-    numpy 2.3 and later add the axes' order in memory; with order "K" the shape is that of the memory.
+    numpy 2.3 and later add the axes' order in memory; with order "K" the shape is the memory's.
     """
     if len(arguments) not in (4, 5) or type(arguments[3]) is not str:
         raise RequestError("the pickle is malformed: unknown arguments of numpy's _frombuffer")
@@ -220,7 +219,7 @@ def _array_from_buffer(arguments: tuple[object, ...]) -> NDArray[np.generic]:
 
 
 def _array(shape: object, dtype: object, data: object, *, is_fortran: bool = False) -> NDArray[np.generic]:
-    """Return an array over `data` without a copy, after checking that the shape takes exactly its bytes."""
+    """Return an array over `data`, without a copy, after checking that the shape fits its bytes exactly."""
     if type(dtype) is Pending:
         dtype = dtype.value
     if not isinstance(dtype, np.dtype):

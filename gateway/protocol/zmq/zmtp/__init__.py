@@ -1,5 +1,5 @@
-"""ZMTP 3 and 2.0 (ZeroMQ's RFC 23, 37, 15), a server's side: what port 5555 speaks; no sockets here.
+"""ZMTP 3 and 2.0 (ZeroMQ's RFC 23, 37, 15), the server's side, without sockets: port 5555's protocol.
 
-`stream` turns bytes into messages, `null` and `curve` are the two ways to shake hands, `frames` is the form
-in which both travel.
+`stream` turns bytes into messages, `null` and `curve` are the two handshakes, `frames` has the wire format of
+both.
 """

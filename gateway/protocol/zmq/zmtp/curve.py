@@ -1,7 +1,7 @@
-"""CurveZMQ, a server's side (ZeroMQ's RFC 26): a handshake that proves keys, then frames in sealed boxes.
+"""CurveZMQ, the server's side (ZeroMQ's RFC 26): a handshake that proves keys, then frames in sealed boxes.
 
-The cryptography is libsodium's, by PyNaCl. Names of keys are the RFC's: C and S are the two sides' long-term
-keys, C' and S' those of one connection; a small letter is a secret half.
+The cryptography is libsodium's, through PyNaCl. The keys have the RFC's names: C and S are the two sides'
+long-term keys, C' and S' those of one connection; a small letter is the secret half.
 """
 
 import hmac
@@ -30,7 +30,7 @@ _COOKIE_BYTES = 96
 _COUNTER = struct.Struct(">Q")
 _HELLO_BYTES = 194
 _MESSAGE = b"\x07MESSAGE"
-# The flag of a command inside of a box.
+# The flag of a command inside a box.
 _SEALED_COMMAND = 2
 _BODY_AT = len(_MESSAGE) + _COUNTER.size
 _MIN_MESSAGE_BYTES = _BODY_AT + 16 + 1
@@ -41,7 +41,7 @@ class CurveMechanism:
 
     Args:
         secret: s, the server's long-term secret key, 32 bytes.
-        knows: whether a client's key may come in.
+        knows: whether a client with this key may connect.
     """
 
     name = b"CURVE"
@@ -64,9 +64,9 @@ class CurveMechanism:
         """Return what to send to a peer's command.
 
         Raises:
-            KeyMismatchError: a box does not open, or the key is not known.
-            IdentityError: the peer chose an identity that is not taken.
-            PeerError: the command belongs to no handshake.
+            KeyMismatchError: a box does not open, or the key is unknown.
+            IdentityError: the peer chose an identity that is not allowed.
+            PeerError: the command does not belong to the handshake.
         """
         name, data = split_command(body)
         try:
@@ -79,7 +79,7 @@ class CurveMechanism:
         raise PeerError(f"its handshake goes on with {name[:SHOWN_BYTES]!r}")
 
     def opened(self, flags: int, body: bytes | bytearray) -> tuple[int, bytes | bytearray]:
-        """Return the flags and the body of the frame that is sealed in one that came.
+        """Return the flags and the body of the frame sealed in this one.
 
         Raises:
             FrameError: it is not a box, does not open, or came before.
@@ -100,7 +100,7 @@ class CurveMechanism:
         return flags, bytes(memoryview(opened)[1:])
 
     def sealed(self, flags: int, body: bytes) -> tuple[int, bytes]:
-        """Return the flags and the body of the frame in which one is sent."""
+        """Return the flags and the body of a frame that seals this one."""
         counter = self._next()
         inner = flags & MORE | (_SEALED_COMMAND if flags & COMMAND else 0)
         box = sodium.crypto_box_easy_afternm(
@@ -110,12 +110,12 @@ class CurveMechanism:
 
     def _welcome(self, hello: bytes) -> bytes:
         if len(hello) != _HELLO_BYTES or hello[:2] != _VERSION:
-            raise PeerError("its HELLO has a size or a version that is not known")
+            raise PeerError("its HELLO has an unknown size or version")
         client = hello[74:106]
         # 64 zeros, which prove that the client knows S.
         sodium.crypto_box_open_easy(hello[114:], b"CurveZMQHELLO---" + hello[106:114], client, self._secret)
         self._client = client
-        # The RFC's cookie lets a server forget its clients meanwhile; this one does not.
+        # The RFC's cookie lets a server forget the client until INITIATE; this one does not.
         self._cookie = os.urandom(_COOKIE_BYTES)
         nonce = os.urandom(16)
         box = sodium.crypto_box_easy(
@@ -126,7 +126,7 @@ class CurveMechanism:
     def _ready(self, initiate: bytes) -> bytes:
         cookie, rest = initiate[:_COOKIE_BYTES], initiate[_COOKIE_BYTES:]
         if not hmac.compare_digest(cookie, self._cookie) or len(rest) < _COUNTER.size + 16 + 128:
-            raise PeerError("its INITIATE is torn, or brings back another cookie")
+            raise PeerError("its INITIATE is torn, or has the wrong cookie")
         self._shared = bytes(sodium.crypto_box_beforenm(self._client, self._own_secret))
         counter = _COUNTER.unpack_from(rest)[0]
         told = bytes(
@@ -135,13 +135,13 @@ class CurveMechanism:
             )
         )
         key, vouch_nonce, vouch = told[:_KEY_BYTES], told[32:48], told[48:128]
-        # The vouch ties C', and the server that is meant, to C.
+        # The vouch ties C' and the intended server to C.
         vouched = bytes(sodium.crypto_box_open_easy(vouch, b"VOUCH---" + vouch_nonce, key, self._own_secret))
         server = bytes(sodium.crypto_scalarmult_base(self._secret))
         if not hmac.compare_digest(vouched, self._client + server):
             raise KeyMismatchError("its key vouches for another connection")
         if not self._knows(key):
-            raise UnknownKeyError("its key is not known")
+            raise UnknownKeyError("its key is unknown")
         self.peer = introduction(told[128:])
         self.key = key
         self._seen = counter

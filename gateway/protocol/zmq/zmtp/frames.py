@@ -1,4 +1,4 @@
-"""How ZMTP writes its parts: the greetings of 3 and of 2.0, frames, commands, and a handshake's metadata."""
+"""ZMTP's wire format: the greetings of 3 and of 2.0, frames, commands, and a handshake's metadata."""
 
 import struct
 from dataclasses import dataclass
@@ -23,19 +23,19 @@ _VALUE_LENGTH = struct.Struct(">I")
 _MAX_IN_SHORT = 255
 
 MAX_IDENTITY_BYTES = 255
-# ZMTP 2.0 (RFC 15) goes on after the first number of the version with the socket's kind, and the identity.
+# In ZMTP 2.0 (RFC 15), the socket's kind and the identity follow the first number of the version.
 _OLD_KINDS = {3: b"REQ", 5: b"DEALER", 6: b"ROUTER"}
 _OLD_ROUTER = b"\x06"
 _OLD_IDENTITY_AT = 12
-# Sockets that may speak to a ROUTER, by RFC 28.
+# Sockets that may talk to a ROUTER, by RFC 28.
 _PEERS = frozenset({b"REQ", b"DEALER", b"ROUTER"})
-# A peer's bytes that an error shows.
+# How many of a peer's bytes an error shows.
 SHOWN_BYTES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class FrameHeader:
-    """The beginning of a frame: its flags, the length of its body, and its own length."""
+    """The beginning of a frame: its flags, its body's length, and its own length."""
 
     flags: int
     length: int
@@ -62,10 +62,7 @@ def old_greetings_rest() -> bytes:
 
 
 def greeting_problem(data: bytes) -> str | None:
-    """Return what is wrong with the bytes that came of a peer's greeting, or None.
-
-    They may be fewer than a whole greeting.
-    """
+    """Return what is wrong with a peer's greeting, or None; its bytes may be incomplete."""
     if data[:1] != b"\xff" or (len(data) > 9 and not data[9] & 1):
         begins = f"what came is not ZeroMQ: it begins with {data[:SHOWN_BYTES]!r}"
         known = stranger(data, "ZeroMQ")
@@ -76,22 +73,22 @@ def greeting_problem(data: bytes) -> str | None:
 
 
 def is_old(peers_greeting: bytes) -> bool:
-    """Return whether the bytes that came of a peer's greeting say that it speaks ZMTP 2.0."""
+    """Return whether a peer's greeting, even an incomplete one, says that it speaks ZMTP 2.0."""
     return len(peers_greeting) > _MAJOR_AT and peers_greeting[_MAJOR_AT] < _VERSION[0]
 
 
 def old_rest(peers_greeting: bytes) -> tuple[Introduction, int] | None:
-    """Return who a peer of ZMTP 2.0 is, and the size of its greeting; None when more of it is needed.
+    """Return a ZMTP 2.0 peer's introduction and the size of its greeting; None if that is incomplete.
 
     Raises:
-        PeerError: the greeting is torn, or the kind of the peer's socket may not ask.
-        IdentityError: the peer chose an identity that ZeroMQ keeps for itself.
+        PeerError: the greeting is torn, or the peer's socket is of the wrong kind.
+        IdentityError: the peer chose an identity that ZeroMQ reserves.
     """
     header = frame_header(memoryview(peers_greeting)[_OLD_IDENTITY_AT:])
     if header is None:
         return None
     if header.flags:
-        raise PeerError("its greeting goes on with no identity")
+        raise PeerError("its greeting has no identity")
     begin = _OLD_IDENTITY_AT + header.size
     identity = peers_greeting[begin : begin + header.length]
     if len(identity) < header.length:
@@ -106,16 +103,16 @@ def mechanism_of(peers_greeting: bytes) -> bytes:
 
 
 def frame_header(data: memoryview) -> FrameHeader | None:
-    """Return the header at the beginning of some bytes, None when more are needed.
+    """Return the header at the beginning of some bytes, None if it needs more.
 
     Raises:
-        FrameError: they begin no frame.
+        FrameError: no frame begins like that.
     """
     if not data:
         return None
     flags = data[0]
     if flags & ~_FLAGS or flags & (COMMAND | MORE) == COMMAND | MORE:
-        raise FrameError(f"the byte {flags:#04x} begins no frame")
+        raise FrameError(f"no frame begins with the byte {flags:#04x}")
     size = 9 if flags & _LONG else 2
     if len(data) < size:
         return None
@@ -124,14 +121,14 @@ def frame_header(data: memoryview) -> FrameHeader | None:
 
 
 def frame(body: bytes, flags: int = 0) -> bytes:
-    """Return a frame as it travels."""
+    """Return a frame's bytes."""
     if len(body) <= _MAX_IN_SHORT:
         return bytes((flags, len(body))) + body
     return bytes((flags | _LONG,)) + _LONG_LENGTH.pack(len(body)) + body
 
 
 def command(name: bytes, data: bytes = b"") -> bytes:
-    """Return a command's frame as it travels."""
+    """Return the bytes of a command's frame."""
     return frame(bytes((len(name),)) + name + data, COMMAND)
 
 
@@ -148,7 +145,7 @@ def split_command(body: bytes) -> tuple[bytes, bytes]:
 
 
 def metadata(**values: bytes) -> bytes:
-    """Return a handshake's metadata as it travels; an underscore in a name stands for a hyphen."""
+    """Return the bytes of a handshake's metadata; underscores in names become hyphens."""
     return b"".join(
         bytes((len(name),)) + name.replace("_", "-").encode() + _VALUE_LENGTH.pack(len(value)) + value
         for name, value in values.items()
@@ -156,11 +153,11 @@ def metadata(**values: bytes) -> bytes:
 
 
 def introduction(data: bytes) -> Introduction:
-    """Return what a peer's metadata tells.
+    """Return the introduction in a peer's metadata.
 
     Raises:
-        PeerError: the metadata is torn, or the kind of the peer's socket may not ask.
-        IdentityError: the peer chose an identity that ZeroMQ keeps for itself, or one that is too long.
+        PeerError: the metadata is torn, or the peer's socket is of the wrong kind.
+        IdentityError: the peer chose an identity that ZeroMQ reserves, or one that is too long.
     """
     found: dict[bytes, bytes] = {}
     at = 0
@@ -177,7 +174,7 @@ def introduction(data: bytes) -> Introduction:
 
 
 def _checked(kind: bytes, identity: bytes) -> Introduction:
-    """Return what a peer tells of itself, unless it may not ask, or chose an identity that is not taken."""
+    """Return a peer's introduction, after checking its socket's kind and its identity."""
     if kind not in _PEERS:
         raise PeerError(f"its socket is {kind[:SHOWN_BYTES]!r}: use REQ or DEALER")
     if identity.startswith(b"\0"):

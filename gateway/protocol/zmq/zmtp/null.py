@@ -1,4 +1,4 @@
-"""ZMTP's handshake without security: each side says READY, and what it is."""
+"""ZMTP's handshake without security: each side says READY and introduces itself."""
 
 from gateway.protocol.zmq.zmtp.errors import PeerError
 from gateway.protocol.zmq.zmtp.frames import (
@@ -10,12 +10,12 @@ from gateway.protocol.zmq.zmtp.frames import (
     split_command,
 )
 
-# A ROUTER's description of itself.
+# A ROUTER's introduction.
 OURS = metadata(Socket_Type=b"ROUTER", Identity=b"")
 
 
 class NullMechanism:
-    """One connection's handshake; `peer` is who the other side is once `is_ready`."""
+    """One connection's handshake; `peer` introduces the other side, once `is_ready`."""
 
     name = b"NULL"
     seals = False
@@ -29,8 +29,8 @@ class NullMechanism:
         """Return what to send to a peer's command.
 
         Raises:
-            PeerError: the command belongs to no handshake.
-            IdentityError: the peer chose an identity that is not taken.
+            PeerError: the command does not belong to the handshake.
+            IdentityError: the peer chose an identity that is not allowed.
         """
         name, data = split_command(body)
         if name != b"READY":
@@ -44,5 +44,5 @@ class NullMechanism:
         return flags, body
 
     def sealed(self, flags: int, body: bytes) -> tuple[int, bytes]:
-        """Return a frame that is to be sent, as it is."""
+        """Return a frame to send, as it is."""
         return flags, body

@@ -1,6 +1,6 @@
-"""One ZeroMQ connection, a server's side: bytes in, messages out, and the bytes that are to be sent.
+"""One ZeroMQ connection, the server's side: bytes in, messages out, and the bytes to send.
 
-Whatever a peer sends, the stream holds no more of it than `max_message_bytes`, and a handshake's few hundred.
+Whatever a peer sends, the stream holds at most `max_message_bytes` of it, and a handshake's few hundred.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,13 +29,13 @@ from gateway.protocol.zmq.zmtp.frames import (
     split_command,
 )
 
-# A command: a handshake with what libzmq tells of itself, and room for what others may add.
+# A command: libzmq's handshake, and room for what others may add.
 MAX_COMMAND_BYTES = 2048
-# Frames that are read in one go, so that a read full of tiny ones leaves the event loop to others.
+# Frames that are read at once, so that a read full of tiny ones leaves the event loop to others.
 _FRAMES_AT_ONCE = 16
-# Bytes that are kept of a part beyond the limits: they tell the format of the error reply.
+# Bytes kept of a part beyond the limits: they tell the error reply's format.
 _KEPT_BYTES = 16
-# Messages between the limit and this many times as much are answered with an error.
+# Messages up to this many times the limit get an error reply.
 _TOLERANCE = 4
 _MAX_PARTS = 1000
 _MAX_OLD_GREETING_BYTES = GREETING_BYTES + MAX_IDENTITY_BYTES
@@ -46,18 +46,18 @@ _NO_ACCESS = b"400"
 _PING_CONTEXT = slice(2, 18)
 _SEAL_BYTES = 64
 _NOTHING = memoryview(b"")
-_WITHOUT_KEYS = "it comes without CURVE keys, and this gateway asks for them"
+_WITHOUT_KEYS = "it comes without CURVE keys, but this gateway needs them"
 
 WantsMore = Callable[[Sequence[bytes | bytearray]], bool]
 
 
 class Mechanism(Protocol):
-    """How a connection shakes hands, and how frames travel then: `null` or `curve`.
+    """A connection's handshake, and the form of its frames after that: `null` or `curve`.
 
     Attributes:
-        seals: whether frames travel in boxes.
-        peer: who the other side is, once `is_ready`.
-        key: who the other side is, once `is_ready`.
+        seals: whether frames are sealed in boxes.
+        peer: the other side's introduction, once `is_ready`.
+        key: the other side's key, once `is_ready`.
     """
 
     name: bytes
@@ -67,13 +67,13 @@ class Mechanism(Protocol):
     key: bytes
 
     def answer(self, body: bytes) -> bytes:
-        """Return what to send to a command of the handshake; raises a PeerError for an unknown one."""
+        """Return the answer to a command of the handshake; raise a PeerError for an unknown one."""
 
     def opened(self, flags: int, body: bytes | bytearray) -> tuple[int, bytes | bytearray]:
-        """Return the flags and the body of the frame that came in one; raises a FrameError."""
+        """Return the flags and the body of the frame in this one; raise a FrameError if it is wrong."""
 
     def sealed(self, flags: int, body: bytes) -> tuple[int, bytes]:
-        """Return the flags and the body of the frame in which one is sent."""
+        """Return the flags and the body of the frame to send for this one."""
 
 
 @dataclass(slots=True)
@@ -105,13 +105,13 @@ class ZmtpStream:
 
     Args:
         mechanism: shakes hands.
-        max_message_bytes: what a message brings beyond it is skipped, and far beyond it the stream ends.
-        wants_more: whether a message's next part is to be kept, by those that were.
+        max_message_bytes: a message's bytes beyond it are skipped; far beyond it the stream ends.
+        wants_more: whether to keep a message's next part, given the earlier ones.
     """
 
     def __init__(self, mechanism: Mechanism, max_message_bytes: int, wants_more: WantsMore) -> None:
         self.mechanism = mechanism
-        # Whether nothing more can be read before more bytes come.
+        # Whether reading needs more bytes first.
         self.is_starved = True
         self._max_message_bytes = max_message_bytes
         self._wants_more = wants_more
@@ -119,11 +119,11 @@ class ZmtpStream:
         self._greeted = False
         self._header = FrameHeader(0, 0, 0)
         self._body: ArrivingBytes | None = None
-        self._skip = 0  # bytes of the frame that follow its body and are not kept
+        self._skip = 0  # bytes of the frame that are not kept
         self._message = Message()
         self._greeting = greeting(mechanism.name)
-        # The rest follows the peer's: it depends on the peer's version, and a peer that sees a
-        # mechanism that is not its own hangs up without a word.
+        # The rest follows the peer's: it depends on the peer's version, and a peer that sees another
+        # mechanism than its own hangs up silently.
         self._outgoing = bytearray(self._greeting[:MINOR_AT])
         self._is_old = False
 
@@ -138,15 +138,15 @@ class ZmtpStream:
         return self._message.held_bytes + (0 if self._body is None else len(self._body.data))
 
     def outgoing(self) -> bytes:
-        """Return, once, what the protocol itself has to send."""
+        """Return, once, the bytes that the protocol itself must send."""
         data = bytes(self._outgoing)
         self._outgoing.clear()
         return data
 
     def body_buffer(self) -> memoryview | None:
-        """Return where the next bytes belong while a large part arrives, None otherwise.
+        """Return a buffer for the next bytes while a large part arrives, None otherwise.
 
-        The view must be let go of before any other method than `body_received` is called.
+        Release the view before calling any method other than `body_received`.
         """
         return None if self._body is None or self._body.complete else self._body.buffer()
 
@@ -162,7 +162,7 @@ class ZmtpStream:
         self.is_starved = False
 
     def next_message(self) -> Message | None:
-        """Return the next message, None when none is complete or `_FRAMES_AT_ONCE` frames have made none.
+        """Return the next message, None if none is complete or `_FRAMES_AT_ONCE` frames made none.
 
         Raises:
             PeerError: the connection cannot go on.
@@ -179,7 +179,7 @@ class ZmtpStream:
         return None
 
     def encode(self, parts: list[bytes]) -> bytes:
-        """Return a message as it travels."""
+        """Return a message's bytes."""
         frames = []
         for number, part in enumerate(parts, 1):
             flags, body = self.mechanism.sealed(MORE if number < len(parts) else 0, part)
@@ -201,7 +201,7 @@ class ZmtpStream:
                 raise KeyMismatchError(_WITHOUT_KEYS)
             if wanted == b"CURVE":
                 raise KeyMismatchError(
-                    "it uses CURVE keys, and this gateway has none: start the gateway with --curve-keys, or "
+                    "it uses CURVE keys, but this gateway has none: start the gateway with --curve-keys, or "
                     "the client without keys"
                 )
             raise PeerError(f"it wants the security mechanism {wanted!r}, which this gateway does not know")
@@ -210,7 +210,7 @@ class ZmtpStream:
         return True
 
     def _has_old_greeting(self) -> bool:
-        """Return whether all of a ZMTP 2.0 greeting is there; no keys and no further handshake follow it."""
+        """Return whether a ZMTP 2.0 greeting is complete; no keys and no further handshake follow it."""
         if self.mechanism.seals:
             raise KeyMismatchError(_WITHOUT_KEYS)
         if not self._is_old:
@@ -262,7 +262,7 @@ class ZmtpStream:
         if message.count == _MAX_PARTS:
             raise FrameError(f"a message has more than {_MAX_PARTS} parts")
         if is_sealed:
-            # The content of a box is known when all of it is there.
+            # A box can only be opened when it is complete.
             return header.length
         if not self._is_wanted(message):
             return 0
@@ -288,7 +288,7 @@ class ZmtpStream:
         return not flags & MORE
 
     def _is_wanted(self, message: Message) -> bool:
-        """Return whether the message's next part is to be kept."""
+        """Return whether to keep the message's next part."""
         return not message.count or (message.is_whole and self._wants_more(message.parts))
 
     def _pong(self, ping: bytes) -> None:
@@ -296,5 +296,5 @@ class ZmtpStream:
         self._outgoing += frame(body, flags)
 
     def refusal(self) -> bytes:
-        """Return what tells a peer, in its handshake, that it may not come in; libzmq then gives up."""
+        """Return the bytes that refuse a peer in its handshake; libzmq then gives up."""
         return command(b"ERROR", bytes((len(_NO_ACCESS),)) + _NO_ACCESS)

@@ -75,7 +75,7 @@ async def test_a_gateway_without_keys_says_so_to_who_comes_with_some(
         with peer(gateway, **curve(keys, "alice")) as client:
             await knock(client)
             await until(lambda: refused(gateway, "key") >= 1, "the client is refused")
-    assert "uses CURVE keys, and this gateway has none" in caplog.text
+    assert "uses CURVE keys, but this gateway has none" in caplog.text
     assert "right keys" not in caplog.text
 
 

@@ -161,7 +161,7 @@ async def test_a_connection_that_never_asks_is_closed_soon() -> None:
         (b"GET / HTTP/1.1\r\n\r\n", "GET / HTTP"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "not ZeroMQ"),
         (b"\xff" + bytes(8) + b"\x7f\x00\x05", "ZeroMQ 3.2 or newer"),
-        (b"\xff" + bytes(8) + b"\x7f\x01\x05\x01\x00", "goes on with no identity"),
+        (b"\xff" + bytes(8) + b"\x7f\x01\x05\x01\x00", "greeting has no identity"),
         (b"\xff" + bytes(8) + b"\x7f\x01\x01\x00\x00", "use REQ or DEALER"),
         (RawPeer.greeting(b"PLAIN"), "does not know"),
         (RawPeer.greeting(b"NULL") + RawPeer.part(RESET), "before the handshake"),

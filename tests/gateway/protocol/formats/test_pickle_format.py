@@ -118,7 +118,7 @@ class TestRealPickles:
         ("name", "message"),
         [
             ("array-float", r"float32.*\(12, 20, 3\).*send uint8"),
-            ("array-objects", "'O8' are not taken"),
+            ("array-objects", "'O8' are not accepted"),
             ("array-records", "structured"),
         ],
     )

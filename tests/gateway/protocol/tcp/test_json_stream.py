@@ -169,7 +169,7 @@ def test_a_length_may_be_written_with_a_point(length: bytes) -> None:
 def test_a_picture_in_the_json_is_told_where_it_belongs() -> None:
     for image in ("iVBORw0KGgo=", "iVBORw0KGgo=" * 10_000):
         (error,) = receive_all(line(type="predict", image=image))
-        assert "a picture is not read from the JSON: send its bytes after the line" in str(error)
+        assert "the JSON cannot hold the picture: send its bytes after the line" in str(error)
     with_bytes = line(type="predict", image="that comes below", len=3) + b"abc"
     assert receive_all(with_bytes) == [Request("predict", ImageFile(b"abc"))]
 
@@ -198,7 +198,7 @@ def test_a_picture_right_behind_its_line_is_told_so(picture: bytes) -> None:
 
 def test_json_with_single_quotes_is_told_so() -> None:
     (error,) = receive_all(b"{'type': 'info'}\n")
-    assert "at character 1: \"'type': 'info'}\"; texts stand in double quotes" in str(error)
+    assert "at character 1: \"'type': 'info'}\"; texts need double quotes" in str(error)
 
 
 # Errors that leave the stream in step.
@@ -424,7 +424,7 @@ def test_a_large_image_is_received_in_place() -> None:
     assert events == [Request("predict", ImageFile(body))]
     assert stream.body_buffer() is None
     assert peak < 2.5 * len(body)
-    with pytest.raises(ValueError, match="no body"):
+    with pytest.raises(ValueError, match="outside a body"):
         stream.body_received(1)
 
 
