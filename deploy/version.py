@@ -48,9 +48,9 @@ def version() -> str:
 
 
 def mentions(version: str) -> re.Pattern[str]:
-    """Return what finds a version as this project's: not within a longer one, not as another package's.
+    """Return a pattern for this project's version: not within a longer one, not another package's.
 
-    Its group is what stands before: `NAME=0`, `image:0`, `${NAME:-0}`, `"0"`, `newTag: 0`, `version 0`.
+    Its group is the text before: `NAME=0`, `image:0`, `${NAME:-0}`, `"0"`, `newTag: 0`, `version 0`.
     """
     return re.compile(rf"""((?<![=<>~!])=|[":-]|: |\bversion ){re.escape(version)}(?![\w.]*\w)""")
 

@@ -1,4 +1,4 @@
-"""Progress of what takes long: a bar on a terminal, whole lines anywhere else, as in a container's log.
+"""Progress of long work: a bar on a terminal, whole lines anywhere else, as in a container's log.
 
 Free of torch. `huggingface_hub` takes `progress_class()` for its own bars: both classes have tqdm's `update`
 and `close`.
@@ -20,13 +20,13 @@ _MIN_INTERVAL_S = 1.0
 
 
 class LineProgress:
-    """A line after every tenth of the whole, or 10 s, with rate and remaining time; and a last one.
+    """Logs a line after every tenth of the whole or 10 s, with rate and remaining time, and one at the end.
 
     Args:
         total: bytes in all.
         initial: bytes that were there before.
         desc: what is done to them.
-        delay: work that ends within this many seconds is not told of.
+        delay: work that ends within this many seconds logs nothing.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class LineProgress:
         self._delay = delay
 
     def update(self, count: int = 1) -> None:
-        """Count bytes that are done; negative when a download began again."""
+        """Count bytes that are done; negative when a download starts over."""
         self._done += count
         now = time.monotonic()
         since = now - self._told_at
@@ -55,7 +55,7 @@ class LineProgress:
             self._tell(now)
 
     def close(self) -> None:
-        """Tell how far it got."""
+        """Log how far it got."""
         now = time.monotonic()
         if self._done != self._told and now - self._begun >= self._delay:
             self._tell(now)

@@ -1,7 +1,7 @@
 """The alerts and dashboards as objects for a cluster: `python -m deploy.kubernetes.monitoring` writes them.
 
 They are those of the compose stack (deploy/prometheus/rules, deploy/grafana/dashboards), with kubectl's
-commands in the place of Compose's, and the data source of the Helm chart kube-prometheus-stack.
+commands instead of Compose's, and the data source of the Helm chart kube-prometheus-stack.
 """
 
 import re
@@ -11,7 +11,7 @@ import yaml
 
 _DEPLOY = Path(__file__).parents[1]
 FOLDER = _DEPLOY / "kubernetes" / "components" / "monitoring"
-_HEADER = "# Written by python -m deploy.kubernetes.monitoring, from what the compose stack has.\n"
+_HEADER = "# Written by python -m deploy.kubernetes.monitoring, from the compose stack's files.\n"
 _DATASOURCE = ("nitrogen-prometheus", "prometheus")
 _COMMANDS = {
     r"docker compose logs export": "kubectl --namespace nitrogen logs job/export",

@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def images() -> dict[str, str]:
-    """Return what the images are by default, by the variables that stand for them."""
+    """Return the default images, by the variables that choose others."""
     command = ["docker", "compose", "--env-file=/dev/null", "--profile=*"]
     config = [*command, *(f"--file={_ROOT / file}" for file in _FILES), "config", "--format=json"]
     resolved = json.loads(_said(config))["services"]

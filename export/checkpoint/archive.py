@@ -1,4 +1,4 @@
-"""The archive that torch.save writes: its checksums, and its content, without ever running code from it."""
+"""The archive that torch.save writes: its checksums and content, read without ever running code from it."""
 
 import logging
 import pickle
@@ -71,10 +71,10 @@ def load_archive(path: Path) -> object:
 
 
 def _check_records(path: Path) -> None:
-    """Compare the archive's records with the checksums that it keeps of them, which torch.load does not.
+    """Compare the archive's records with its checksums, which torch.load does not do.
 
     Raises:
-        CheckpointError: when torch has not written it, or a record is damaged.
+        CheckpointError: when torch did not write it, or a record is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -98,8 +98,8 @@ def _check_records(path: Path) -> None:
     unchecked = sum(record.file_size > 0 and not record.CRC for record in records)
     if unchecked:
         logger.warning(
-            "%s was saved without checksums (%d of %d records have none): taken, but damage to them shows "
-            "only if the file's SHA-256 is compared with its author's",
+            "%s was saved without checksums (%d of %d records have none): to rule out damage, compare its "
+            "SHA-256 with the author's",
             path,
             unchecked,
             len(records),
@@ -164,14 +164,14 @@ def _load_with_stand_ins(path: Path, refusal: pickle.UnpicklingError) -> object:
     if not names:
         raise CheckpointError(
             f"{path} is damaged, or can only be loaded by executing code, which export never does: fetch it "
-            "again, or ask its author for one of tensors and plain values alone"
+            "again, or ask its author for one that holds only tensors and plain values"
         ) from refusal
     others = [name for name in names if not is_numpy_data(name)]
     others = [name for name in others if not _MAKERS.fullmatch(name)] or others
     if suspects := [name for name in others if _SUSPECT.fullmatch(name)]:
         raise CheckpointError(
-            f"{path} asks for {_listed(suspects)}, as a file does that attacks whoever loads it: export has "
-            "run nothing of it; load it with no other program, and get the checkpoint from its author"
+            f"{path} asks for {_listed(suspects)}, as malicious files do: export has run none of it; do not "
+            "load it with another program, and get the checkpoint from its author"
         ) from refusal
     try:
         with torch.serialization.safe_globals([(stand_in(name), name) for name in names]):
@@ -205,7 +205,7 @@ def _needs_code(path: Path, names: list[str], content: object) -> str:
         change = f"{'; '.join(f'del c[{key}]' for key in keys)}; torch.save(c, 'ng.pt')"
     return (
         f"{path} holds {_listed(names)}{where}, which can only be loaded by executing code, and export never "
-        f"does: where you trust the file, save it again without, c = torch.load('{path.name}', "
+        f"does: if you trust the file, save it again without them, c = torch.load('{path.name}', "
         f"weights_only=False); {change}"
     )
 

@@ -1,7 +1,7 @@
 """The checkpoint's own configuration (`ckpt_config`), as typed data.
 
 Unknown keys are ignored, as the reference does; missing, unsupported and contradictory ones are refused.
-The meaning of each figure is docs/reference/model.md's.
+docs/reference/model.md explains each figure.
 """
 
 import logging
@@ -19,8 +19,8 @@ TOKENS_PER_FRAME = 256
 
 _RELEASED_MODALITY = {"frame_per_sample": 1, "action_interleaving": False}
 _RESTORE = (
-    "put the one of the checkpoint that it was trained from into it, c['ckpt_config'] = "
-    "torch.load('nitrogen/ng.pt', weights_only=True)['ckpt_config'], and save it again"
+    "copy it from the checkpoint that this one was trained from, c['ckpt_config'] = "
+    "torch.load('nitrogen/ng.pt', weights_only=True)['ckpt_config'], and save this one again"
 )
 
 
@@ -167,7 +167,7 @@ def parse_config(ckpt_config: Mapping[str, Any]) -> CheckpointConfig:
         lack = "holds neither model_cfg nor tokenizer_cfg" if ckpt_config else "is empty"
         raise CheckpointError(
             f"the checkpoint's ckpt_config {lack}, "
-            f"so that nothing says which model its weights are: {_RESTORE}"
+            f"so nothing says which model its weights are for: {_RESTORE}"
         )
     if ckpt_config.get("modality_cfg") is None:
         logger.warning(
@@ -188,10 +188,10 @@ def parse_config(ckpt_config: Mapping[str, Any]) -> CheckpointConfig:
 
 
 def find_config(content: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
-    """Return the `ckpt_config` in what a checkpoint's file holds.
+    """Return the `ckpt_config` in a checkpoint's content.
 
     Raises:
-        CheckpointError: when there is none; it says where something like it is.
+        CheckpointError: when there is none; the message says where something like it is.
     """
     config = content.get("ckpt_config")
     if isinstance(config, dict):
@@ -204,11 +204,11 @@ def find_config(content: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
             if _is_config(value) or inner:
                 place = f"c['{shown(key)}']{'' if _is_config(value) else inner[0]}"
                 raise CheckpointError(
-                    f"{path} has its configuration under {place}, and not under ckpt_config: save it again "
+                    f"{path} has its configuration under {place} instead of ckpt_config: save it again "
                     f"with c['ckpt_config'] = {place}"
                 )
     raise CheckpointError(
-        f"{path} has no ckpt_config, so that nothing says which model its weights are: {_RESTORE}"
+        f"{path} has no ckpt_config, so nothing says which model its weights are for: {_RESTORE}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Untrained checkpoints, for measurements, and the demo: one in the real file format, to try the chain.
+"""Untrained checkpoints for measurements and for the demo, in the real file format, to try the chain.
 
 The demo has the released architecture (layers, steps, horizon) at a reduced width, with deterministic random
 weights. Its actions mean nothing.

@@ -20,7 +20,7 @@ _BY_FIRST_BYTES = (
     # torch's magic number, pickled: what torch.save wrote before 1.6, and still writes when it is asked to.
     (
         b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.",
-        "is in torch's format of before version 1.6: save it again in today's, "
+        "is in torch's format from before version 1.6: save it again in today's, "
         "torch.save(torch.load('{name}', weights_only=True), 'ng.pt')",
     ),
     (b"\x1f\x8b", "is compressed with gzip: unpack it (gunzip, tar -xzf) and give what was in it"),
@@ -36,7 +36,7 @@ _BY_FIRST_BYTES = (
 
 
 def not_an_archive(path: Path) -> str:
-    """Return what a file is that is not a whole zip archive, as torch checkpoints are, and what to do.
+    """Return what a file is instead of a whole zip archive, which torch checkpoints are, and what to do.
 
     Raises:
         OSError: when it cannot be read.
@@ -55,8 +55,8 @@ def not_an_archive(path: Path) -> str:
     if (names := _safetensors_names(path, head)) is not None:
         if any(".lora_" in name for name in names):
             return (
-                f"{path} holds a LoRA adapter: give its folder with --lora, and as the checkpoint the one "
-                "that it was trained on"
+                f"{path} holds a LoRA adapter: give its folder with --lora, beside the checkpoint that it "
+                "was trained on"
             )
         return (
             f"{path} is a safetensors file, which lacks the configuration (ckpt_config) of a NitroGen "
@@ -74,7 +74,7 @@ def not_an_archive(path: Path) -> str:
 
 
 def foreign_archive(path: Path, names: Collection[str]) -> str | None:
-    """Return what a zip archive's records say that it is, and what to do; None if torch.save wrote it."""
+    """Return what a zip archive is by its records' names, and what to do; None if torch.save wrote it."""
     inner = {name.partition("/")[2] for name in names}
     if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
         return (
@@ -96,7 +96,7 @@ def is_archive(path: Path) -> bool:
     Raises:
         OSError: when it cannot be opened.
     """
-    # Given the path, zipfile would take a file that may not be read for none.
+    # Given the path, zipfile would say of an unreadable file that it is not an archive.
     with path.open("rb") as file:
         if file.read(len(_ZIP_START)) != _ZIP_START:  # a tar archive may end with one
             return False

@@ -1,4 +1,4 @@
-"""A folder, or a path, that is to hold a checkpoint: which file is meant, or why none is. Free of torch."""
+"""A folder or path that should hold a checkpoint: which file it is, or why there is none. Free of torch."""
 
 from pathlib import Path
 
@@ -32,8 +32,8 @@ def checkpoint_in(folder: Path) -> Path:
     present = sorted(path.name for path in folder.iterdir())
     if ADAPTER_CONFIG_NAME in present:
         raise CheckpointError(
-            f"{folder} is the folder of a LoRA adapter: give it with --lora, and as the checkpoint the one "
-            "that it was trained on"
+            f"{folder} is the folder of a LoRA adapter: give it with --lora, beside the checkpoint that it "
+            "was trained on"
         )
     if ".metadata" in present and any(name.endswith(".distcp") for name in present):
         raise CheckpointError(
@@ -49,21 +49,20 @@ def checkpoint_in(folder: Path) -> Path:
 
 
 def refuse_dead_link(path: Path) -> None:
-    """Refuse a path that is a link, or leads through one, to a place that is not there.
+    """Refuse a path that is a broken link, or leads through one.
 
     Raises:
-        CheckpointError: naming the link and where it leads.
+        CheckpointError: naming the link and its target.
     """
     for each in (path, *path.parents):
         if each.is_symlink() and not each.exists():
             raise CheckpointError(
-                f"{each} is a link that leads nowhere, to {each.readlink()}: put the file there, or remove "
-                "the link"
+                f"{each} is a broken link to {each.readlink()}: put the file there, or remove the link"
             )
 
 
 def missing_beside(path: Path) -> str | None:
-    """Return an error for a path that is not there but whose folder is; None if that is not there either."""
+    """Return an error for a path that is missing from an existing folder, else None."""
     folder = path.parent
     if path.exists() or folder == Path() or not folder.is_dir():
         return None

@@ -1,7 +1,7 @@
-"""The Hugging Face hub, through `huggingface_hub`: what it says of a file, and the file's bytes.
+"""The Hugging Face hub, through `huggingface_hub`: its description of a file, and the file's bytes.
 
-`hf_hub_download` starts from zero in every process, so `http_get`, which it calls itself, is called here: it
-continues a partial file.
+`hf_hub_download` starts from zero in every process. So this calls `http_get`, which `hf_hub_download` itself
+uses: it continues a partial file.
 """
 
 import logging
@@ -53,9 +53,9 @@ class HubFile:
     """A file as the hub describes it.
 
     Attributes:
-        commit: of a mirror that does not tell it, the revision as it was asked for.
-        etag: the SHA-256 of a large file, the SHA-1 of another's git blob; of a mirror perhaps another hash,
-            or none.
+        commit: the requested revision if a mirror does not tell the commit.
+        etag: the SHA-256 of a large file, the SHA-1 of a small one's git blob; a mirror may give
+            another hash, or none.
         size: in bytes, None when not told.
     """
 
@@ -89,7 +89,7 @@ def describe_file(repository: str, revision: str, target: Path) -> HubFile:
     check_network_settings()
     if not (get_token() or "").isascii():
         raise DownloadError(
-            "HF_TOKEN holds characters that no token has: copy it again from the hub's settings"
+            "HF_TOKEN has characters that no token has: copy it again from the hub's settings"
         )
     endpoint = _endpoint()
     url = hf_hub_url(repository, target.name, revision=revision, endpoint=endpoint)
@@ -182,13 +182,13 @@ def _append(file: HubFile, partial: Path, have: int) -> None:
 
 
 def _pause(pause_s: float | None, error: httpx2.HTTPError) -> None:
-    """Wait before another attempt; raise the error when it is not going to pass, or that was the last one."""
+    """Wait before another attempt; raise the error if it cannot pass, or if this was the last attempt."""
     if pause_s is None or not _passes(error):
         raise error
     reason = (
         f"HTTP status {error.response.status_code}" if isinstance(error, HfHubHTTPError) else _reason(error)
     )
-    logger.warning("the hub could not be asked (%s): trying again in %.0f s", reason, pause_s)
+    logger.warning("asking the hub failed (%s): trying again in %.0f s", reason, pause_s)
     time.sleep(pause_s)
 
 
@@ -211,7 +211,7 @@ def _require_space(file: HubFile, partial: Path, target: Path) -> None:
     free = shutil.disk_usage(partial.parent).free
     if missing > free:
         raise DownloadError(
-            f"no space for {target}: {missing:,} bytes are to come and {free:,} are free, make room or give "
+            f"no space for {target}: {missing:,} bytes are needed and {free:,} are free: make room, or give "
             "another folder (--models-dir, NITROGEN_MODELS_DIR)"
         )
 
@@ -235,7 +235,7 @@ def _sentence(error: Exception, repository: str, revision: str, target: Path) ->
                 "Hugging Face cache"
             )
         case GatedRepoError():
-            return f"{repository} is gated: accept its licence on {page} and set HF_TOKEN to a token of yours"
+            return f"{repository} is gated: accept its licence on {page} and set HF_TOKEN to your token"
         case RepositoryNotFoundError():
             return (
                 f"{endpoint} has no repository {repository}, or it is private: check the name, or set "

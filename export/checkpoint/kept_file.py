@@ -1,6 +1,6 @@
-"""A file of a Hugging Face repository, kept on disk: downloaded once, checked ever after.
+"""A file of a Hugging Face repository, kept on disk: downloaded once, checked at each use.
 
-One in the Hugging Face cache (`HF_HUB_CACHE`, `HF_HOME`), which other programs share, is not downloaded.
+A file in the Hugging Face cache (`HF_HUB_CACHE`, `HF_HOME`), which other programs share, is not downloaded.
 """
 
 import fcntl
@@ -44,7 +44,7 @@ class KeptFile:
 
 @dataclass(frozen=True)
 class _Record:
-    """The hub's words on a downloaded file, kept as JSON beside it."""
+    """The hub's description of a downloaded file, kept as JSON beside it."""
 
     repository: str
     commit: str
@@ -57,7 +57,7 @@ class _Record:
 
 
 class _DamagedError(Exception):
-    """A file is not what it should be; the message is the difference."""
+    """A file is not what it should be; the message says how it differs."""
 
 
 def kept_file(
@@ -70,20 +70,18 @@ def kept_file(
 ) -> KeptFile:
     """Return the file at `path`, or in the Hugging Face cache, downloaded if it is in neither.
 
-    When it is there and right, no network is asked.
-
-    A file that differs from what the hub said of it is renamed to `*.damaged` and downloaded again, as is a
-    download that comes wrong, once. Several processes may ask for the same file.
+    A file that is there and right needs no network. One that differs from the hub's description is renamed to
+    `*.damaged` and downloaded again; so is a damaged download, once. Several processes may ask for one file.
 
     Args:
         path: the file's path; `path.name` is its name in the repository.
         repository: `owner/name` on the hub.
         revision: a branch, a tag or a commit.
-        is_whole: judges a file that was put there by hand, of which the hub said nothing.
-        max_bytes: the most that is downloaded; the hub must then tell the size.
+        is_whole: judges a file that was put there by hand, which has no description.
+        max_bytes: the largest download; the hub must then tell the size.
 
     Raises:
-        DownloadError: when it cannot be had.
+        DownloadError: when it cannot be downloaded or kept.
     """
     try:
         with suppress(FileNotFoundError, _DamagedError):
@@ -106,9 +104,7 @@ def kept_file(
     except OSError as error:
         where = error.filename or path
         if error.errno in NO_SPACE:
-            message = (
-                f"no space left for {where}: make room and start again, the download continues where it was"
-            )
+            message = f"no space left for {where}: make room and start again, and the download continues"
         else:
             other = "give a folder that can be written (--models-dir, NITROGEN_MODELS_DIR)"
             message = f"cannot use {where} ({error.strerror or error}): {advice(error, other)}"
@@ -123,21 +119,21 @@ def _on_disk(path: Path, is_whole: Callable[[Path], bool]) -> KeptFile:
             raise _DamagedError("it is cut off, or no such file at all")
         return KeptFile(path, file_sha256(path), str(path))
     if size != record.size:
-        raise _DamagedError(f"it has {size:,} bytes, and {record.size:,} in {record.origin}")
+        raise _DamagedError(f"it has {size:,} bytes, but {record.size:,} in {record.origin}")
     sha256 = file_sha256(path)
     if sha256 != record.sha256:
-        raise _DamagedError(f"its SHA-256 is {sha256}, and {record.sha256} in {record.origin}")
+        raise _DamagedError(f"its SHA-256 is {sha256}, but {record.sha256} in {record.origin}")
     return KeptFile(path, sha256, record.origin)
 
 
 def _in_cache(
     repository: str, revision: str, name: str, is_whole: Callable[[Path], bool], max_bytes: int | None
 ) -> KeptFile | None:
-    """Return the file that another program has downloaded, when it is what the hub said of it."""
+    """Return the file that another program has downloaded, if it fits the hub's description."""
     try:
         found = try_to_load_from_cache(repository, name, revision=revision)
         if not isinstance(found, str):
-            _tell_dead_links(repository, name)
+            _warn_of_dead_links(repository, name)
             return None
         path = Path(found)
         if max_bytes is not None and path.stat().st_size > max_bytes:
@@ -153,13 +149,13 @@ def _in_cache(
     return KeptFile(path, sha256, f"{repository}@{path.parent.name}")
 
 
-def _tell_dead_links(repository: str, name: str) -> None:
+def _warn_of_dead_links(repository: str, name: str) -> None:
     folder = repo_folder_name(repo_id=repository, repo_type="model")
-    # Not by glob(), which passes dead links over.
+    # Not by glob(), which skips dead links.
     for snapshot in Path(constants.HF_HUB_CACHE, folder, "snapshots").glob("*"):
         link = snapshot / name
         if link.is_symlink() and not link.exists():
-            logger.warning("%s is a link that leads nowhere, to %s: it is not used", link, link.readlink())
+            logger.warning("%s is a broken link to %s: it is not used", link, link.readlink())
 
 
 def _downloaded(
@@ -168,7 +164,7 @@ def _downloaded(
     file = describe_file(repository, revision, path)
     if max_bytes is not None and (file.size is None or file.size > max_bytes):
         raise DownloadError(
-            f"{path.name} of {repository} has {file.size} bytes, and {max_bytes:,} are the most it may have"
+            f"{path.name} of {repository} has {file.size} bytes, but {max_bytes:,} are the most allowed"
         )
     partial = path.with_name(f"{path.name}.{hashlib.sha256(file.etag.encode()).hexdigest()[:16]}.incomplete")
     for other in path.parent.glob(f"{path.name}.*.incomplete"):
@@ -179,12 +175,12 @@ def _downloaded(
         sha256 = file_sha256(partial)
         try:
             if file.size not in (None, size := partial.stat().st_size):
-                raise _DamagedError(f"it has {size:,} bytes, and {file.size:,} on the hub")
+                raise _DamagedError(f"it has {size:,} bytes, but {file.size:,} on the hub")
             if not _compare(partial, file.etag, sha256):
                 if not is_whole(partial):
                     partial.unlink()
                     raise not_a_hub(path)
-                logger.warning("%s came without a hash that it could be compared with", path.name)
+                logger.warning("the hub sent no hash with %s, so it was not verified", path.name)
         except _DamagedError as error:
             damage = error
             _set_aside(partial, path, damage)
@@ -214,7 +210,7 @@ def _compare(path: Path, etag: str, sha256: str) -> bool:
     digest = told[1]
     if len(digest) == len(sha256):
         if digest != sha256:
-            raise _DamagedError(f"its SHA-256 is {sha256}, and {digest} on the hub")
+            raise _DamagedError(f"its SHA-256 is {sha256}, but {digest} on the hub")
         return True
     blob = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     plain = hashlib.sha1(usedforsecurity=False)
@@ -224,7 +220,7 @@ def _compare(path: Path, etag: str, sha256: str) -> bool:
             plain.update(chunk)
     if digest not in (blob.hexdigest(), plain.hexdigest()):
         raise _DamagedError(
-            f"its git blob is {blob.hexdigest()}, its SHA-1 {plain.hexdigest()}, and {digest} on the hub"
+            f"its git blob is {blob.hexdigest()}, its SHA-1 {plain.hexdigest()}, but {digest} on the hub"
         )
     return True
 
@@ -251,7 +247,7 @@ def _read_record(path: Path) -> _Record | None:
 
 @contextmanager
 def _one_process(path: Path) -> Iterator[None]:
-    """Let one process at a time change `path`; the lock ends with its process, however that ends."""
+    """Let one process at a time change `path`; the lock ends with its process."""
     with path.with_name(f"{path.name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

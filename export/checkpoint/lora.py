@@ -1,8 +1,8 @@
 """A PEFT LoRA adapter, merged into a checkpoint's state_dict as the peft library would merge it.
 
-The adapter is data from a stranger: only safetensors are read, and whatever would change the result without
-being understood here is refused by name. Its configuration and the checkpoint together say which tensors the
-file has to hold, and of which shapes; a missing, an unexpected and a wrongly shaped one are refused alike.
+The adapter is data from a stranger: only safetensors are read, and an unknown setting that would change the
+result is refused by name. Its configuration and the checkpoint together say which tensors the file must hold,
+and their shapes; missing, unexpected and wrongly shaped tensors are refused.
 """
 
 import math

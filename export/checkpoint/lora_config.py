@@ -1,7 +1,7 @@
-"""`adapter_config.json` of a PEFT LoRA adapter: what it says, and which modules it means.
+"""`adapter_config.json` of a PEFT LoRA adapter: its settings, and the modules that it targets.
 
-Module names are matched as the peft library matches them; whatever would change the merged weights without
-being understood here is refused by name.
+Module names match as in the peft library; an unknown setting that would change the merged weights is refused
+by name.
 """
 
 import re
@@ -75,7 +75,7 @@ def read_lora_config(path: Path) -> LoraConfig:
     """Read and check an `adapter_config.json`.
 
     Raises:
-        AdapterError: when it is missing, no JSON, or asks for what cannot be merged.
+        AdapterError: when it is missing, not JSON, or asks for something that cannot be merged.
     """
     try:
         return LoraConfig.model_validate_json(path.read_bytes())

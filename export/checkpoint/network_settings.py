@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")  # as OpenSSL calls an answer in plain text
 _SCHEMES = ("http", "https", "socks5", "socks5h")
-# Set by a company's administrators for other programs; the first two are what this one's libraries read.
+# Administrators set these for other programs; this one's libraries read the first two.
 _FILES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -60,25 +60,25 @@ def proxy_for(url: str) -> Proxy | None:
 
 
 def cannot_pass(error: httpx2.HTTPError, proxy: Proxy | None) -> str | None:
-    """Return why a failure stays however often it is tried, with what to do; None when it may pass."""
+    """Return why trying again cannot help, with what to do; None when it may."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             given = next((f" (now {name}={os.environ[name]})" for name in _FILES if os.environ.get(name)), "")
             return (
-                f"its certificate is not trusted ({cause.verify_message}): set SSL_CERT_FILE to a file, in "
-                f"PEM form, of the certificate authorities that your network has{given}"
+                f"its certificate is not trusted ({cause.verify_message}): set SSL_CERT_FILE to a PEM file "
+                f"of your network's certificate authorities{given}"
             )
         if isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS:
             is_proxys = proxy is not None and proxy.url.startswith("https:")
             who, variable = ("the proxy", proxy.variable) if proxy and is_proxys else ("it", "HF_ENDPOINT")
-            return f"{who} does not speak TLS: {variable} perhaps has to begin with http://"
+            return f"{who} does not speak TLS: perhaps {variable} must begin with http://"
         if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
             name = proxy.variable if proxy else "HF_ENDPOINT and the network's name servers"
             return f"no machine has this name: check {name}"
         if isinstance(cause, ConnectionRefusedError) and proxy is not None:
             return f"the proxy takes no connections: start it, or correct or unset {proxy.variable}"
     if isinstance(error, httpx2.UnsupportedProtocol):
-        return "HF_ENDPOINT has to begin with https:// or http://"
+        return "HF_ENDPOINT must begin with https:// or http://"
     if isinstance(error, httpx2.ProxyError) and proxy is not None and str(error).startswith("4"):
         if str(error).startswith("407"):
             user = f"give {proxy.variable} as http://USER:PASSWORD@HOST:PORT"
@@ -145,11 +145,11 @@ def _take_authorities() -> None:
             ssl.create_default_context(cafile=path)
     except OSError as error:  # as ssl's own errors are
         reason = (
-            error.strerror if not isinstance(error, ssl.SSLError) else "no certificate in PEM form is in it"
+            error.strerror if not isinstance(error, ssl.SSLError) else "it has no certificate in PEM form"
         )
         raise DownloadError(
-            f"{name} is {os.environ[name][:200]!r}, from where no certificate authorities can be read "
-            f"({reason}): give a file of them in PEM form, or unset it"
+            f"{name} is {os.environ[name][:200]!r}, but no certificate authorities can be read there "
+            f"({reason}): give a PEM file of them, or unset it"
         ) from error
     if kind != name:
         logger.info("certificate authorities are those of %s (%s)", name, path)

@@ -1,7 +1,7 @@
 """Tables of a checkpoint, beside its configuration, that say how many frames the model sees.
 
 Forks with several frames keep their figures in tables of their own. The configuration counts; a table that
-contradicts it is told.
+contradicts it gets a warning.
 """
 
 import re
@@ -24,7 +24,7 @@ _SHOWN = 200  # characters of a table
 
 
 def other_frames(content: Mapping[Any, Any], config: CheckpointConfig) -> list[str]:
-    """Return a sentence for each table that speaks of another number of frames than the configuration."""
+    """Return a sentence for each table whose number of frames differs from the configuration's."""
     own = config.modality_cfg.frame_per_sample
     sentences = []
     for key, table in dicts_in(content):
@@ -56,7 +56,7 @@ def other_frames(content: Mapping[Any, Any], config: CheckpointConfig) -> list[s
 
 
 def _frames(name: str, value: object) -> int | None:
-    """Return the number of frames that one entry speaks of, None when it speaks of something else."""
+    """Return the number of frames in one entry, None if it is about something else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value if value > 0 and _COUNT.fullmatch(name) else None
     if isinstance(value, (list, tuple)) and "frame" in name.lower():

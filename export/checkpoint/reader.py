@@ -52,7 +52,7 @@ class Checkpoint:
 def read_checkpoint(
     path: Path, models_dir: Path, sha256: str | None = None, weights: str | None = None
 ) -> Checkpoint:
-    """Read and check a checkpoint with everything that it names; what is unusual about it is logged.
+    """Read and check a checkpoint with everything that it names, and log anything unusual.
 
     Args:
         path: the checkpoint's file.
@@ -91,24 +91,24 @@ def read_checkpoint(
     tensors = checked_table(table, others, path)
     check_tensors(tensors, expected)
     _check_size(tensors, path)
-    _tell_what_was_taken(table, tensors)
+    _log_differences(table, tensors)
     if weights is None:
-        _tell_what_lies_beside(table, others, content)
+        _warn_of_other_weights(table, others, content)
     for sentence in other_frames(content, config):
         logger.warning(sentence)
     return Checkpoint(path, sha256 or file_sha256(path), tensors, config, vision, games)
 
 
 def _check_size(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse weights that are views of few bytes: copied, as they are later, they may take all the memory."""
+    """Refuse weights that are views of few bytes: their copies could take all the memory."""
     size, held = sum(tensor.nbytes for tensor in tensors.values()), path.stat().st_size
     if size > _MAX_SHARED * held:
         raise CheckpointError(
-            f"{path} has {held:,} bytes, and its weights would take {size:,}: save them as contiguous tensors"
+            f"{path} has {held:,} bytes, but its weights would take {size:,}: save them as contiguous tensors"
         )
 
 
-def _tell_what_was_taken(table: WeightTable, tensors: Mapping[str, Tensor]) -> None:
+def _log_differences(table: WeightTable, tensors: Mapping[str, Tensor]) -> None:
     if table.changes:
         logger.info(
             "the names of the weights under %s have a prefix or a wrapper's name in them, which is left "
@@ -120,11 +120,11 @@ def _tell_what_was_taken(table: WeightTable, tensors: Mapping[str, Tensor]) -> N
         logger.info("the checkpoint lacks the vision tower's pooling head, which the model does not use")
 
 
-def _tell_what_lies_beside(table: WeightTable, others: list[WeightTable], content: Mapping[str, Any]) -> None:
+def _warn_of_other_weights(table: WeightTable, others: list[WeightTable], content: Mapping[str, Any]) -> None:
     for other in others:
         logger.warning(
-            "the checkpoint also holds %s under %s: the weights under %s are exported, and --weights %s "
-            "takes the others",
+            "the checkpoint also holds %s under %s: exporting the weights under %s; --weights %s exports the "
+            "others",
             "averaged (EMA) weights" if other.is_averaged else "weights",
             other.place,
             table.place,
@@ -133,7 +133,7 @@ def _tell_what_lies_beside(table: WeightTable, others: list[WeightTable], conten
     for key in unnamed_averages(content, len(table.names) // 2):
         logger.warning(
             "the checkpoint also holds averaged weights under %s, a list without names, which cannot be "
-            "exported: the weights under %s are",
+            "exported: exporting the weights under %s",
             key,
             table.place,
         )

@@ -27,7 +27,7 @@ _REVISION = re.compile(r"[\w.-]+(/[\w.-]+)*", re.ASCII)
 
 
 def public_path(source: KeptFile) -> str:
-    """Return the path that clients are told; the demo's is a temporary one, and different each time."""
+    """Return the path to tell clients; "demo" for the demo, whose path is temporary."""
     return DEMO if source.origin == DEMO else str(source.path)
 
 
@@ -49,17 +49,16 @@ def opened_checkpoint(wanted: str, models_dir: Path) -> Iterator[KeptFile]:
 
 
 def find_checkpoint(wanted: str, models_dir: Path) -> KeptFile:
-    """Return the checkpoint's file on this machine, downloaded if it has to be.
+    """Return the checkpoint's file on this machine, downloaded if necessary.
 
     Args:
         wanted: a file; a folder with an `ng.pt` or just one other `*.pt` in it; or `owner/name` or
             `owner/name@revision` on the Hugging Face hub. A relative path is also looked for in `models_dir`.
-        models_dir: where a download lies, as `owner/name/ng.pt` or `owner/name@revision/ng.pt`; found there,
-            it is taken without asking the network.
+        models_dir: where downloads are kept, as `owner/name/ng.pt` or `owner/name@revision/ng.pt`; one
+            that is there needs no network.
 
     Raises:
-        CheckpointError: when it is not one of the three, may not be read, or is a folder that does not say
-            which file.
+        CheckpointError: when it is none of the three, cannot be read, or is a folder of several candidates.
         DownloadError: when the hub cannot give it.
     """
     try:

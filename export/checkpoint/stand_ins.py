@@ -1,7 +1,7 @@
 """Inert stand-ins for objects of other libraries that a checkpoint holds beside its tensors.
 
-A pickle names classes and functions to call. Where a stand-in takes a name's place, the call only keeps its
-arguments, so that what the checkpoint holds can be looked at, and nothing of the library runs.
+A pickle names classes and functions to call. A stand-in in their place only keeps the call's arguments: the
+content can be looked at, and none of the library's code runs.
 """
 
 import re
@@ -54,7 +54,7 @@ def stand_in(name: str) -> type[StandIn]:
 
 
 def is_numpy_data(name: str) -> bool:
-    """Return whether a name is one by which numpy pickles scalars, arrays, data types and random states."""
+    """Return whether numpy pickles scalars, arrays, data types or random states by this name."""
     return _NUMPY_DATA.fullmatch(name) is not None
 
 
@@ -84,7 +84,7 @@ def _names_in(content: object) -> Iterator[str]:
 
 
 def _everything(content: object) -> Iterator[object]:
-    """Yield each object once, however often it is held."""
+    """Yield each object in the content once."""
     seen: set[int] = set()
     waiting = [content]
     while waiting:

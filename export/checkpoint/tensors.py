@@ -1,7 +1,7 @@
-"""Names and shapes of the tensors that a checkpoint's state_dict holds, worked out from its configuration.
+"""Names and shapes of the tensors in a checkpoint's state_dict, worked out from its configuration.
 
-The one place that knows the checkpoint's naming beside `weights`, which reads by it. The order is the
-released checkpoint's.
+Only this module, and `weights`, which reads them, know the checkpoint's names. The order is the released
+checkpoint's.
 """
 
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ def checkpoint_tensors(config: CheckpointConfig, vision: VisionConfig, num_games
 
 
 def check_tensors(tensors: Mapping[str, Tensor], expected: Shapes) -> None:
-    """Compare a state_dict with what `checkpoint_tensors` says; of unused tensors nothing is asked.
+    """Compare a state_dict with the shapes from `checkpoint_tensors`; unused tensors may be anything.
 
     Raises:
         CheckpointError: naming missing, wrongly shaped, non-float and unexpected tensors.

@@ -1,7 +1,7 @@
 """The search for the model's weights in a checkpoint: under which key they are, and under which names.
 
 Training programs put a prefix before every name, or a wrapper's name into it, and keep averaged (EMA) weights
-beside the raw ones. A table of weights is told by the names that it has to hold (`tensors`).
+beside the raw ones. A table of weights is recognised by the names that it must hold (`tensors`).
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -40,7 +40,7 @@ class WeightTable:
         key: where it is: keys joined by dots, and last the prefix before every name, without wrappers'
             names.
         names: the model's name of a tensor -> the table's own.
-        doubled: those of the table's names that come to the same as another one.
+        doubled: the table's names that become the same as another one.
     """
 
     key: str
@@ -65,7 +65,7 @@ class WeightTable:
 
     @property
     def changes(self) -> str:
-        """The first of the table's names that differs from the model's, and the latter; "" for none."""
+        """The first of the table's names that differs from the model's, with the model's; "" for none."""
         pairs = ((own, name) for name, own in self.names.items() if own != name)
         own, name = next(pairs, ("", ""))
         return own and f"{shown(own)} as {name}"
@@ -95,7 +95,7 @@ def choose_table(
         path: the checkpoint's, for messages.
 
     Raises:
-        CheckpointError: when it is not there, or it takes a choice.
+        CheckpointError: when it is not there, or the user must choose.
     """
     keys = ", ".join(table.place for table in tables)
     if key is not None:
@@ -105,7 +105,7 @@ def choose_table(
         if len(chosen) == 1:
             return chosen[0]
         has = f"its weights are under {keys}" if tables else "it holds no weights of this model"
-        raise CheckpointError(f"--weights {key}: {path} has no one table of weights there, {has}")
+        raise CheckpointError(f"--weights {key}: {path} has no single table of weights there, {has}")
     usual = [table for table in tables if table.key.partition(".")[0] == DEFAULT_KEY]
     raw = [table for table in usual if not table.is_averaged]
     for choice in ([table for table in usual if table.key == DEFAULT_KEY], raw, usual):
@@ -115,13 +115,13 @@ def choose_table(
         raise CheckpointError(f"{path} holds several tables of weights, {keys}: choose with --weights KEY")
     if tables:
         raise CheckpointError(
-            f"{path} has its weights under {keys}, and not under {DEFAULT_KEY}: give --weights "
+            f"{path} has its weights under {keys} instead of {DEFAULT_KEY}: give --weights "
             f"{shown(tables[0].key)}" + (" or another of these" if len(tables) > 1 else "")
         )
     if not isinstance(content.get(DEFAULT_KEY), dict):
         held = first_few([f"'{shown(name, 60)}'" for name in content]) or "it has none"
         raise CheckpointError(
-            f"{path} is not a NitroGen checkpoint: under none of its keys ({held}) lie weights of this model"
+            f"{path} is not a NitroGen checkpoint: none of its keys ({held}) has weights of this model"
         )
     return WeightTable(DEFAULT_KEY, content[DEFAULT_KEY])
 
@@ -134,8 +134,8 @@ def checked_table(table: WeightTable, others: Collection[WeightTable], path: Pat
     """
     if table.doubled:
         raise CheckpointError(
-            f"{path}: under {table.place}, {shown(table.doubled[0])} names a tensor that is there under "
-            "another name too: save one of them"
+            f"{path}: under {table.place}, {shown(table.doubled[0])} is there under another name as well: "
+            "save one of them"
         )
     same = [table, *(other for other in others if other.table is table.table)]
     named = {own for each in same for own in each.names.values()}
@@ -150,7 +150,7 @@ def checked_table(table: WeightTable, others: Collection[WeightTable], path: Pat
             raise CheckpointError(
                 f"{path}: {shown(name)} is not a tensor but {kind}: save a state_dict() of tensors"
             )
-        # A single number is a counter or a rate, and no weight of this model.
+        # A single number is a counter or a rate, not a weight.
         if value.dim() and (value.is_floating_point() or value.numel() > 1):
             held[str(name)] = value
     return held
@@ -233,7 +233,7 @@ def _tables_in(key: str, table: Mapping[str, Any], known: Mapping[str, str]) -> 
                 group.names[name] = own
                 break
     for prefix, group in groups.items():
-        # The only one needs no prefix to be told.
+        # A single group needs no prefix.
         group.key = key if len(groups) == 1 or not prefix else _joined(key, prefix)
     return list(groups.values())
 

@@ -151,7 +151,7 @@ def test_an_attack_is_called_one_and_not_executed(
 
     text = refusal(path)
 
-    assert f"asks for {name}, as a file does that attacks whoever loads it" in text
+    assert f"asks for {name}, as malicious files do" in text
     assert "weights_only=False" not in text
     assert not target.exists()
 
@@ -171,7 +171,7 @@ def test_weights_that_are_copies_of_few_bytes(path: Path) -> None:
 
     save(path, change)
 
-    assert "bytes, and its weights would take 270,4" in refusal(path)
+    assert "bytes, but its weights would take 270,4" in refusal(path)
 
 
 @pytest.mark.parametrize("protocol", [4, 5])
@@ -189,7 +189,7 @@ def test_without_checksums(path: Path, caplog: pytest.LogCaptureFixture) -> None
         save(path)
 
     assert_taken(path)
-    assert "was saved without checksums (146 of 146 records have none): taken, but damage" in caplog.text
+    assert "was saved without checksums (146 of 146 records have none): to rule out damage" in caplog.text
 
 
 def test_a_flipped_bit_where_only_some_records_have_checksums(path: Path) -> None:

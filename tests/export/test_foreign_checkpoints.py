@@ -60,7 +60,7 @@ def test_names_with_what_wrappers_put_into_them(
 def test_two_names_that_come_to_the_same(path: Path) -> None:
     save(path, lambda content: content["model"].update({f"module.{PROBE}": content["model"][PROBE]}))
 
-    assert f"module.{PROBE} names a tensor that is there under another name too" in refusal(path)
+    assert f"module.{PROBE} is there under another name as well" in refusal(path)
 
 
 def test_a_tensor_that_is_none_of_the_models(path: Path) -> None:
@@ -110,16 +110,16 @@ def test_without_modality_cfg_the_released_models_counts(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content.update(ckpt_config={}), "ckpt_config is empty, so that nothing says which"),
+        (lambda content: content.update(ckpt_config={}), "ckpt_config is empty, so nothing says which"),
         (
             lambda content: content.update(ckpt_config={"lr": 1e-4}),
             "ckpt_config holds neither model_cfg nor tokenizer_cfg",
         ),
-        (lambda content: content.pop("ckpt_config"), "has no ckpt_config, so that nothing says which model"),
+        (lambda content: content.pop("ckpt_config"), "has no ckpt_config, so nothing says which model"),
         (lambda content: content.update(ckpt_config="{}"), "ckpt_config is not a dict but a str"),
         (
             lambda content: content.update(config=content.pop("ckpt_config")),
-            "has its configuration under c['config'], and not under ckpt_config",
+            "has its configuration under c['config'] instead of ckpt_config",
         ),
         (
             lambda content: content.update(hyper_parameters={"cfg": content.pop("ckpt_config")}),
@@ -215,8 +215,8 @@ def test_averaged_weights_beside_the_raw_ones(
 
     assert_taken(path)
     assert (
-        f"also holds averaged (EMA) weights under {key}: the weights under model are exported, and "
-        f"--weights {key} takes the others" in caplog.text
+        f"also holds averaged (EMA) weights under {key}: exporting the weights under model; "
+        f"--weights {key} exports the others" in caplog.text
     )
     caplog.clear()
     chosen = read_checkpoint(path, path.parent, weights=key).tensors
@@ -238,7 +238,7 @@ def test_averaged_weights_in_the_same_table(
     save(path, change)
 
     assert_taken(path)
-    assert "--weights model.ema_model takes the others" in caplog.text
+    assert "--weights model.ema_model exports the others" in caplog.text
     chosen = read_checkpoint(path, path.parent, weights="model.ema_model").tensors
     assert torch.equal(chosen[PROBE], golden_weights()[PROBE] + 0.01)
 
@@ -261,7 +261,7 @@ def test_averaged_weights_without_names_are_told(path: Path, caplog: pytest.LogC
 def test_weights_under_another_key(path: Path, change: Change, key: str) -> None:
     save(path, change)
 
-    assert f"and not under model: give --weights {key}" in refusal(path)
+    assert f"instead of model: give --weights {key}" in refusal(path)
     assert_taken(path, key)
 
 
@@ -269,7 +269,7 @@ def test_weights_under_another_key(path: Path, change: Change, key: str) -> None
 def test_a_key_without_weights_is_told_those_that_have_some(path: Path, key: str) -> None:
     save(path)
 
-    assert f"--weights {key}: {path} has no one table of weights there, its weights are under model" in (
+    assert f"--weights {key}: {path} has no single table of weights there, its weights are under model" in (
         refusal(path, key)
     )
 
@@ -295,7 +295,7 @@ def test_a_strangers_names_are_shown_on_one_line_without_a_terminals_commands(
 def test_no_weights_of_this_model_anywhere(path: Path) -> None:
     save(path, lambda content: content.pop("model"))
 
-    assert "under none of its keys ('ckpt_config', 'step', 'epoch') lie weights" in refusal(path)
+    assert "none of its keys ('ckpt_config', 'step', 'epoch') has weights" in refusal(path)
 
 
 def test_an_optimizer_is_no_table_of_weights(path: Path, caplog: pytest.LogCaptureFixture) -> None:

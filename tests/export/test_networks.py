@@ -237,7 +237,7 @@ def test_a_proxy_that_speaks_no_tls(
     with running_proxy() as (address, _):
         use_proxy(monkeypatch, f"https://{address}")
 
-        assert "does not speak TLS: HTTPS_PROXY perhaps has to begin with http://" in refusal(models)
+        assert "does not speak TLS: perhaps HTTPS_PROXY must begin with http://" in refusal(models)
 
 
 # Certificate authorities
@@ -275,13 +275,13 @@ def test_a_hub_without_tls_at_an_https_address(
 ) -> None:
     monkeypatch.setenv("HF_ENDPOINT", f"https://127.0.0.1:{hub.port}")
 
-    assert "it does not speak TLS: HF_ENDPOINT perhaps has to begin with http://" in refusal(models)
+    assert "it does not speak TLS: perhaps HF_ENDPOINT must begin with http://" in refusal(models)
 
 
 @pytest.mark.parametrize(
     ("endpoint", "message"),
     [
-        ("hub.company.example", "HF_ENDPOINT has to begin with https:// or http://"),
+        ("hub.company.example", "HF_ENDPOINT must begin with https:// or http://"),
         ("http://hub.invalid", "no machine has this name: check HF_ENDPOINT"),
     ],
 )
@@ -300,7 +300,7 @@ def test_a_token_that_no_header_can_hold(
 
     text = refusal(models)
 
-    assert text.startswith("HF_TOKEN holds characters that no token has")
+    assert text.startswith("HF_TOKEN has characters that no token has")
     assert "abc" not in text
     assert hub.requests == []
 
@@ -313,9 +313,7 @@ def test_authorities_that_are_not_there(
 
     text = refusal(models)
 
-    assert text.startswith(
-        f"{variable} is '/nowhere/company.pem', from where no certificate authorities can be"
-    )
+    assert text.startswith(f"{variable} is '/nowhere/company.pem', but no certificate authorities can be")
     assert "(No such file or directory)" in text
     assert hub.requests == []
 
@@ -328,7 +326,7 @@ def test_a_file_without_authorities(
     path.write_bytes(content)
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
 
-    assert "no certificate in PEM form is in it" in refusal(models)
+    assert "it has no certificate in PEM form" in refusal(models)
 
 
 # Mirrors
@@ -365,7 +363,7 @@ def test_a_mirrors_damaged_file_is_found_by_its_sha1(
 
     assert find_checkpoint(DEFAULT_CHECKPOINT, models).sha256 == sha256(SMALL)
     assert (
-        f"its SHA-1 {hashlib.sha1(altered(SMALL)).hexdigest()}, and {hub.mirror_etag} on the hub"
+        f"its SHA-1 {hashlib.sha1(altered(SMALL)).hexdigest()}, but {hub.mirror_etag} on the hub"
         in caplog.text
     )
 
@@ -440,7 +438,7 @@ def test_a_link_in_the_cache_that_leads_nowhere_is_told(
     shutil.rmtree(cached.resolve().parent)
 
     assert find_checkpoint(DEFAULT_CHECKPOINT, models).path.is_relative_to(models)
-    assert f"{cached} is a link that leads nowhere, to {cached.readlink()}" in caplog.text
+    assert f"{cached} is a broken link to {cached.readlink()}" in caplog.text
 
 
 @pytest.mark.parametrize("what", ["file", "folder", "file in a folder", "download", "models folder"])
@@ -455,6 +453,6 @@ def test_a_link_that_leads_nowhere_is_named(hub: HubServer, models: Path, tmp_pa
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to("/nowhere/at-all")
 
-    with pytest.raises(CheckpointError, match=f"{link} is a link that leads nowhere, to /nowhere/at-all"):
+    with pytest.raises(CheckpointError, match=f"{link} is a broken link to /nowhere/at-all"):
         find_checkpoint(wanted, models)
     assert hub.requests == []

@@ -9,13 +9,13 @@ _PROCESS = f'{{job="gateway", {AT}}}'
 
 
 def gateways(board: Dashboard) -> Dashboard:
-    """Add what the gateways need, keep and wait for."""
+    """Add the gateways' delays, resources, recordings and versions."""
     return add_row(
         board,
         "Gateways",
         chart(
             "Event loop lag",
-            "The longest that a gateway, or a worker of it, stood still within the last 15 s.",
+            "The longest time that a gateway or a worker stood still within the last 15 s.",
             (
                 f"max by (instance, worker) (nitrogen_gateway_event_loop_lag_seconds{{{AT}}})",
                 "{{instance}} {{worker}}",
@@ -25,8 +25,8 @@ def gateways(board: Dashboard) -> Dashboard:
         ),
         chart(
             "Requests in flight and in decoding",
-            "Requests not answered yet, and pictures that are decoded or wait for that. --max-in-flight is "
-            "512 for each worker, by default.",
+            "Requests without a reply yet, and pictures in decoding or waiting for it. By default, "
+            "--max-in-flight is 512 for each worker.",
             (f"sum by (instance) (nitrogen_gateway_in_flight{{{ON}}})", "{{instance}} in flight"),
             (f"sum by (instance) (nitrogen_gateway_decoding_queue{{{AT}}})", "{{instance}} in decoding"),
             unit="short",
@@ -62,20 +62,21 @@ def gateways(board: Dashboard) -> Dashboard:
         ),
         chart(
             "Recordings",
-            "Predicts recorded (--record), left out because too many came at once, or lost to the disk.",
+            "Predicts that were recorded (--record), dropped because too many came at once, or failed at the "
+            "disk.",
             (f"sum by (outcome) (rate(nitrogen_gateway_recordings_total{{{AT}}}{WINDOW}))", "{{outcome}}"),
             unit="ops",
             stacked=True,
         ),
         chart(
             "Size of the recordings",
-            "Size of the recordings in the folder of --record (the oldest go at --record-max-bytes).",
+            "Size of the recordings in the folder of --record; --record-max-bytes deletes the oldest.",
             (f"max by (instance) (nitrogen_gateway_recordings_kept_bytes{{{AT}}})", "{{instance}}"),
             unit="bytes",
         ),
         chart(
             "Versions",
-            "How many gateway processes run each version; two versions during an update.",
+            "Gateway processes that run each version; during an update there are two.",
             (f"count by (version) (nitrogen_gateway_build_info{{{AT}}})", "{{version}}"),
             unit="short",
             stacked=True,

@@ -42,7 +42,7 @@ CHART_WIDTH, CHART_HEIGHT = 8, 8
 
 
 def dashboard(title: str, uid: str, description: str) -> Dashboard:
-    """Return an empty dashboard that leads to its sisters."""
+    """Return an empty dashboard with links to the others."""
     return (
         Dashboard(title)
         .uid(uid)
@@ -90,7 +90,7 @@ def choice(name: str, label: str, query: str) -> QueryVariable:
 def figure(
     title: str, description: str, expression: str, *, unit: str, steps: Mapping[float, str] | None = None
 ) -> stat.Panel:
-    """Return one large number; `steps` gives the value from which on it has a colour."""
+    """Return one large number; `steps` gives the value from which it has a colour."""
     return (
         stat.Panel()
         .title(title)
@@ -165,7 +165,7 @@ def chart(
 
 
 def _thresholds(steps: Mapping[float, str]) -> ThresholdsConfig:
-    # The first step has no value: it is the colour of all below the others.
+    # The first step has no value: its colour is that of everything below the others.
     coloured = [Threshold(value=None, color="green")]
     coloured += [Threshold(value=value, color=colour) for value, colour in steps.items()]
     return ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(coloured)

@@ -1,7 +1,7 @@
 """The dashboard "NitroGen: players": who plays, and how well.
 
-Sums go over instances and workers, so that it means the same for one gateway and for ten with workers; what
-all workers see alike (`triton_up`, the folder of recordings) is a maximum over them.
+Sums go over instances and workers, so that figures mean the same for one gateway and for ten with workers. A
+figure that is the same for all workers (`triton_up`, the folder of recordings) is a maximum over them.
 """
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
@@ -14,8 +14,7 @@ from deploy.grafana.generator.selection import AT, ON, WINDOW
 _PREDICTED = (
     f'sum by (port) (rate(nitrogen_gateway_requests_total{{{ON}, type="predict", outcome="ok"}}{WINDOW}))'
 )
-# Predicts know their model, and each model its horizon. Within the time that the rate looks back, that of a
-# version which is no longer served counts as well.
+# Predicts know their model, and each model its horizon; also a version's that ended within the rate's window.
 _ACTIONS = (
     f'sum by (model, version) (rate(nitrogen_gateway_model_predicts_total{{{AT}, outcome="ok"}}{WINDOW}))'
     " * on (model, version) "
@@ -60,8 +59,8 @@ def _at_a_glance(board: Dashboard) -> Dashboard:
         ),
         figure(
             "Actions",
-            "Gamepad actions handed out each second, on all ports: predicts times their model's horizon. "
-            "A client may play fewer of them.",
+            "Gamepad actions sent each second, on all ports: predicts times their model's horizon. A client "
+            "may play fewer of them.",
             f"sum({_ACTIONS})",
             unit="ops",
         ),
@@ -75,7 +74,7 @@ def _at_a_glance(board: Dashboard) -> Dashboard:
         ),
         figure(
             "Latency, p99",
-            "99 of 100 predicts of the last 5 minutes had their actions within this time.",
+            "In the last 5 minutes, 99 of 100 predicts had their actions within this time.",
             f"histogram_quantile(0.99, sum by (le) ({total}))",
             unit="s",
             steps=LATE_S,
@@ -106,7 +105,7 @@ def _play(board: Dashboard) -> Dashboard:
         "Play",
         chart(
             "Players",
-            "Clients that sent a predict within the last 10 s. authorised: they have shown a key or a token.",
+            "Clients that sent a predict within the last 10 s. authorised: with a key or a token.",
             (f"sum by (port, access) (nitrogen_gateway_players{{{ON}}})", "{{port}} {{access}}"),
             unit="short",
             stacked=True,
@@ -120,7 +119,7 @@ def _play(board: Dashboard) -> Dashboard:
         ),
         chart(
             "Clients",
-            "Open connections. --max-clients is 2000 on each port of each worker, by default.",
+            "Open connections. By default, --max-clients is 2000 on each port of each worker.",
             (f"sum by (port, access) (nitrogen_gateway_clients{{{ON}}})", "{{port}} {{access}}"),
             unit="short",
             stacked=True,
@@ -142,7 +141,7 @@ def _models(board: Dashboard) -> Dashboard:
         "Models",
         chart(
             "Predicts by model and version",
-            "Predicts answered with actions. During a change of versions both are seen.",
+            "Predicts answered with actions. While versions change, both show.",
             (predicts("model, version", '="ok"'), "{{model}} {{version}}"),
             unit="reqps",
             stacked=True,
@@ -156,7 +155,7 @@ def _models(board: Dashboard) -> Dashboard:
         ),
         chart(
             "Predicts at Triton at once",
-            "Mean of what a gateway has at Triton when it sends one: the batches that Triton can form.",
+            "Mean number of predicts that a gateway has at Triton: the size of batch that Triton can form.",
             (f"{sent} / {times}", "{{model}}"),
             unit="none",
         ),

@@ -5,15 +5,15 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from deploy.grafana.generator.panels import add_row, chart
 from deploy.grafana.generator.selection import ON, WINDOW
 
-# Outcomes that are our fault, and those that are the client's: docs/reference/metrics.md.
+# Our own failures, and clients' mistakes: docs/reference/metrics.md.
 OURS = "busy|deadline|triton_unavailable|model_error|error|internal"
 _THEIRS = "bad_request|unsafe_pickle|bad_image|bad_framing|refused"
-# A game stutters; the TCP port gives up.
+# The game stutters; the TCP port gives up.
 LATE_S = {1.0: "yellow", 4.0: "red"}
 
 
 def errors(board: Dashboard) -> Dashboard:
-    """Add what went wrong, whose fault it was, who was turned away, and which alerts came of it."""
+    """Add errors by cause, clients' mistakes, refusals and alerts."""
 
     def by_outcome(outcomes: str) -> str:
         counted = f'nitrogen_gateway_requests_total{{{ON}, outcome=~"{outcomes}"}}'
@@ -24,8 +24,8 @@ def errors(board: Dashboard) -> Dashboard:
         "Errors",
         chart(
             "Errors by cause",
-            "Ours. busy, deadline: too much load. triton_unavailable: Triton is away. model_error: the model "
-            "fails. internal: a fault of the gateway.",
+            "Our own. busy, deadline: too much load. triton_unavailable: no Triton answers. model_error: the "
+            "model fails. internal: a bug in the gateway.",
             (by_outcome(OURS), "{{port}} {{outcome}}"),
             unit="reqps",
             stacked=True,
@@ -33,7 +33,7 @@ def errors(board: Dashboard) -> Dashboard:
         ),
         chart(
             "Mistakes of clients",
-            "Requests that could not be served as they came. unsafe_pickle: one that would have run code.",
+            "Requests that could not be served. unsafe_pickle: one that would have run code.",
             (by_outcome(_THEIRS), "{{port}} {{outcome}}"),
             unit="reqps",
             stacked=True,
@@ -41,8 +41,8 @@ def errors(board: Dashboard) -> Dashboard:
         ),
         chart(
             "Turned away at the door",
-            "Connections and requests refused, by reason; a ZeroMQ client counts once for each of its tries. "
-            "And requests whose client left before the reply.",
+            "Refused connections and requests, by reason; each try of a ZeroMQ client counts. Also requests "
+            "whose client left before the reply.",
             (
                 f"sum by (port, reason) (rate(nitrogen_gateway_refused_total{{{ON}}}{WINDOW}))",
                 "{{port}} {{reason}}",
@@ -64,7 +64,7 @@ def errors(board: Dashboard) -> Dashboard:
 
 
 def latency(board: Dashboard) -> Dashboard:
-    """Add how long players wait, and for what."""
+    """Add how long players wait, and in which stage."""
 
     def quantile(share: float, by: str, stage: str) -> str:
         counted = f"nitrogen_gateway_stage_seconds_bucket{{{ON}, stage{stage}}}"
@@ -80,7 +80,7 @@ def latency(board: Dashboard) -> Dashboard:
         "Latency",
         chart(
             "Until a player has its actions",
-            "From a predict's last byte to its reply. At 4 s the TCP port gives up, at 25 s the ZeroMQ port.",
+            "From a predict's last byte to its reply. The TCP port gives up at 4 s, the ZeroMQ port at 25 s.",
             (quantile(0.5, "port", all_of_it), "{{port}} p50"),
             (quantile(0.99, "port", all_of_it), "{{port}} p99"),
             unit="s",
@@ -96,7 +96,7 @@ def latency(board: Dashboard) -> Dashboard:
         ),
         chart(
             "Where an average predict's time goes",
-            "Mean of each stage, one upon the other. receive comes before and is not part of the latency.",
+            "Mean of each stage, stacked. receive comes before and is not part of the latency.",
             (f"{summed('sum', in_turn)} / {summed('count', in_turn)}", "{{stage}}"),
             unit="s",
             stacked=True,

@@ -56,14 +56,14 @@ def _at_a_glance(board: Dashboard) -> Dashboard:
         ),
         figure(
             "Waiting",
-            "Requests in the queues. A gateway has at most 256 of a model there (--max-at-triton).",
+            "Requests in the queues. A gateway has at most 256 for a model there (--max-at-triton).",
             f"sum(nv_inference_pending_request_count{{{_OF}}})",
             unit="short",
             steps=_PENDING,
         ),
         figure(
             "Wait in the queue",
-            "Seconds of an average request, over the last 5 minutes.",
+            "An average request's wait, over the last 5 minutes.",
             f"sum({_rate('nv_inference_queue_duration_us', '5m')}) / 1e6"
             f" / sum({_rate('nv_inference_request_success', '5m')})",
             unit="s",
@@ -102,7 +102,7 @@ def _load(board: Dashboard) -> Dashboard:
         "Load",
         chart(
             "Inferences per second",
-            "By model and version, all Tritons together. During a change of versions both are seen.",
+            "By model and version, all Tritons together. While versions change, both show.",
             (f"sum by (model, version) ({_rate('nv_inference_count')})", "{{model}} {{version}}"),
             unit="ops",
             stacked=True,
@@ -110,7 +110,7 @@ def _load(board: Dashboard) -> Dashboard:
         ),
         chart(
             "Batch size",
-            "Requests in an average batch. At the largest one (16 on a GPU, 8 on a CPU), more load only "
+            "Requests in an average batch. Once it is the largest (16 on a GPU, 8 on a CPU), more load only "
             "lengthens the queue.",
             (
                 f"sum by (instance, model) ({_rate('nv_inference_count')})"
@@ -122,7 +122,7 @@ def _load(board: Dashboard) -> Dashboard:
         ),
         chart(
             "Queue",
-            "Requests that wait for a batch. Beyond a gateway's 256 (--max-at-triton), they are refused.",
+            "Requests that wait for a batch. A gateway refuses more than 256 (--max-at-triton).",
             (
                 f"sum by (instance, model) (nv_inference_pending_request_count{{{_OF}}})",
                 "{{instance}} {{model}}",
@@ -162,8 +162,8 @@ def _time(board: Dashboard) -> Dashboard:
         "Time",
         chart(
             "Where an average request's time goes",
-            "Waiting, gathering the batch, the model, handing out the results. A request's time in the model "
-            "is that of its whole batch.",
+            "Waiting, gathering the batch, running the model, returning the results. A request's time in the "
+            "model is that of its whole batch.",
             *(
                 (_per_request(f"nv_inference_{stage}_duration_us"), "{{model}} {{version}} " + stage)
                 for stage in stages
@@ -174,8 +174,8 @@ def _time(board: Dashboard) -> Dashboard:
         ),
         chart(
             "Triton's time and the gateways'",
-            "Means. request: inside Triton, from arrival to answer. infer: what all gateways see of it; the "
-            "difference is the way.",
+            "Means. request: inside Triton, from arrival to answer. infer: as the gateways see it; the "
+            "difference is the network.",
             (_per_request("nv_inference_request_duration_us"), "{{model}} {{version}} request"),
             (f"{infer} / {infers}", "gateways: infer"),
             unit="s",
@@ -183,8 +183,7 @@ def _time(board: Dashboard) -> Dashboard:
         ),
         chart(
             "The model's time, by Triton",
-            "Tells a slow GPU from others: the time that an average request's batch takes. Larger batches "
-            "take longer.",
+            "Time of an average request's batch, which shows a slow GPU. Larger batches take longer.",
             (
                 _per_request("nv_inference_compute_infer_duration_us", "instance, model"),
                 "{{instance}} {{model}}",
@@ -194,7 +193,7 @@ def _time(board: Dashboard) -> Dashboard:
         ),
         chart(
             "Slow requests, p99",
-            "As Triton itself saw it lately, of the slowest Triton. Only where it runs with "
+            "The slowest Triton's recent figure. Only if it runs with "
             "--metrics-config=summary_latencies=true, as in the compose stack.",
             (slowest("request"), "{{model}} {{version}} request"),
             (slowest("queue"), "{{model}} {{version}} queue"),
@@ -213,7 +212,7 @@ def _gpu(board: Dashboard) -> Dashboard:
         "GPU (empty without one)",
         chart(
             "GPU utilisation",
-            "Share of the time in which a kernel ran. At 1 there is no room for more players.",
+            "Share of the time that a kernel ran. At 1 there is no room for more players.",
             (each("nv_gpu_utilization"), "{{instance}} {{gpu_uuid}}"),
             unit="percentunit",
             steps=_BUSY,
@@ -221,7 +220,7 @@ def _gpu(board: Dashboard) -> Dashboard:
         ),
         chart(
             "GPU memory",
-            "In use and in all. PyTorch keeps what it once took.",
+            "In use and in total. PyTorch keeps memory that it once took.",
             (each("nv_gpu_memory_used_bytes"), "{{instance}} {{gpu_uuid}} used"),
             (each("nv_gpu_memory_total_bytes"), "{{instance}} {{gpu_uuid}} total"),
             unit="bytes",
@@ -262,15 +261,14 @@ def _graphs(board: Dashboard) -> Dashboard:
         ),
         chart(
             "Without a graph",
-            "Batches per second that ran without a graph, because theirs could not be recorded: Triton's log "
-            "says why.",
+            "Batches per second whose graph could not be recorded: Triton's log says why.",
             (per_model("nitrogen_graph_missing_total"), "{{instance}} {{model}}"),
             unit="ops",
             width=6,
         ),
         chart(
             "Memory of the graphs",
-            "GPU memory that recording each batch size took. The largest brings what the others share.",
+            "GPU memory that recording each batch size took. The others share that of the largest.",
             (
                 f"sum by (instance, model, bucket) (nitrogen_graph_memory_bytes{{{_OF}}})",
                 "{{instance}} {{model}} {{bucket}}",
@@ -291,21 +289,21 @@ def _machine(board: Dashboard) -> Dashboard:
         "Machine",
         chart(
             "Processors",
-            "Share of all processors of Triton's machine in use, by whatever process.",
+            "Share of all processors of Triton's machine that any process uses.",
             (each("nv_cpu_utilization"), "{{instance}}"),
             unit="percentunit",
             highest=1,
         ),
         chart(
             "Memory",
-            "Memory of Triton's machine, in use by whatever process and in all.",
+            "Memory of Triton's machine, in use by any process and in total.",
             (each("nv_cpu_memory_used_bytes"), "{{instance}} used"),
             (each("nv_cpu_memory_total_bytes"), "{{instance}} total"),
             unit="bytes",
         ),
         chart(
             "Pinned memory",
-            "Memory through which Triton copies to the GPU; without room it copies more slowly.",
+            "Memory through which Triton copies to the GPU; when it is full, copies are slower.",
             (each("nv_pinned_memory_pool_used_bytes"), "{{instance}} used"),
             (each("nv_pinned_memory_pool_total_bytes"), "{{instance}} total"),
             unit="bytes",
