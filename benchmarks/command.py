@@ -12,7 +12,7 @@ from standalone.errors import StandaloneError
 
 
 def run_command(command: Callable[[], int]) -> None:
-    """Exit with what `command` returns, or with the sentence of what went wrong."""
+    """Exit with the command's result, or with a sentence on what went wrong."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         sys.exit(command())
@@ -38,14 +38,14 @@ def measurement_options(
 
 
 def use_cores(count: int) -> int:
-    """Keep this process, and all that it starts, to `count` of the cores; how many there are then."""
+    """Limit this process, and all that it starts, to `count` cores; return how many it has then."""
     allowed = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, allowed[:count])
     return len(os.sched_getaffinity(0))
 
 
 def progress(words: str) -> None:
-    """Tell on stderr what is measured now."""
+    """Say on stderr what is being measured."""
     sys.stderr.write(f"{words}\n")
     sys.stderr.flush()
 

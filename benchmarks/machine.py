@@ -1,4 +1,4 @@
-"""The machine in words, as far as a figure's reader needs it; neither names nor paths."""
+"""Describes the machine to a figure's reader, without names and paths."""
 
 import importlib.metadata
 import os

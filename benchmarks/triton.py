@@ -1,4 +1,4 @@
-"""A Triton of one's own."""
+"""A Triton for one measurement."""
 
 import asyncio
 from collections.abc import Iterator

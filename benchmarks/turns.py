@@ -1,4 +1,4 @@
-"""Ways of doing the same that take turns, so that a change of the machine's speed meets all of them."""
+"""Takes turns between ways of doing the same, so that a change of the machine's speed affects all of them."""
 
 import statistics
 import time

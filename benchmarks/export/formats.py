@@ -3,7 +3,7 @@
 TorchScript, ONNX and low precision, each a model of one Triton, against the same network without hoists in
 this process: VL self-attention, cross-attention keys and values, time embedding and AdaLN in every sampler
 step, as the reference does. `--against COMMIT` takes that commit's exports for it. All take turns, so that a
-change of the machine's speed meets all of them.
+change of the machine's speed affects all of them.
 
 Without a CHECKPOINT, an untrained one of the released size is made (1.97 GB; it takes minutes and 16 GB of
 memory); "demo" stands for the demo's small one.
@@ -52,7 +52,7 @@ _CHECKOUT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Published:
-    """An exported form, what it is compared with, and what the export took."""
+    """An exported form, its baseline, and the export's time and memory."""
 
     version: Version
     baseline: str

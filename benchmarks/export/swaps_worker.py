@@ -1,6 +1,6 @@
 """Started by `benchmarks.export.swaps`: swaps two graphs in this process, as C++ libtorch does in Triton.
 
-`python -m benchmarks.export.swaps_worker SWAPS MAX_BATCH_SIZE GRAPH GRAPH`. Tells a line on stdout after the
+`python -m benchmarks.export.swaps_worker SWAPS MAX_BATCH_SIZE GRAPH GRAPH`. Writes a line to stdout after the
 first load and after each swap, and waits for one on stdin.
 """
 

@@ -9,7 +9,7 @@ from export.network.time_tables import time_buckets, time_tables
 
 
 def unhoisted(network: NitroGen, checkpoint: Checkpoint, inputs: Inputs) -> Tensor:
-    """Return x(1), (B, H, 25), without chunk conditioning, whatever the inputs say of it.
+    """Return x(1), (B, H, 25), always without chunk conditioning.
 
     The network, the checkpoint's tensors and the inputs are on one device.
     """

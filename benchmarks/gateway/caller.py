@@ -1,4 +1,4 @@
-"""One client that sends whatever it is given, by every way that the gateway's ZeroMQ and TCP ports know."""
+"""One client that sends anything, in every way that the gateway's ZeroMQ and TCP ports know."""
 
 import contextlib
 import json
@@ -48,7 +48,7 @@ class Caller:
         return _status(self._zmq.recv())
 
     def zmq_as_somebody_else(self, payload: bytes) -> str:
-        """Return the same for a client that comes, asks once and goes."""
+        """Return the same for a client that connects, asks once and leaves."""
         with request_socket(self.endpoints.zmq) as client:
             client.send(payload)
             return _status(client.recv())
@@ -88,7 +88,7 @@ class Caller:
             client.send_multipart([b"", payload])
 
     def stall(self, sent: bytes) -> None:
-        """Connect, send, and stay; the oldest of those that stayed goes."""
+        """Connect, send, and stay; close the oldest of these connections."""
         client = socket.create_connection((HOST, self.endpoints.tcp), timeout=TIMEOUT_S)
         client.sendall(sent)
         self._stalled.append(client)

@@ -113,7 +113,7 @@ def _lockstep(load: LoadClients, gateway: RunningGateway, seconds: float, *, mor
 
 
 def _flood_by_zmq(connection: Connection, endpoints: Endpoints, outstanding: int) -> None:
-    """Keep this many predicts outstanding until told to end; answer what came of them."""
+    """Keep this many predicts outstanding until told to end; answer with the replies' counts."""
     message = predict_pickle()
     actions = refusals = 0
     with zmq.Context() as context, context.socket(zmq.DEALER) as client:
@@ -135,7 +135,7 @@ def _flood_by_zmq(connection: Connection, endpoints: Endpoints, outstanding: int
 
 
 def _flood_by_tcp(connection: Connection, endpoints: Endpoints, outstanding: int) -> None:
-    """Send predicts as fast as the gateway takes them until told to end; answer what came of them."""
+    """Send predicts as fast as the gateway takes them until told to end; answer with the replies' counts."""
     message = predict_line() * outstanding
     counts = {True: 0, False: 0}
     with connected(endpoints.tcp) as client, client.makefile("rb") as replies:

@@ -34,11 +34,11 @@ class Added:
         return [own / direct for own, direct in zip(self.p50_ms, self.direct_p50_ms, strict=True)]
 
     def median_ms(self) -> float:
-        """Return the median over the rounds of what is added."""
+        """Return the median added latency over the rounds."""
         return statistics.median(self.added_ms)
 
     def quartiles_ms(self) -> tuple[float, float]:
-        """Return between which values the middle half of the rounds lies."""
+        """Return the bounds of the middle half of the rounds."""
         low, _, high = statistics.quantiles(self.added_ms, n=4, method="inclusive")
         return low, high
 

@@ -1,4 +1,4 @@
-"""A `python -m gateway` of one's own: its ports, its processes, and what they use."""
+"""A `python -m gateway` for one measurement: its ports, its processes, and the resources that they use."""
 
 import os
 import subprocess
@@ -20,13 +20,13 @@ from tests.processes import descendants
 from tests.stack import free_port
 
 READY_WITHIN_S = 30
-# All clients come from one address here, and 500 of them at once are one of the measurements.
+# All clients come from one address here, up to 500 at once.
 _MANY_CLIENTS = ("--max-clients=5000", "--max-connections-per-address=5000")
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A gateway with flags of its own, and what shows that it does what they say.
+    """A gateway with its own flags, and the proof that they took effect.
 
     Attributes:
         processes: how many it has at least.
@@ -64,7 +64,7 @@ class RunningGateway:
             return False
 
     def errors(self) -> list[str]:
-        """Return what the gateway has logged as errors: nothing that a client does may be one."""
+        """Return the errors in the gateway's log; nothing that a client does may cause one."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return [line for line in lines if " ERROR " in line]
 
@@ -94,7 +94,7 @@ class RunningGateway:
 def running_gateway(
     model: str, triton_ports: Sequence[int], variant: Variant = PLAIN, flags: Sequence[str] = ()
 ) -> Iterator[RunningGateway]:
-    """Start a gateway, wait until it is ready, and end it with this process, however this ends.
+    """Start a gateway, wait until it is ready, and end it together with this process.
 
     Args:
         model: the default one.

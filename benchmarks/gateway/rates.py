@@ -2,8 +2,8 @@
 
 Requests/s and latencies through the gateway's ports against gRPC straight to the same Triton. The gateway
 hands it frames through shared memory, or over the connection where a way says so. All ways take turns, so
-that a change of the machine's speed meets all of them. Triton, the gateways and every client are processes of
-their own, on the same cores. Without a checkpoint, Triton serves a model that answers at once; with one, the
+that a change of the machine's speed affects all of them. Triton, the gateways and every client are separate
+processes on the same cores. Without a checkpoint, Triton serves a model that answers at once; with one, the
 exported checkpoint.
 """
 
@@ -124,7 +124,7 @@ class Throughput:
         return statistics.median(self.ratios(way, figure))
 
     def spread(self, way: Way) -> float:
-        """Return how far the rounds' rates are apart, relative to their median."""
+        """Return the spread of the rounds' rates, relative to their median."""
         return spread([figures.requests_per_s for figures in self.rounds[way]])
 
 
@@ -144,7 +144,7 @@ def running_gateways(served: Served, ways: Sequence[Way]) -> Iterator[Gateways]:
 
 
 def usable(gateways: Gateways, ways: Sequence[Way]) -> tuple[list[Way], dict[Way, str]]:
-    """Return the ways by which a request is answered, and why it is not by each of the others."""
+    """Return the ways that answer a request, and why each of the others does not."""
     answered, failures = [], {}
     for way in ways:
         if way.variant in gateways.failures:

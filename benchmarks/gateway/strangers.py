@@ -43,14 +43,14 @@ ATTACKS = ("ahead", "takeover")
 _PLAYERS = 8
 _NAMED = (b"anna", b"bob", b"carol", b"dave")
 _EVERY_S = 0.2
-# Longer than anybody would wait; a request that has no reply by then never gets one.
+# A request without a reply by then never gets one.
 _LOST_AFTER_S = 20.0
 
-# The first name of a process whose libzmq nobody has seeded, and how far it may have counted.
+# The first name that an unseeded libzmq gives, and how far it may have counted.
 _FIRST = 0x6B8B4567
 _SPAN = 100_000
 _HELD = 200
-# Loopback addresses that strangers come from, so that no limit per address is met.
+# Loopback addresses that strangers come from, to stay below the limit per address.
 _ADDRESSES = 16
 _GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + bytes(32)
 
@@ -109,7 +109,7 @@ def measure(zmq_port: int, processes: Callable[[], set[int]], seconds: float) ->
 
 
 def faults(conditions: Sequence[Condition]) -> list[str]:
-    """Return what players, or the machine, noticed of the attacks."""
+    """Return the attacks' effects on players or the machine."""
     told = []
     for one in conditions:
         if one.played.errors or not one.played.replies:
@@ -122,7 +122,7 @@ def faults(conditions: Sequence[Condition]) -> list[str]:
 
 
 def _play(connection: Connection, port: int) -> None:
-    """Let the players ask until told to end; answer what they got."""
+    """Let the players ask until told to end; answer with their results."""
     request = predict_pickle()
     replies, errors, waits_s = 0, 0, list[float]()
     with zmq.Context() as context:

@@ -1,1 +1,1 @@
-"""How well chunks fit together on a game's real pictures, and how old what is pressed is."""
+"""How well chunks fit together on a game's real pictures, and how old their actions are when pressed."""

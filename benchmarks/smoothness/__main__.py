@@ -2,9 +2,9 @@
 
 Two games that come with their packages (stable-retro's Airstriker, and Freedoom by ViZDoom) give consecutive
 pictures. A player asks for a chunk every k ticks, and gets it k ticks later, in each of several ways. The
-table tells how far each chunk is from the one before, for the same ticks: of 21 buttons, how many differ, and
-how far a stick's axis jumps, whose range is 2. nitrogen-play then plays both games, and tells how old the
-picture is to which what is pressed answers. All of it goes through a real gateway and Triton.
+table shows how far each chunk is from the one before, for the same ticks: how many of 21 buttons differ, and
+how far a stick's axis jumps, whose range is 2. nitrogen-play then plays both games, and measures the time
+from a picture to the actions that answer it. All of it goes through a real gateway and Triton.
 
 Both models have random weights: they show whether chunks fit together, not whether a player still reacts.
 """

@@ -1,4 +1,4 @@
-"""How old the picture is to which what is pressed answers, as nitrogen-play counts it."""
+"""The age of what is pressed, from its picture to the button, as nitrogen-play counts it."""
 
 import json
 import subprocess

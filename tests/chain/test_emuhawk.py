@@ -160,7 +160,7 @@ def test_a_gateway_that_stops_in_the_middle_of_a_game_never_makes_it_spin(tiny_s
         assert reply == "Failed to get a response" or json.loads(reply)["status"] in ("ok", "error")
 
 
-def test_a_connection_that_was_idle_for_too_long_is_made_anew(tiny_stack: Stack) -> None:
+def test_a_connection_that_was_idle_too_long_is_opened_again(tiny_stack: Stack) -> None:
     with (
         gateway_process(tiny_stack.triton_endpoint, "--idle-timeout-s=0.2") as gateway,
         EmuHawk(gateway.tcp) as emuhawk,

@@ -274,7 +274,7 @@ def test_impossible_length_gets_an_error_and_then_the_end(tiny_stack: Stack, len
         pytest.param(b'{"type": "\\ud800"}\n', id="half a surrogate"),
     ],
 )
-def test_header_that_is_none_gets_an_error_and_then_the_end(tiny_stack: Stack, line: bytes) -> None:
+def test_invalid_header_gets_an_error_and_then_the_end(tiny_stack: Stack, line: bytes) -> None:
     with JsonClient(tiny_stack.tcp_port) as client:
         client.socket.sendall(line)
         assert json.loads(client.line())["status"] == "error"

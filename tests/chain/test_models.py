@@ -126,7 +126,7 @@ def test_an_unknown_model_is_an_error_that_lists_the_models(
 
 
 @pytest.mark.parametrize("port", PORTS)
-def test_a_model_that_is_no_name_is_an_error(gateway: GatewayProcess, port: str) -> None:
+def test_a_model_that_is_not_text_is_an_error(gateway: GatewayProcess, port: str) -> None:
     with client_of(gateway, port) as ask:
         assert "model must be a name" in ask("predict", model=1)["message"]
         assert ask("predict")["status"] == "ok"

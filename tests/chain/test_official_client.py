@@ -138,7 +138,7 @@ def test_reply_arrays_can_be_written_to(tiny_stack: Stack) -> None:
     [{"type": "save"}, {}, {"type": ["predict"]}, {"type": "predict"}, ["predict"], "predict", None, 5],
     ids=repr,
 )
-def test_socket_is_usable_after_a_request_that_is_none(tiny_stack: Stack, request_: object) -> None:
+def test_socket_is_usable_after_an_invalid_request(tiny_stack: Stack, request_: object) -> None:
     with PickleClient(tiny_stack.zmq_port) as client:
         reply = client.send_bytes(pickle.dumps(request_))
         assert reply["status"] == "error"

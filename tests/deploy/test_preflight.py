@@ -35,7 +35,7 @@ def preflight(folder: Path, *ports: str, running: str = "", **settings: str) -> 
     return run.returncode, run.stderr
 
 
-def test_right_settings_and_free_ports_are_nothing_to_speak_of(tmp_path: Path) -> None:
+def test_right_settings_and_free_ports_give_no_problems(tmp_path: Path) -> None:
     port = f"gateway,NITROGEN_ZMQ_PORT,0.0.0.0:{free_port()}"
     assert preflight(tmp_path, port, NITROGEN_STEPS="4", NITROGEN_FORMAT="both", OTHER="x") == (0, "")
 
@@ -55,7 +55,7 @@ def test_a_misspelt_name_is_told_with_the_one_that_was_meant(tmp_path: Path, nam
     )
 
 
-def test_a_form_that_nobody_would_ask_for(tmp_path: Path) -> None:
+def test_onnx_alone_is_refused(tmp_path: Path) -> None:
     code, said = preflight(tmp_path, NITROGEN_FORMAT="onnx", NITROGEN_MODEL="fast")
     assert code == 1
     assert "NITROGEN_FORMAT is 'onnx', which is published as fast-onnx" in said

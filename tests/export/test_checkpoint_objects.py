@@ -142,7 +142,7 @@ class Calls:
 
 
 @pytest.mark.parametrize(("function", "name"), [(os.system, "posix.system"), (eval, "builtins.eval")])
-def test_an_attack_is_called_one_and_not_executed(
+def test_an_attack_is_named_and_not_executed(
     path: Path, tmp_path: Path, function: Callable[..., object], name: str
 ) -> None:
     target = tmp_path / "executed"
@@ -158,7 +158,9 @@ def test_an_attack_is_called_one_and_not_executed(
 
 @pytest.mark.parametrize("size", [1 << 33, 1 << 46])
 @pytest.mark.parametrize("function", [bytearray, torch.Tensor])
-def test_more_memory_than_its_size_explains(path: Path, function: Callable[..., object], size: int) -> None:
+def test_a_pickle_that_asks_for_too_much_memory_is_refused(
+    path: Path, function: Callable[..., object], size: int
+) -> None:
     save(path, lambda content: content.update(x=Calls(function, size)))
 
     assert refusal(path).endswith("it asks for much more memory than a checkpoint of its size takes")

@@ -155,7 +155,7 @@ def test_without_a_previous_chunk_low_precision_answers_as_before(name: str, pre
 @every_format
 @pytest.mark.parametrize("value", [NAN, INFINITY, -INFINITY, HUGE, -HUGE])
 @pytest.mark.parametrize("where", ["previous", "weight"])
-def test_a_wild_sample_is_its_own_trouble_alone(
+def test_a_wild_sample_does_not_change_the_others(
     graphs: Graphs, form: FormatName, value: float, where: str
 ) -> None:
     graph = graphs.get(form, "tiny-ctx", 1.0)

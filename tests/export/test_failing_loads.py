@@ -67,7 +67,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
             runner.run(server.stop())
 
 
-def test_it_is_told_waited_for_and_serves_the_old_version_again(
+def test_a_restart_is_logged_waited_for_and_serves_the_old_version(
     running: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def activate_while_somebody_restarts() -> str:
@@ -88,7 +88,7 @@ def test_it_is_told_waited_for_and_serves_the_old_version_again(
     assert "Triton ended with exit code 137 (SIGKILL)" in caplog.text
 
 
-def test_that_nobody_restarts_it_is_told(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_says_that_nobody_restarts_it(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("export.repository.live._RETURN_S", 0.5)
     told = running.activate()
     assert told.endswith("; nobody has started it again within 0.5 s: start it, and it loads version 1")

@@ -98,7 +98,7 @@ KINDS: list[tuple[Callable[[], bytes], str]] = [
     ),
     (
         lambda: torch_bytes({"model": {}}, is_old=True),
-        r"is in torch's format of before version 1\.6: save it again",
+        r"is in torch's format from before version 1\.6: save it again",
     ),
     (lambda: pickle.dumps({"model": {}}), "is a plain pickle, which export never loads"),
     (lambda: b"\x07\xf3" * 1000, "is not a torch checkpoint, or its beginning is damaged"),

@@ -52,7 +52,7 @@ def test_a_flag_wins_also_over_a_wrong_variable() -> None:
     assert str(parsed) == "NITROGEN_MODEL=fast"
 
 
-def test_an_empty_variable_is_none() -> None:
+def test_an_empty_variable_counts_as_not_set() -> None:
     parsed = given([], NITROGEN_CHECKPOINT="", NITROGEN_CONTEXT="", NITROGEN_FORMAT="")
     assert parsed == given([])
     assert parsed.values["checkpoint"] == "nvidia/NitroGen"

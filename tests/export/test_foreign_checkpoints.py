@@ -63,7 +63,7 @@ def test_two_names_that_come_to_the_same(path: Path) -> None:
     assert f"module.{PROBE} is there under another name as well" in refusal(path)
 
 
-def test_a_tensor_that_is_none_of_the_models(path: Path) -> None:
+def test_a_tensor_that_the_model_does_not_have(path: Path) -> None:
     save(path, renamed(lambda name: f"module.{name}"))
     content = torch.load(path, weights_only=True)
     content["model"]["module.surprise"] = torch.zeros(2)

@@ -14,7 +14,7 @@ def reference() -> Reference:
     return reference_answers(golden_network("tiny", steps=2))
 
 
-def test_its_memory_is_told(reference: Reference) -> None:
+def test_its_memory_is_reported(reference: Reference) -> None:
     model = golden_network("tiny", steps=2)
 
     def graph(inputs: Inputs) -> Outputs:

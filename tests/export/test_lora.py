@@ -404,7 +404,7 @@ def test_no_configuration(tensors: dict[str, Tensor], folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 100_000, b"{}"])
-def test_a_configuration_that_is_none(tensors: dict[str, Tensor], folder: Path, content: bytes) -> None:
+def test_a_configuration_that_is_invalid(tensors: dict[str, Tensor], folder: Path, content: bytes) -> None:
     (folder / CONFIG_NAME).write_bytes(content)
 
     with pytest.raises(AdapterError, match=r"adapter_config\.json cannot be used"):

@@ -29,7 +29,7 @@ def test_lines_tell_how_far_it_is_how_fast_and_how_long_it_will_take(
     assert len(lines) == 10
 
 
-def test_a_slow_one_is_told_of_every_ten_seconds(
+def test_slow_work_logs_every_ten_seconds(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
@@ -43,7 +43,7 @@ def test_a_slow_one_is_told_of_every_ten_seconds(
     assert len(caplog.messages) == 6
 
 
-def test_a_quick_one_may_be_kept_quiet(caplog: pytest.LogCaptureFixture) -> None:
+def test_quick_work_may_log_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with LineProgress(total=100, desc="hashing", delay=60) as progress:
         progress.update(100)
     assert caplog.messages == []

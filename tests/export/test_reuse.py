@@ -103,7 +103,7 @@ def test_another_name_checkpoint_or_adapter_is_not(published: Path) -> None:
     assert find_published(options, FORMATS["torchscript"], "0" * 64, "", but_for=DIFFERENCES) is None
 
 
-def test_auto_is_found_by_what_was_asked_for_and_by_what_came_of_it(repository: Path) -> None:
+def test_auto_is_found_by_the_requested_and_by_the_resulting_precision(repository: Path) -> None:
     publish_light(repository, 1, asked_precision="auto")
     assert found(repository, replace(MADE_OF_AUTO, precision="auto"))
     assert found(repository, replace(MADE_OF_AUTO, precision="fp32"))

@@ -241,7 +241,7 @@ def test_a_version_that_was_replaced_is_loaded_although_its_number_runs(pair: Pa
 
 
 @pytest.mark.parametrize("host", ["127.0.0.4", "triton.invalid"])
-def test_no_triton_is_no_error_where_that_is_said(
+def test_no_triton_is_allowed_with_if_triton_runs(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, host: str
 ) -> None:
     caplog.set_level("INFO")

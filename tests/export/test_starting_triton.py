@@ -72,7 +72,7 @@ def test_one_that_is_loading_the_old_version_is_waited_for(
     assert f"Triton at {address} serves version 2 of nitrogen" in caplog.text
 
 
-def test_one_that_does_not_start_in_time_is_none_that_runs(
+def test_one_that_does_not_start_in_time_counts_as_not_running(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")

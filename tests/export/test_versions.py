@@ -122,7 +122,7 @@ def test_an_old_version_that_is_write_protected_stays_with_a_warning(repository:
     assert all(version.is_whole for version in versions(repository, "nitrogen"))
 
 
-def test_of_an_old_version_that_is_removed_in_part_nothing_is_listed(repository: Path) -> None:
+def test_a_partly_removed_old_version_is_not_listed(repository: Path) -> None:
     stubborn = repository / "nitrogen" / "1" / "notes"
     stubborn.mkdir()
     (stubborn / "file").write_text("")

@@ -1,4 +1,4 @@
-"""A Triton model that answers at once or after a time, so that what it costs to reach it shows.
+"""A Triton model that answers at once or after a fixed time, which leaves the cost of reaching it.
 
 Triton's Python backend runs this file in its stub process.
 """
