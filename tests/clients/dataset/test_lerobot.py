@@ -103,6 +103,18 @@ def test_what_a_killed_run_left_is_not_in_the_next_ones_data_set(tmp_path: Path)
     assert not list(folder.rglob("*.part"))
 
 
+def test_a_finished_recording_has_nothing_left_out_at_the_next_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    actions = record(tmp_path / "out", Played(ticks=10, not_filmed=frozenset({7, 8, 9})))
+    assert convert(actions, tmp_path / "set") == 0
+    assert "added 1 episode, 10 frames" in capsys.readouterr().out
+    assert convert(actions, tmp_path / "set") == 0
+    said = capsys.readouterr()
+    assert "added 0 episodes, 0 frames" in said.out
+    assert said.err == ""
+
+
 def test_torn_recordings_are_left_out_with_a_sentence_each(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -71,6 +71,8 @@ class RecordedGame:
         pictures = self._pictures(steps[0].tick if self.first_tick is None else self.first_tick, first)
         waiting = next(pictures, None)
         pairing = Pairing(self.ticks_per_s)
+        # An earlier run has taken the ticks from its last picture up to the next one.
+        is_begun = not after
         try:
             for tick, step in _ticks(steps, self.ticks_per_s):
                 if tick < first:
@@ -78,6 +80,9 @@ class RecordedGame:
                 while waiting is not None and waiting[0] <= tick:
                     pairing.show(waiting[0], self.resize(waiting[1]), self.title, _place(waiting[0]))
                     waiting = next(pictures, None)
+                    is_begun = True
+                if not is_begun:
+                    continue
                 yield from pairing.hold(tick, _action(step.state), step.by)
                 if step.began_again and tick == step.tick + step.ticks - 1:
                     problems.ticks_without_picture += pairing.left_out
