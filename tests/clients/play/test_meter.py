@@ -47,5 +47,5 @@ def test_the_text_of_a_problem_comes_last_because_a_terminal_cuts_it() -> None:
 
 def test_the_summary_says_it_at_length() -> None:
     made = meter(late_steps=1, held_steps=2, dropped_frames=3)
-    ends = "1 late step dropped | 2 steps held for want of a chunk | 3 pictures not recorded"
+    ends = "1 late step dropped | 2 steps held because no chunk was there | 3 pictures not recorded"
     assert made.summary().endswith(ends)

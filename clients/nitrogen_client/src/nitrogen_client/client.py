@@ -23,7 +23,7 @@ from nitrogen_client.replies import read_info, read_prediction
 class ModelClient(BaseClient):
     """A client of a NitroGen server's ZeroMQ port, with the reference client's names and meanings.
 
-    Nothing is sent, and nothing is waited for, before the first request.
+    It sends nothing, and waits for nothing, before the first request.
 
     `host`, `port`: where the server is; a name, an IPv4 or an IPv6 address. `timeout_s`: seconds until a call
     ends with an error, all repetitions included. `retries`: how often a request is sent again after its
@@ -65,9 +65,9 @@ class ModelClient(BaseClient):
 
         For checkpoints that see several frames, the server keeps those of a connection. When a predict has to
         be sent again because its connection ended, the new connection begins with this frame alone
-        (`Prediction.is_first_of_connection`), and with fresh noise; sent again because the model's queue was
-        full, the frame counts twice, and a memory's noise goes two steps. `retries=0` leaves both to the
-        caller.
+        (`Prediction.is_first_of_connection`), and with new noise. When it has to be sent again because the
+        model's queue was full, the frame counts twice, and noise with a memory moves on two steps.
+        `retries=0` leaves both to the caller.
 
         Args:
             image: uint8 RGB pixels (H, W, 3), (H, W) grey or (H, W, 4), a PIL image, or the bytes of a PNG,
@@ -79,10 +79,10 @@ class ModelClient(BaseClient):
             timing: as for the client, for this call only.
             noise: as for the client, for this call only; or {"tick": n}, with which each tick keeps its
                 noise in all chunks.
-            tick: the picture's, for the server's recordings; noise by tick tells it, too.
+            tick: the picture's tick, for the server's recordings; noise by tick implies it.
             previous: the rows that are still to be pressed, from the picture's tick on, as a dict of the
-                parts that a chunk has; the new chunk fits them, where `info()` says "conditioning".
-            delay: how many of these rows will have been pressed when the chunk is there.
+                parts that a chunk has; the new chunk continues them if `info()` says "conditioning".
+            delay: how many of these rows will have been pressed when the chunk arrives.
             timeout_s: seconds for the whole call; the client's by default.
 
         Returns:

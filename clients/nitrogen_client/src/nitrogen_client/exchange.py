@@ -96,7 +96,7 @@ class Peer:
 
         Raises:
             UnsupportedError: the server is of the older kind, and the request is a `played` one, or has a
-                seed, game, model, noise or rows to fit.
+                seed, game, model, noise or rows to continue.
         """
         if self._protocol == "auto" and self.format is PICKLE:
             if request.type == "played":
@@ -125,7 +125,7 @@ def exchange(
         peer: what is known of the server.
         request: the one to send.
         timeout_s: seconds for all of it.
-        deadline: the time of `time.monotonic` at which `timeout_s`, the seconds for all of it, are over.
+        deadline: when they are over, of `time.monotonic`.
         retries: how often it is sent again.
 
     Raises:

@@ -13,8 +13,9 @@ from nitrogen_client.options import is_integer
 MAX_ROWS = 64  # that a request tells of
 Rows = Iterable[Mapping[str, Any]]
 
+# The parts of a row, with how many numbers each has.
+WIDTHS = {"buttons": 21, "j_left": 2, "j_right": 2}
 _HANDS = ("model", "human")
-_WIDTHS = {"buttons": 21, "j_left": 2, "j_right": 2}
 
 
 def played_fields(tick: int, rows: Rows) -> dict[str, object]:
@@ -38,7 +39,7 @@ def _row(number: int, row: Mapping[str, Any]) -> dict[str, object]:
             f'row {number} must be a dict whose "by" is "model" or "human"; it is {row!r:.200}'
         )
     plain: dict[str, object] = {"by": str(by)}
-    for name, width in _WIDTHS.items():
+    for name, width in WIDTHS.items():
         try:
             values = np.asarray(row.get(name), np.float64)
         except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""The rows that a predict's chunk has to fit, and its picture's tick, as a request tells them."""
+"""The rows that a predict's chunk continues, and its picture's tick, as fields of the request."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from nitrogen_client.errors import ArgumentError
 from nitrogen_client.options import is_integer
+from nitrogen_client.played import WIDTHS
 
 MAX_ROWS = 256  # that a request takes
 Previous = Mapping[str, Any]
 
-_WIDTHS = {"buttons": 21, "j_left": 2, "j_right": 2}
 _LOWEST = {"buttons": 0, "j_left": -1, "j_right": -1}
 
 
@@ -33,8 +33,8 @@ def previous_fields(tick: int | None, previous: Previous | None, delay: int | No
             raise ArgumentError(f"delay is {delay!r:.100} without previous: give both")
         return fields
     if not isinstance(previous, Mapping):
-        raise ArgumentError(f"previous must be a dict of {', '.join(_WIDTHS)}; it is {previous!r:.100}")
-    rows = {name: _rows(name, previous.get(name)) for name in _WIDTHS}
+        raise ArgumentError(f"previous must be a dict of {', '.join(WIDTHS)}; it is {previous!r:.100}")
+    rows = {name: _rows(name, previous.get(name)) for name in WIDTHS}
     lengths = {name: len(part) for name, part in rows.items()}
     if len(set(lengths.values())) > 1:
         raise ArgumentError(f"previous must have as many rows of each part; they are {lengths}")
@@ -45,7 +45,7 @@ def previous_fields(tick: int | None, previous: Previous | None, delay: int | No
 
 def _rows(name: str, given: object) -> NDArray[np.float32]:
     """Return one part of the rows, (n, width)."""
-    width, lowest = _WIDTHS[name], _LOWEST[name]
+    width, lowest = WIDTHS[name], _LOWEST[name]
     try:
         with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
             rows = np.asarray(given, np.float32)

@@ -14,7 +14,7 @@ class Recording(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name, the same at the next reading."""
+        """Its name, the same in every run."""
 
     @property
     def ticks_per_s(self) -> int:

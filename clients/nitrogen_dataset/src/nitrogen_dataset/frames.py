@@ -30,8 +30,8 @@ class Frame:
         action: (25,) float32, what was held during the tick; the columns are `ACTION_NAMES`.
         by: who held it, "model" or "human".
         task: the game.
-        place: where in its recording the picture stands; a later picture's place sorts behind it.
-        begins: whether it does not go on from the frame before it.
+        place: where in its recording the picture is; a later picture's place sorts after it.
+        begins: whether it does not continue the frame before it.
     """
 
     picture: Picture

@@ -1,10 +1,10 @@
-"""How old the picture is to which what is pressed answers."""
+"""How old a picture is by the time a button that answers it is pressed."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-# Whatever is older counts as this old in the median; the largest is kept as it is.
+# In the median, larger numbers count as the last bucket; `largest` keeps them as they are.
 _BUCKETS = 10_000
 
 

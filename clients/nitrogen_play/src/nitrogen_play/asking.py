@@ -32,7 +32,7 @@ _JOIN_S = 2
 _WITHOUT_CONDITIONING = (
     "the server has switched to a model without chunk conditioning: the game goes on without it"
 )
-# The client's sentences name its arguments; whoever starts this program gives flags.
+# The client's messages name its arguments; this program's users know the flags.
 _FLAGS = {"timeout_s": "--timeout", "client_key": "--client-key", "server_key": "--server-key"}
 
 
@@ -55,7 +55,7 @@ class Answer:
         problem: why it could not, as a sentence; None if it did.
         server_s: seconds that the server took, None if it does not say.
         network_s: seconds of the way there and back; with the server's if that does not say.
-        is_conditioned: whether the chunk goes on from the plan before it.
+        is_conditioned: whether the chunk continues the one before it.
         note: a sentence that the player should see once, if any.
     """
 
@@ -140,7 +140,7 @@ class Asker:
             frame: (256, 256, 3) uint8 RGB.
             tick: that of the frame.
             seen_s: when the picture was taken, of `time.monotonic`.
-            previous: what the chunk goes on from.
+            previous: the rows that the chunk continues.
         """
         self._pending += 1
         self._questions.put(_Question(frame, tick, seen_s, previous, self._resets))
@@ -234,11 +234,11 @@ class Asker:
         return Answer(question.tick, question.seen_s, states, None, server_s, network_s, is_conditioned, note)
 
     def _predict(self, question: _Question) -> tuple[nitrogen_client.Prediction, bool]:
-        """Return the answer, and whether it goes on from the plan before it."""
+        """Return the answer, and whether it continues the chunk before it."""
         frame = model_frame(question.frame, self._resize_mode)
         fields: dict[str, Any] = {}
         if self._tells_ticks:
-            # As `played` has it, so that pictures and what was pressed can be paired.
+            # `played` has it, too: recordings can then pair pictures with what was pressed.
             fields["tick"] = question.tick
         noise = self._noise.field(question.tick // self._ticks_per_step)
         if noise is not None:

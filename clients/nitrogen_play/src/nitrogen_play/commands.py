@@ -1,4 +1,4 @@
-"""The two commands: putting a game, a server and a recording together, and playing."""
+"""Runs a command line: puts a game, a server and a recording together, and plays."""
 
 import argparse
 import signal

@@ -1,4 +1,4 @@
-"""The rows from which the next chunk goes on, so that the plan does not jump where it takes over."""
+"""The rows that the next chunk continues, so that the pad does not jump at the seam."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ class Previous:
     """The rest of the present plan.
 
     Attributes:
-        states: the rows that are still to be pressed; the first is that of the picture's tick. They are what
-            will have been pressed, without the menu buttons that are not allowed: the next pictures show the
-            game as those rows move it, not as the model once wanted.
-        delay: how many of them will have been pressed when the answer is there.
+        states: the rows that are still to be pressed; the first belongs to the picture's tick. They lack the
+            menu buttons that are not allowed: the next pictures show what was pressed, not what the model
+            wanted.
+        delay: how many of them will have been pressed when the answer arrives.
     """
 
     states: Sequence[PadState]
@@ -27,8 +27,8 @@ class Previous:
 class Conditioning:
     """Knows the delays, and which plans may be continued.
 
-    A plan whose picture was taken before a break (a menu, a human who played) is not continued: it answers a
-    game that is no longer played. Before a delay is known, none is.
+    A chunk does not continue a plan whose picture is from before a break (a menu, a human who played): the
+    game has moved on without that plan. No plan is continued before a delay is known.
 
     Args:
         ticks_per_step: ticks for which a row is held.
@@ -41,7 +41,7 @@ class Conditioning:
         self._since = 0
 
     def count_delay(self, ticks: int) -> None:
-        """Count how long a chunk took; the first is left out, which a server may need much longer for."""
+        """Count how long a chunk took; leave out the first, which may take a server much longer."""
         if not self._is_first:
             self._delays.append(-(-ticks // self._ticks_per_step))
         self._is_first = False
@@ -52,7 +52,7 @@ class Conditioning:
             self._since = tick + 1
 
     def previous(self, states: Sequence[PadState], picture_tick: int) -> Previous | None:
-        """Return what the next chunk goes on from; None if it should be on its own.
+        """Return the rows that the next chunk continues; None if it should stand on its own.
 
         Args:
             states: what is left of the present plan, from the present tick on.

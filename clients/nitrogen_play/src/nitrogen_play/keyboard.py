@@ -3,7 +3,7 @@
 from collections.abc import Callable, Set
 
 TAKE_OVER = "Tab"
-# By what is printed on the keys, as X11 names them; the play page has the same ones.
+# By the keys' labels, under X11's names; the play page has the same table.
 BUTTONS_OF_KEYS = {
     "Up": "DPAD_UP",
     "Down": "DPAD_DOWN",

@@ -6,7 +6,7 @@ from collections import deque
 from nitrogen_play.ages import Ages, Distribution
 
 _WINDOW_S = 5.0
-# After this time without an action, the line says that something is waited for.
+# After this time without an action, the line says that the game waits.
 _WAITING_AFTER_S = 1.0
 
 
@@ -33,7 +33,7 @@ class Meter:
 
     @property
     def played_steps(self) -> int:
-        """How many steps the pad was held: by a human, by the model at their time, or for want of a chunk."""
+        """The steps so far: the model's at their time, those held because no chunk was there, a human's."""
         return self.actions + self.held_steps + self.human_steps
 
     def count_action(self) -> None:
@@ -45,7 +45,7 @@ class Meter:
             self._times.popleft()
 
     def count_answer(self, server_s: float | None, network_s: float) -> None:
-        """Count an answer and its seconds; `server_s` None where the server does not say."""
+        """Count an answer and its seconds; `server_s` is None if the server does not say."""
         self.predicts += 1
         self.problem = None
         self._last_server_s, self._last_network_s = server_s, network_s
@@ -84,7 +84,7 @@ class Meter:
         return line
 
     def summary(self) -> str:
-        """Return how it went over all, in one line."""
+        """Return how the whole game went, in one line."""
         elapsed_s = time.monotonic() - self._began
         rate = self.actions / elapsed_s if elapsed_s > 0 else 0.0
         chunks = f" of {_counted(self.predicts, 'chunk')}" if self.predicts else ""
@@ -133,7 +133,7 @@ class Meter:
     def _faults(self) -> list[str]:
         counted = (
             (self.late_steps, "late step", "dropped"),
-            (self.held_steps, "step", "held for want of a chunk"),
+            (self.held_steps, "step", "held because no chunk was there"),
             (self.dropped_frames, "picture", "not recorded"),
             (self.human_steps, "step", "played by you"),
         )

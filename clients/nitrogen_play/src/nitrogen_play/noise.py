@@ -1,4 +1,4 @@
-"""The flag `--noise`: from which noise the model's chunks begin."""
+"""The flag `--noise`: the noise that the model's chunks begin from."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +9,12 @@ class FreshNoise:
     """Each chunk has noise of its own."""
 
     def field(self, row: int) -> None:
-        """Return nothing: this is what a server does by itself."""
+        """Return nothing: a server uses fresh noise by itself."""
 
 
 @dataclass(frozen=True)
 class MemoryNoise:
-    """The noise keeps a share of itself from chunk to chunk.
+    """Each chunk's noise keeps a share of the last one's.
 
     Attributes:
         share: 0 to 1; 1 keeps all of it.
@@ -29,7 +29,7 @@ class MemoryNoise:
 
 @dataclass(frozen=True)
 class TickNoise:
-    """Each of the game's ticks has noise of its own, whichever chunk it is played from."""
+    """Each of the game's ticks has its own noise, the same in every chunk."""
 
     def field(self, row: int) -> dict[str, Any]:
         """Return the request's `noise` for a picture whose tick belongs to a row."""

@@ -17,7 +17,7 @@ from nitrogen_play.recording.actions_file import RecordedStep
 from nitrogen_play.recording.recorder import Recorder
 from nitrogen_play.schedule import ChunkSchedule, DueStep
 
-# How long the last step is held while the next chunk is waited for, in a game that goes on meanwhile.
+# How long to hold the last step while waiting for a chunk, in a game that goes on meanwhile.
 _HOLD_S = 0.5
 _BETWEEN_TRIES_S = 0.5
 _TOO_SLOW = (
@@ -26,7 +26,7 @@ _TOO_SLOW = (
 )
 _CAN_WAIT = "; --sync lets the game wait for the model"
 _CANNOT_WAIT = ", which cannot wait for it: take a faster server, or a model with fewer sampler steps"
-# How long an answer is waited for before anything else is looked at.
+# How long to wait for an answer before looking at anything else.
 _LOOK_S = 0.1
 
 
@@ -35,13 +35,13 @@ class PlayOptions:
     """How a game is played.
 
     Attributes:
-        steps: after how many played steps it ends, those that were held for want of a chunk among them; None
-            for no end.
-        steps_per_chunk: after how many steps of a chunk the next one is wanted, None for all.
+        steps: after how many steps it ends, with those that were held because no chunk was there; None for
+            no end.
+        steps_per_chunk: after how many steps of a chunk the player wants the next one, None for all.
         ticks_per_step: for how many ticks of the game a step is held.
         is_async: whether the next chunk is asked for while the present one is played.
-        patience_s: seconds without a server until it is given up.
-        is_conditioned: whether each chunk goes on from the one before it, where `is_async`.
+        patience_s: seconds without a server until the player gives up.
+        is_conditioned: whether each chunk continues the one before it, if `is_async`.
     """
 
     steps: int | None
@@ -186,12 +186,12 @@ class Player:
             if not self._asker.is_busy and time.monotonic() >= not_before and schedule.wants_chunk(now):
                 self._ask(now, self._previous(schedule, now))
             human = self._human_state()
-            # The model is asked on, so that the server's recordings have the pictures of what a human does.
+            # Go on asking, so that the server's recordings have the pictures for what a human does.
             if self._hold(schedule.due(now) if human is None else _by_human(human)):
                 schedule.clear()
 
     def _previous(self, schedule: ChunkSchedule, now: int) -> Previous | None:
-        """Return what a chunk that is asked for now goes on from; None without conditioning."""
+        """Return the rows that a chunk continues if it is asked for now; None without conditioning."""
         if not (self._options.is_conditioned and self._asker.takes_previous):
             return None
         return self._conditioning.previous(schedule.remaining(now), schedule.picture_tick)

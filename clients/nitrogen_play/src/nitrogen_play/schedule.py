@@ -16,7 +16,8 @@ class DueStep:
     Attributes:
         chunk: number of the chunk, from 0; -1 before the first.
         index: the step within it.
-        is_fresh: whether it is a chunk's step at its time; else it is held on or neutral, for want of one.
+        is_fresh: whether it is a chunk's step at its time; otherwise there is none, and the last one is held
+            on, or nothing is.
         by: who holds it, "model" or "human".
     """
 

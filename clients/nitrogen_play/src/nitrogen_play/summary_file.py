@@ -13,7 +13,7 @@ from nitrogen_play.meter import Meter
 def summary_file(path: Path | None, meter: Meter) -> Iterator[None]:
     """Write a meter's figures as JSON when the game ends; None writes nothing.
 
-    The file is made at once, so that a path that cannot be written is told before the game begins.
+    It makes the file at once, so that an error about the path comes before the game begins.
 
     Raises:
         RecordingError: it cannot be written.
