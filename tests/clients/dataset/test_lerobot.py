@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from nitrogen_dataset.frames import ACTION_NAMES
+from nitrogen_dataset.one_run import only_run_in
 from nitrogen_play.commands import run
 
 from tests.clients.dataset.recorded_games import Played, action, picture, read, record, tick_of
@@ -177,6 +180,37 @@ def test_a_folder_with_something_else_is_not_touched(
     assert [path.name for path in (tmp_path / "set").iterdir()] == ["letter.txt"]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda info: info.pop("fps"),
+        lambda info: info.update(total_frames="5"),
+        lambda info: info["features"]["observation.images.game"].update(shape=[64]),
+    ],
+    ids=["no fps", "frames as text", "a shape of one size"],
+)
+def test_a_data_set_with_a_broken_info_file_is_one_sentence(
+    tmp_path: Path, damage: Callable[[dict[str, Any]], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    actions = record(tmp_path / "out", Played(ticks=5))
+    assert convert(actions, tmp_path / "set") == 0
+    path = tmp_path / "set" / "meta" / "info.json"
+    info = json.loads(path.read_text())
+    damage(info)
+    path.write_text(json.dumps(info))
+    assert convert(actions, tmp_path / "set") == 1
+    assert "give an empty folder" in capsys.readouterr().err
+    assert len(list((tmp_path / "set").rglob("*.mp4"))) == 1
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    actions = record(tmp_path / "out", Played(ticks=5))
+    with only_run_in(tmp_path / "set"):
+        assert convert(actions, tmp_path / "set") == 1
+    assert f"another run is writing to {tmp_path / 'set'}" in capsys.readouterr().err
+    assert convert(actions, tmp_path / "set") == 0
+
+
 def test_a_data_set_keeps_its_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     actions = record(tmp_path / "out", Played(ticks=5))
     assert convert(actions, tmp_path / "set", "--lossless") == 0
@@ -189,3 +223,10 @@ def test_a_folder_without_recordings_is_one_sentence(
 ) -> None:
     assert convert(tmp_path, tmp_path / "set") == 1
     assert "there are no recordings in" in capsys.readouterr().err
+
+
+def test_recordings_that_do_not_exist_are_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert convert(tmp_path / "nowhere", tmp_path / "set") == 1
+    assert f"{tmp_path / 'nowhere'} does not exist" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from types import FrameType
 from nitrogen_dataset.conversion import Counts, Problems, Recording, Writer, convert
 from nitrogen_dataset.errors import DatasetError
 from nitrogen_dataset.lerobot.writer import LeRobotWriter
+from nitrogen_dataset.one_run import only_run_in
 from nitrogen_dataset.rerun_writer import RerunWriter
 
 _BETWEEN_LINES_S = 0.5
@@ -69,9 +70,9 @@ def run(
             return 1
         problems = Problems(say, is_strict=arguments.strict)
         found = recordings(problems)
-        writer = _writer(arguments)
         line = _ProgressLine()
-        with _stopped_by_signals() as stop:
+        with only_run_in(arguments.out), _stopped_by_signals() as stop:
+            writer = _writer(arguments)
             counts = convert(found, writer, problems, stop, line.show)
         line.clear()
     except DatasetError as error:

@@ -1,7 +1,7 @@
 """Errors that end a conversion, or leave a recording out, with a sentence.
 
 DatasetError
-├── OutputError            the output is not a data set of this program, or has other settings
+├── OutputError            the output is not a data set of this program, has other settings, or is in use
 ├── MissingPackageError    a package for this format is not installed; the message has the pip command
 └── RecordingError         a recording cannot be read, or does not fit the data set
 """
@@ -12,7 +12,7 @@ class DatasetError(Exception):
 
 
 class OutputError(DatasetError):
-    """The output is not a data set of this program, or is one with other settings."""
+    """The output is not a data set of this program, is one with other settings, or is in use."""
 
 
 class MissingPackageError(DatasetError):

@@ -41,7 +41,7 @@ def read_existing(folder: Path, *, is_lossless: bool) -> Existing | None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     info = _info(folder)
-    fps, (height, width) = info["fps"], info["features"][PICTURE]["shape"][:2]
+    fps, (height, width, _) = info["fps"], info["features"][PICTURE]["shape"]
     expected = new_info(fps, height, width, is_lossless=is_lossless)
     if _settings(info) != _settings(expected):
         other = new_info(fps, height, width, is_lossless=not is_lossless)
@@ -62,7 +62,7 @@ def read_existing(folder: Path, *, is_lossless: bool) -> Existing | None:
 def _info(folder: Path) -> dict[str, Any]:
     try:
         info: dict[str, Any] = json.loads((folder / INFO).read_text(encoding="utf-8"))
-        is_ours = info["robot_type"] == ROBOT and PICTURE in info["features"]
+        is_ours = info["robot_type"] == ROBOT and _has_numbers(info)
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         is_ours = False
     if not is_ours:
@@ -71,6 +71,11 @@ def _info(folder: Path) -> dict[str, Any]:
             "yet"
         )
     return info
+
+
+def _has_numbers(info: dict[str, Any]) -> bool:
+    numbers = [info["fps"], info["total_frames"], info["total_tasks"], *info["features"][PICTURE]["shape"]]
+    return len(numbers) == 6 and all(type(number) is int for number in numbers)
 
 
 def _settings(info: dict[str, Any]) -> dict[str, Any]:

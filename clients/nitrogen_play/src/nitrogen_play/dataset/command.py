@@ -50,10 +50,12 @@ def _files(named: Sequence[Path]) -> list[Path]:
     """Return the files of actions that are named, and those in the folders that are, each once.
 
     Raises:
-        DatasetError: there are none in a folder.
+        DatasetError: one does not exist, or there are none in a folder.
     """
     found: dict[Path, Path] = {}
     for path in named:
+        if not path.exists():
+            raise DatasetError(f"{path} does not exist: give a file NNNN_ACTIONS.jsonl, or a folder of them")
         inside = sorted(path.glob(_ACTIONS)) if path.is_dir() else [path]
         if not inside:
             raise DatasetError(
