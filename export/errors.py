@@ -42,7 +42,7 @@ class RepositoryError(ExportError):
 
 
 class ActivationError(ExportError):
-    """Triton cannot be reached, or does not load the version; what it served before goes on."""
+    """Triton cannot be reached, or does not load the version; it keeps serving the previous one."""
 
 
 class TritonNotRunningError(ActivationError):

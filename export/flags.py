@@ -90,7 +90,7 @@ def parse(parser: argparse.ArgumentParser, words: list[str] | None) -> Given:
     """Parse a command line with the variables of its flags.
 
     Raises:
-        OptionError: when a variable that counts has a wrong value; it names the variable and what is allowed.
+        OptionError: when a variable has a wrong value; it names the variable and the allowed values.
         SystemExit: as argparse, for a wrong flag or `-h`.
     """
     values = vars(parser.parse_args(words))

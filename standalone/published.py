@@ -41,7 +41,7 @@ class Wanted:
 
 
 async def publish(wanted: Wanted, repository: Path, gateway: GatewaySettings) -> Version:
-    """Make the repository hold what is wanted, as what Triton loads next.
+    """Make the wanted model the version that Triton loads next.
 
     Args:
         wanted: the checkpoint and its settings.
@@ -69,7 +69,7 @@ async def publish(wanted: Wanted, repository: Path, gateway: GatewaySettings) ->
 
 
 def _tell_what_is_missing(wanted: Wanted) -> None:
-    """Log that the default checkpoint has to be downloaded, before the hub is asked, which may take long."""
+    """Log that the default checkpoint must be downloaded; asking the hub may take long."""
     kept = wanted.models_dir / wanted.checkpoint / CHECKPOINT_NAME
     if wanted.checkpoint == DEFAULT_CHECKPOINT and not kept.exists() and not Path(wanted.checkpoint).exists():
         logger.info(

@@ -4,7 +4,7 @@ import subprocess
 
 
 def docker(*arguments: str) -> str:
-    """Run a docker command; its output, and an AssertionError with what it says if it fails."""
+    """Run a docker command and return its output; raise AssertionError with its errors if it fails."""
     run = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=240, check=False)
     said = run.stdout + run.stderr
     assert run.returncode == 0, f"docker {' '.join(arguments)}: {said}"

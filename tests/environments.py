@@ -1,4 +1,4 @@
-"""Fresh environments for what has to work with certain packages, and with no others."""
+"""Fresh environments for code that must work with only certain packages."""
 
 import subprocess
 import sys

@@ -48,7 +48,7 @@ def golden_arrays(name: str) -> dict[str, NDArray[np.float32]]:
 
 
 def golden_cases(name: str) -> Iterator[GoldenCase]:
-    """Every case of a checkpoint; unused older frame slots hold noise, which a model has to ignore."""
+    """Every case of a checkpoint; unused older frame slots hold noise, which a model must ignore."""
     arrays = golden_arrays(name)
     context = int(arrays["context"])
     rng = np.random.default_rng(0)

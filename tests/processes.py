@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Process(NamedTuple):
-    """A process, told from a later one with the same id by its time of start."""
+    """A process; its start time distinguishes it from a later one with the same id."""
 
     pid: int
     started: str

@@ -28,7 +28,7 @@ class Format:
     """One format: `<name><suffix>/<version>/<file_name>` in a repository.
 
     Attributes:
-        suffix: of a model's name, so that the formats of one export are models of their own.
+        suffix: appended to the model's name, because each format of an export is a separate model.
         writer: imports what it needs when it is called, because torch takes seconds.
         gpu_only: the precisions that this format has on GPUs alone, each with the reason and what to do.
     """

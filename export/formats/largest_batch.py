@@ -17,7 +17,7 @@ def run_largest_batch(graph: Graph, reference: Reference, size: int) -> int | No
     """Run the self-check's inputs as one batch of `size` samples.
 
     Returns:
-        Bytes of this machine's memory that it took at its highest, None where the system does not tell.
+        Peak bytes of this machine's memory, None where the system does not tell.
 
     Raises:
         VerificationError: when it cannot be run, or its answers are not finite.

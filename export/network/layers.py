@@ -20,7 +20,7 @@ class Linear(nn.Linear):
 
 
 class SteppedLinear(nn.Module):
-    """A linear map in its weights' type, with a bias of its own for each sampler step."""
+    """A linear map in its weights' type, with one bias for each sampler step."""
 
     def __init__(self, in_width: int, out_width: int, steps: int) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ def find_published(
     """Return the newest whole version that was made from a checkpoint with some settings.
 
     Args:
-        options: what is wanted, and in which repository.
+        options: the wanted settings, and the repository.
         form: the format to look for.
         checkpoint_sha256: of the checkpoint's file.
         adapter_sha256: of the LoRA adapter, "" without one.

@@ -5,7 +5,7 @@
     DIR/<name>/history.json              numbers of the versions to serve so far, the current one last
     DIR/<name>/<version>/model.pt        the graph (model.onnx for ONNX)
     DIR/<name>/<version>/config.pbtxt    the version's own config, copied up to serve it again
-    DIR/<name>/<version>/manifest.json   what it was made from (`manifest`)
+    DIR/<name>/<version>/manifest.json   its sources and settings (`manifest`)
 
 A version folder is written under a name that nobody else has, compared with its manifest, and renamed when
 complete. Publishing, serving and removing hold a lock on the model's folder, also between machines. Triton
