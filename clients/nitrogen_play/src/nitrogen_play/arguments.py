@@ -21,6 +21,37 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("nitrogen-play", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=__version__)
     _add_game(parser)
+    _add_server(parser)
+    _add_model(parser)
+    _add_playing(parser)
+    _add_recording(parser)
+    arguments = _checked(parser, parser.parse_args(words))
+    if (arguments.client_key is None) != (arguments.server_key is None):
+        parser.error("--client-key and --server-key go together")
+    if arguments.seed is not None and arguments.noise is not FRESH:
+        parser.error("--seed already fixes the noise: leave out --noise or --seed")
+    if arguments.no_conditioning and not arguments.is_async:
+        parser.error("--no-conditioning has no effect in turns, where no chunk continues another")
+    if arguments.takeover is not None and arguments.gamepad == "none":
+        parser.error("--takeover has no effect together with --gamepad none, which presses nothing")
+    return arguments
+
+
+def replay_arguments(words: Sequence[str]) -> argparse.Namespace:
+    """Return the flags of `nitrogen-play replay`; a wrong one ends the program with a sentence."""
+    parser = argparse.ArgumentParser(
+        "nitrogen-play replay", description="Play a recording's actions again, without a server."
+    )
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="NNNN_ACTIONS.jsonl, or the reference's NNNN_ACTIONS.json"
+    )
+    _add_game(parser)
+    _add_recording(parser)
+    parser.set_defaults(is_async=False)
+    return _checked(parser, parser.parse_args(words))
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
     server = parser.add_argument_group("server")
     server.add_argument("--ip", "--host", default="localhost", metavar="HOST", help="the server (localhost)")
     server.add_argument("--port", type=port, default=5555, help="its ZeroMQ port (5555)")
@@ -38,6 +69,9 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
         metavar="S",
         help="end after S seconds without a server (120)",
     )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
     model = parser.add_argument_group("model")
     model.add_argument("--model", help="one of the server's models (the server's default)")
     model.add_argument("--game", help="a game of the model's table, by name or id (the server's default)")
@@ -52,6 +86,9 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
         help="the noise: fresh (each chunk has its own), memory:SHARE (each chunk keeps this share of the "
         "last one's, 0 to 1), or tick (each tick of the game has its own) (fresh)",
     )
+
+
+def _add_playing(parser: argparse.ArgumentParser) -> None:
     play = parser.add_argument_group("playing")
     play.add_argument("--allow-menu", action="store_true", help="let the model press START, BACK and GUIDE")
     how = play.add_mutually_exclusive_group()
@@ -89,31 +126,6 @@ def play_arguments(words: Sequence[str]) -> argparse.Namespace:
     play.add_argument(
         "--summary", type=Path, metavar="FILE", help="write the figures of the last line to FILE, as JSON"
     )
-    _add_recording(parser)
-    arguments = _checked(parser, parser.parse_args(words))
-    if (arguments.client_key is None) != (arguments.server_key is None):
-        parser.error("--client-key and --server-key go together")
-    if arguments.seed is not None and arguments.noise is not FRESH:
-        parser.error("--seed already fixes the noise: leave out --noise or --seed")
-    if arguments.no_conditioning and not arguments.is_async:
-        parser.error("--no-conditioning has no effect in turns, where no chunk continues another")
-    if arguments.takeover is not None and arguments.gamepad == "none":
-        parser.error("--takeover has no effect together with --gamepad none, which presses nothing")
-    return arguments
-
-
-def replay_arguments(words: Sequence[str]) -> argparse.Namespace:
-    """Return the flags of `nitrogen-play replay`; a wrong one ends the program with a sentence."""
-    parser = argparse.ArgumentParser(
-        "nitrogen-play replay", description="Play a recording's actions again, without a server."
-    )
-    parser.add_argument(
-        "file", type=Path, metavar="FILE", help="NNNN_ACTIONS.jsonl, or the reference's NNNN_ACTIONS.json"
-    )
-    _add_game(parser)
-    _add_recording(parser)
-    parser.set_defaults(is_async=False)
-    return _checked(parser, parser.parse_args(words))
 
 
 def _add_game(parser: argparse.ArgumentParser) -> None:

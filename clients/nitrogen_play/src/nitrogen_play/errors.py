@@ -4,7 +4,7 @@ PlayError
 ├── GameNotFoundError      no such window, process or game; the message lists those that there are
 ├── GameLostError          the window that was played is gone
 ├── MissingPackageError    a package for this kind of game is not installed; the message has the pip command
-├── DeviceError            the virtual gamepad or the screen cannot be had
+├── DeviceError            a gamepad, the keyboard or the screen cannot be used
 ├── ServerError            the server refuses, or was away for too long
 └── RecordingError         a recording cannot be written or read
 """
@@ -38,7 +38,7 @@ class MissingPackageError(PlayError):
 
 
 class DeviceError(PlayError):
-    """The virtual gamepad or the screen cannot be had."""
+    """A gamepad, the keyboard or the screen cannot be used."""
 
 
 class ServerError(PlayError):

@@ -1,4 +1,4 @@
-"""Packages of which each kind of game needs its own: they are imported where they are used."""
+"""The packages that only some kinds of game need, imported where they are used."""
 
 import importlib
 from typing import Any
@@ -13,7 +13,7 @@ def needed(module: str, extra: str, purpose: str, *, package: str | None = None)
         module: the name to import.
         extra: the name of the extra.
         purpose: what needs it, for the error.
-        package: what pip calls it, where that is another name.
+        package: what pip calls it, if that is another name.
 
     Raises:
         MissingPackageError: it is not installed.

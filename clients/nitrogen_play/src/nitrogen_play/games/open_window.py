@@ -62,7 +62,7 @@ def open_window(options: WindowOptions, say: Callable[[str], None]) -> Game:
     Raises:
         GameNotFoundError: there is no such window; the message lists those that there are.
         MissingPackageError: a package is not installed.
-        DeviceError: a part of it cannot be had.
+        DeviceError: a part of it cannot be used.
     """
     if sys.platform == "win32":
         return _open_on_windows(options, say)

@@ -11,11 +11,11 @@ _PE_OFFSET_AT, _HEAD_BYTES = 0x3C, 4096
 
 
 def open_speed(process_id: int, executable: Path) -> Callable[[float], None]:
-    """Return what sets a process' speed: 1.0 is its own, 0.0 stops it.
+    """Return a function that sets a process' speed: 1.0 is its own, 0.0 stops it.
 
     Raises:
         MissingPackageError: xspeedhack is not installed.
-        DeviceError: the process cannot be got at.
+        DeviceError: the process cannot be changed.
     """
     purpose = "stopping the game while the model thinks (--no-pause does without)"
     xspeedhack = needed("xspeedhack", "windows", purpose)

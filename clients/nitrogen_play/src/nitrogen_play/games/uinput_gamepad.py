@@ -115,15 +115,15 @@ def open_uinput_pad() -> UinputGamepad:
         )
     except (OSError, evdev.UInputError) as error:
         raise DeviceError(
-            f"a virtual gamepad cannot be made: {error}. Load the module (sudo modprobe uinput) and let "
-            "yourself write /dev/uinput (docs/how-to/playing.md has the udev rule), or look on without a "
-            "gamepad: --gamepad none"
+            f"a virtual gamepad cannot be made: {error}. Load the module (sudo modprobe uinput) and give "
+            "yourself the right to write /dev/uinput (docs/how-to/playing.md has the udev rule), or only "
+            "watch: --gamepad none"
         ) from error
     return UinputGamepad(device)
 
 
 class NoGamepad:
-    """Presses nothing: for looking on."""
+    """Presses nothing, for those who only watch."""
 
     def apply(self, state: PadState) -> None:
         """Do nothing."""

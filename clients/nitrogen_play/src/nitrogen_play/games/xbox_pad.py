@@ -74,5 +74,5 @@ def open_xbox_pad() -> XboxGamepad:
     except Exception as error:  # vgamepad raises plain Exceptions with the driver's codes
         raise DeviceError(
             f"a virtual gamepad cannot be plugged in: {error}. Is the ViGEmBus driver installed? "
-            "vgamepad's installer brings it; start that again if you said no to it"
+            "vgamepad's installer brings it; run that again if you declined the driver"
         ) from error
