@@ -1,17 +1,20 @@
 """Conversions that end early, by a signal, a full disk or a kill: the next run goes on from there."""
 
+import argparse
 import os
 import resource
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from nitrogen_dataset.conversion import Counts, Problems, convert
+from nitrogen_dataset.command import add_flags, run
+from nitrogen_dataset.conversion import Counts, Problems, Recording, convert
 from nitrogen_dataset.lerobot.writer import LeRobotWriter
 from nitrogen_play.dataset.recorded_game import recorded_game
 
@@ -108,6 +111,21 @@ def test_after_a_signal_the_same_command_goes_on(tmp_path: Path, number: int, co
     assert [episode["recording"] for episode in made.episodes] == ["demo/0001", "demo/0002"]
     assert [row["index"] for row in made.rows] == list(range(60))
     assert not list((tmp_path / "set").rglob("*.part"))
+
+
+def test_a_second_ctrl_c_ends_at_once_with_the_same_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def recordings(_: Problems) -> Iterator[Recording]:
+        yield recorded_game(record(tmp_path / "out", Played(ticks=5)), None, lambda picture: picture)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    parser = argparse.ArgumentParser()
+    add_flags(parser)
+    assert run(parser.parse_args([str(tmp_path / "set")]), "convert", recordings) == 130
+    assert capsys.readouterr().err.startswith("convert: interrupted")
+    assert len(read(tmp_path / "set").rows) == 5
 
 
 def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(tmp_path: Path) -> None:

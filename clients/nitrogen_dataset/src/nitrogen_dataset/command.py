@@ -18,6 +18,7 @@ from nitrogen_dataset.rerun_writer import RerunWriter
 
 _BETWEEN_LINES_S = 0.5
 _INTERRUPTED = 130
+_INTERRUPTED_SENTENCE = "interrupted: the data set can be used as it is, and the same command goes on"
 _MAX_LISTED_GAMES = 10
 
 
@@ -75,6 +76,9 @@ def run(
             writer = _writer(arguments)
             counts = convert(found, writer, problems, stop, line.show)
         line.clear()
+    except KeyboardInterrupt:
+        say(_INTERRUPTED_SENTENCE)
+        return _INTERRUPTED
     except DatasetError as error:
         say(str(error))
         return 1
@@ -90,7 +94,7 @@ def run(
         say(f"recordings left out, as a whole or from the damage on: {problems.recordings}")
     sys.stdout.write(f"{arguments.out}: {_summary(counts)}\n")
     if stop.is_set():
-        say("interrupted: the data set can be used as it is, and the same command goes on")
+        say(_INTERRUPTED_SENTENCE)
         return _INTERRUPTED
     return 0 if counts.episodes or writer.taken else _nothing(say)
 
