@@ -201,7 +201,9 @@ def test_torn_recordings_are_named_and_end_their_episode(
     assert f"left out: {torn.name}" in capsys.readouterr().err
     assert [one["length"] for one in read(tmp_path / "set").episodes] == [CHUNK, CHUNK]
     assert main(["dataset", str(recorded.folder), str(tmp_path / "other"), "--strict"]) == 1
-    assert torn.name in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert torn.name in said
+    assert said.count("(--strict)") == 1
 
 
 def test_a_games_name_is_one_line_that_steers_no_terminal(recorded: Recorded) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from nitrogen_dataset.errors import RecordingError
+from nitrogen_dataset.errors import DatasetError, RecordingError
 from nitrogen_dataset.frames import Frame
 
 
@@ -76,10 +76,10 @@ class Problems:
         """Note what cannot be read.
 
         Raises:
-            RecordingError: the conversion is a strict one.
+            DatasetError: the conversion is a strict one; whoever leaves recordings out lets it through.
         """
         if self._is_strict:
-            raise RecordingError(f"{problem} (--strict)") from problem
+            raise DatasetError(f"{problem} (--strict)") from problem
         self.recordings += 1
         self._report(f"left out: {problem}")
 
