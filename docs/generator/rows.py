@@ -1,4 +1,4 @@
-"""The settings of each program as rows of a table."""
+"""The settings of each program, one a row."""
 
 import argparse
 import json
@@ -26,9 +26,9 @@ class Row:
     """One setting.
 
     Attributes:
-        name: the flag, positional or variable.
+        name: the flag with the word for its value, the positional or the variable.
         variable: the variable that stands for it, if any.
-        takes: its values, empty for a switch.
+        takes: its values, empty for a switch and where the name or the meaning says them.
         default: its default as it would be typed, empty without one.
         meaning: a phrase or sentences.
     """
@@ -71,11 +71,11 @@ def parser_rows(parser: argparse.ArgumentParser) -> Iterator[Row]:
         variable = match[1] if (match := _VARIABLE.search(text)) else ""
         assert not variable or variable == variable_of(action)  # noqa: S101 - both are said by export.flags
         yield Row(
-            name=", ".join(action.option_strings) or str(action.metavar or action.dest),
+            name=_name(action),
             variable=variable,
-            takes=_takes(action),
+            takes="",
             default=_text(action.default),
-            meaning=_VARIABLE.sub("", text),
+            meaning=_meaning(action),
         )
 
 
@@ -88,7 +88,7 @@ def gateway_rows() -> Iterator[Row]:
             is_file = any(isinstance(part, ExistingFile) for part in info.metadata)
             takes = "a file" if is_file else "a folder"
         else:
-            takes = "" if is_switch else re.sub(r",? (is|are) needed$", "", allowed(field))
+            takes = "" if is_switch else re.sub(r",? (is|are) needed\b", "", allowed(field))
         yield Row(
             name=f"{flag}, --no-{flag[2:]}" if is_switch else flag,
             variable=f"{ENV_PREFIX}{field.upper()}",
@@ -117,13 +117,24 @@ def example_rows(example: Path) -> Iterator[tuple[str, list[Row]]]:
     yield title, rows
 
 
-def _takes(action: argparse.Action) -> str:
+def _name(action: argparse.Action) -> str:
+    """Return a flag as it is typed, with its choices or the word for its value."""
+    if not action.option_strings:
+        return str(action.metavar or action.dest)
+    flags = ", ".join(action.option_strings)
     if action.nargs == 0:
-        return ""
+        return flags
     choices = list(action.choices or ())
     if 0 < len(choices) <= _MAX_CHOICES:
-        return ", ".join(map(str, choices))
-    return str(action.metavar or action.dest.upper()) if action.option_strings else ""
+        return f"{flags} {'|'.join(map(str, choices))}"
+    return f"{flags} {action.metavar or action.dest.upper()}"
+
+
+def _meaning(action: argparse.Action) -> str:
+    """Return the help text without the variable and the default, which have places of their own."""
+    default = _text(action.default)
+    text = _VARIABLE.sub("", action.help or "").replace("%(default)s", default)
+    return text.removesuffix(f" ({default})").removesuffix(f" ({default.removesuffix('.0')})")
 
 
 def _text(default: Any) -> str:  # noqa: ANN401 - whatever a flag has

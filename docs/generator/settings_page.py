@@ -24,7 +24,7 @@ Every flag and environment variable. `make docs` writes this page from the progr
 
 - A flag wins over its variable, a variable over the default. An empty variable counts as not set.
 - A wrong value stops the program at its start, with a sentence that names it and says what it takes.
-- A default that is not here is in the meaning, or there is none.
+- A default that is not in brackets is in the text, or there is none.
 """
 
 # The subcommands that read flags.
@@ -66,7 +66,7 @@ def _gateway() -> list[str]:
         "`nitrogen-gateway settings` takes the same flags and says whether a gateway could start with them.\n"
         "`nitrogen-gateway ready [HOST:PORT]` has no flags; by default it asks the gateway of\n"
         "NITROGEN_HOST and NITROGEN_HTTP_PORT.\n",
-        _flags(gateway_rows()),
+        _list(gateway_rows()),
         *_commands("nitrogen-gateway", gateway.__main__.main, *_GATEWAY),
     ]
 
@@ -77,20 +77,22 @@ def _play() -> list[str]:
 
 def _program(program: str, main: Callable[[list[str]], object], *commands: str) -> list[str]:
     """Return a program's own flags and those of its commands."""
-    flags = _flags(parser_rows(parser_of(main, [])))
-    return [f"## {program}\n", flags, *_commands(program, main, *commands)]
+    items = _list(parser_rows(parser_of(main, [])))
+    return [f"## {program}\n", items, *_commands(program, main, *commands)]
 
 
 def _commands(program: str, main: Callable[[list[str]], object], *commands: str) -> list[str]:
     parts = []
     for name in commands:
         parser = parser_of(main, [name])
-        parts += [f"### {program} {name}\n", f"{_wrapped(parser.description)}\n", _flags(parser_rows(parser))]
+        parts += [f"### {program} {name}\n", f"{_wrapped(parser.description)}\n", _list(parser_rows(parser))]
     return parts
 
 
-def _wrapped(text: str | None) -> str:
-    return textwrap.fill(text or "", 120, break_on_hyphens=False)
+def _wrapped(text: str | None, indent: str = "") -> str:
+    return textwrap.fill(
+        text or "", 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _compose() -> list[str]:
@@ -106,36 +108,29 @@ def _compose() -> list[str]:
         told = [row for row in rows if row.meaning]
         if silent := {row.name for row in rows} - {row.name for row in told} - flags:
             raise ValueError(f".env.example has no comment above {', '.join(sorted(silent))}")
-        table = [[f"`{row.name}`", _code(row.default), row.meaning] for row in told]
-        parts += [_table(("Variable", "Default", "Meaning"), table)] if table else []
+        parts += [_list(told)] if told else []
     return parts
 
 
 def _others() -> list[str]:
-    rows = [[", ".join(f"`{name}`" for name in names.split(", ")), text] for names, text in _OTHERS.items()]
-    return ["## Variables without a flag\n", _table(("Variable", "Meaning"), rows)]
-
-
-def _flags(rows: Iterable[Row]) -> str:
-    """Return a table of flags; the columns that no row fills are left out."""
-    table = [
-        [_code(row.name, ", "), _code(row.variable), row.takes, _code(row.default), row.meaning]
-        for row in rows
+    return [
+        "## Variables without a flag\n",
+        _list(Row(names, "", "", "", text) for names, text in _OTHERS.items()),
     ]
-    heads = ("Flag", "Variable", "Takes", "Default", "Meaning")
-    kept = [index for index in range(len(heads)) if any(row[index] for row in table)]
-    return _table([heads[index] for index in kept], [[row[index] for index in kept] for row in table])
 
 
-def _code(text: str, between: str | None = None) -> str:
-    """Return a text, or each of its parts, as code; nothing for an empty one."""
-    parts = text.split(between) if between else [text]
-    return ", ".join(f"`{part}`" for part in parts if part)
+def _list(rows: Iterable[Row]) -> str:
+    return "".join(f"{_wrapped(_item(row), '  ')}\n" for row in rows)
 
 
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(heads)]
-    lines += [["---"] * len(lines[0]), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "".join(
-        f"| {' | '.join(cells)} |\n".replace("|  |", "| |").replace("|  |", "| |") for cells in lines
+def _item(row: Row) -> str:
+    """Return a setting as an item: its name, variable and default, its meaning, the values that it takes."""
+    names = ", ".join(f"`{name}`" for name in row.name.split(", "))
+    facts = ", ".join(
+        [
+            *([f"`{row.variable}`"] if row.variable else []),
+            *([f"default `{row.default}`"] if row.default else []),
+        ]
     )
+    head = f"- **{names}**" + (f" ({facts})" if facts else "")
+    return f"{head}: {row.meaning}" + (f" Takes {row.takes}." if row.takes else "")

@@ -13,7 +13,7 @@ def run(words: list[str]) -> None:
     """
     description = "Make a running Triton serve a published version; requests in flight are not lost."
     parser = serving_parser("activate", description)
-    parser.add_argument("version", metavar="VERSION", type=positive)
+    parser.add_argument("version", metavar="VERSION", type=positive, help="number of the version")
     values = parse(parser, words).values
     name, number, triton = values["name"], values["version"], values["triton"]
     activate(values["repository"], name, number, triton, key=key_of(values["triton_key_file"]))
