@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from export.flags import variable_of
 from gateway.command_line import allowed, flag_of
-from gateway.settings import ENV_PREFIX, ExistingFile, GatewaySettings
+from gateway.settings import ENV_PREFIX, GatewaySettings
 
 # How the help text of a flag names its variable.
 _VARIABLE = re.compile(r" \[(NITROGEN_\w+)\]")
@@ -84,11 +84,8 @@ def gateway_rows() -> Iterator[Row]:
     for field, info in GatewaySettings.model_fields.items():
         flag = flag_of(field)
         is_switch = info.annotation in (bool, bool | None)
-        if "Path" in str(info.annotation):
-            is_file = any(isinstance(part, ExistingFile) for part in info.metadata)
-            takes = "a file" if is_file else "a folder"
-        else:
-            takes = "" if is_switch else re.sub(r",? (is|are) needed\b", "", allowed(field))
+        is_said = is_switch or "Path" in str(info.annotation)  # each description says file or folder
+        takes = "" if is_said else re.sub(r",? (is|are) needed\b", "", allowed(field))
         yield Row(
             name=f"{flag}, --no-{flag[2:]}" if is_switch else flag,
             variable=f"{ENV_PREFIX}{field.upper()}",
