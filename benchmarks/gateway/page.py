@@ -18,6 +18,9 @@ Triton, the gateway and every load client are processes of their own and share t
 take turns within one run. Figures are medians over the rounds, with the range of the rounds in parentheses.
 Ratios carry over to other machines, milliseconds do not."""
 
+_TARGETS = f"""\
+Requests/s and p99 are those of {ACTIVE} clients. The instant model answers at once."""
+
 _THROUGHPUT = """\
 `python -m benchmarks.gateway.rates`. Relative to direct gRPC calls (Triton's own Python client) in the same
 round. The gateway's CPU time is that of all its processes, per request. Workers pay where there are more
@@ -49,14 +52,11 @@ def page(figures: Figures, *, command: str, machine: str, versions: str, minutes
     """Return the page; `command` and `minutes` are how and how long it was made."""
     parts = [
         "# The gateway's figures",
-        textwrap.fill(
-            f"Written by `{command}` in {minutes:.0f} minutes, on {machine}. {versions}.",
-            120,
-            break_on_hyphens=False,
-        ),
+        f"Written by `{command}` in {minutes:.0f} minutes, on {machine}. {versions}.",
         _HOW_TO_READ,
+        _TARGETS,
         "\n".join(
-            ["| target | wanted | measured | |", "|---|---|---|---|"]
+            ["| target | wanted | measured | reached |", "|---|---|---|---|"]
             + [target.row() for target in targets(figures)]
         ),
         *(f"Could not be measured: {why}" for why in figures.failures()),
@@ -67,7 +67,12 @@ def page(figures: Figures, *, command: str, machine: str, versions: str, minutes
         *_memory_part(figures.memory),
         *_death_part(figures.death),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(map(_wrapped, parts)) + "\n"
+
+
+def _wrapped(part: str) -> str:
+    """Return a paragraph in lines of 120 columns; a table or a list as it is."""
+    return part if part.startswith(("|", "- ")) else textwrap.fill(part, 120, break_on_hyphens=False)
 
 
 def _table(headings: str, rows: Iterable[Sequence[str]]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.gateway.flood import Round
-from benchmarks.gateway.idle import ACTIVE, IDLE, BesideIdle
+from benchmarks.gateway.idle import IDLE, BesideIdle
 from benchmarks.gateway.latency import AddedLatency
 from benchmarks.gateway.memory import Memory
 from benchmarks.gateway.rates import TCP_JSON, WEB_OPENPI, WEB_PLAY, ZMQ_MSGPACK, ZMQ_PICKLE, Throughput
@@ -58,20 +58,20 @@ class Target:
         """Return the line in Markdown."""
         return (
             f"| {self.what} | {self.wanted} | {self.measured or 'not measured'} | "
-            f"{'reached' if self.reached else '**not reached**'} |"
+            f"{'yes' if self.reached else '**no**'} |"
         )
 
 
 def targets(figures: Figures) -> Iterator[Target]:
     """Yield the targets of the gateway, in the order of the page."""
-    rate = "requests/s of 8 clients relative to direct gRPC, "
+    rate = "requests/s relative to direct gRPC, "
     for model, throughput, wanted in (
         (
-            "a model that answers at once",
+            "instant model",
             figures.throughput,
             {ZMQ_PICKLE: 0.6, ZMQ_MSGPACK: 0.6, TCP_JSON: 0.9},
         ),
-        ("the small checkpoint", figures.tiny, {ZMQ_PICKLE: 0.9, ZMQ_MSGPACK: 0.9, TCP_JSON: 0.9}),
+        ("small checkpoint", figures.tiny, {ZMQ_PICKLE: 0.9, ZMQ_MSGPACK: 0.9, TCP_JSON: 0.9}),
     ):
         for way, least in wanted.items():
             what = f"{rate}{model}: {way.name}"
@@ -97,7 +97,7 @@ def targets(figures: Figures) -> Iterator[Target]:
 def _web_targets(throughput: Throughput | Failed) -> Iterator[Target]:
     """Yield how the web port's formats do beside those that are nearest to them."""
     for way, other, least in ((WEB_PLAY, TCP_JSON, 0.8), (WEB_OPENPI, ZMQ_MSGPACK, 0.9)):
-        what = f"requests/s of 8 clients relative to {other.name}: {way.name}"
+        what = f"requests/s relative to {other.name}: {way.name}"
         if isinstance(throughput, Failed) or not {way, other} <= throughput.rounds.keys():
             yield Target(what, f"at least {least}", None)
             continue
@@ -108,7 +108,7 @@ def _web_targets(throughput: Throughput | Failed) -> Iterator[Target]:
 
 def _idle_targets(idle: Sequence[BesideIdle] | Failed) -> Iterator[Target]:
     wanted = "at most 1.5"
-    what = f"p99 of {ACTIVE} clients beside {IDLE} idle connections, relative to alone"
+    what = f"p99 beside {IDLE} idle connections, relative to alone"
     if isinstance(idle, Failed):
         yield Target(what, wanted, None)
         return
