@@ -1,6 +1,7 @@
 """Running `clients/play.py` as people do, and a gateway that can be stopped and started under it."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -114,3 +115,13 @@ class RestartedGateway:
             self._process.kill()
             self._process.communicate(timeout=WITHIN_S)
             self._process = None
+
+
+@contextmanager
+def handled(number: int, how: signal.Handlers) -> Iterator[None]:
+    """Have programs that start meanwhile begin with the signal ignored, or not."""
+    before = signal.signal(number, how)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

@@ -3,8 +3,6 @@
 import re
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -23,7 +21,7 @@ from nitrogen_play.recording.actions_file import RecordedStep, read_steps
 from nitrogen_play.recording.recorder import Recorder, new_recording
 from nitrogen_play.replay import replay
 
-from tests.clients.play.runs import GAME, RestartedGateway, play, running_play
+from tests.clients.play.runs import GAME, RestartedGateway, handled, play, running_play
 from tests.stack import Stack, free_port, wait_until
 
 HORIZON = 16  # of the checkpoint `tiny`
@@ -146,16 +144,6 @@ def test_async_plays_on_and_changes_over_at_the_step_whose_time_it_is(
     # Nobody knows a chunk before its picture's tick is over.
     assert all(step.index >= 1 for step in steps if step.chunk >= 0)
     assert "late steps dropped" in said
-
-
-@contextmanager
-def handled(number: int, how: signal.Handlers) -> Iterator[None]:
-    """Have programs that start meanwhile begin with the signal ignored, or not."""
-    before = signal.signal(number, how)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
 
 
 def test_nohup_is_respected(tiny_stack: Stack, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from nitrogen_play.recording.actions_file import RecordedStep, read_steps
 from nitrogen_play.recording.recorder import Recorder, new_recording
 
 from gateway.telemetry.recording_format import RecordedPlayed, is_recording, read_recording
-from tests.clients.play.runs import GAME, Run, running_play
+from tests.clients.play.runs import GAME, Run, handled, running_play
 from tests.gateways import gateway_process
 from tests.stack import Stack, wait_until
 from tests.stand_ins.reference_server import reference_server
@@ -130,7 +130,11 @@ def test_tab_in_the_terminal_takes_over_and_the_server_is_told(tiny_stack: Stack
 def test_a_terminal_that_is_closed_ends_the_game(tiny_stack: Stack, tmp_path: Path) -> None:
     keys, terminal = pty.openpty()
     address = ("--retro", GAME, "--ip", "127.0.0.1", "--port", str(tiny_stack.zmq_port))
-    with running_play(tmp_path, *address, "--async", "--takeover", "keys", terminal=terminal) as run:
+    with (
+        # Tests that run under nohup inherit that it is ignored.
+        handled(signal.SIGHUP, signal.SIG_DFL),
+        running_play(tmp_path, *address, "--async", "--takeover", "keys", terminal=terminal) as run,
+    ):
         wait_until(lambda: len(run.lines()) > 20, "steps of the model's")
         os.close(keys)
         code, said, errors = run.end()
