@@ -85,7 +85,7 @@ def test_a_models_folder_that_is_empty_and_read_only_stops_nobody_who_needs_none
         run = stack.compose("up", "--no-deps", "prepare")
         assert run.returncode == 0
         assert stack.inspect("prepare")["State"]["ExitCode"] == 0
-        assert "the folder of /models cannot be given to user 1000" in stack.logs("prepare")
+        assert "cannot give the folder of /models to user 1000" in stack.logs("prepare")
 
 
 def test_no_network_on_the_first_run(tmp_path: Path) -> None:
