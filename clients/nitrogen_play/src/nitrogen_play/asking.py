@@ -44,6 +44,13 @@ def in_flags(error: nitrogen_client.NitrogenError) -> str:
     return sentence
 
 
+def requested_game(flag: str | None) -> Any:  # noqa: ANN401 - UNSET has no public type
+    """Return the `game` of each predict: `--game` as a name or an id, `UNSET` without it."""
+    if flag is None:
+        return nitrogen_client.UNSET
+    return int(flag) if flag.isdecimal() else flag
+
+
 @dataclass(frozen=True)
 class Answer:
     """The end of a question.

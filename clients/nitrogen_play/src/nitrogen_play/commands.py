@@ -1,7 +1,6 @@
 """Runs a command line: puts a game, a server and a recording together, and plays."""
 
 import argparse
-import signal
 import sys
 import threading
 import time
@@ -15,7 +14,7 @@ import rich.console
 import rich.text
 
 from nitrogen_play.arguments import play_arguments, replay_arguments
-from nitrogen_play.asking import Asker, in_flags
+from nitrogen_play.asking import Asker, in_flags, requested_game
 from nitrogen_play.errors import MissingPackageError, PlayError, ServerError
 from nitrogen_play.games.open_window import WindowOptions, open_window
 from nitrogen_play.games.retro import open_retro
@@ -31,7 +30,7 @@ from nitrogen_play.recording.recorder import Recorder, new_recording
 from nitrogen_play.replay import replay
 from nitrogen_play.score.command import score
 from nitrogen_play.server_port import other_server
-from nitrogen_play.stopping import stopping_signals
+from nitrogen_play.stopping import calling_when_stopped
 from nitrogen_play.summary_file import summary_file
 from nitrogen_play.takeover.opening import open_keyboard, open_pad
 
@@ -139,9 +138,6 @@ def _replay(arguments: argparse.Namespace, console: rich.console.Console) -> Non
 
 
 def _client(arguments: argparse.Namespace) -> nitrogen_client.ModelClient:
-    game: Any = nitrogen_client.UNSET
-    if arguments.game is not None:
-        game = int(arguments.game) if arguments.game.isdecimal() else arguments.game
     try:
         return nitrogen_client.ModelClient(
             arguments.ip,
@@ -149,7 +145,7 @@ def _client(arguments: argparse.Namespace) -> nitrogen_client.ModelClient:
             timeout_s=arguments.timeout,
             retries=0,  # Send the newest picture instead of an old one again.
             seed=arguments.seed,
-            game=game,
+            game=requested_game(arguments.game),
             model=arguments.model,
             client_key=arguments.client_key,
             server_key=arguments.server_key,
@@ -225,12 +221,8 @@ def _stopped_by_signals() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    before = {number: signal.signal(number, set_stop) for number in stopping_signals()}
-    try:
+    with calling_when_stopped(set_stop):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _sayer(console: rich.console.Console) -> Callable[[str], None]:

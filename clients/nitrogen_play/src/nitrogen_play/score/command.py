@@ -1,10 +1,9 @@
 """`nitrogen-play score`: games, servers and episodes put together."""
 
 import argparse
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 import rich.console
 import rich.text
 
-from nitrogen_play.asking import in_flags
+from nitrogen_play.asking import in_flags, requested_game
 from nitrogen_play.errors import PlayError, ServerError
 from nitrogen_play.frames import SIDE
 from nitrogen_play.games.retro import open_retro
@@ -27,7 +26,7 @@ from nitrogen_play.score.rounds import RoundSettings, play_rounds
 from nitrogen_play.score.servers import ServerName
 from nitrogen_play.score.tables import tables
 from nitrogen_play.server_port import other_server
-from nitrogen_play.stopping import stopping_signals
+from nitrogen_play.stopping import calling_when_stopped
 
 WORSE, INTERRUPTED = 3, 130
 _EPISODE_S = 60
@@ -53,7 +52,7 @@ def score(words: Sequence[str]) -> int:
     scores: list[GameScore] = []
     code = 0
     try:
-        with ExitStack() as stack, _interrupted_by_signals():
+        with ExitStack() as stack, calling_when_stopped(_interrupt):
             run = _Run(arguments, _players(stack, arguments), console, scores)
             for kind, name in arguments.games:
                 _play_game(run, kind, name)
@@ -124,15 +123,12 @@ def _players(stack: ExitStack, arguments: argparse.Namespace) -> list[ScoredPlay
 
 
 def _client(server: ServerName, arguments: argparse.Namespace) -> nitrogen_client.ModelClient:
-    game: Any = nitrogen_client.UNSET
-    if arguments.game is not None:
-        game = int(arguments.game) if arguments.game.isdecimal() else arguments.game
     try:
         return nitrogen_client.ModelClient(
             server.host,
             server.port,
             timeout_s=arguments.timeout,
-            game=game,
+            game=requested_game(arguments.game),
             model=server.model,
             client_key=arguments.client_key,
             server_key=arguments.server_key,
@@ -153,16 +149,5 @@ def _info(client: nitrogen_client.ModelClient, server: ServerName) -> dict[str, 
         raise ServerError(f"{server.name}: {said}") from error
 
 
-@contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
-    """Let a request to end interrupt as Ctrl-C does."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in stopping_signals()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
